@@ -1,0 +1,51 @@
+# The commands of the project. `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONDONTWRITEBYTECODE ?=
+# What the tools need to load the settings; no server runs with these.
+TOOLS := SECRET_KEY=only-for-tools ENVIRONMENT=development
+
+.PHONY: help run test lint lock bench clean env test-deploy
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.run: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "PacSync needs Python 3.11 or newer.")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.test: requirements-dev.txt $(VENV)/.run
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+run: $(VENV)/.run ## the server on http://localhost:8080, with SQLite in data/
+	@exec deploy/run.sh
+
+test: $(VENV)/.test ## every test, on SQLite and on PostgreSQL
+	PACSYNC_TEST_DATABASE=sqlite $(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/deploy
+	PACSYNC_TEST_DATABASE=postgresql $(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/deploy
+	PACSYNC_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/e2e
+
+lint: $(VENV)/.test ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(TOOLS) $(BIN)/mypy
+	$(TOOLS) $(BIN)/lint-imports
+
+bench: $(VENV)/.test ## the probes beside a bare WSGI function, a Django view and django-health-check (a minute)
+	$(BIN)/python -m tests.bench
+
+lock: ## compile the ranges of pyproject.toml to requirements*.txt (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet -o requirements.txt
+	uv pip compile pyproject.toml --extra dev -c requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet -o requirements-dev.txt
+
+env: ## write .env with new secrets, for the compose files
+	@deploy/make-env.sh
+
+test-deploy: $(VENV)/.test ## the deployment files, run for real (docker; without it the static part)
+	PACSYNC_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/deploy
+
+clean: ## remove what was built (not data/)
+	rm -rf $(VENV) build staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,148 @@
+"""The command line: arguments, help, exit statuses. It must not know what the commands do."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Optional
+
+from . import __version__, commands, preload
+from .errors import AgentError, Exit, Local
+from .output import Output
+from .signals import Signals
+
+EXITS = """exit statuses:
+  0  done, or nothing to do          5  the server doesn't answer
+  1  tried, and failed               6  another agent or pacman is at work
+  2  wrong arguments                 7  something on this machine is wrong (or: not root)
+  3  refused, nothing was changed    10 `diff --exit-code`: there are differences
+  4  not enrolled, or not allowed    128+N stopped by signal N before pacman started"""
+
+# name: (function, what it does, example, needs --wait)
+COMMANDS: dict[str, tuple[Callable[[commands.Call], int], str, str, bool]] = {
+    "enroll": (
+        commands.enroll,
+        "make this machine known to a server",
+        "sudo pacsync-agent enroll --server http://pacsync.lan:8080 --code psc_…",
+        True,
+    ),
+    "once": (
+        commands.once,
+        "report, and carry out what is queued for this machine",
+        "sudo pacsync-agent once\n  sudo pacsync-agent once --report-only     (what the pacman hook does)",
+        True,
+    ),
+    "run": (commands.run, "do `once` for ever (the service)", "sudo pacsync-agent run", False),
+    "status": (
+        commands.status,
+        "how this machine stands",
+        "pacsync-agent status\n  pacsync-agent status --json\n  pacsync-agent status --waybar     (for waybar)",
+        False,
+    ),
+    "diff": (
+        commands.diff,
+        "what a sync would change",
+        "sudo pacsync-agent diff\n  sudo pacsync-agent diff --exit-code && echo in sync",
+        True,
+    ),
+    "sync": (
+        commands.sync,
+        "bring this machine to exactly the target of its pool",
+        "sudo pacsync-agent sync\n  sudo pacsync-agent sync --config /mnt/etc/pacman.conf --root /mnt",
+        True,
+    ),
+    "set-latest": (
+        commands.set_latest,
+        "make what this machine has the target of its pool",
+        "sudo pacsync-agent set-latest --comment 'after the kernel update'",
+        True,
+    ),
+    "revert": (commands.revert, "take the last sync of this machine back", "sudo pacsync-agent revert", True),
+}
+
+
+def _common() -> argparse.ArgumentParser:
+    """Options that may stand before and after the command."""
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    machine = common.add_argument_group("which machine (default: this one)")
+    machine.add_argument("--config", metavar="FILE", help="the pacman.conf to use")
+    machine.add_argument("--root", metavar="DIR", help="the machine's root directory")
+    machine.add_argument("--dbpath", metavar="DIR", help="the machine's pacman database")
+    agent = common.add_argument_group("the agent's own")
+    agent.add_argument(
+        "--state-dir", metavar="DIR", help="where it keeps its files (default: ROOT/var/lib/pacsync-agent)"
+    )
+    agent.add_argument("--agent-config", metavar="FILE", help="its configuration (default: /etc/pacsync-agent.conf)")
+    agent.add_argument("--server", metavar="URL", help="the PacSync server (kept by `enroll`)")
+    agent.add_argument("--json", action="store_true", help="one JSON object a line, the last one is the result")
+    agent.add_argument("--quiet", action="store_true", help="only results, warnings and errors")
+    return common
+
+
+def make_parser() -> argparse.ArgumentParser:
+    common = _common()
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="pacsync-agent",
+        description="Keeps this Arch Linux machine on the packages of its pool, with pacman.",
+        epilog=EXITS,
+        parents=[common],
+        formatter_class=shape,
+    )
+    parser.add_argument("--version", action="version", version=f"pacsync-agent {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (_, text, example, waits) in COMMANDS.items():
+        epilog = f"example:\n  {example}\n\n{EXITS}"
+        command = subparsers.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=epilog,
+            parents=[common],
+            formatter_class=shape,
+        )
+        if waits:
+            command.add_argument(
+                "--wait", type=float, default=30, metavar="SECONDS", help="for another one at work (default: 30)"
+            )
+        _own_arguments(name, command)
+    return parser
+
+
+def _own_arguments(name: str, command: argparse.ArgumentParser) -> None:
+    if name == "enroll":
+        command.add_argument("--code", required=True, help="an enrolment code of the server (psc_…)")
+        command.add_argument("--name", help="the name of this machine (default: its host name)")
+        command.add_argument("--force", action="store_true", help="even if it is enrolled already")
+    elif name == "once":
+        command.add_argument("--report-only", action="store_true", help="carry nothing out")
+    elif name == "status":
+        command.add_argument("--waybar", action="store_true", help="JSON for a custom module of waybar")
+    elif name == "diff":
+        command.add_argument("--exit-code", action="store_true", help="exit status 10 when there are differences")
+    elif name == "set-latest":
+        command.add_argument("--comment", default="", help="why, for the history")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one command; its exit status. Every error is one sentence and what to do, never a traceback."""
+    arguments = make_parser().parse_args(argv)
+    output = Output(as_json=getattr(arguments, "json", False), quiet=getattr(arguments, "quiet", False))
+    signals = Signals()
+    signals.install()
+    try:
+        preload.everything()
+        return int(COMMANDS[arguments.command][0](commands.Call(arguments, output, signals)))
+    except AgentError as error:
+        output.error(error)
+        return int(error.exit)
+    except BrokenPipeError:  # the reader of our output went away
+        sys.stderr.close()
+        return int(Exit.FAILED)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        output.error(Local("system_error", f"The system refused: {error.strerror or error}{where}."))
+        return int(Exit.LOCAL)
+    finally:
+        output.finish_line()

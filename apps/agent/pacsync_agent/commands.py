@@ -1,0 +1,289 @@
+"""The commands, one function each: what they do, what they say, their exit status. Arguments are parsed in cli.py."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import random
+import re
+import socket
+import time
+from pathlib import Path
+from typing import Any, Optional
+
+from . import context as contexts
+from . import database_lock, files, operation, pacman_conf, render, report, settings, work
+from .api import ApiError, Client, normalized
+from .context import Context, only_agent
+from .errors import AgentError, Busy, Exit, Interrupted, Local, NotAuthorized, Refused, Unavailable
+from .operation import Ended
+from .output import Output
+from .signals import Signals
+
+INTERACTIVE_PATIENCE = 20  # seconds that a person waits for a server that doesn't answer
+BACKGROUND_PATIENCE = 60
+LOOPBACK = re.compile(r"https?://(127\.|localhost\b|\[::1\])")
+
+
+class Call:
+    """One call of the command: its arguments, the machine it names, where it says things."""
+
+    def __init__(self, arguments: argparse.Namespace, output: Output, signals: Signals) -> None:
+        self.arguments = arguments
+        self.output = output
+        self.signals = signals
+        given = {key: getattr(arguments, key, None) for key in settings.KEYS}
+        self.options = settings.load_options(given, getattr(arguments, "agent_config", None))
+        self.conf = pacman_conf.read(self.options.config, self.options.root, self.options.dbpath)
+
+    @property
+    def state_dir(self) -> Path:
+        return settings.state_dir(self.options, self.conf)
+
+    def context(self, patience: float = INTERACTIVE_PATIENCE) -> Context:
+        return contexts.make_context(self.options, self.conf, self.output, self.signals, patience)
+
+
+def enroll(call: Call) -> int:
+    """Make this machine known to the server, and keep the token that it gives."""
+    if not call.options.server:
+        raise Local("server_missing", "Which server? Name it with --server http://HOST:PORT.")
+    server = normalized(call.options.server)
+    directory = call.state_dir
+    if settings.credentials_path(directory).exists() and not call.arguments.force:
+        known = settings.load_credentials(directory)
+        raise Refused(
+            "already_enrolled",
+            f"This machine is enrolled already, as {known.name} at {known.server}.",
+            "Enrol it anew with --force; the server keeps the old name until it is deleted there.",
+        )
+    settings.make_state_dir(directory)
+    with only_agent(directory, wait=call.arguments.wait):
+        answer = _ask_to_enroll(call, server)
+        credentials = settings.Credentials(server, str(answer["id"]), answer["name"], answer["token"])
+        settings.save_credentials(directory, credentials)
+        files.remove(report.status_path(directory))
+        reported = _first_report(call)
+    if server.startswith("http:") and not LOOPBACK.match(server):
+        call.output.warn("This server is reached without TLS: whoever can read the network can read the token.")
+    pool = f"pool {answer['pool']}" if answer["pool"] else "no pool yet"
+    call.output.result(
+        f"Enrolled as {answer['name']} at {server}, in {pool}. {reported}",
+        command="enroll",
+        name=answer["name"],
+        server=server,
+        pool=answer["pool"],
+    )
+    return Exit.OK
+
+
+def _first_report(call: Call) -> str:
+    """Report at once, so that the server knows the machine's packages; being enrolled doesn't depend on it."""
+    try:
+        report.check_in(call.context())
+    except (AgentError, OSError) as error:
+        return f"Its packages are not reported yet ({error}): run `pacsync-agent once`."
+    return "Its packages are reported."
+
+
+def _ask_to_enroll(call: Call, server: str) -> dict[str, Any]:
+    name = call.arguments.name or socket.gethostname().partition(".")[0]
+    body = {"code": call.arguments.code, "name": name, "arch": _architecture(call.conf)}
+    try:
+        return Client(server, stop=call.signals.stop, patience=INTERACTIVE_PATIENCE).post("/enroll", body)
+    except ApiError as error:
+        hint = ""
+        if error.code == "name_taken":
+            hint = "Choose another one with --name, or delete that endpoint on the server."
+        kind = NotAuthorized if error.status == 403 else Refused
+        raise kind(error.code, error.detail, hint) from None
+
+
+def _architecture(conf: pacman_conf.PacmanConf) -> str:
+    return next((arch for arch in conf.architectures if arch != "auto"), platform.machine())
+
+
+def once(call: Call) -> int:
+    """Report, and carry out what is queued for this machine; a quiet no-op while another agent is at work."""
+    context = call.context()
+    if report.another_pacman(context) and not context.transaction.is_running():
+        # Asked for by a hook, as a rule: that pacman holds its lock until all of its hooks are done.
+        database_lock.wait_until_free(context.conf.dbpath, call.arguments.wait)
+    try:
+        with only_agent(context.state_dir, wait=0):
+            answer, ended = _step(context, may_work=not call.arguments.report_only)
+    except Busy as error:
+        call.output.line(error.message)
+        call.output.result("", command="once", busy=True)
+        return Exit.OK
+    if ended:
+        return render.ended(call.output, "once", ended)
+    call.output.result(render.one_line(context.credentials.name, answer), command="once", **render.checked_in(answer))
+    return Exit.OK
+
+
+def _step(context: Context, *, may_work: bool) -> tuple[dict[str, Any], Optional[Ended]]:
+    """One round: finish what was begun, report, do what is queued; the server's answer and what was done."""
+    in_hook = report.in_hook(context)
+    unfinished = context.journal.load()
+    if in_hook and unfinished:
+        raise Busy("operation_unfinished", "An operation is unfinished: the machine is reported when it is over.")
+    if report.another_pacman(context) and not (unfinished and context.transaction.is_running()):
+        raise Busy("database_locked", "Another pacman is at work: this machine reports when it is done.")
+    ended = work.resume(context) if may_work and not in_hook else None
+    if not unfinished and not in_hook:
+        work.remove_leftovers(context)
+    if unfinished and not may_work:
+        raise Busy("operation_unfinished", "An operation is unfinished: `pacsync-agent once` finishes it.")
+    answer = report.check_in(context)
+    queued = answer.get("operation")
+    if queued and may_work and not in_hook and ended is None:
+        ended = work.execute_queued(context, queued)
+    return answer, ended
+
+
+def run(call: Call) -> int:
+    """Report and work for ever, at the pace that the server asks for, until a signal comes."""
+    context = call.context(BACKGROUND_PATIENCE)
+    call.output.line(f"Reporting {context.credentials.name} to {context.credentials.server}.")
+    poll, failures, said = 60.0, 0, ""
+    try:
+        while not call.signals.stop.is_set():
+            try:
+                poll = _round(call, context) or poll
+                if failures:
+                    call.output.line("The server answers again.")
+                failures, said = 0, ""
+            except (Interrupted, NotAuthorized):
+                raise
+            except AgentError as error:
+                failures += isinstance(error, Unavailable)
+                if error.message != said:
+                    call.output.error(error)
+                    said = error.message
+            delay = min(poll * 2 ** min(failures, 3), 600) if failures else poll
+            call.signals.stop.wait(delay * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
+    except Interrupted:
+        pass
+    call.output.line("Stopped.")
+    return Exit.OK
+
+
+def _round(call: Call, context: Context) -> Optional[float]:
+    """One round of `run`; how many seconds until the next, as the server wishes. The configuration is read anew."""
+    context.conf = pacman_conf.read(call.options.config, call.options.root, call.options.dbpath)
+    try:
+        with only_agent(context.state_dir, wait=0):
+            answer, ended = _step(context, may_work=True)
+    except Busy:
+        return None
+    if ended:
+        render.ended(call.output, "run", ended)
+    return float(answer["poll_seconds"])
+
+
+def sync(call: Call) -> int:
+    """Bring this machine to the target of its pool."""
+    return _operate(call, "sync", "Already in sync: nothing to do.")
+
+
+def revert(call: Call) -> int:
+    """Take the last sync of this machine back."""
+    return _operate(call, "revert", "Nothing to take back: the machine is where it was.")
+
+
+def _operate(call: Call, kind: str, nothing: str) -> int:
+    context = call.context()
+    with only_agent(context.state_dir, wait=call.arguments.wait), work.given_back(context):
+        began = work.resume(context, give_back=True)
+        if began:
+            render.ended(call.output, kind, began, last=False)
+            if began.kind == kind:
+                return render.exit_of(began)
+        ended = work.execute(context, kind)
+    if ended is None:
+        call.output.result(nothing, command=kind, status="unchanged", operation=None)
+        return Exit.OK
+    return render.ended(call.output, kind, ended)
+
+
+def status(call: Call) -> int:
+    """How this machine stands, as the server sees it; the last known answer where only root may ask."""
+    waybar = call.arguments.waybar
+    try:
+        known, fresh = _status(call)
+    except AgentError as error:
+        if not waybar:
+            raise
+        call.output.raw_json(render.waybar_error(error))
+        return Exit.OK
+    if waybar:
+        call.output.raw_json(render.waybar(known))
+    else:
+        call.output.result(render.status(known, fresh), command="status", fresh=fresh, **known)
+    return Exit.OK
+
+
+def _status(call: Call) -> tuple[dict[str, Any], bool]:
+    try:
+        context = call.context(3 if call.arguments.waybar else INTERACTIVE_PATIENCE)
+        return {**context.client.get("/me"), "server": context.credentials.server}, True
+    except ApiError as error:
+        raise error.as_agent_error() from None
+    except (Local, Unavailable) as error:
+        kept = files.read_json(report.status_path(call.state_dir))
+        if kept is None or error.code not in {"not_root", "state_dir_unusable", "server_unavailable"}:
+            raise
+        kept["age"] = max(0, int(time.time()) - int(kept.get("checked_in", 0)))
+        return kept, False
+
+
+def diff(call: Call) -> int:
+    """What a sync would change."""
+    context = call.context()
+    with only_agent(context.state_dir, wait=call.arguments.wait):
+        _refuse_half_way(context)
+        report.check_in(context)
+    try:
+        answer = context.client.get(f"/endpoints/{context.credentials.name}/diff")
+    except ApiError as error:
+        raise error.as_agent_error() from None
+    call.output.result(render.diff(answer), command="diff", **answer)
+    return Exit.DIFFERENT if call.arguments.exit_code and not answer["equal"] else Exit.OK
+
+
+def set_latest(call: Call) -> int:
+    """Make what this machine has the target of its pool."""
+    context = call.context()
+    with only_agent(context.state_dir, wait=call.arguments.wait):
+        _refuse_half_way(context)
+        if context.journal.load():
+            raise Busy(
+                "operation_unfinished",
+                "An operation of this machine is not finished.",
+                "Run `pacsync-agent once` first.",
+            )
+        answer = report.check_in(context)
+        if not answer["pool"]:
+            raise Refused("no_pool", f"{context.credentials.name} is in no pool.", "Assign it to one on the server.")
+        body = {
+            "endpoint": context.credentials.name,
+            "expected_number": answer["target"]["number"] if answer["target"] else 0,
+            "comment": call.arguments.comment,
+        }
+        try:
+            revision = context.client.post(f"/pools/{answer['pool']}/targets", body)
+        except ApiError as error:
+            raise error.as_agent_error() from None
+    name = context.credentials.name
+    text = f"The target of pool {answer['pool']} is now revision {revision['number']}: what {name} has."
+    call.output.result(text, command="set-latest", pool=answer["pool"], revision=revision)
+    return Exit.OK
+
+
+def _refuse_half_way(context: Context) -> None:
+    if report.another_pacman(context):
+        raise Busy("database_locked", "Another pacman is at work on this machine.", "Wait for it to finish.")
+
+
+__all__ = ["diff", "enroll", "once", "operation", "revert", "run", "set_latest", "status", "sync"]

@@ -1,0 +1,86 @@
+"""Everything that one run of the agent is about, made once and handed around. It must not do anything itself."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import settings
+from .api import Client
+from .errors import Busy, Local
+from .journal import Journal
+from .output import Output
+from .pacman import Transaction
+from .pacman_conf import PacmanConf
+from .settings import Credentials
+from .signals import Signals
+
+
+@dataclass
+class Context:
+    """One machine, one server, one run."""
+
+    conf: PacmanConf
+    state_dir: Path
+    credentials: Credentials
+    client: Client
+    output: Output
+    signals: Signals
+    journal: Journal
+    transaction: Transaction
+
+    @property
+    def rehearsal_dir(self) -> Path:
+        return self.state_dir / "rehearsal"
+
+
+def make_context(
+    options: settings.Options, conf: PacmanConf, output: Output, signals: Signals, patience: float
+) -> Context:
+    """Raises NotAuthorized when the machine isn't enrolled, Local when its files can't be read or written."""
+    directory = settings.state_dir(options, conf)
+    credentials = settings.load_credentials(directory)
+    settings.make_state_dir(directory)
+    client = Client(options.server or credentials.server, credentials.token, patience=patience, stop=signals.stop)
+    if client.server != credentials.server:
+        raise Local(
+            "server_changed",
+            f"This machine is enrolled at {credentials.server}, not at {client.server}.",
+            "Leave --server out, or enrol the machine there with `enroll --force`.",
+        )
+    return Context(
+        conf=conf,
+        state_dir=directory,
+        credentials=credentials,
+        client=client,
+        output=output,
+        signals=signals,
+        journal=Journal(directory / "journal.json"),
+        transaction=Transaction(directory),
+    )
+
+
+@contextlib.contextmanager
+def only_agent(directory: Path, *, wait: float) -> Iterator[None]:
+    """Be the one agent at work on this machine. Raises Busy when another one still is after `wait` seconds."""
+    handle = os.open(directory / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + wait
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Busy(
+                        "agent_busy", "Another pacsync-agent is at work on this machine.", "Wait for it to finish."
+                    ) from None
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(handle)

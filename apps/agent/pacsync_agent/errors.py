@@ -1,0 +1,82 @@
+"""What can go wrong, each with an exit status for scripts and a code for programs. It must not print anything."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """The exit statuses of the command, documented in docs/agent.md and never renumbered."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    NOT_AUTHORIZED = 4
+    UNAVAILABLE = 5
+    BUSY = 6
+    LOCAL = 7
+    DIFFERENT = 10
+
+
+class AgentError(Exception):
+    """One clear sentence, a stable code, and what to do about it."""
+
+    exit: int = Exit.FAILED
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+class Failed(AgentError):
+    """It was tried, and it didn't work out."""
+
+
+class Refused(AgentError):
+    """It can't be done exactly, so it wasn't started; the machine is as it was."""
+
+    exit = Exit.REFUSED
+
+
+class NotAuthorized(AgentError):
+    exit = Exit.NOT_AUTHORIZED
+
+
+class Unavailable(AgentError):
+    """The server or a mirror doesn't answer now; the same command may work later."""
+
+    exit = Exit.UNAVAILABLE
+
+
+class Busy(AgentError):
+    """Another agent or another pacman is at work on this machine."""
+
+    exit = Exit.BUSY
+
+
+class Local(AgentError):
+    """Something on this machine is missing or misconfigured, or needs root."""
+
+    exit = Exit.LOCAL
+
+
+class LeaseLost(AgentError):
+    """Fenced: the operation isn't this agent's any more."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "lease_lost",
+            "The server gave this operation to another run, so this one stopped before it changed anything.",
+            "Run the command again.",
+        )
+
+
+class Interrupted(AgentError):
+    """A signal asked the agent to stop, at a moment when it may."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("interrupted", "Stopped by a signal before pacman was started; nothing was changed.")
+        self.exit = 128 + number

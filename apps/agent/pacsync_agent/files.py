@@ -1,0 +1,55 @@
+"""Files that survive a crash: written beside, flushed to the disk, then renamed. It must not know what is in them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Optional
+
+
+def sync_directory(directory: Path) -> None:
+    """Make a rename or removal in `directory` durable."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace the file as a whole: a reader, or a crash at any moment, finds the old content or the new."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        os.fchmod(handle, mode)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def write_json(path: Path, value: Any, mode: int = 0o600) -> None:
+    write_atomically(path, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n", mode)
+
+
+def read_json(path: Path) -> Optional[dict[str, Any]]:
+    """The object in the file; None when there is no file. ValueError when it isn't a JSON object."""
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} is not a JSON object")
+    return value
+
+
+def remove(path: Path) -> None:
+    """Remove the file, durably, if it is there."""
+    path.unlink(missing_ok=True)
+    sync_directory(path.parent)

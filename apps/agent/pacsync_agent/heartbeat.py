@@ -1,0 +1,67 @@
+"""Keeps the lease of an operation while the main thread works, and notices its loss. It must not stop anything."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from .api import ApiError, Client
+from .errors import AgentError, LeaseLost, Unavailable
+
+# How often in a lease: two answers may be lost.
+PER_LEASE = 3
+
+
+class Heartbeat:
+    """`with Heartbeat(…) as heartbeat`: beats in a thread; `lost` is set when the server says so, or can't be reached
+    until the lease has run out."""
+
+    def __init__(self, client: Client, operation: str, token: str, lease_seconds: float) -> None:
+        self.client = client
+        self.operation = operation
+        self.token = token
+        self.lease_seconds = lease_seconds
+        self.phase = "leased"
+        self.lost = threading.Event()
+        self._until = time.monotonic() + lease_seconds
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+
+    def check(self) -> None:
+        """Raise LeaseLost if it is. Never called while pacman runs."""
+        if self.lost.is_set() or time.monotonic() > self._until:
+            raise LeaseLost
+
+    def say_applying(self) -> None:
+        """Tell the server that pacman is about to start. Raises LeaseLost, Unavailable (then pacman mustn't start)."""
+        self.check()
+        self.phase = "applying"
+        try:
+            self._beat(patience=max(1.0, self._until - time.monotonic()) / 2)
+        except ApiError as error:
+            raise LeaseLost from error
+
+    def _beat(self, patience: float) -> None:
+        began = time.monotonic()
+        body = {"lease_token": self.token, "phase": self.phase}
+        self.client.post(f"/operations/{self.operation}/heartbeat", body, patience=patience)
+        self._until = began + self.lease_seconds
+
+    def _loop(self) -> None:
+        interval = self.lease_seconds / PER_LEASE
+        while not self._ended.wait(interval):
+            try:
+                self._beat(patience=interval / 2)
+            except Unavailable:
+                if time.monotonic() > self._until:
+                    self.lost.set()
+            except (ApiError, AgentError):
+                self.lost.set()
+                return

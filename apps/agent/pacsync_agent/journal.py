@@ -1,0 +1,68 @@
+"""The journal: what the agent is about to do, on the disk before it does it. It must not know how things are done.
+
+A step is written before its work begins, so after a crash the journal names the step that may be half done.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Optional
+
+from . import files
+from .errors import Local
+
+# In the order in which they come.
+CREATE, CLAIM, GATHER, REHEARSE, APPLY, SETTLE, VERIFY, REPORT = STEPS = (
+    "create",
+    "claim",
+    "gather",
+    "rehearse",
+    "apply",
+    "settle",
+    "verify",
+    "report",
+)
+FORMAT = 1
+
+
+class Journal:
+    """One operation in the making. `data` is what later steps and a later agent need, JSON only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.data: dict[str, Any] = {}
+
+    def load(self) -> bool:
+        """Read what an agent before left; False when there is nothing. Raises Local when it can't be understood."""
+        try:
+            data: Optional[dict[str, Any]] = files.read_json(self.path)
+        except ValueError:
+            data = {}
+        if data is None:
+            return False
+        if data.get("format") != FORMAT or data.get("step") not in STEPS:
+            raise Local(
+                "journal_unreadable",
+                f"The journal {self.path} of an unfinished operation can't be understood by this version of the agent.",
+                "Finish it with the agent that wrote it, or look at the machine with `pacman -Dk` and delete the file.",
+            )
+        self.data = data
+        return True
+
+    @property
+    def step(self) -> str:
+        return str(self.data["step"])
+
+    def enter(self, step: str, **changes: Any) -> None:
+        """Write, durably, that `step` begins now."""
+        self.data = {**self.data, **changes, "format": FORMAT, "step": step}
+        files.write_json(self.path, self.data)
+
+    def reached(self, step: str) -> bool:
+        """Whether `step` has begun."""
+        return STEPS.index(self.step) >= STEPS.index(step)
+
+    def close(self) -> None:
+        """The operation is over, or was given back: forget it."""
+        self.data = {}
+        files.remove(self.path)

@@ -1,0 +1,90 @@
+"""What is installed, read straight from pacman's local database. It must not run pacman, nor change anything.
+
+`pacman -Q` shows neither the architecture nor the install reason; the files show all, 1,500 of them in some 50 ms.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from apps.fleet.alpm import desc, state
+from apps.fleet.alpm.state import DEPENDENCY, EXPLICIT, InstalledPackage
+
+from .errors import Local
+
+
+@dataclass(frozen=True)
+class LocalPackage:
+    """One entry of the local database. `broken`: pacman was cut off while it wrote the entry. `size` in bytes."""
+
+    name: str
+    version: str
+    arch: str
+    reason: str
+    provides: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    size: int = 0
+    broken: bool = False
+
+    def as_installed(self) -> InstalledPackage:
+        return InstalledPackage(self.name, self.version, self.arch, self.reason)
+
+
+Installed = dict[str, LocalPackage]
+
+
+def read(dbpath: Path) -> Installed:
+    """Every installed package by name. Raises Local when the database is missing or can't be read."""
+    packages: Installed = {}
+    try:
+        entries = sorted(entry.name for entry in os.scandir(dbpath / "local") if entry.is_dir())
+        for entry in entries:
+            package = _read_entry(dbpath / "local" / entry)
+            packages.setdefault(package.name, package)
+    except FileNotFoundError:
+        raise Local(
+            "pacman_database_missing",
+            f"There is no pacman database in {dbpath}.",
+            "Name the right one with --config, --root or --dbpath.",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise Local("pacman_database_unreadable", f"The pacman database in {dbpath} can't be read: {error}.") from None
+    return packages
+
+
+def _read_entry(directory: Path) -> LocalPackage:
+    name, version = desc.split_entry(directory.name)
+    try:
+        text = (directory / "desc").read_bytes().decode(errors="replace")
+    except FileNotFoundError:
+        text = ""
+    values = desc.parse(text)
+    size = values.get("SIZE", ["0"])[0]
+    return LocalPackage(
+        name=name,
+        version=version,
+        arch=values.get("ARCH", ["any"])[0],
+        reason=DEPENDENCY if values.get("REASON", ["0"])[0] == "1" else EXPLICIT,
+        provides=tuple(values.get("PROVIDES", ())),
+        conflicts=tuple(values.get("CONFLICTS", ())),
+        groups=tuple(values.get("GROUPS", ())),
+        size=int(size) if size.isdigit() else 0,
+        # pacman writes `desc` and then `files`, after the package's own files.
+        broken="NAME" not in values or not (directory / "files").exists(),
+    )
+
+
+def text_of(packages: Iterable[InstalledPackage]) -> bytes:
+    """The canonical state text. Raises Local where there is nothing that could be reported."""
+    try:
+        return state.to_text(packages)
+    except ValueError as error:
+        raise Local("state_unreportable", f"The installed packages can't be reported: {error}.") from None
+
+
+def state_text(installed: Installed) -> bytes:
+    return text_of(package.as_installed() for package in installed.values())

@@ -1,0 +1,158 @@
+"""One machine being brought to a goal: gathers, rehearses, applies, and mends what was cut off.
+
+It must not know servers. The journal is written by the caller before each of these steps.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from apps.fleet.alpm.state import InstalledPackage
+
+from . import database_lock, local_db, marker, pacman, plan, repair, transaction
+from .errors import Failed
+from .gather import Gatherer, wanted_files
+from .local_db import Installed, LocalPackage
+from .output import Output
+from .package_file import PackageFile
+from .pacman import Run, Transaction
+from .pacman_conf import PacmanConf
+from .transaction import Prepared
+
+Packages = Sequence[InstalledPackage]
+
+
+@dataclass
+class Machine:
+    """`fetch` is what the server said about package files (the claim's), `stop` ends downloads."""
+
+    conf: PacmanConf
+    state_dir: Path
+    running: Transaction
+    output: Output
+    stop: threading.Event
+    fetch: Sequence[dict[str, Any]] = ()
+    repository_of: Optional[dict[str, str]] = None
+
+    @property
+    def rehearsal_dir(self) -> Path:
+        return self.state_dir / "rehearsal"
+
+    def installed(self) -> Installed:
+        """What is installed, without a marker that was left behind."""
+        found = local_db.read(self.conf.dbpath)
+        found.pop(marker.NAME, None)
+        return found
+
+    def config(self) -> Path:
+        """The configuration for pacman runs on the machine itself, written anew."""
+        return pacman.write_config(self.conf, self.state_dir / "pacman.conf")
+
+    def prepare(
+        self,
+        goal: Packages,
+        *,
+        held: Collection[str],
+        again: Collection[str] = (),
+        cached_only: bool = False,
+        gathered: Callable[[], None] = lambda: None,
+    ) -> Prepared:
+        """Gather the files and rehearse. Raises Refused with the reason why the goal can't be reached exactly.
+
+        `gathered` is called between the two, and raises when there is no use in going on.
+        """
+        transaction.needs_root(os.geteuid())
+        installed = self.installed()
+        steps = plan.make(installed, goal, again)
+        plan.check_permitted(steps, protected=self.conf.hold, held=held)
+        found = self._gatherer().gather(wanted_files(steps.install, () if cached_only else self.fetch))
+        gathered()
+        transaction.check_space(self.conf, found, installed)
+        self.output.progress("rehearsing")
+        return transaction.rehearse(
+            self.conf, self.rehearsal_dir, installed=installed, wanted=goal, steps=steps, files=found
+        )
+
+    def _gatherer(self) -> Gatherer:
+        return Gatherer(
+            self.conf,
+            repository_of=self.repository_of or {},
+            own_cache=self.state_dir / "packages",
+            output=self.output,
+            stop=self.stop,
+        )
+
+    def _file_of(self, package: LocalPackage) -> Optional[PackageFile]:
+        """The file that a broken entry came from; its architecture is not known any more."""
+        for arch in ("any", *self.conf.architectures):
+            known = InstalledPackage(package.name, package.version, arch, package.reason)
+            file = self._gatherer().in_cache(wanted_files([known], self.fetch)[0])
+            if file:
+                return file
+        return None
+
+    def apply(self, prepared: Prepared) -> Optional[Run]:
+        """The one transaction; None when there is nothing but install reasons to set."""
+        if not prepared.arguments:
+            return None
+        return transaction.apply(self.running, self.config(), prepared, self.output)
+
+    def clear_stale_lock(self) -> bool:
+        """Remove the lock that a cut-off pacman of ours left. Raises Busy while another pacman holds it."""
+        removed = database_lock.remove_if_stale(self.conf.dbpath)
+        transaction.check_unlocked(self.conf)
+        return removed
+
+    def mend(
+        self, goal: Packages, again: Collection[str], *, newcomers: Collection[str] = (), cached_only: bool = False
+    ) -> None:
+        """Go on from wherever a cut-off or failed transaction left the machine, to `goal`.
+
+        Packages in `again` are installed once more even if the database has them: their files, scriptlets and hooks may
+        not have come to their end; `newcomers` among them are installed as for the first time. Raises AgentError.
+        """
+        self.clear_stale_lock()
+        self.running.forget_status()
+        repair.mend_entries(self.conf.dbpath, self.installed(), newcomers=newcomers, find=self._file_of)
+        transaction.remove_marker(self.conf, self.running, self.config())
+        prepared = self.prepare(goal, held=(), again=again, cached_only=cached_only)
+        run = self.apply(prepared)
+        if run is not None and run.status != 0:
+            options = transaction.overwrite_own_files(run, pacman.begun(self.running.output()), self.conf.root)
+            if options:
+                prepared.arguments[1:1] = options
+                run = self.apply(prepared)
+        if run is not None and run.status != 0:
+            raise pacman_failed(run)
+
+    def finish(self, goal: Packages) -> None:
+        """Remove the marker, set the install reasons. Raises Failed when pacman doesn't do it."""
+        complaints = transaction.settle(self.conf, self.running, self.config(), goal)
+        if complaints:
+            raise Failed("settling_failed", f"pacman could not finish: {'; '.join(complaints)}.", "Run `sync` again.")
+
+    def verify(self, goal: Packages, problems: Collection[str], touched: Collection[str]) -> None:
+        """Raises Failed unless the machine is exactly as wanted, with no problem that it didn't have before."""
+        self.output.progress("verifying")
+        transaction.verify(self.conf, self.config(), goal, set(problems), touched)
+
+
+def pacman_failed(run: Run) -> Failed:
+    """pacman's own words, with a code for the common cases."""
+    said = run.errors
+    text = "; ".join(said[:5]) or f"it ended with status {run.status}"
+    if any("exists in filesystem" in line for line in said):
+        hint = "Move those files away (no package owns them), and try again."
+        return Failed("file_conflict", f"pacman found files in its way: {text}.", hint)
+    if any("unable to lock database" in line for line in said):
+        return Failed("database_locked", f"Another pacman came first: {text}.", "Wait for it to finish, and try again.")
+    if "No space left" in run.output or "not enough free disk space" in run.output:
+        return Failed("disk_full", f"The disk is full: {text}.", "Free some space, and try again.")
+    return Failed(
+        "pacman_failed", f"pacman could not do it: {text}.", "The whole of what it said is with the operation."
+    )

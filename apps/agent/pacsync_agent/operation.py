@@ -1,0 +1,316 @@
+"""One operation from its claim to its result, by the journal's steps. It must not know the command line.
+
+Whatever the step at which an agent dies, `carry_out` of the next agent goes on from the journal.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from apps.fleet.alpm import state
+from apps.fleet.alpm.state import InstalledPackage
+
+from . import journal as steps
+from . import local_db, pacman, report, transaction
+from .api import ApiError
+from .context import Context
+from .download import Stopped
+from .errors import AgentError, Failed, Interrupted, LeaseLost, Refused, Unavailable
+from .events import EitherEvent
+from .heartbeat import Heartbeat
+from .machine import Machine, pacman_failed
+from .outcome import Outcome
+
+FIELDS = ("name", "version", "arch", "reason")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """An operation that is over: what the agent says of it, and the server's answer (None: it couldn't be told)."""
+
+    kind: str
+    outcome: Outcome
+    operation: dict[str, Any]
+
+
+def packages_to_json(packages: Sequence[InstalledPackage]) -> str:
+    """A set of packages for the journal."""
+    return state.to_text(packages).decode()
+
+
+def packages_from_json(text: str) -> list[InstalledPackage]:
+    return state.parse(text.encode())
+
+
+def adopt(context: Context, operation: dict[str, Any]) -> None:
+    """Make an operation this agent's: the lease token is on the disk before the server hears of it."""
+    context.journal.enter(
+        steps.CLAIM, kind=operation["kind"], operation=operation["id"], token=str(uuid.uuid4()), base=None
+    )
+
+
+def carry_out(context: Context, *, give_back: bool) -> Optional[Ended]:
+    """Bring the journal's operation to its end; None when it isn't this agent's any more.
+
+    `give_back`: a signal ends the operation as failed, instead of leaving it to the next start. Raises Unavailable
+    (the journal stays, and the next start goes on), Interrupted, Busy.
+    """
+    journal = context.journal
+    if not journal.reached(steps.APPLY):
+        claim = _claim(context)
+        if claim is None:
+            return None
+        _work(context, claim, give_back=give_back)
+    elif journal.step != steps.REPORT:
+        _go_on(context)
+        if journal.step == steps.CLAIM:
+            return carry_out(context, give_back=give_back)
+    if not journal.data or not journal.reached(steps.REPORT):
+        return None
+    return send(context)
+
+
+def _claim(context: Context) -> Optional[dict[str, Any]]:
+    """The lease with everything that belongs to it; None when it isn't to be had (and the journal is closed)."""
+    journal = context.journal
+    text = local_db.state_text(local_db.read(context.conf.dbpath))
+    body = {"lease_token": journal.data["token"], "state": state.digest_of(text)}
+    try:
+        claim = context.client.post(f"/operations/{journal.data['operation']}/claim", body)
+    except ApiError as error:
+        journal.close()
+        if error.code in {"not_claimable", "base_changed", "not_found"}:
+            context.output.line(f"The operation can't be claimed: {error.detail}")
+            return None
+        raise error.as_agent_error() from None
+    if claim["operation"]["base_state"] != body["state"]:
+        # The lease was had before, and somebody ran pacman since.
+        _end(context, Outcome.failed(_base_changed()))
+        send(context)
+        return None
+    journal.enter(steps.GATHER)
+    return claim
+
+
+def _base_changed() -> Refused:
+    return Refused("base_changed", "The packages of this machine changed since the operation was made.", "Try again.")
+
+
+def _work(context: Context, claim: dict[str, Any], *, give_back: bool) -> None:
+    journal = context.journal
+    operation, token = journal.data["operation"], journal.data["token"]
+    try:
+        with Heartbeat(context.client, operation, token, claim["lease_seconds"]) as heartbeat:
+            outcome = _reach(context, claim, heartbeat)
+    except (LeaseLost, Stopped):
+        journal.close()
+        raise LeaseLost from None
+    except Unavailable:
+        journal.enter(steps.CLAIM)  # pacman was not started; the next start asks for the lease again
+        raise
+    except Interrupted as error:
+        if not give_back:
+            raise
+        with context.signals.shielded():
+            _end(context, Outcome.failed(error))
+        return
+    except AgentError as error:
+        outcome = Outcome.failed(error)
+    finally:
+        transaction.remove_rehearsal(context.rehearsal_dir)
+    _end(context, outcome)
+
+
+def _goal_of(claim: dict[str, Any]) -> list[InstalledPackage]:
+    """The packages that the claim names, once they are seen to be the operation's target."""
+    target = claim["target"]
+    try:
+        goal = [InstalledPackage(*(package[key] for key in FIELDS)) for package in target["packages"]]
+        if state.digest_of(state.to_text(goal)) == claim["operation"]["target_state"]:
+            return goal
+        reason = "its packages don't have its digest"
+    except (KeyError, TypeError, ValueError) as error:
+        reason = str(error)
+    raise Failed("target_invalid", f"The server's target makes no sense: {reason}.", "Look at the server's log.")
+
+
+def _machine(context: Context, fetch: Sequence[dict[str, Any]], stop: threading.Event) -> Machine:
+    return Machine(
+        conf=context.conf,
+        state_dir=context.state_dir,
+        running=context.transaction,
+        output=context.output,
+        stop=stop,
+        fetch=fetch,
+        repository_of=report.repository_of(context.conf),
+    )
+
+
+def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Outcome:
+    """Everything between claim and result. Raises AgentError while nothing was changed yet."""
+    journal = context.journal
+    machine = _machine(context, claim["fetch"], EitherEvent(context.signals.stop, heartbeat.lost))
+    goal = _goal_of(claim)
+    base = machine.installed()
+    transaction.check_unlocked(context.conf)
+
+    def gathered() -> None:
+        heartbeat.check()
+        journal.enter(steps.REHEARSE)
+
+    prepared = machine.prepare(goal, held=report.holds(context.conf, base), gathered=gathered)
+    heartbeat.check()
+    with context.signals.shielded():
+        context.transaction.clear()
+        journal.enter(
+            steps.APPLY,
+            goal=packages_to_json(goal),
+            base=packages_to_json([package.as_installed() for package in base.values()]),
+            fetch=claim["fetch"],
+            install=[package.name for package in prepared.plan.install],
+            problems=sorted(prepared.problems),
+        )
+        transaction.check_unlocked(context.conf)
+        if machine.installed() != base:
+            raise _base_changed()
+        heartbeat.say_applying()
+        run = machine.apply(prepared)
+        if run is not None and run.status != 0:
+            return _after_failure(context, machine, pacman_failed(run), cut_off=run.status >= 128)
+        return _settle_and_verify(context, machine)
+
+
+def _settle_and_verify(context: Context, machine: Machine) -> Outcome:
+    """The steps after a transaction; all of them may be repeated."""
+    journal = context.journal
+    goal = packages_from_json(journal.data["goal"])
+    if not journal.reached(steps.SETTLE):
+        journal.enter(steps.SETTLE)
+    warnings = tuple(pacman.Run(0, context.transaction.output()).warnings)
+    try:
+        machine.finish(goal)
+        journal.enter(steps.VERIFY)
+        machine.verify(goal, journal.data["problems"], journal.data["install"])
+    except AgentError as error:
+        return Outcome.failed(error, warnings)
+    return Outcome("succeeded", warnings=warnings)
+
+
+def _after_failure(context: Context, machine: Machine, error: Failed, *, cut_off: bool) -> Outcome:
+    """pacman failed: nothing happened, or something half-way. Forward once more, else back, never left half."""
+    data = context.journal.data
+    goal, base = packages_from_json(data["goal"]), packages_from_json(data["base"])
+    changed = transaction.difference(machine.installed(), base, check_broken=data["install"])
+    if not changed and not cut_off:
+        return Outcome.failed(error)
+    context.output.warn(f"{error.message} Going on from where it stopped.")
+    try:
+        known = {package.name for package in base}
+        machine.mend(goal, data["install"], newcomers=[name for name in data["install"] if name not in known])
+    except AgentError as second:
+        context.output.warn(f"{second.message} Going back to where the machine was.")
+        return _back(context, machine, base, Failed(second.code, second.message))
+    return _settle_and_verify(context, machine)
+
+
+def _back(context: Context, machine: Machine, base: list[InstalledPackage], error: Failed) -> Outcome:
+    names = {package.name for package in base}
+    touched = [name for name in context.journal.data["install"] if name in names]
+    try:
+        machine.mend(base, touched, cached_only=True)
+        machine.finish(base)
+        machine.verify(base, context.journal.data["problems"], touched)
+    except AgentError as third:
+        left = f"{error.message} The way back failed too: {third.message}"
+        return Outcome.failed(Failed(error.code, left, "Put it right with pacman, and run `pacsync-agent sync`."))
+    return Outcome.failed(
+        Failed(error.code, f"{error.message} The machine was brought back to where it was.", error.hint)
+    )
+
+
+def _go_on(context: Context) -> None:
+    """After the death of an agent that may have started pacman: wait for that pacman, then finish what it left."""
+    journal = context.journal
+    running = context.transaction
+    said = "The pacman of an earlier run is still at work: waiting for it to finish."
+    pacman.wait_for_orphan(running, context.conf.dbpath, lambda: context.output.line(said))
+    machine = _machine(context, journal.data["fetch"], context.signals.stop)
+    with context.signals.shielded():
+        try:
+            if machine.clear_stale_lock():
+                context.output.line("Removed the lock that the cut-off pacman left.")
+            outcome = _judge(context, machine)
+        finally:
+            transaction.remove_rehearsal(context.rehearsal_dir)
+        if outcome is not None:
+            _end(context, outcome)
+
+
+def _judge(context: Context, machine: Machine) -> Optional[Outcome]:
+    """What the transaction that was begun came to; None when it wasn't begun (the journal is back at the claim)."""
+    journal = context.journal
+    if journal.step != steps.APPLY:
+        return _settle_and_verify(context, machine)
+    status = context.transaction.last_status()
+    if status == 0:
+        return _settle_and_verify(context, machine)
+    if not context.transaction.was_started():
+        context.output.line("An earlier run stopped right before pacman: beginning again.")
+        journal.enter(steps.CLAIM)
+        return None
+    cut_off = status is None or status >= 128
+    if cut_off and _nothing_begun(context, machine):
+        context.output.line("An earlier run was cut off before pacman changed anything: beginning again.")
+        journal.enter(steps.CLAIM)
+        return None
+    context.output.line("An earlier run was cut off while pacman was at work: finishing it.")
+    error = pacman_failed(pacman.Run(status or 137, context.transaction.output()))
+    return _after_failure(context, machine, error, cut_off=cut_off)
+
+
+def _nothing_begun(context: Context, machine: Machine) -> bool:
+    data = context.journal.data
+    base = packages_from_json(data["base"])
+    begun = pacman.begun(context.transaction.output())
+    return not begun and not transaction.difference(machine.installed(), base, check_broken=data["install"])
+
+
+def give_up(context: Context, error: AgentError) -> None:
+    """End an operation whose pacman wasn't started, here and on the server."""
+    _end(context, Outcome.failed(error))
+    send(context)
+
+
+def _end(context: Context, outcome: Outcome) -> None:
+    context.journal.enter(steps.REPORT, outcome=outcome.for_journal())
+
+
+def send(context: Context) -> Ended:
+    """Tell the server how the journal's operation ended, and close the journal. Raises Unavailable (it stays)."""
+    journal = context.journal
+    outcome = Outcome.from_journal(journal.data["outcome"])
+    operation, kind = journal.data["operation"], journal.data["kind"]
+    text = local_db.state_text(local_db.read(context.conf.dbpath))
+    log = context.transaction.output() if journal.data.get("goal") else ""
+    body = {"lease_token": journal.data["token"], **outcome.for_server(log)}
+    try:
+        answer = report.send_result(context, operation, body, text)
+    except ApiError as error:
+        if error.code not in {"lease_lost", "not_found"}:
+            raise error.as_agent_error() from None
+        answer = _judged_by_report(context, operation)
+    journal.close()
+    return Ended(kind, outcome, answer)
+
+
+def _judged_by_report(context: Context, operation: str) -> dict[str, Any]:
+    """The lease ran out meanwhile: the server decides by the machine's state, so report that and read the verdict."""
+    report.check_in(context)
+    try:
+        return context.client.get(f"/operations/{operation}")
+    except ApiError:
+        return {}

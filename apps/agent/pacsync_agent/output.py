@@ -1,0 +1,117 @@
+"""What the agent says: progress on a terminal, plain lines elsewhere, JSON for scripts. It must not decide anything."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any, Optional, TextIO
+
+from .errors import AgentError
+
+TITLES = {"rehearsing": "Rehearsing", "downloading": "Downloading", "applying": "Applying", "verifying": "Verifying"}
+
+
+def human_bytes(count: float) -> str:
+    """12.3 MiB and the like."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            break
+        count /= 1024
+    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+
+
+class Output:
+    """Where things are said. Safe to use from several threads."""
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False, stream: Optional[TextIO] = None) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        # A closed stdout (`>&-`, some units) is no reason not to work: Python has None there.
+        self.stream = stream or sys.stdout or io.StringIO()
+        self._terminal = self.stream.isatty() and not as_json
+        self._open_line = False
+        self._last = ("", 0.0)
+        self._ended = False
+        self._lock = threading.Lock()
+
+    def line(self, text: str, **data: Any) -> None:
+        """Say something to a person (`data` goes along in JSON)."""
+        if self.quiet:
+            return
+        if self.as_json:
+            self._object({"event": "message", "message": text, **data})
+        else:
+            self._write(text + "\n")
+
+    def warn(self, text: str) -> None:
+        if self.as_json:
+            self._object({"event": "warning", "message": text})
+        else:
+            self._write(f"warning: {text}\n")
+
+    def progress(self, phase: str, done: int = 0, total: int = 0, bytes_done: int = 0, bytes_total: int = 0) -> None:
+        """How far a phase is: a line that is rewritten on a terminal, a few lines elsewhere."""
+        now = time.monotonic()
+        begins, ends = phase != self._last[0], bool(total) and done == total
+        again, self._ended = ends and self._ended and not begins, ends
+        if self.quiet or again or not (begins or ends or now - self._last[1] > (0.1 if self._terminal else 5)):
+            return
+        self._last = (phase, now)
+        if self.as_json:
+            numbers = {"done": done, "total": total, "bytes_done": bytes_done, "bytes_total": bytes_total}
+            self._object({"event": "progress", "phase": phase, **numbers})
+            return
+        text = TITLES.get(phase, phase)
+        text += f" {done} of {total}" if total else ""
+        text += f", {human_bytes(bytes_done)} of {human_bytes(bytes_total)}" if bytes_total else ""
+        if self._terminal:
+            self._write(f"\r\033[K{text} …", open_line=True)
+        else:
+            self._write(f"{text}\n")
+
+    def result(self, text: str, **data: Any) -> None:
+        """The last word of a command."""
+        if self.as_json:
+            self._object({"event": "result", **data})
+        elif text:
+            self._write(text + "\n")
+
+    def raw_json(self, value: dict[str, Any]) -> None:
+        """An object that another program wants exactly so."""
+        self._object(value)
+
+    def error(self, error: AgentError) -> None:
+        """One sentence on what went wrong, one on what to do: on stderr, or as JSON with the rest."""
+        with contextlib.suppress(OSError):  # a full disk behind stdout: stderr may still take it
+            if self.as_json:
+                self._object({"event": "error", "code": error.code, "message": error.message, "hint": error.hint})
+                return
+            self.finish_line()
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"       {error.hint}", file=sys.stderr)
+
+    def finish_line(self) -> None:
+        if self._open_line:
+            self._write("")
+
+    def _object(self, value: dict[str, Any]) -> None:
+        self._write(json.dumps(value) + "\n")
+
+    def _write(self, text: str, *, open_line: bool = False) -> None:
+        with self._lock:
+            if self._open_line and not open_line:
+                text = f"\r\033[K{text}"
+            self._open_line = open_line
+            try:
+                self.stream.write(text)
+                self.stream.flush()
+            except OSError:
+                # The reader went away (`| head`) or its disk is full: what was begun is finished all the same. What is
+                # still in the buffer goes nowhere too, or Python would try again at its exit.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())

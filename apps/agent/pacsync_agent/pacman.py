@@ -1,0 +1,218 @@
+"""Runs pacman: rehearsals on a copy, transactions that outlive the agent. It must not know servers or operations.
+
+Every run uses a configuration made from the machine's own [options]: no repositories, so that `-U` can't pull in a
+package that nobody asked for, and signatures optional for local files, because the agent verified them before and the
+marker has none.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from . import database_lock, files
+from .errors import Local
+from .pacman_conf import ENVIRONMENT, PacmanConf
+
+# Options that the made configuration sets itself, or that would get in the way: the agent enforces HoldPkg and
+# IgnorePkg before, and a HoldPkg pattern may match the marker, which could not be removed then.
+_REPLACED = {"RootDir", "DBPath", "HoldPkg", "IgnorePkg", "IgnoreGroup"}
+_REPLACED |= {"SigLevel", "LocalFileSigLevel", "RemoteFileSigLevel"}
+_ONLY_REAL = {"HookDir", "LogFile", "CheckSpace", "UseSyslog"}
+# The shell holds the lock (its stdin) for as long as pacman runs, and leaves pacman's exit status even if the agent
+# is dead by then. Nothing here writes to the agent, so that its death can't stop pacman.
+_WRAPPER = '"$@" </dev/null; s=$?; echo "$s" >"$0.new" && mv -f "$0.new" "$0"; exit "$s"'
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished pacman: its exit status and all that it said."""
+
+    status: int
+    output: str
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines that say what went wrong, without pacman's prefixes."""
+        pattern = r"(error: |:: .*(breaks dependency|are in conflict|unable to satisfy dependency))"
+        found = [line for line in self.output.splitlines() if re.match(pattern, line)]
+        details = [line for line in self.output.splitlines() if " exists in filesystem" in line]
+        if self.status and not (found or details):  # whatever it was, it is near the end
+            found = [line for line in self.output.splitlines() if line.strip()][-3:]
+        return [re.sub(r"^(error: |:: )", "", line).strip() for line in (*details, *found)]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What pacman itself counts as success, but a person should know: scriptlets, .pacnew and .pacsave files."""
+        pattern = r"command failed to execute|\.pacnew|\.pacsave|command failed|could not (chdir|change the root)"
+        lines = [line for line in self.output.splitlines() if re.search(pattern, line)]
+        return [re.sub(r"^(error|warning): ", "", line).strip() for line in lines]
+
+
+def write_config(conf: PacmanConf, path: Path, *, rehearsal_root: Optional[Path] = None) -> Path:
+    """Write the configuration for a run on the machine, or on a copy of its database beneath `rehearsal_root`."""
+    skipped = _REPLACED | (_ONLY_REAL if rehearsal_root else set())
+    lines = ["[options]"]
+    lines += [f"{key} = {value}" if value else key for key, value in conf.options if key not in skipped]
+    if rehearsal_root:
+        lines += [f"RootDir = {rehearsal_root / 'root'}", f"DBPath = {rehearsal_root / 'db'}"]
+        lines += [f"HookDir = {rehearsal_root / 'hooks'}", "LogFile = /dev/null"]
+    else:
+        lines += [f"RootDir = {conf.root}", f"DBPath = {conf.dbpath}"]
+    levels = [value for key, value in conf.options if key == "LocalFileSigLevel"] or ["PackageOptional"]
+    lines += [f"LocalFileSigLevel = {level.replace('PackageRequired', 'PackageOptional')}" for level in levels]
+    files.write_atomically(path, "\n".join([*lines, ""]).encode(errors="surrogateescape"))
+    return path
+
+
+def run(config: Path, *arguments: object) -> Run:
+    """Run a pacman that changes nothing of the machine, and wait for it."""
+    command = ["pacman", "--config", str(config), *map(str, arguments)]
+    try:
+        done = subprocess.run(
+            command,
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a Ctrl-C in the terminal is the agent's to handle
+        )
+    except FileNotFoundError:
+        raise Local("pacman_missing", "pacman is not installed here.") from None
+    return Run(done.returncode, done.stdout.decode(errors="replace"))
+
+
+def database_problems(config: Path) -> set[str]:
+    """What `pacman -Dk` finds wrong with the database, one sentence each."""
+    return {line.partition("error: ")[2] for line in run(config, "-Dk").output.splitlines() if "error: " in line}
+
+
+def copy_database(conf: PacmanConf, directory: Path) -> Path:
+    """A rehearsal root in `directory`: an empty root, no hooks, and the local database copied (no sync databases)."""
+    shutil.rmtree(directory, ignore_errors=True)
+    for name in ("root", "hooks", "db"):
+        (directory / name).mkdir(parents=True, mode=0o755)
+    ignore = shutil.ignore_patterns("mtree", "install", "changelog")
+    shutil.copytree(conf.dbpath / "local", directory / "db" / "local", ignore=ignore, copy_function=shutil.copyfile)
+    return directory
+
+
+class Transaction:
+    """A pacman that changes the machine, started so that it goes on when the agent dies, and can be found again."""
+
+    def __init__(self, directory: Path) -> None:
+        self.status_file = directory / "pacman.status"
+        self.log_file = directory / "pacman.log"
+        self.lock_file = directory / "pacman.lock"
+
+    def clear(self) -> None:
+        """Forget the one before."""
+        files.remove(self.status_file)
+        files.remove(self.log_file)
+
+    def forget_status(self) -> None:
+        """The next transaction counts; until it has ended, the machine is half-way."""
+        files.remove(self.status_file)
+
+    def run(self, config: Path, *arguments: object, on_output: Callable[[str], None] = lambda text: None) -> Run:
+        """The transaction: start pacman and wait for its end, whatever signals come.
+
+        `on_output` gets what it said so far, often.
+        """
+        self.forget_status()
+        return self._run(self.status_file, config, arguments, on_output)
+
+    def run_small(self, config: Path, *arguments: object) -> Run:
+        """A pacman before or after the transaction, whose status is not the transaction's."""
+        beside = self.status_file.with_name("pacman-small.status")
+        return self._run(beside, config, arguments, lambda text: None)
+
+    def _run(
+        self, status_file: Path, config: Path, arguments: Iterable[object], on_output: Callable[[str], None]
+    ) -> Run:
+        lock = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with open(self.log_file, "ab") as log:
+                start = log.tell()
+                process = subprocess.Popen(
+                    ["/bin/sh", "-c", _WRAPPER, str(status_file), "pacman", "--config", str(config)]
+                    + [str(argument) for argument in arguments],
+                    env=ENVIRONMENT,
+                    stdin=lock,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        finally:
+            os.close(lock)  # the shell has it
+        while process.poll() is None:
+            on_output(self.output(start))
+            time.sleep(0.05)
+        on_output(self.output(start))
+        return Run(process.returncode, self.output(start))
+
+    def output(self, start: int = 0) -> str:
+        """What pacman said, from the byte `start` of the log on."""
+        try:
+            with open(self.log_file, "rb") as log:
+                log.seek(start)
+                return log.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def was_started(self) -> bool:
+        return self.log_file.exists()
+
+    def last_status(self) -> Optional[int]:
+        """The exit status of the last pacman; None when it was cut off (or never started)."""
+        try:
+            return int(self.status_file.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def is_running(self) -> bool:
+        """Whether the pacman of an agent that died is still at work."""
+        if not self.lock_file.exists():
+            return False
+        lock = os.open(self.lock_file, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+
+def begun(output: str) -> list[str]:
+    """The packages that pacman has begun to install or remove so far, by its output (flushed after each line)."""
+    verbs = r"^(?:removing|upgrading|downgrading|reinstalling|installing) (\S+)\.\.\.$"
+    return re.findall(verbs, output, re.MULTILINE)
+
+
+def wait_for_orphan(transaction: Transaction, dbpath: Path, on_wait: Callable[[], None]) -> None:
+    """Wait for the pacman of an agent that died, however long it takes. It is never killed."""
+    said = False
+    while transaction.is_running():
+        if not said:
+            on_wait()
+            said = True
+        time.sleep(0.2)
+    database_lock.wait_until_free(dbpath, 5)
+
+
+def quote_overwrite(paths: Iterable[str]) -> list[str]:
+    """`--overwrite` options for exactly these paths (shell patterns, relative to the root)."""
+    options = []
+    for path in paths:
+        options += ["--overwrite", re.sub(r"([*?\[\]\\!])", r"\\\1", path)]
+    return options

@@ -1,0 +1,129 @@
+"""What the machine's pacman configuration says, as `pacman-conf` reads it (includes, mirrors, defaults).
+
+It must not know what the agent does with it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from .errors import Local
+
+# Untranslated messages, but UTF-8: in the plain C locale libarchive can't unpack file names that are not ASCII.
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in {"LANGUAGE", "LC_ALL", "LANG"}} | {
+    "LC_ALL": "C.UTF-8"
+}
+
+
+@dataclass(frozen=True)
+class SigLevel:
+    """What a repository wants of a package's signature."""
+
+    required: bool
+    never: bool
+    trust_all: bool
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One repository: its mirrors with $repo and $arch replaced, in pacman's order."""
+
+    name: str
+    servers: tuple[str, ...]
+    siglevel: SigLevel
+
+
+@dataclass(frozen=True)
+class PacmanConf:
+    """The parts of the configuration that matter here; `options` has all of [options] for making another one."""
+
+    root: Path
+    dbpath: Path
+    gpgdir: Path
+    cache_dirs: tuple[Path, ...]
+    architectures: tuple[str, ...]
+    hold: tuple[str, ...]
+    ignore: tuple[str, ...]
+    ignore_groups: tuple[str, ...]
+    parallel: int
+    siglevel: SigLevel
+    repositories: tuple[Repository, ...]
+    options: tuple[tuple[str, str], ...]
+
+    def siglevel_of(self, repository: Optional[str]) -> SigLevel:
+        """The level of that repository, the general one when it is None."""
+        return next((found.siglevel for found in self.repositories if found.name == repository), self.siglevel)
+
+
+def read(config: Optional[Path], root: Optional[Path], dbpath: Optional[Path]) -> PacmanConf:
+    """Ask pacman-conf. Raises Local when pacman is missing or its configuration can't be read."""
+    command = ["pacman-conf"]
+    command += ["--config", str(config)] if config else []
+    command += ["--rootdir", str(root)] if root else []
+    try:
+        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, errors="surrogateescape")
+    except FileNotFoundError:
+        raise Local("pacman_missing", "pacman is not installed here (pacman-conf was not found).") from None
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()
+        raise Local(
+            "pacman_config_invalid",
+            f"The pacman configuration {config or '/etc/pacman.conf'} can't be read: {said[0] if said else 'unknown'}.",
+            "Correct it, or name another one with --config.",
+        )
+    return _from_sections(_sections(done.stdout), root, dbpath)
+
+
+def _sections(text: str) -> dict[str, list[tuple[str, str]]]:
+    sections: dict[str, list[tuple[str, str]]] = {"options": []}
+    current = sections["options"]
+    for line in text.splitlines():
+        if line.startswith("[") and line.endswith("]"):
+            current = sections.setdefault(line[1:-1], [])
+        elif line:
+            key, _, value = line.partition(" = ")
+            current.append((key, value))
+    return sections
+
+
+def _siglevel(lines: list[tuple[str, str]], default: SigLevel) -> SigLevel:
+    words = [word for key, value in lines if key == "SigLevel" for word in value.split()]
+    if not words:
+        return default
+    return SigLevel("PackageRequired" in words, "PackageNever" in words, "PackageTrustAll" in words)
+
+
+def _from_sections(
+    sections: dict[str, list[tuple[str, str]]], root: Optional[Path], dbpath: Optional[Path]
+) -> PacmanConf:
+    options = sections.pop("options")
+
+    def values(key: str) -> tuple[str, ...]:
+        return tuple(word for name, value in options if name == key for word in value.split())
+
+    def path(key: str, default: str) -> Path:
+        return Path(next((value for name, value in options if name == key), default))
+
+    siglevel = _siglevel(options, SigLevel(required=True, never=False, trust_all=False))
+    parallel = values("ParallelDownloads")
+    return PacmanConf(
+        root=root or path("RootDir", "/"),
+        dbpath=dbpath or path("DBPath", "/var/lib/pacman/"),
+        gpgdir=path("GPGDir", "/etc/pacman.d/gnupg/"),
+        cache_dirs=tuple(Path(value) for name, value in options if name == "CacheDir"),
+        architectures=values("Architecture"),
+        hold=values("HoldPkg"),
+        ignore=values("IgnorePkg"),
+        ignore_groups=values("IgnoreGroup"),
+        parallel=max(1, min(8, int(parallel[0]) if parallel and parallel[0].isdigit() else 1)),
+        siglevel=siglevel,
+        repositories=tuple(
+            Repository(name, tuple(value for key, value in lines if key == "Server"), _siglevel(lines, siglevel))
+            for name, lines in sections.items()
+        ),
+        options=tuple(options),
+    )

@@ -1,0 +1,121 @@
+"""What a transaction has to do to get from what is installed to what is wanted. Pure: no files, no pacman."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Optional
+
+from apps.fleet.alpm.state import InstalledPackage
+from apps.fleet.alpm.version import vercmp
+
+from .dependency import Dependency
+from .errors import Refused
+from .local_db import Installed, LocalPackage
+from .package_file import PackageFile
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`install`: packages whose files are needed. `remove`: installed ones that must go. `reasons`: to be set."""
+
+    install: tuple[InstalledPackage, ...]
+    remove: tuple[LocalPackage, ...]
+    reasons: tuple[InstalledPackage, ...]
+    upgrades: int
+    downgrades: int
+    new: int
+
+    def __bool__(self) -> bool:
+        return bool(self.install or self.remove or self.reasons)
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "install": self.new,
+            "upgrade": self.upgrades,
+            "downgrade": self.downgrades,
+            "remove": len(self.remove),
+            "reason": len(self.reasons),
+        }
+
+
+def make(installed: Installed, wanted: Iterable[InstalledPackage], again: Collection[str] = ()) -> Plan:
+    """The way from `installed` to `wanted`; packages named in `again` are installed even if they seem to be there.
+
+    `reasons` has the packages whose install reason is wrong now; new ones are settled after the transaction.
+    """
+    wanted = list(wanted)
+    names = {package.name for package in wanted}
+    install: list[InstalledPackage] = []
+    reasons: list[InstalledPackage] = []
+    orders: list[Optional[int]] = []
+    for package in wanted:
+        present = installed.get(package.name)
+        if present is None or (present.version, present.arch) != (package.version, package.arch):
+            install.append(package)
+            orders.append(None if present is None else vercmp(package.version, present.version))
+        elif package.name in again:
+            install.append(package)
+        if present is not None and present.reason != package.reason:
+            reasons.append(package)
+    return Plan(
+        install=tuple(install),
+        remove=tuple(package for package in installed.values() if package.name not in names),
+        reasons=tuple(reasons),
+        upgrades=sum(order is not None and order > 0 for order in orders),
+        downgrades=sum(order is not None and order < 0 for order in orders),
+        new=orders.count(None),
+    )
+
+
+def matching(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
+    """The names that one of the shell patterns matches, as IgnorePkg and HoldPkg do."""
+    patterns = [pattern.replace("[^", "[!") for pattern in patterns]  # fnmatch(3), which pacman uses, takes both
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def check_permitted(plan: Plan, *, protected: Iterable[str], held: Iterable[str]) -> None:
+    """Refuse what pacman would do without asking: `-U` overrides IgnorePkg, a conflict removal overrides HoldPkg."""
+    names = matching([package.name for package in plan.remove], protected)
+    if names:
+        raise Refused(
+            "protected_package",
+            f"The target has no {', '.join(names)}, but HoldPkg protects {'it' if len(names) == 1 else 'them'} here.",
+            "Add the package to the pool's excluded packages, or take it out of HoldPkg in pacman.conf.",
+        )
+    touched = {package.name for package in plan.install} | {package.name for package in plan.remove}
+    names = matching(sorted(touched), held)
+    if names:
+        raise Refused(
+            "held_package",
+            f"The target changes {', '.join(names)}, but IgnorePkg or IgnoreGroup holds "
+            f"{'it' if len(names) == 1 else 'them'} here.",
+            "Report the holds with `pacsync-agent once` and try again, or lift the hold in pacman.conf.",
+        )
+
+
+def marker_conflicts(plan: Plan, installed: Installed, files: Iterable[PackageFile]) -> list[str]:
+    """One `conflict` word for each package to remove, which matches that package and nothing that stays or comes.
+
+    A plain name would also match a newcomer that provides it, and `name=version` one that provides just that version.
+    """
+    files = list(files)
+    leaving = {package.name for package in plan.remove} | {file.name for file in files}
+    provisions = [word for file in files for word in file.provides]
+    provisions += [word for package in installed.values() if package.name not in leaving for word in package.provides]
+    words = []
+    for package in plan.remove:
+        candidates = (
+            Dependency(package.name, "=", package.version),
+            Dependency(package.name, "<", f"{package.version}.1"),
+            Dependency(package.name, ">", f"{package.version.rpartition('-')[0]}-0"),
+        )
+        fitting = [
+            word
+            for word in candidates
+            if word.holds_for(package.version) and not any(word.provided_by(provision) for provision in provisions)
+        ]
+        if fitting:
+            words.append(str(fitting[0]))
+    return words

@@ -1,0 +1,164 @@
+"""Answers as text for people, for waybar and as exit statuses. It must not ask anybody anything."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from .errors import AgentError, Exit
+from .operation import Ended
+from .output import Output
+
+SIGNS = {"install": "+", "remove": "-", "upgrade": "↑", "downgrade": "↓", "replace": "⇄", "reason": "~"}
+STATUS = {
+    "in_sync": "in sync",
+    "behind": "behind the target",
+    "ahead": "ahead of the target",
+    "diverged": "diverged from the target",
+    "offline": "offline",
+    "unknown": "not comparable yet",
+}
+
+
+def plural(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def counts(values: dict[str, int]) -> str:
+    """`3 upgrades, 1 removal`, or `no changes`."""
+    words = {
+        "install": "installation",
+        "upgrade": "upgrade",
+        "downgrade": "downgrade",
+        "replace": "replacement",
+        "remove": "removal",
+        "reason": "install reason",
+    }
+    parts = [plural(values[key], word) for key, word in words.items() if values.get(key)]
+    return ", ".join(parts) or "no changes"
+
+
+def exit_of(ended: Ended) -> int:
+    """Whether it succeeded is the server's word; without one (it was never told), the agent's."""
+    status = ended.operation.get("status") or ended.outcome.outcome
+    if status == "succeeded":
+        return Exit.OK
+    return ended.outcome.exit or Exit.FAILED
+
+
+def ended(output: Output, command: str, ended: Ended, *, last: bool = True) -> int:
+    """Say how an operation ended; the exit status."""
+    code = exit_of(ended)
+    output.finish_line()
+    for warning in ended.outcome.warnings:
+        output.warn(warning)
+    data = {"command": command, "operation": ended.operation, "warnings": list(ended.outcome.warnings)}
+    if code == Exit.OK:
+        goal = _goal(ended)
+        text = f"{goal} ({counts(ended.operation.get('plan') or {})})."
+        (output.result if last else output.line)(text, status="succeeded", **data)
+        return code
+    result = ended.operation.get("result") or {}
+    message = ended.outcome.message or str(result.get("message") or "The machine is not in the target state.")
+    error = AgentError(ended.outcome.code or str(result.get("code") or "failed"), message, ended.outcome.hint)
+    if output.as_json and last:
+        output.result("", status="failed", code=error.code, message=error.message, hint=error.hint, **data)
+    else:
+        output.error(error)
+    return code
+
+
+def _goal(ended: Ended) -> str:
+    operation = ended.operation
+    if ended.kind == "revert":
+        return "Reverted: the machine is where it was before the sync"
+    if operation.get("pool"):
+        return f"In sync with pool {operation['pool']}, revision {operation.get('revision')}"
+    return "In sync"
+
+
+def checked_in(answer: dict[str, Any]) -> dict[str, Any]:
+    return {key: answer.get(key) for key in ("status", "pool", "target", "operation", "recorded")}
+
+
+def one_line(name: str, answer: dict[str, Any]) -> str:
+    """`m1: behind the target of pool web (revision 3)`."""
+    status = STATUS.get(str(answer.get("status")), str(answer.get("status")))
+    return f"{name}: {status}{_place(answer)}"
+
+
+def _place(answer: dict[str, Any]) -> str:
+    target = answer.get("target")
+    number: Optional[object] = target.get("number") if isinstance(target, dict) else target
+    pool = f"pool {answer['pool']}" if answer.get("pool") else "no pool"
+    return (
+        f" ({pool}, revision {number})" if number else f" ({pool}, no target)" if answer.get("pool") else f" ({pool})"
+    )
+
+
+def status(known: dict[str, Any], fresh: bool) -> str:
+    lines = [one_line(str(known.get("name")), known)]
+    if not fresh:
+        return "\n".join(
+            [*lines, f"  as of {ago(known['age'])} ago; only root can ask the server now, or it doesn't answer"]
+        )
+    if known.get("difference") and known.get("target"):
+        lines.append(f"  a sync would make {counts(known['difference'])}")
+    operation = known.get("operation")
+    if operation:
+        lines.append(f"  {operation['kind']} {operation['status']} ({counts(operation['plan'])})")
+    lines += [
+        f"  {title}: {', '.join(known[key])}"
+        for key, title in (("holds", "held"), ("foreign", "foreign"))
+        if known.get(key)
+    ]
+    return "\n".join([*lines, f"  server: {known['server']}"])
+
+
+def ago(seconds: int) -> str:
+    for size, word in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return plural(seconds // size, word)
+    return plural(seconds, "second")
+
+
+def waybar(known: dict[str, Any]) -> dict[str, str]:
+    """waybar's custom module: text, tooltip, class."""
+    name = str(known.get("status") or "unknown")
+    changes = sum((known.get("difference") or {}).values())
+    text = {"in_sync": "✓", "offline": "⏻", "unknown": "?"}.get(name) or (str(changes) if changes else "↻")
+    tooltip = one_line(str(known.get("name")), known)
+    if changes:
+        tooltip += f"\n{counts(known['difference'])}"
+    return {"text": text, "tooltip": tooltip, "class": name.replace("_", "-")}
+
+
+def waybar_error(error: AgentError) -> dict[str, str]:
+    return {"text": "!", "tooltip": error.message, "class": "error"}
+
+
+def diff(answer: dict[str, Any]) -> str:
+    """One aligned line for each change, sorted by name, and what is left as it is."""
+    lines = [counts(answer["counts"]) if not answer["equal"] else "In sync: a sync would change nothing."]
+    changes = sorted(answer["changes"], key=lambda change: str(change["name"]))
+    width = max((len(change["name"]) for change in changes), default=0)
+    old = max((len(_side(change, "from")) for change in changes), default=0)
+    for change in changes:
+        before, after = _side(change, "from"), _side(change, "to")
+        arrow = "→" if before and after else " "
+        text = f"  {SIGNS[change['change']]} {change['name']:<{width}}  {before:<{old}} {arrow} {after}"
+        lines.append(text.rstrip())
+    lines += [
+        f"  {title}: {', '.join(answer['kept'][title])}"
+        for title in ("held", "foreign", "excluded")
+        if answer["kept"].get(title)
+    ]
+    return "\n".join(lines)
+
+
+def _side(change: dict[str, Any], side: str) -> str:
+    package = change[side]
+    if not package:
+        return ""
+    if change["change"] == "reason":
+        return str(package["reason"])
+    return f"{package['version']} ({package['arch']})" if change["change"] == "replace" else str(package["version"])

@@ -1,0 +1,129 @@
+"""Which machine this run is about, where the agent keeps its own files, and who it is to the server.
+
+It must not know what commands do with that.
+"""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from . import files
+from .errors import Local, NotAuthorized
+from .pacman_conf import PacmanConf
+
+AGENT_CONFIG = Path("/etc/pacsync-agent.conf")
+KEYS = ("config", "root", "dbpath", "state_dir", "server")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line and the agent's own configuration file say. None: the default."""
+
+    config: Optional[Path] = None
+    root: Optional[Path] = None
+    dbpath: Optional[Path] = None
+    state_dir: Optional[Path] = None
+    server: Optional[str] = None
+
+
+def load_options(given: dict[str, Optional[str]], agent_config: Optional[str]) -> Options:
+    """The command line's values over those of the file. The default file counts only where no machine is named."""
+    values: dict[str, Optional[str]] = {}
+    names_machine = any(given.get(key) for key in ("config", "root", "dbpath"))
+    if agent_config:
+        values = _read_file(Path(agent_config))
+    elif not names_machine and AGENT_CONFIG.exists():
+        values = _read_file(AGENT_CONFIG)
+    values.update({key: value for key, value in given.items() if value})
+
+    def path(key: str) -> Optional[Path]:
+        value = values.get(key)
+        return Path(os.path.abspath(value)) if value else None
+
+    return Options(path("config"), path("root"), path("dbpath"), path("state_dir"), values.get("server"))
+
+
+def _read_file(path: Path) -> dict[str, Optional[str]]:
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        with open(path, encoding="utf-8") as file:
+            parser.read_file(file)
+    except (OSError, configparser.Error, UnicodeDecodeError) as error:
+        raise Local("agent_config_invalid", f"{path} can't be read: {error}.", "It needs a section [agent].") from None
+    if not parser.has_section("agent"):
+        parser.add_section("agent")
+    unknown = set(parser.sections()) - {"agent"} or set(parser["agent"]) - set(KEYS)
+    if unknown:
+        wrong = ", ".join(sorted(unknown))
+        raise Local("agent_config_invalid", f"{path} has {wrong}.", f"Section [agent] may have {', '.join(KEYS)}.")
+    return dict(parser["agent"])
+
+
+def state_dir(options: Options, conf: PacmanConf) -> Path:
+    """The agent's own directory: the given one, else one in the machine's root, one for each database in it."""
+    if options.state_dir:
+        return options.state_dir
+    directory = conf.root / "var/lib/pacsync-agent"
+    if os.path.realpath(conf.dbpath) == os.path.realpath(conf.root / "var/lib/pacman"):
+        return directory
+    suffix = hashlib.sha256(os.path.realpath(conf.dbpath).encode()).hexdigest()[:8]
+    return directory.with_name(f"pacsync-agent-{suffix}")
+
+
+def make_state_dir(directory: Path) -> None:
+    """Make it, for root to write and for all to read: only the credentials and the journal are secret."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+        probe = directory / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise Local(
+            "state_dir_unusable",
+            f"The agent can't keep its files in {directory}: {error.strerror}.",
+            "Run it as root, or name another directory with --state-dir.",
+        ) from None
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who this machine is to which server."""
+
+    server: str
+    id: str
+    name: str
+    token: str
+
+
+def credentials_path(directory: Path) -> Path:
+    return directory / "credentials.json"
+
+
+def load_credentials(directory: Path) -> Credentials:
+    """Raises NotAuthorized when the machine isn't enrolled, Local when the file can't be read."""
+    path = credentials_path(directory)
+    try:
+        values = files.read_json(path)
+        if values is not None:
+            return Credentials(*(str(values[key]) for key in ("server", "id", "name", "token")))
+    except PermissionError:
+        raise Local("not_root", f"Only root may read {path}.", "Run the command as root (sudo).") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise Local(
+            "credentials_invalid", f"{path} can't be read: {error}.", "Enrol the machine again with `enroll --force`."
+        ) from None
+    raise NotAuthorized(
+        "not_enrolled",
+        f"This machine is not enrolled (there is no {path}).",
+        "Enrol it: `pacsync-agent enroll --server URL --code CODE`.",
+    )
+
+
+def save_credentials(directory: Path, credentials: Credentials) -> None:
+    values = {key: getattr(credentials, key) for key in ("server", "id", "name", "token")}
+    files.write_json(credentials_path(directory), values, mode=0o600)

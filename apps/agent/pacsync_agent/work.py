@@ -1,0 +1,95 @@
+"""Gets operations: makes one, takes a queued one, or goes on with one that was begun. It must not print results."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from typing import Any, Optional
+
+from . import database_lock, operation, pacman, report, transaction
+from . import journal as steps
+from .api import ApiError
+from .context import Context
+from .errors import AgentError, Interrupted
+from .operation import Ended
+
+# How often a new operation is made when somebody ran pacman between the report and the claim.
+TRIES = 3
+
+
+def resume(context: Context, *, give_back: bool = False) -> Optional[Ended]:
+    """Bring what an earlier agent began to its end, if there is anything."""
+    if not context.journal.load():
+        return None
+    if context.journal.step == steps.CREATE:
+        made = _create(context, context.journal.data["kind"], context.journal.data["key"])
+        if made is None:
+            return None
+    context.output.line("Going on with the operation that an earlier run began.")
+    return operation.carry_out(context, give_back=give_back)
+
+
+def execute(context: Context, kind: str) -> Optional[Ended]:
+    """Make an operation and carry it out; None when nothing is to be done."""
+    transaction.needs_root(os.geteuid())
+    for _ in range(TRIES):
+        transaction.check_unlocked(context.conf)
+        remove_leftovers(context)
+        answer = report.check_in(context)
+        queued = answer.get("operation") or {}
+        if queued.get("status") == "queued" and queued["kind"] == kind:
+            operation.adopt(context, queued)
+        elif _create(context, kind, f"agent:{uuid.uuid4()}") is None:
+            return None
+        ended = operation.carry_out(context, give_back=True)
+        if ended is not None:
+            return ended
+    return None
+
+
+def execute_queued(context: Context, queued: dict[str, Any]) -> Optional[Ended]:
+    """Carry out an operation that somebody else made; None when it can't be had."""
+    if queued.get("status") != "queued":
+        return None
+    transaction.needs_root(os.geteuid())
+    operation.adopt(context, queued)
+    return operation.carry_out(context, give_back=False)
+
+
+def remove_leftovers(context: Context) -> None:
+    """Remove a marker that no journal knows of any more, if this is root."""
+    if os.geteuid() == 0 and not database_lock.is_locked(context.conf.dbpath):
+        config = pacman.write_config(context.conf, context.state_dir / "pacman.conf")
+        transaction.remove_marker(context.conf, context.transaction, config)
+
+
+@contextlib.contextmanager
+def given_back(context: Context) -> Iterator[None]:
+    """A signal before pacman was started ends the operation on the server too, as far as that can be done at once."""
+    try:
+        yield
+    except Interrupted as error:
+        data = context.journal.data
+        if data.get("operation") and not context.journal.reached(steps.APPLY):
+            with context.signals.shielded(), contextlib.suppress(AgentError):
+                operation.give_up(context, error)
+        raise
+
+
+def _create(context: Context, kind: str, key: str) -> Optional[dict[str, Any]]:
+    """Make the operation and adopt it; None when the machine is there already. Raises AgentError."""
+    context.journal.enter(steps.CREATE, kind=kind, key=key)
+    try:
+        made = context.client.post("/operations", {"kind": kind, "idempotency_key": key})
+    except ApiError as error:
+        context.journal.close()
+        if error.code == "already_in_sync":
+            return None
+        raise error.as_agent_error() from None
+    if made["status"] not in {"queued", "leased", "applying"}:
+        context.journal.close()
+        return None
+    operation.adopt(context, made)
+    return made

@@ -1,0 +1,70 @@
+"""Every `code` that a problem can carry, its HTTP status and its meaning: one table for answers, OpenAPI and docs.
+
+It must not know requests, nor exceptions (apps/api/errors.py maps those to a code).
+"""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+
+@dataclass(frozen=True)
+class Code:
+    """One stable code: the status it is sent with, and what it means to the one who gets it."""
+
+    status: int
+    meaning: str
+
+    @property
+    def title(self) -> str:
+        return HTTPStatus(self.status).phrase
+
+
+CODES = {
+    "invalid_json": Code(400, "The body is no JSON text, is nested too deeply, or has a key twice."),
+    "invalid_encoding": Code(
+        400, "The body is not what Content-Encoding says: truncated, damaged, more than one member."
+    ),
+    "digest_mismatch": Code(400, "The text is not the one that the digest names."),
+    "bad_request": Code(400, "The request can't be read as HTTP: its host, path, headers or body."),
+    "token_invalid": Code(401, "No token, or none that is known (any more)."),
+    "forbidden": Code(403, "A valid token or session that may not do this."),
+    "csrf_failed": Code(403, "A change with a dashboard session needs its CSRF token (X-CSRFToken) and origin."),
+    "enrolment_code_invalid": Code(
+        403, "The enrolment code is unknown, expired or used up; the answer doesn't say which."
+    ),
+    "not_found": Code(404, "There is no such path, or no such thing."),
+    "method_not_allowed": Code(405, "The path exists, but not with this method; Allow lists those it has."),
+    "conflict": Code(409, "The request makes sense, but not in the present state of things."),
+    "name_taken": Code(409, "The name belongs to another one already; nothing is taken over."),
+    "pool_not_empty": Code(409, "Endpoints are still assigned to the pool."),
+    "no_pool": Code(409, "The endpoint is in no pool."),
+    "no_target": Code(409, "The pool has no target yet."),
+    "state_unknown": Code(409, "The state was never reported or uploaded."),
+    "already_in_sync": Code(409, "The endpoint is in the wanted state already."),
+    "nothing_to_revert": Code(409, "There is no finished sync that could be taken back."),
+    "operation_active": Code(409, "The endpoint has an operation that isn't finished."),
+    "idempotency_key_reused": Code(409, "The same key came before, with another request."),
+    "base_changed": Code(409, "The endpoint isn't in the operation's base state any more; the operation is cancelled."),
+    "not_claimable": Code(409, "The operation is leased by someone else, or finished."),
+    "not_cancellable": Code(409, "An agent has the operation already; a running pacman is never stopped."),
+    "lease_lost": Code(409, "Fenced: the lease is not this token's (any more)."),
+    "target_changed": Code(409, "`expected_number` isn't the current revision."),
+    "feature_disabled": Code(409, "The server's configuration switches this off."),
+    "length_required": Code(411, "The body came without Content-Length."),
+    "too_large": Code(413, "The body is over the limit, counted after decompression."),
+    "unsupported_media_type": Code(
+        415, "The body has a Content-Type or Content-Encoding that this route doesn't read."
+    ),
+    "invalid_request": Code(
+        422, "A field or parameter is missing, unknown, or of the wrong type; `errors` lists them."
+    ),
+    "invalid_name": Code(422, "Not a name: 1 to 63 letters, digits, dots, hyphens, underscores."),
+    "invalid_state": Code(422, "The state text is not canonical, or a line is malformed."),
+    "invalid_repository": Code(422, "The repository text is not canonical, or a line is malformed."),
+    "invalid_cursor": Code(422, "The cursor doesn't come from this list."),
+    "refused": Code(422, "Refused for another reason, which `detail` gives."),
+    "internal_error": Code(500, "A fault of the server; its log has the request's X-Request-ID."),
+    "busy": Code(503, "All database connections are in use, or a row is locked: try again after Retry-After seconds."),
+    "database_unavailable": Code(503, "The database can't be reached: try again after Retry-After seconds."),
+    "shutting_down": Code(503, "This instance is stopping: try again after Retry-After seconds."),
+}

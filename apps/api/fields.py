@@ -1,0 +1,67 @@
+"""The types of fields: what a name, a digest, a text or a number on the wire may be.
+
+Every type has a bound, and none lets a NUL through (PostgreSQL can't store it). It must not know schemas.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
+
+from apps.fleet.names import NAME_PATTERN
+
+MAX_BIGINT = 2**63 - 1
+MAX_INTEGER = 2**31 - 1
+NO_NUL = r"^[^\x00]*$"
+LOG_TAIL_LENGTH = 65_536
+
+
+class Body(BaseModel):
+    """A request body: every field known and of exactly its type."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def decimal(value: Any) -> Any:
+    """Parameters are texts; pydantic alone would also take `1_000`, ` 5` and `5.0`."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 19):
+        raise ValueError("Input should be a whole number in decimal digits")
+    return value
+
+
+def _without_nul(value: Any) -> Any:
+    """Output of programs may hold anything; a result must not be lost for it."""
+    return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+# The domain checks names, and refuses with `invalid_name`; the pattern here is for readers of the OpenAPI document.
+NewName = Annotated[str, Field(max_length=1000, json_schema_extra={"pattern": NAME_PATTERN, "maxLength": 63})]
+# A reference to something by its name: what can't be a name isn't found.
+Name = Annotated[
+    str, Field(max_length=1000, pattern=NO_NUL, json_schema_extra={"pattern": NAME_PATTERN, "maxLength": 63})
+]
+# A name that is only compared with: a filter.
+NameFilter = Annotated[str, Field(max_length=63, pattern=NAME_PATTERN)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 in lower-case hex.")]
+Id = Annotated[UUID, Strict(False)]
+Text500 = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$", description="One line.")]
+Key = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
+Pattern = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x20\x7f]+$")]
+RepositoryName = Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x20/\x7f]+$")]
+MirrorUrl = Annotated[str, Field(max_length=2000, pattern=r"^(https?|ftp|file)://[\x21-\x7e]+$")]
+Arch = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$")]
+AgentVersion = Annotated[str, Field(max_length=32, pattern=r"^[\x20-\x7e]*$")]
+EnrolmentCodeText = Annotated[str, Field(min_length=1, max_length=200)]
+Sequence = Annotated[int, Field(ge=1, le=MAX_BIGINT)]
+RevisionNumber = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+LogText = Annotated[str, BeforeValidator(_without_nul), Field(max_length=LOG_TAIL_LENGTH)]
+ResultCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,100}$")]
+
+Role = Literal["viewer", "operator"]
+Kind = Literal["sync", "revert"]
+
+# Parameters of a path or a query.
+PathNumber = Annotated[int, BeforeValidator(decimal), Field(ge=1, le=MAX_INTEGER)]
+
+Time = Annotated[datetime, WithJsonSchema({"type": "string", "format": "date-time"})]

@@ -1,0 +1,52 @@
+"""Names in requests: finding what they name, and checking new ones.
+
+A name that could never exist is not found, without asking the database. It must not know HTTP.
+"""
+
+import re
+from uuid import UUID
+
+from apps.fleet.exceptions import InvalidName, NotFound
+from apps.fleet.models import Endpoint, Operation, Pool, State
+from apps.fleet.names import validate_name
+
+_NAME: re.Pattern[str] = validate_name.regex  # type: ignore[assignment]
+
+
+def pool_named(name: str) -> Pool:
+    """The pool, with its target. Raises NotFound."""
+    pool = Pool.objects.select_related("target").filter(name=name).first() if _NAME.match(name) else None
+    if pool is None:
+        raise NotFound("There is no such pool.")
+    return pool
+
+
+def endpoint_named(name: str) -> Endpoint:
+    """The endpoint, with its pool and the pool's target. Raises NotFound."""
+    found = Endpoint.objects.select_related("pool__target").filter(name=name).first() if _NAME.match(name) else None
+    if found is None:
+        raise NotFound("There is no such endpoint.")
+    return found
+
+
+def operation_with(operation_id: UUID) -> Operation:
+    """The operation, with all that its answer needs. Raises NotFound."""
+    operation = Operation.objects.select_related("endpoint", "revision__pool").filter(id=operation_id).first()
+    if operation is None:
+        raise NotFound("There is no such operation.")
+    return operation
+
+
+def state_with(digest: str) -> State:
+    """The state of this digest. Raises NotFound."""
+    state = State.objects.filter(digest=digest).first()
+    if state is None:
+        raise NotFound("There is no such state.")
+    return state
+
+
+def checked_name(name: str) -> str:
+    """A name for something new. Raises InvalidName."""
+    if not _NAME.match(name):
+        raise InvalidName(str(validate_name.message))
+    return name

@@ -1,0 +1,33 @@
+"""`manage.py create_enrolment_code`: the code with which a machine becomes an endpoint. Prints the code, once."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from apps.api.management.console import ACTOR, clear_errors
+from apps.fleet import endpoint_manager
+from apps.fleet.models import Pool
+
+
+class Command(BaseCommand):
+    help = "Make an enrolment code and print it. It is shown this once: only its hash is stored."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--pool", metavar="NAME", help="the pool that machines with this code are put in")
+        parser.add_argument(
+            "--uses", metavar="N", type=int, default=1, help="machines it is for (default: %(default)s)"
+        )
+        parser.add_argument("--valid-hours", metavar="H", type=int, default=24, help="default: %(default)s")
+
+    def handle(self, *args: Any, pool: str | None, uses: int, valid_hours: int, **options: Any) -> None:
+        if not 1 <= valid_hours <= 24 * 365:
+            raise CommandError("--valid-hours must be between 1 and 8760 (a year).")
+        with clear_errors():
+            found = Pool.objects.filter(name=pool).first() if pool is not None else None
+            if pool is not None and found is None:
+                raise CommandError(f"There is no pool {pool!r}.")
+            _, text = endpoint_manager.create_enrolment_code(
+                actor=ACTOR, pool=found, uses=uses, valid_for=timedelta(hours=valid_hours)
+            )
+        self.stdout.write(text)

@@ -1,0 +1,33 @@
+"""`manage.py list_api_tokens`: whose tokens there are. The tokens themselves aren't kept."""
+
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from apps.api.management.console import clear_errors
+from apps.fleet.models import ApiToken
+
+
+class Command(BaseCommand):
+    help = "List the API tokens: name, role, when made, last used and revoked (UTC)."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with clear_errors():
+            rows = list(
+                ApiToken.objects.order_by("name").values_list("name", "role", "created", "last_used", "revoked")
+            )
+        if not rows:
+            self.stderr.write("There are no API tokens. Make one: manage.py create_api_token NAME --role operator")
+            return
+        self._line("NAME", "ROLE", "CREATED", "LAST USED", "REVOKED")
+        for name, role, *times in rows:
+            self._line(name, role, *map(_minute, times))
+
+    def _line(self, name: str, role: str, *times: str) -> None:
+        columns = "".join(f"  {time:<16}" for time in times)
+        self.stdout.write(f"{name:<24}  {role:<8}{columns}".rstrip())
+
+
+def _minute(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d %H:%M}" if time else "-"

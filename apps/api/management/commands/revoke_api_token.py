@@ -1,0 +1,24 @@
+"""`manage.py revoke_api_token NAME`: make a token worthless at once."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from apps.api.management.console import ACTOR, clear_errors
+from apps.fleet import tokens
+from apps.fleet.models import ApiToken
+
+
+class Command(BaseCommand):
+    help = "Revoke an API token for good. It stays in the list."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="as list_api_tokens shows it")
+
+    def handle(self, *args: Any, name: str, **options: Any) -> None:
+        with clear_errors():
+            token = ApiToken.objects.filter(name=name).first() if "\0" not in name else None
+            if token is None:
+                raise CommandError(f"There is no API token {name!r}.")
+            tokens.revoke_api_token(token=token, actor=ACTOR)
+        self.stderr.write(f"{name} is revoked.")

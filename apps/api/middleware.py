@@ -1,0 +1,53 @@
+"""Around every request: its id, and below /api/ the promise that an error is a problem in JSON, whoever made it.
+
+It must not know routes: what the API answers itself passes through.
+"""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from apps.api import request_id
+from apps.api.body import drain
+from apps.api.problems import MEDIA_TYPE, problem
+
+PREFIX = "/api/"
+# Codes for what Django refuses before or after the API: an unknown path or host, a method, a fault of a middleware.
+BY_STATUS = {
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    500: "internal_error",
+    503: "busy",
+}
+KEPT_HEADERS = ("Allow", "Retry-After", "Connection")
+
+
+class RequestMiddleware:
+    """Outermost, so that no answer escapes it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        identity = request_id.choose(request.headers.get(request_id.HEADER))
+        request_id.begin(identity)
+        response = self.get_response(request)
+        if request.path_info.startswith(PREFIX):
+            response = _as_problem(response)
+            if response.status_code >= 400:
+                drain(request)
+            response["Cache-Control"] = "no-store"
+        response[request_id.HEADER] = identity
+        return response
+
+
+def _as_problem(response: HttpResponseBase) -> HttpResponseBase:
+    status = response.status_code
+    if status < 400 or response.get("Content-Type", "").startswith((MEDIA_TYPE, "application/json")):
+        return response
+    code = BY_STATUS.get(status, "bad_request" if status < 500 else "internal_error")
+    kept = {name: response[name] for name in KEPT_HEADERS if name in response}
+    return problem(code, headers=kept)

@@ -1,0 +1,105 @@
+"""Lists by cursor: the next page begins after the last row of this one, so inserts shift nothing.
+
+A cursor is signed: it can't be made up, nor used for another list. It must not know which lists there are.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Generic, TypeVar
+
+from django.core import signing
+from django.db.models import Model, Q, QuerySet
+from ninja import Query
+from pydantic import BaseModel, BeforeValidator, Field
+
+from apps.api.fields import decimal
+from apps.api.problems import Refused
+
+Row = TypeVar("Row", bound=Model)
+Item = TypeVar("Item")
+CHUNK = 500
+
+Limit = Annotated[int, BeforeValidator(decimal), Query(50, ge=1, le=200, description="Items per page.")]
+CursorText = Annotated[str | None, Query(None, max_length=1000, description="`next` of the page before.")]
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list; `next` is the cursor of the one after, null on the last."""
+
+    items: list[Item]
+    next: str | None = Field(description="Give it as `cursor` to get the next page.")
+
+
+def paginate(
+    rows: QuerySet[Row],
+    *,
+    order: Sequence[str],
+    limit: int,
+    cursor: str | None,
+    render: Callable[[Row], Item],
+) -> Page[Item]:
+    """One page of `rows`, in one statement. `order` are fields, unique together, all with `-` or none.
+
+    Raises Refused (invalid_cursor).
+    """
+    found, following = page_of(rows, order=order, limit=limit, cursor=cursor)
+    return Page(items=[render(row) for row in found], next=following)
+
+
+def page_of(
+    rows: QuerySet[Row],
+    *,
+    order: Sequence[str],
+    limit: int,
+    cursor: str | None,
+    match: Callable[[list[Row]], list[Row]] | None = None,
+) -> tuple[list[Row], str | None]:
+    """The rows of one page, and the cursor of the next one.
+
+    `match` picks rows by what isn't in the database: then rows are read in chunks until the page is full.
+    Raises Refused (invalid_cursor).
+    """
+    fields = [field.lstrip("-") for field in order]
+    salt = f"{rows.model.__name__}:{','.join(order)}"
+    size = max(limit + 1, CHUNK) if match else limit + 1
+    after = _values(cursor, salt, len(fields)) if cursor is not None else None
+    found: list[Row] = []
+    while len(found) <= limit:
+        chunk = _read(rows.order_by(*order), fields, after, size, descending=order[0][0] == "-")
+        found += match(chunk) if match else chunk
+        if len(chunk) < size:
+            break
+        after = _key(chunk[-1], fields)
+    page = found[:limit]
+    more = len(found) > limit
+    return page, signing.dumps(_key(page[-1], fields), salt=salt) if more else None
+
+
+def _read(
+    rows: QuerySet[Row], fields: Sequence[str], after: Sequence[Any] | None, size: int, *, descending: bool
+) -> list[Row]:
+    if after is not None:
+        rows = rows.filter(_after(fields, after, descending=descending))
+    return list(rows[:size])
+
+
+def _key(row: Model, fields: Sequence[str]) -> list[str]:
+    return [row._meta.get_field(field).value_to_string(row) for field in fields]  # type: ignore[union-attr]
+
+
+def _values(cursor: str, salt: str, count: int) -> list[str]:
+    try:
+        values: list[str] = signing.loads(cursor, salt=salt)
+    except (signing.BadSignature, ValueError) as error:
+        raise Refused("invalid_cursor") from error
+    if len(values) != count:
+        raise Refused("invalid_cursor")
+    return values
+
+
+def _after(fields: Sequence[str], values: Sequence[Any], *, descending: bool) -> Q:
+    """Rows behind `values`: the first field beyond, or equal and the rest beyond."""
+    beyond = "lt" if descending else "gt"
+    condition = Q(**{f"{fields[0]}__{beyond}": values[0]})
+    if len(fields) > 1:
+        condition |= Q(**{fields[0]: values[0]}) & _after(fields[1:], values[1:], descending=descending)
+    return condition

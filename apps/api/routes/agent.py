@@ -1,0 +1,57 @@
+"""The agent's own resource: enrol, check in, ask what the server thinks of this machine."""
+
+from django.conf import settings
+from ninja import Router, Status
+
+from apps.api.auth import ENDPOINT, ApiRequest, endpoint_of
+from apps.api.openapi import refuses
+from apps.api.schemas.agent import CheckInIn, CheckInOut, EnrollIn, EnrollOut, MeOut
+from apps.api.schemas.views import check_in_out, me_out
+from apps.fleet import endpoint_manager
+from apps.fleet.endpoint_manager import ReportedRepository
+
+router = Router()
+
+
+@router.post(
+    "/enroll",
+    response={201: EnrollOut},
+    auth=None,
+    summary="Enrol this machine",
+    openapi_extra=refuses("enrolment_code_invalid", "invalid_name", "name_taken"),
+)
+def enroll(request: ApiRequest, payload: EnrollIn) -> Status[EnrollOut]:
+    """Use an enrolment code up by one. A name that exists is refused, never taken over."""
+    endpoint, token = endpoint_manager.enroll(code=payload.code, name=payload.name, arch=payload.arch)
+    pool = endpoint.pool.name if endpoint.pool else None
+    poll = settings.POLL_SECONDS
+    return Status(201, EnrollOut(id=endpoint.pk, name=endpoint.name, token=token, pool=pool, poll_seconds=poll))
+
+
+@router.post(
+    "/checkin",
+    response=CheckInOut,
+    auth=ENDPOINT,
+    summary="Report what this machine is like",
+    openapi_extra=refuses("conflict"),
+)
+def check_in(request: ApiRequest, payload: CheckInIn) -> CheckInOut:
+    """While anything is wanted nothing is recorded: upload it, and check in again with the same `seq`."""
+    done = endpoint_manager.check_in(
+        endpoint=endpoint_of(request),
+        seq=payload.seq,
+        state=payload.state,
+        repositories=[
+            ReportedRepository(name=one.name, digest=one.digest, mirrors=tuple(one.mirrors))
+            for one in payload.repositories
+        ],
+        holds=payload.holds,
+        agent_version=payload.agent_version,
+    )
+    return check_in_out(done)
+
+
+@router.get("/me", response=MeOut, auth=ENDPOINT, summary="This endpoint as the server sees it")
+def me(request: ApiRequest) -> MeOut:
+    """The status is derived from the last report; `difference` counts what a sync would do now."""
+    return me_out(endpoint_of(request))

@@ -1,0 +1,126 @@
+"""Endpoints: the machines, where they belong, what they were, who may speak for them."""
+
+from functools import partial
+from typing import Annotated
+
+from ninja import Query, Router, Status
+
+from apps.api.auth import ENDPOINT, OPERATOR, VIEWER, ApiRequest
+from apps.api.fields import Name, NameFilter
+from apps.api.lookups import endpoint_named, pool_named
+from apps.api.openapi import refuses
+from apps.api.pagination import CursorText, Limit, Page, page_of, paginate
+from apps.api.schemas.endpoints import (
+    AssignIn,
+    DiffOut,
+    EndpointDetail,
+    EndpointOut,
+    EndpointTokenOut,
+    HistoryOut,
+    endpoint_fields,
+)
+from apps.api.schemas.views import endpoint_detail, sync_diff_out
+from apps.fleet import endpoint_manager
+from apps.fleet.exceptions import Forbidden
+from apps.fleet.models import Endpoint, EndpointState
+from apps.fleet.status import Status as EndpointStatus
+from apps.fleet.status import of as statuses_of
+
+router = Router(by_alias=True)
+
+
+@router.get("/endpoints", response=Page[EndpointOut], auth=VIEWER, summary="List endpoints by name")
+def list_endpoints(
+    request: ApiRequest,
+    pool: Annotated[NameFilter | None, Query(None)] = None,
+    status: Annotated[EndpointStatus | None, Query(None)] = None,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> Page[EndpointOut]:
+    rows = Endpoint.objects.select_related("pool")
+    if pool is not None:
+        rows = rows.filter(pool__name=pool)
+    match = partial(_having, status) if status is not None else None
+    found, following = page_of(rows, order=("name",), limit=limit, cursor=cursor, match=match)
+    known = statuses_of(found)
+    items = [EndpointOut.model_validate(endpoint_fields(endpoint, known[endpoint.pk])) for endpoint in found]
+    return Page(items=items, next=following)
+
+
+def _having(status: EndpointStatus, endpoints: list[Endpoint]) -> list[Endpoint]:
+    known = statuses_of(endpoints)
+    return [endpoint for endpoint in endpoints if known[endpoint.pk] == status]
+
+
+@router.get("/endpoints/{name}", response=EndpointDetail, auth=VIEWER, summary="Get an endpoint")
+def get_endpoint(request: ApiRequest, name: Name) -> EndpointDetail:
+    return endpoint_detail(endpoint_named(name))
+
+
+@router.put(
+    "/endpoints/{name}/pool",
+    response=EndpointDetail,
+    auth=OPERATOR,
+    summary="Assign an endpoint to a pool",
+    openapi_extra=refuses("operation_active"),
+)
+def assign_endpoint(request: ApiRequest, name: Name, payload: AssignIn) -> EndpointDetail:
+    """Or to none, with `pool` null."""
+    pool = pool_named(payload.pool) if payload.pool is not None else None
+    endpoint_manager.assign(endpoint=endpoint_named(name), pool=pool, actor=request.auth.actor)
+    return endpoint_detail(endpoint_named(name))
+
+
+@router.delete(
+    "/endpoints/{name}",
+    response={204: None},
+    auth=OPERATOR,
+    summary="Delete an endpoint",
+    openapi_extra=refuses("operation_active"),
+)
+def delete_endpoint(request: ApiRequest, name: Name) -> Status[None]:
+    """With its history and operations. The machine itself isn't touched; its token is worthless."""
+    endpoint_manager.delete_endpoint(endpoint=endpoint_named(name), actor=request.auth.actor)
+    return Status(204, None)
+
+
+@router.post(
+    "/endpoints/{name}/token", response=EndpointTokenOut, auth=OPERATOR, summary="Give an endpoint a new token"
+)
+def rotate_endpoint_token(request: ApiRequest, name: Name) -> EndpointTokenOut:
+    """The old one is worthless at once; the new one is in this answer only."""
+    endpoint = endpoint_named(name)
+    return EndpointTokenOut(name=name, token=endpoint_manager.rotate_token(endpoint=endpoint, actor=request.auth.actor))
+
+
+@router.delete("/endpoints/{name}/token", response={204: None}, auth=OPERATOR, summary="Revoke an endpoint's token")
+def revoke_endpoint_token(request: ApiRequest, name: Name) -> Status[None]:
+    """Locks the machine out until it gets a new token."""
+    endpoint_manager.revoke_token(endpoint=endpoint_named(name), actor=request.auth.actor)
+    return Status(204, None)
+
+
+@router.get("/endpoints/{name}/history", response=Page[HistoryOut], auth=VIEWER, summary="List an endpoint's states")
+def list_history(request: ApiRequest, name: Name, limit: Limit = 50, cursor: CursorText = None) -> Page[HistoryOut]:
+    """Newest first; as many as the pool's `retention` keeps."""
+    rows = EndpointState.objects.filter(endpoint=endpoint_named(name))
+    return paginate(rows, order=("-seq",), limit=limit, cursor=cursor, render=_history_out)
+
+
+def _history_out(entry: EndpointState) -> HistoryOut:
+    return HistoryOut(seq=entry.seq, state=entry.state_id, cause=entry.cause, at=entry.at)  # type: ignore[arg-type]
+
+
+@router.get(
+    "/endpoints/{name}/diff",
+    response=DiffOut,
+    auth=[*VIEWER, *ENDPOINT],
+    summary="What a sync of the endpoint would do",
+    openapi_extra=refuses("no_pool", "no_target", "state_unknown", "conflict"),
+)
+def diff_endpoint(request: ApiRequest, name: Name) -> DiffOut:
+    """An endpoint may ask it for itself. `kept` is what the sync would leave alone."""
+    own = request.auth.endpoint
+    if own is not None and own.name != name:
+        raise Forbidden("An endpoint's token is for that endpoint.")
+    return sync_diff_out(own or endpoint_named(name))

@@ -1,0 +1,57 @@
+"""Enrolment codes: how a new machine gets its token."""
+
+from datetime import timedelta
+
+from ninja import Router, Status
+
+from apps.api.auth import OPERATOR, ApiRequest
+from apps.api.fields import PathNumber
+from apps.api.lookups import pool_named
+from apps.api.pagination import CursorText, Limit, Page, paginate
+from apps.api.schemas.access import (
+    EnrolmentCodeIn,
+    EnrolmentCodeOut,
+    NewEnrolmentCodeOut,
+    enrolment_code_fields,
+    enrolment_code_out,
+)
+from apps.fleet import endpoint_manager
+from apps.fleet.exceptions import NotFound
+from apps.fleet.models import EnrolmentCode
+
+router = Router()
+
+
+@router.get("/enrolment-codes", response=Page[EnrolmentCodeOut], auth=OPERATOR, summary="List enrolment codes")
+def list_enrolment_codes(request: ApiRequest, limit: Limit = 50, cursor: CursorText = None) -> Page[EnrolmentCodeOut]:
+    """Newest first."""
+    rows = EnrolmentCode.objects.select_related("pool")
+    return paginate(rows, order=("-id",), limit=limit, cursor=cursor, render=enrolment_code_out)
+
+
+@router.post(
+    "/enrolment-codes",
+    response={201: NewEnrolmentCodeOut},
+    auth=OPERATOR,
+    summary="Create an enrolment code",
+    openapi_extra={"x-codes": ["not_found"]},
+)
+def create_enrolment_code(request: ApiRequest, payload: EnrolmentCodeIn) -> Status[NewEnrolmentCodeOut]:
+    """The code is in this answer only."""
+    code, text = endpoint_manager.create_enrolment_code(
+        actor=request.auth.actor,
+        pool=pool_named(payload.pool) if payload.pool is not None else None,
+        valid_for=timedelta(hours=payload.valid_hours),
+        uses=payload.uses,
+    )
+    return Status(201, NewEnrolmentCodeOut.model_validate({**enrolment_code_fields(code), "code": text}))
+
+
+@router.delete("/enrolment-codes/{code_id}", response={204: None}, auth=OPERATOR, summary="Delete an enrolment code")
+def delete_enrolment_code(request: ApiRequest, code_id: PathNumber) -> Status[None]:
+    """No machine enrols with it any more; those that have stay."""
+    code = EnrolmentCode.objects.filter(id=code_id).first()
+    if code is None:
+        raise NotFound("There is no such enrolment code.")
+    endpoint_manager.delete_enrolment_code(code=code, actor=request.auth.actor)
+    return Status(204, None)

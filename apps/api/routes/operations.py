@@ -1,0 +1,167 @@
+"""Operations: asked for by people and agents, carried out by agents. Rules are in apps.fleet.sync_coordinator."""
+
+from typing import Annotated
+
+from ninja import Query, Router, Status
+
+from apps.api.auth import ENDPOINT, OPERATOR, VIEWER, ApiRequest, endpoint_of
+from apps.api.fields import Id, Kind, NameFilter
+from apps.api.lookups import endpoint_named, operation_with
+from apps.api.openapi import refuses
+from apps.api.pagination import CursorText, Limit, Page, paginate
+from apps.api.problems import FieldError, Refused
+from apps.api.schemas.operations import (
+    OPERATION_RELATED,
+    ClaimIn,
+    ClaimOut,
+    HeartbeatIn,
+    HeartbeatOut,
+    OperationIn,
+    OperationOut,
+    ResultIn,
+    operation_out,
+)
+from apps.api.schemas.views import claim_out
+from apps.fleet import sync_coordinator
+from apps.fleet.exceptions import Forbidden, NotFound
+from apps.fleet.models import Endpoint, Operation
+from apps.fleet.models.operations import OperationStatus
+
+router = Router()
+WHY_NONE = (
+    "no_pool",
+    "no_target",
+    "state_unknown",
+    "already_in_sync",
+    "nothing_to_revert",
+    "operation_active",
+    "idempotency_key_reused",
+)
+
+
+@router.get("/operations", response=Page[OperationOut], auth=VIEWER, summary="List operations, newest first")
+def list_operations(
+    request: ApiRequest,
+    endpoint: Annotated[NameFilter | None, Query(None)] = None,
+    pool: Annotated[NameFilter | None, Query(None, description="Of endpoints that are in this pool now.")] = None,
+    status: Annotated[OperationStatus | None, Query(None)] = None,
+    kind: Annotated[Kind | None, Query(None)] = None,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> Page[OperationOut]:
+    filters = {"endpoint__name": endpoint, "endpoint__pool__name": pool, "status": status, "kind": kind}
+    rows = Operation.objects.select_related(*OPERATION_RELATED)
+    rows = rows.filter(**{field: value for field, value in filters.items() if value is not None})
+    return paginate(rows, order=("-created", "-id"), limit=limit, cursor=cursor, render=operation_out)
+
+
+@router.post(
+    "/operations",
+    response={200: OperationOut, 201: OperationOut},
+    auth=[*OPERATOR, *ENDPOINT],
+    summary="Queue an operation",
+    openapi_extra=refuses("not_found", *WHY_NONE),
+)
+def create_operation(request: ApiRequest, payload: OperationIn) -> Status[OperationOut]:
+    """201, or 200 with the operation that the same `idempotency_key` made before."""
+    operation, new = sync_coordinator.create_operation(
+        endpoint=_subject(request, payload.endpoint),
+        kind=payload.kind,
+        actor=request.auth.actor,
+        idempotency_key=payload.idempotency_key,
+    )
+    return Status(201 if new else 200, operation_out(operation))
+
+
+def _subject(request: ApiRequest, name: str | None) -> Endpoint:
+    """The endpoint that an operation is asked for; an endpoint asks for itself only."""
+    own = request.auth.endpoint
+    if own is not None:
+        if name not in (None, own.name):
+            raise Forbidden("An endpoint's token is for operations of that endpoint.")
+        return own
+    if name is None:
+        raise Refused("invalid_request", errors=[FieldError(loc=["body", "endpoint"], message="Field required")])
+    return endpoint_named(name)
+
+
+@router.get("/operations/{operation_id}", response=OperationOut, auth=[*VIEWER, *ENDPOINT], summary="Get an operation")
+def get_operation(request: ApiRequest, operation_id: Id) -> OperationOut:
+    """An endpoint sees its own operations."""
+    operation = operation_with(operation_id)
+    own = request.auth.endpoint
+    if own is not None and operation.endpoint_id != own.pk:
+        raise NotFound("There is no such operation.")
+    return operation_out(operation)
+
+
+@router.post(
+    "/operations/{operation_id}/cancel",
+    response=OperationOut,
+    auth=OPERATOR,
+    summary="Cancel a queued operation",
+    openapi_extra=refuses("not_cancellable"),
+)
+def cancel_operation(request: ApiRequest, operation_id: Id) -> OperationOut:
+    """Only while it is queued: once an agent has it, it comes to its own end."""
+    operation = sync_coordinator.cancel(operation=operation_with(operation_id), actor=request.auth.actor)
+    return operation_out(operation)
+
+
+@router.post(
+    "/operations/{operation_id}/claim",
+    response=ClaimOut,
+    auth=ENDPOINT,
+    summary="Lease an operation",
+    openapi_extra=refuses("not_claimable", "base_changed"),
+)
+def claim_operation(request: ApiRequest, operation_id: Id, payload: ClaimIn) -> ClaimOut:
+    """A repeat with the same `lease_token` gets the same lease again."""
+    claim = sync_coordinator.claim(
+        operation_id=operation_id,
+        endpoint=endpoint_of(request),
+        lease_token=payload.lease_token,
+        state=payload.state,
+    )
+    return claim_out(claim)
+
+
+@router.post(
+    "/operations/{operation_id}/heartbeat",
+    response=HeartbeatOut,
+    auth=ENDPOINT,
+    summary="Keep a lease",
+    openapi_extra=refuses("lease_lost"),
+)
+def keep_lease(request: ApiRequest, operation_id: Id, payload: HeartbeatIn) -> HeartbeatOut:
+    """`lease_lost` means: stop, unless pacman is running already, which is never killed."""
+    operation = sync_coordinator.heartbeat(
+        operation_id=operation_id,
+        endpoint=endpoint_of(request),
+        lease_token=payload.lease_token,
+        phase=payload.phase,
+    )
+    return HeartbeatOut(lease_until=operation.lease_until, status=OperationStatus(operation.status))
+
+
+@router.post(
+    "/operations/{operation_id}/result",
+    response=OperationOut,
+    auth=ENDPOINT,
+    summary="Say what came of an operation",
+    openapi_extra=refuses("lease_lost", "state_unknown"),
+)
+def finish_operation(request: ApiRequest, operation_id: Id, payload: ResultIn) -> OperationOut:
+    """It is a report too. `state` decides whether it succeeded, not `outcome`. A repeat gets the stored answer."""
+    operation = sync_coordinator.finish(
+        operation_id=operation_id,
+        endpoint=endpoint_of(request),
+        lease_token=payload.lease_token,
+        outcome=payload.outcome,
+        seq=payload.seq,
+        state=payload.state,
+        code=payload.code,
+        message=payload.message,
+        log_tail=payload.log_tail,
+    )
+    return operation_out(operation)

@@ -1,0 +1,62 @@
+"""What is done with a whole pool: syncing all of it, and comparing what its endpoints could install."""
+
+from collections.abc import Iterable
+
+from ninja import Router
+
+from apps.api.auth import OPERATOR, VIEWER, ApiRequest
+from apps.api.fields import Name
+from apps.api.lookups import pool_named
+from apps.api.openapi import refuses
+from apps.api.schemas.analysis import AnalysisOut
+from apps.api.schemas.pools import BulkSyncIn, BulkSyncItem, BulkSyncOut
+from apps.fleet import analysis, status, sync_coordinator
+from apps.fleet.exceptions import AlreadyInSync, FleetError
+from apps.fleet.models import Endpoint
+
+router = Router()
+
+
+@router.post("/pools/{name}/sync", response=BulkSyncOut, auth=OPERATOR, summary="Queue a sync for all that need one")
+def sync_pool(request: ApiRequest, name: Name, payload: BulkSyncIn) -> BulkSyncOut:
+    """For every endpoint of the pool that isn't in sync, offline ones too. Repeating it is safe."""
+    rows = Endpoint.objects.filter(pool=pool_named(name)).select_related("pool__target").order_by("name")
+    if payload.after is not None:
+        rows = rows.filter(name__gt=payload.after)
+    found = list(rows[: payload.limit + 1])
+    batch = found[: payload.limit]
+    items = list(_sync(batch, request.auth.actor))
+    return BulkSyncOut(
+        items=items,
+        queued=sum(item.operation is not None for item in items),
+        in_sync=len(batch) - len(items),
+        next=batch[-1].name if len(found) > len(batch) else None,
+    )
+
+
+def _sync(endpoints: list[Endpoint], actor: str) -> Iterable[BulkSyncItem]:
+    """One item for each endpoint that isn't in sync. A refusal of one doesn't stop the others."""
+    statuses = status.by_packages(endpoints)
+    for endpoint in endpoints:
+        if statuses[endpoint.pk] == status.Status.IN_SYNC:
+            continue
+        try:
+            operation, _ = sync_coordinator.create_operation(endpoint=endpoint, kind="sync", actor=actor)
+        except AlreadyInSync:
+            continue
+        except FleetError as refusal:
+            yield BulkSyncItem(endpoint=endpoint.name, operation=None, code=refusal.code, detail=str(refusal))
+        else:
+            yield BulkSyncItem(endpoint=endpoint.name, operation=operation.id, code=None, detail=None)
+
+
+@router.get(
+    "/pools/{name}/analysis",
+    response=AnalysisOut,
+    auth=VIEWER,
+    summary="Compare the repositories of a pool's endpoints",
+    openapi_extra=refuses("feature_disabled"),
+)
+def analyse_pool(request: ApiRequest, name: Name) -> AnalysisOut:
+    """What all of them offer, where their versions differ, and what each has of the target."""
+    return AnalysisOut.model_validate(analysis.analyse(pool=pool_named(name)))

@@ -1,0 +1,77 @@
+"""Enrolment codes and API tokens on the wire. The secret itself is in the answer to its creation, and nowhere else."""
+
+from pydantic import BaseModel, Field
+
+from apps.api.fields import Body, Name, NewName, Role, Time
+from apps.fleet.models import ApiToken, EnrolmentCode
+
+
+class EnrolmentCodeIn(Body):
+    pool: Name | None = Field(None, description="Machines that enrol with the code are put in this pool.")
+    uses: int = Field(1, ge=1, le=10_000, description="How many machines may enrol with it.")
+    valid_hours: int = Field(24, ge=1, le=24 * 365)
+
+
+class EnrolmentCodeOut(BaseModel):
+    id: int
+    pool: str | None
+    uses: int
+    used: int
+    expires: Time
+    author: str
+    created: Time
+
+
+class NewEnrolmentCodeOut(EnrolmentCodeOut):
+    """The only answer that holds the code."""
+
+    code: str
+
+
+def enrolment_code_fields(code: EnrolmentCode) -> dict[str, object]:
+    return {
+        "id": code.pk,
+        "pool": code.pool.name if code.pool else None,
+        "uses": code.uses,
+        "used": code.used,
+        "expires": code.expires,
+        "author": code.author,
+        "created": code.created,
+    }
+
+
+def enrolment_code_out(code: EnrolmentCode) -> EnrolmentCodeOut:
+    return EnrolmentCodeOut.model_validate(enrolment_code_fields(code))
+
+
+class TokenIn(Body):
+    name: NewName = Field(description="Whose token it is; the audit shows it.")
+    role: Role
+
+
+class TokenOut(BaseModel):
+    name: str
+    role: Role
+    created: Time
+    last_used: Time | None = Field(description="Within five minutes.")
+    revoked: Time | None
+
+
+class NewTokenOut(TokenOut):
+    """The only answer that holds the token."""
+
+    token: str
+
+
+def token_fields(token: ApiToken) -> dict[str, object]:
+    return {
+        "name": token.name,
+        "role": token.role,
+        "created": token.created,
+        "last_used": token.last_used,
+        "revoked": token.revoked,
+    }
+
+
+def token_out(token: ApiToken) -> TokenOut:
+    return TokenOut.model_validate(token_fields(token))

@@ -1,0 +1,99 @@
+"""What an agent says about its machine, and what the server answers (docs/protocol.md)."""
+
+from pydantic import BaseModel, Field, field_validator
+
+from apps.api.fields import (
+    AgentVersion,
+    Arch,
+    Body,
+    Digest,
+    EnrolmentCodeText,
+    MirrorUrl,
+    NewName,
+    Pattern,
+    RepositoryName,
+    Sequence,
+    Time,
+)
+from apps.api.schemas.operations import OperationOut, Plan
+
+
+class EnrollIn(Body):
+    code: EnrolmentCodeText = Field(description="An enrolment code (`psc_…`).")
+    name: NewName
+    arch: Arch
+
+
+class EnrollOut(BaseModel):
+    """The only answer that ever holds the token."""
+
+    id: int
+    name: str
+    token: str
+    pool: str | None
+    poll_seconds: int
+
+
+class ReportedRepositoryIn(Body):
+    name: RepositoryName
+    digest: Digest
+    mirrors: list[MirrorUrl] = Field([], max_length=1000, description="With $repo and $arch replaced.")
+
+
+class CheckInIn(Body):
+    """What the machine is like now."""
+
+    seq: Sequence = Field(description="Grows with each report of the endpoint; an old one is ignored.")
+    state: Digest
+    repositories: list[ReportedRepositoryIn] = Field([], max_length=100, description="In pacman's order.")
+    holds: list[Pattern] = Field([], max_length=1000, description="IgnorePkg, with IgnoreGroup spelled out.")
+    agent_version: AgentVersion = ""
+
+    @field_validator("repositories")
+    @classmethod
+    def _names_once(cls, value: list[ReportedRepositoryIn]) -> list[ReportedRepositoryIn]:
+        if len({repository.name for repository in value}) != len(value):
+            raise ValueError("a repository's name may come once")
+        return value
+
+
+class TargetOut(BaseModel):
+    """The present target revision of the endpoint's pool."""
+
+    number: int
+    state: str
+    author: str
+    comment: str
+    created: Time
+
+
+class CheckInOut(BaseModel):
+    recorded: bool = Field(description="False for an old `seq`, and while anything is wanted.")
+    want: list[str] = Field(description="Digests to upload first; then check in again with the same `seq`.")
+    status: str
+    pool: str | None
+    target: TargetOut | None
+    operation: OperationOut | None
+    poll_seconds: int
+
+
+class UploadOut(BaseModel):
+    digest: str
+    package_count: int
+
+
+class MeOut(BaseModel):
+    """The endpoint as the server sees it."""
+
+    id: int
+    name: str
+    pool: str | None
+    status: str
+    state: str | None
+    target: TargetOut | None
+    operation: OperationOut | None
+    holds: list[str]
+    foreign: list[str]
+    difference: Plan
+    last_seen: Time | None
+    poll_seconds: int

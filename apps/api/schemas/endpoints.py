@@ -1,0 +1,114 @@
+"""Endpoints, their history and differences on the wire."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from apps.api.fields import Body, Name, Time
+from apps.api.schemas.operations import OperationOut, Plan
+from apps.fleet.models import Endpoint
+from apps.fleet.status import Status
+
+ChangeWord = Literal["install", "remove", "upgrade", "downgrade", "replace", "reason"]
+
+
+class EndpointOut(BaseModel):
+    """One machine. Its status is derived from what it reported, never asserted by itself."""
+
+    id: int
+    name: str
+    pool: str | None
+    status: Status
+    state: str | None
+    arch: str
+    agent_version: str
+    last_seen: Time | None
+    created: Time
+    token: Literal["active", "revoked"]
+
+
+def endpoint_fields(endpoint: Endpoint, status: Status) -> dict[str, object]:
+    """`endpoint` with its pool."""
+    return {
+        "id": endpoint.pk,
+        "name": endpoint.name,
+        "pool": endpoint.pool.name if endpoint.pool else None,
+        "status": status,
+        "state": endpoint.state_id,
+        "arch": endpoint.arch,
+        "agent_version": endpoint.agent_version,
+        "last_seen": endpoint.last_seen,
+        "created": endpoint.created,
+        "token": "active" if endpoint.token_hash else "revoked",
+    }
+
+
+class RepositoryOut(BaseModel):
+    name: str
+    digest: str
+    mirrors: list[str]
+
+
+class EndpointDetail(EndpointOut):
+    """With what a list would be too long for."""
+
+    report_seq: int
+    holds: list[str]
+    foreign: list[str]
+    repositories: list[RepositoryOut]
+    operation: OperationOut | None
+    difference: Plan = Field(description="What a sync would do now.")
+
+
+class AssignIn(Body):
+    pool: Name | None = Field(description="null: in no pool.")
+
+
+class EndpointTokenOut(BaseModel):
+    """The only answer that holds the new token."""
+
+    name: str
+    token: str
+
+
+class HistoryOut(BaseModel):
+    """From `at` the endpoint was in `state`, until the next entry."""
+
+    seq: int
+    state: str
+    cause: Literal["report", "operation"]
+    at: Time
+
+
+class PackageSide(BaseModel):
+    version: str
+    arch: str
+    reason: Literal["explicit", "dependency"]
+
+
+class ChangeOut(BaseModel):
+    """One package that isn't the same: `from` is null for an install, `to` for a removal."""
+
+    name: str
+    change: ChangeWord
+    before: PackageSide | None = Field(alias="from")
+    after: PackageSide | None = Field(alias="to")
+
+
+class KeptOut(BaseModel):
+    """What a sync leaves alone: held by the machine, foreign to its repositories, excluded by the pool."""
+
+    held: list[str]
+    foreign: list[str]
+    excluded: list[str]
+
+
+class DiffOut(BaseModel):
+    """What leads from one set of packages to another."""
+
+    origin: str = Field(alias="from", description="Digest of the state before.")
+    goal: str = Field(alias="to", description="Digest of the state after.")
+    equal: bool
+    counts: Plan
+    changes: list[ChangeOut]
+    kept: KeptOut

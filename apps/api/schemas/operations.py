@@ -1,0 +1,154 @@
+"""Operations on the wire: what is asked, what is answered."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from apps.api.fields import Body, Digest, Id, Key, Kind, LogText, Name, ResultCode, Sequence, Time
+from apps.fleet.alpm.state import InstalledPackage
+from apps.fleet.models import Operation
+from apps.fleet.models.operations import OperationStatus
+
+
+class Plan(BaseModel):
+    """How many packages an operation changes, by kind; `replace` is another arch, `reason` another install reason."""
+
+    install: int = 0
+    upgrade: int = 0
+    downgrade: int = 0
+    replace: int = 0
+    remove: int = 0
+    reason: int = 0
+
+
+class Result(BaseModel):
+    """What the agent said; `difference` is what was still missing where the server judged."""
+
+    outcome: str | None = None
+    code: str | None = None
+    message: str | None = None
+    log_tail: str | None = None
+    difference: Any = None
+
+
+class OperationOut(BaseModel):
+    """One sync or revert of one endpoint. `target_state` is the goal of this endpoint, its own packages kept."""
+
+    id: UUID
+    endpoint: str
+    kind: Kind
+    status: OperationStatus
+    pool: str | None = Field(description="The pool whose revision a sync brings the endpoint to.")
+    revision: int | None
+    base_state: str
+    target_state: str
+    plan: Plan
+    attempt: int
+    author: str
+    created: Time
+    applying_since: Time | None
+    lease_until: Time | None
+    finished: Time | None
+    deadline: Time
+    result: Result | None
+
+
+# What `operation_out` reads, so that a list of operations is one statement.
+OPERATION_RELATED = ("endpoint", "revision__pool")
+
+
+def operation_out(operation: Operation) -> OperationOut:
+    revision = operation.revision
+    return OperationOut(
+        id=operation.id,
+        endpoint=operation.endpoint.name,
+        kind=operation.kind,  # type: ignore[arg-type]
+        status=OperationStatus(operation.status),
+        pool=revision.pool.name if revision else None,
+        revision=revision.number if revision else None,
+        base_state=operation.base_state_id,
+        target_state=operation.target_state_id,
+        plan=Plan(**operation.plan),
+        attempt=operation.attempt,
+        author=operation.author,
+        created=operation.created,
+        applying_since=operation.applying_since,
+        lease_until=operation.lease_until,
+        finished=operation.finished,
+        deadline=operation.deadline,
+        result=Result(**operation.result) if operation.result is not None else None,
+    )
+
+
+class OperationIn(Body):
+    """`endpoint` is needed with an API token; with an endpoint's token it is the endpoint itself."""
+
+    kind: Kind
+    endpoint: Name | None = None
+    idempotency_key: Key | None = Field(None, description="A repeat with the same key gets the first one's operation.")
+
+
+class ClaimIn(Body):
+    lease_token: Id = Field(description="Made by the agent, and written to its journal before it asks.")
+    state: Digest = Field(description="The state that the endpoint is in now.")
+
+
+class HeartbeatIn(Body):
+    lease_token: Id
+    phase: Literal["leased", "applying"] = Field(description="`applying` is said right before pacman starts.")
+
+
+class ResultIn(Body):
+    lease_token: Id
+    outcome: Literal["succeeded", "failed"]
+    seq: Sequence
+    state: Digest = Field(description="The state that the endpoint is in now, which decides what came of it.")
+    code: ResultCode = ""
+    message: LogText = ""
+    log_tail: LogText = ""
+
+
+class PackageOut(BaseModel):
+    """One package of a state."""
+
+    name: str
+    version: str
+    arch: str
+    reason: Literal["explicit", "dependency"]
+
+
+def package_out(package: InstalledPackage) -> PackageOut:
+    return PackageOut.model_construct(
+        name=package.name, version=package.version, arch=package.arch, reason=package.reason
+    )
+
+
+class TargetPackages(BaseModel):
+    digest: str
+    packages: list[PackageOut]
+
+
+class FetchOut(BaseModel):
+    """One package that the target has and the base has not, and where to get it, best first. `size` in bytes."""
+
+    name: str
+    version: str
+    arch: str
+    filename: str
+    sha256: str | None
+    size: int | None
+    urls: list[str]
+
+
+class ClaimOut(BaseModel):
+    operation: OperationOut
+    lease_until: Time | None = Field(description="On the database's clock; null in a repeat after the end.")
+    lease_seconds: int
+    target: TargetPackages
+    fetch: list[FetchOut]
+
+
+class HeartbeatOut(BaseModel):
+    lease_until: Time | None
+    status: OperationStatus

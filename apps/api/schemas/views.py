@@ -1,0 +1,153 @@
+"""Answers that are put together from several parts of the domain: the agent's view of itself, claims, differences.
+
+They read and never write; what the parts mean is decided in apps.fleet.
+"""
+
+from django.conf import settings
+
+from apps.api.schemas.agent import CheckInOut, MeOut, TargetOut
+from apps.api.schemas.endpoints import DiffOut, EndpointDetail, RepositoryOut, endpoint_fields
+from apps.api.schemas.operations import (
+    OPERATION_RELATED,
+    ClaimOut,
+    FetchOut,
+    OperationOut,
+    Plan,
+    TargetPackages,
+    operation_out,
+    package_out,
+)
+from apps.fleet import difference, goals, states, status
+from apps.fleet.alpm import state as canonical
+from apps.fleet.alpm.state import InstalledPackage
+from apps.fleet.difference import Change
+from apps.fleet.endpoint_manager import CheckIn
+from apps.fleet.exceptions import Conflict
+from apps.fleet.models import Endpoint, Operation
+from apps.fleet.models.operations import ACTIVE
+from apps.fleet.sync_coordinator import LEASE_SECONDS, Claim
+
+
+def target_of(endpoint: Endpoint) -> TargetOut | None:
+    revision = endpoint.pool.target if endpoint.pool else None
+    if revision is None:
+        return None
+    return TargetOut(
+        number=revision.number,
+        state=revision.state_id,
+        author=revision.author,
+        comment=revision.comment,
+        created=revision.created,
+    )
+
+
+def active_operation(endpoint: Endpoint) -> OperationOut | None:
+    rows = Operation.objects.select_related(*OPERATION_RELATED).filter(endpoint=endpoint, status__in=ACTIVE)
+    operation = rows.first()
+    return operation_out(operation) if operation else None
+
+
+def check_in_out(done: CheckIn) -> CheckInOut:
+    """The endpoint is online: it is just speaking to us."""
+    endpoint = done.endpoint
+    return CheckInOut(
+        recorded=done.recorded,
+        want=list(done.want),
+        status=package_status(endpoint),
+        pool=endpoint.pool.name if endpoint.pool else None,
+        target=target_of(endpoint),
+        operation=operation_out(done.operation) if done.operation else None,
+        poll_seconds=settings.POLL_SECONDS,
+    )
+
+
+def package_status(endpoint: Endpoint) -> status.Status:
+    """As `status.by_packages` has it, which is asked only where the answer isn't plain."""
+    target = endpoint.pool.target if endpoint.pool else None
+    if target is not None and target.state_id == endpoint.state_id:
+        return status.Status.IN_SYNC
+    return status.by_packages([endpoint])[endpoint.pk]
+
+
+def outlook(endpoint: Endpoint) -> tuple[list[Change], list[str]]:
+    """What a sync would change now (nothing where none is possible), and the packages that are foreign to it."""
+    try:
+        goal = goals.sync_goal(endpoint)
+    except Conflict:
+        return [], endpoint.foreign
+    return goal.changes, goal.foreign
+
+
+def me_out(endpoint: Endpoint) -> MeOut:
+    changes, foreign = outlook(endpoint)
+    return MeOut(
+        id=endpoint.pk,
+        name=endpoint.name,
+        pool=endpoint.pool.name if endpoint.pool else None,
+        status=status.of_one(endpoint),
+        state=endpoint.state_id,
+        target=target_of(endpoint),
+        operation=active_operation(endpoint),
+        holds=endpoint.holds,
+        foreign=foreign,
+        difference=Plan(**difference.counts(changes)),
+        last_seen=endpoint.last_seen,
+        poll_seconds=settings.POLL_SECONDS,
+    )
+
+
+def claim_out(claim: Claim) -> ClaimOut:
+    target = claim.operation.target_state
+    packages = [package_out(package) for package in states.load(target)]
+    return ClaimOut(
+        operation=operation_out(claim.operation),
+        lease_until=claim.operation.lease_until,
+        lease_seconds=LEASE_SECONDS,
+        target=TargetPackages(digest=target.digest, packages=packages),
+        fetch=[FetchOut.model_validate(fetch, from_attributes=True) for fetch in claim.fetch],
+    )
+
+
+def sync_diff_out(endpoint: Endpoint) -> DiffOut:
+    """What a sync of the endpoint would do now. Raises NoPool, NoTarget, StateUnknown, Conflict."""
+    goal = goals.sync_goal(endpoint)
+    return diff_out(goal.installed, goal.packages, kept=goal.kept)
+
+
+def diff_out(
+    before: list[InstalledPackage], after: list[InstalledPackage], *, kept: dict[str, list[str]] | None = None
+) -> DiffOut:
+    """The difference of two sets of packages."""
+    changes = difference.compare(before, after)
+    return DiffOut.model_validate(
+        {
+            "from": digest_of(before),
+            "to": digest_of(after),
+            "equal": not changes,
+            "counts": difference.counts(changes),
+            "changes": difference.as_json(changes),
+            "kept": kept or {"held": [], "foreign": [], "excluded": []},
+        }
+    )
+
+
+def digest_of(packages: list[InstalledPackage]) -> str:
+    return canonical.digest_of(canonical.to_text(packages))
+
+
+def endpoint_detail(endpoint: Endpoint) -> EndpointDetail:
+    changes, foreign = outlook(endpoint)
+    repositories = [
+        RepositoryOut(name=one.name, digest=one.content_id, mirrors=one.mirrors) for one in endpoint.repositories.all()
+    ]
+    return EndpointDetail.model_validate(
+        endpoint_fields(endpoint, status.of_one(endpoint))
+        | {
+            "report_seq": endpoint.report_seq,
+            "holds": endpoint.holds,
+            "foreign": foreign,
+            "repositories": repositories,
+            "operation": active_operation(endpoint),
+            "difference": Plan(**difference.counts(changes)),
+        }
+    )

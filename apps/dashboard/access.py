@@ -1,0 +1,42 @@
+"""Who may see a page and who may act, as decorators. It must not know what a page shows."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.utils.cache import add_never_cache_headers
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponse]
+
+
+def reader(view: View[P]) -> View[P]:
+    """For every account; others are sent to the login page. Nothing of it is cached."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        add_never_cache_headers(response)
+        return response
+
+    return login_required(wrapped)
+
+
+def staff(view: View[P]) -> View[P]:
+    """For staff accounts; 403 for other accounts."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        if not request.user.is_staff:
+            raise PermissionDenied("Your account may read. Changing something needs a staff account.")
+        return view(request, *args, **kwargs)
+
+    return reader(wrapped)
+
+
+def actor(request: HttpRequest) -> str:
+    """The name under which the fleet records what this person does."""
+    return f"user:{request.user.get_username()}"

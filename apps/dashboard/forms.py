@@ -1,0 +1,106 @@
+"""The forms: what a person types, as the arguments of a manager's function. The rules are the fleet's."""
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+
+from apps.fleet.models import Pool
+from apps.fleet.models.pools import ConflictResolution
+
+HOUR = 3600
+
+
+class PatternsField(forms.CharField):
+    """Shell patterns, separated by spaces or lines, as a list."""
+
+    widget = forms.Textarea(attrs={"rows": 3, "spellcheck": "false"})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        return str(value or "").split()
+
+
+class PoolForm(forms.Form):
+    """Name, description and policy of a pool."""
+
+    name = forms.CharField(
+        max_length=63,
+        help_text="1 to 63 letters, digits, dots, hyphens and underscores; it starts and ends with a letter or digit.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}),
+    )
+    description = forms.CharField(max_length=500, required=False)
+    auto_sync = forms.BooleanField(
+        required=False,
+        label="Sync automatically",
+        help_text="An endpoint that leaves the target is brought back without anybody asking.",
+    )
+    conflict_resolution = forms.ChoiceField(
+        label="Conflict resolution",
+        help_text="Which endpoints automatic sync brings to the target. By hand, staff may sync any endpoint.",
+        choices=ConflictResolution.choices,
+    )
+    excluded_packages = PatternsField(
+        required=False,
+        label="Excluded packages",
+        help_text="Never part of the target. Shell patterns as in IgnorePkg, one a line: <code>linux*</code>",
+    )
+    endpoints_may_set_target = forms.BooleanField(
+        required=False,
+        label="Endpoints may set the target",
+        help_text="With <code>pacsync-agent set-latest</code>, for their own pool.",
+    )
+    retention = forms.IntegerField(
+        min_value=1, max_value=1_000_000, label="Past states to keep", help_text="For each endpoint."
+    )
+
+    @staticmethod
+    def values_of(pool: Pool) -> dict[str, Any]:
+        """A pool as this form's initial values."""
+        return {name: getattr(pool, name) for name in PoolForm.base_fields}
+
+
+class EnrolmentCodeForm(forms.Form):
+    """How many machines may enrol, until when, and into which pool."""
+
+    pool = forms.ModelChoiceField(
+        Pool.objects.order_by("name"),
+        to_field_name="name",
+        required=False,
+        empty_label="none yet",
+        help_text="The machines join this pool.",
+    )
+    uses = forms.IntegerField(
+        min_value=1, max_value=100_000, initial=1, label="Machines", help_text="How many may use the code."
+    )
+    valid_for = forms.TypedChoiceField(
+        label="Valid for",
+        coerce=lambda value: timedelta(seconds=int(value)),
+        choices=[(HOUR, "an hour"), (24 * HOUR, "a day"), (7 * 24 * HOUR, "a week"), (30 * 24 * HOUR, "30 days")],
+        initial=24 * HOUR,
+    )
+
+
+class AssignForm(forms.Form):
+    """The pool of an endpoint."""
+
+    pool = forms.ModelChoiceField(
+        Pool.objects.order_by("name"), to_field_name="name", required=False, empty_label="no pool"
+    )
+
+
+class TargetForm(forms.Form):
+    """A new target revision: the number that the person saw, and why."""
+
+    expected_number = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
+    comment = forms.CharField(
+        max_length=500, required=False, help_text="Why, for whoever reads the list of revisions later."
+    )
+
+
+class OperationForm(forms.Form):
+    """The key that makes a double click one operation."""
+
+    idempotency_key = forms.UUIDField(widget=forms.HiddenInput)

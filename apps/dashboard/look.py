@@ -1,0 +1,55 @@
+"""How a status, a change or an actor looks: its tone, sign and words. It must not decide which status anything has."""
+
+from typing import NamedTuple
+
+
+class Look(NamedTuple):
+    """`tone` is a class of pacsync.css; the sign says the same as the colour for those who don't see it."""
+
+    tone: str
+    sign: str
+    words: str
+    meaning: str = ""
+
+
+STATUSES = {
+    # Endpoints, worst first: the order in which they are counted and listed.
+    "diverged": Look("bad", "⇅", "diverged", "some packages are older than the target and some are newer"),
+    "behind": Look("warn", "↓", "behind", "packages are older than the target, or missing"),
+    "ahead": Look("info", "↑", "ahead", "packages are newer than the target, or not in it"),
+    "unknown": Look("odd", "?", "unknown", "has not reported, or there is no target to compare with"),
+    "offline": Look("off", "○", "offline", "has not checked in for three poll intervals"),
+    "in_sync": Look("ok", "✓", "in sync", "exactly the target"),
+}
+OPERATIONS = {
+    "queued": Look("off", "…", "queued", "waits for the endpoint's next check-in"),
+    "leased": Look("info", "▸", "leased", "the agent has it and prepares"),
+    "applying": Look("info", "▶", "applying", "pacman is running"),
+    "succeeded": Look("ok", "✓", "succeeded"),
+    "failed": Look("bad", "✗", "failed"),
+    "cancelled": Look("off", "–", "cancelled"),
+    "lost": Look("bad", "?", "lost", "past its deadline without a word from the agent"),
+}
+CHANGES = {
+    "install": Look("info", "+", "install"),
+    "upgrade": Look("ok", "↑", "upgrade"),
+    "downgrade": Look("warn", "↓", "downgrade"),
+    "remove": Look("bad", "−", "remove"),
+    "replace": Look("odd", "=", "replace", "the same version for another architecture"),
+    "reason": Look("off", "•", "reason", "only the install reason changes"),
+}
+LOOKS = {**STATUSES, **OPERATIONS, **CHANGES}
+TONES = {"success": "ok", "error": "bad", "warning": "warn", "info": "info", "debug": "off"}
+
+
+def look(name: str) -> Look:
+    """The look of a status or change; a name that is not known here (a newer fleet's) looks neutral."""
+    return LOOKS.get(name) or Look("off", "•", name.replace("_", " "))
+
+
+def actor_words(actor: str) -> str:
+    """`user:ada` → `ada`, `endpoint:m1` → `endpoint m1`; anything else as it is."""
+    kind, separator, name = actor.partition(":")
+    if not separator or kind == "user":
+        return name or actor
+    return f"{kind} {name}"

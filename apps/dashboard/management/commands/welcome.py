@@ -1,0 +1,76 @@
+"""`manage.py welcome`: what a person needs to know when the development server starts (deploy/run.sh)."""
+
+import socket
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError
+
+from apps.fleet import endpoint_manager
+from apps.lifecycle import ports
+
+TEXT = """
+  PacSync {version} is starting.
+
+  Dashboard      {local}/
+  Health         {local}/health/detailed
+  API            {local}/api/v1/docs
+{admin}
+  Enrol a machine (this code is good for {uses} machines, for {hours} hours):
+    sudo sh -c 'curl -fsSo /usr/local/bin/pacsync-agent {remote}/agent/pacsync-agent &&
+      chmod +x /usr/local/bin/pacsync-agent && pacsync-agent enroll --server {remote} --code {code}'
+
+  Ctrl-C stops it.
+"""
+ADMIN = """
+  The first administrator, in another terminal:
+    ENVIRONMENT={environment} .venv/bin/python manage.py createsuperuser
+"""
+
+
+class Command(BaseCommand):
+    help = "Print the addresses of the server, how to make the first administrator, and how to enrol a machine."
+    hours, uses = 24, 10
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        reason = ports.trouble(settings.HTTP_HOST, settings.HTTP_PORT)
+        if reason:
+            raise CommandError(reason)
+        _, code = endpoint_manager.create_enrolment_code(
+            actor="make run", valid_for=timedelta(hours=self.hours), uses=self.uses
+        )
+        has_admin = get_user_model()._default_manager.filter(is_superuser=True).exists()
+        self.stdout.write(
+            TEXT.format(
+                version=settings.VERSION,
+                local=f"http://{_bracketed(local_host())}:{settings.HTTP_PORT}",
+                remote=f"http://{_bracketed(remote_host())}:{settings.HTTP_PORT}",
+                admin="" if has_admin else ADMIN.format(environment=settings.ENVIRONMENT),
+                code=code,
+                uses=self.uses,
+                hours=self.hours,
+            )
+        )
+
+
+def local_host() -> str:
+    """The name under which this machine reaches the server."""
+    return "localhost" if settings.HTTP_HOST in {"0.0.0.0", "::", "127.0.0.1", "::1"} else str(settings.HTTP_HOST)  # noqa: S104
+
+
+def remote_host() -> str:
+    """The address under which other machines reach it, as far as this one knows."""
+    if settings.HTTP_HOST not in {"0.0.0.0", "::"}:  # noqa: S104
+        return str(settings.HTTP_HOST)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: it only asks the kernel which address it would use
+            return str(probe.getsockname()[0])
+    except OSError:
+        return "localhost"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

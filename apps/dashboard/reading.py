@@ -1,0 +1,83 @@
+"""What the fleet says about many endpoints, in a number of queries that doesn't grow with them. It holds no rule."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from django.core.paginator import Page, Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from apps.dashboard.look import STATUSES
+from apps.fleet import difference, status
+from apps.fleet.difference import Change
+from apps.fleet.models import Endpoint, Operation
+from apps.fleet.models.operations import ACTIVE
+
+CHUNK = 10_000
+CHANGES_SHOWN = 200
+# (pool id, status) of endpoints by their primary key.
+Statuses = dict[int, tuple[int | None, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One endpoint as a line of a table."""
+
+    endpoint: Endpoint
+    status: str
+    counts: Mapping[str, int] | None
+    operation: Operation | None
+
+
+def rows(endpoints: Iterable[Endpoint], known: Statuses | None = None) -> list[Row]:
+    """The endpoints with their status, the counts of their difference and their active operation."""
+    endpoints = list(endpoints)
+    statuses: Mapping[int, str] = {pk: name for pk, (_, name) in known.items()} if known else status.of(endpoints)
+    counts = status.differences(endpoints)
+    found = Operation.objects.filter(endpoint__in=endpoints, status__in=ACTIVE).defer("result", "foreign")
+    active = {operation.endpoint_id: operation for operation in found}
+    return [
+        Row(
+            endpoint=endpoint,
+            status=statuses[endpoint.pk],
+            counts=counts.get(endpoint.pk),
+            operation=active.get(endpoint.pk),
+        )
+        for endpoint in endpoints
+    ]
+
+
+def statuses_of(endpoints: QuerySet[Endpoint]) -> Statuses:
+    """(pool id, status) of each endpoint, in the order of the query."""
+    found: Statuses = {}
+    each = endpoints.only("pool_id", "state_id", "holds", "foreign", "last_seen").iterator(chunk_size=CHUNK)
+    while chunk := list(islice(each, CHUNK)):
+        known = status.of(chunk)
+        found.update((endpoint.pk, (endpoint.pool_id, str(known[endpoint.pk]))) for endpoint in chunk)
+    return found
+
+
+def counted(statuses: Iterable[str]) -> dict[str, int]:
+    """How many there are of each status, every status included, in the order in which they are shown."""
+    found = Counter(statuses)
+    return {name: found[name] for name in STATUSES}
+
+
+def page_of(request: HttpRequest, found: Any, per_page: int, parameter: str = "page") -> Page[Any]:
+    """The page that the request asks for; the nearest one when there is no such page."""
+    return Paginator(found, per_page).get_page(request.GET.get(parameter))
+
+
+def shown(request: HttpRequest, changes: list[Change]) -> dict[str, Any]:
+    """Changes for `pacsync/changes.html`: counts, and the first CHANGES_SHOWN or, with `?changes=all`, all."""
+    everything = request.GET.get("changes") == "all"
+    visible = changes if everything else changes[:CHANGES_SHOWN]
+    return {
+        "changes": visible,
+        "more": len(changes) - len(visible),
+        "all": "?changes=all",
+        "counts": difference.counts(changes),
+    }

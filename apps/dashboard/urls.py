@@ -1,0 +1,61 @@
+"""The addresses of the dashboard. Names in them are names of the fleet; anything else is a 404."""
+
+from django.contrib.auth import views as auth_views
+from django.urls import path, register_converter
+
+from apps.dashboard.views import (
+    codes,
+    endpoint_actions,
+    endpoints,
+    icon,
+    login,
+    operations,
+    overview,
+    pool_actions,
+    pool_sync,
+    pools,
+    targets,
+)
+from apps.fleet.names import NAME_PATTERN
+
+
+class NameConverter:
+    regex = NAME_PATTERN.strip("^$")
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(NameConverter, "name")
+
+urlpatterns = [
+    path("", overview.overview, name="overview"),
+    # For pages that name no icon of their own, as Django's admin.
+    path("favicon.ico", icon.favicon, name="favicon"),
+    path("login", login.Login.as_view(), name="login"),
+    path("logout", auth_views.LogoutView.as_view(), name="logout"),
+    path("password", login.PasswordChange.as_view(), name="password_change"),
+    path("create-pool", pool_actions.create, name="create_pool"),
+    path("pools/<name:name>", pools.detail, name="pool"),
+    path("pools/<name:name>/change", pool_actions.change, name="change_pool"),
+    path("pools/<name:name>/delete", pool_actions.delete, name="delete_pool"),
+    path("pools/<name:name>/sync", pool_sync.sync_all, name="sync_pool"),
+    path("pools/<name:name>/target", targets.choose, name="choose_target"),
+    path("pools/<name:name>/target/<name:endpoint>", targets.set_from_endpoint, name="set_target"),
+    path("pools/<name:name>/revisions/<int:number>", targets.revision, name="revision"),
+    path("pools/<name:name>/revisions/<int:number>/go-back", targets.go_back, name="go_back"),
+    path("endpoints", endpoints.listing, name="endpoints"),
+    path("endpoints/<name:name>", endpoints.detail, name="endpoint"),
+    path("endpoints/<name:name>/pool", endpoint_actions.assign, name="assign_endpoint"),
+    path("endpoints/<name:name>/sync", endpoint_actions.sync, name="sync_endpoint"),
+    path("endpoints/<name:name>/revert", endpoint_actions.revert, name="revert_endpoint"),
+    path("endpoints/<name:name>/delete", endpoint_actions.delete, name="delete_endpoint"),
+    path("operations", operations.listing, name="operations"),
+    path("operations/<uuid:id>", operations.detail, name="operation"),
+    path("operations/<uuid:id>/cancel", operations.cancel, name="cancel_operation"),
+    path("enrol", codes.codes, name="codes"),
+    path("enrol/<int:id>/delete", codes.delete, name="delete_code"),
+]

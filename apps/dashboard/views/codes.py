@@ -1,0 +1,60 @@
+"""Enrolling machines: the codes, and the one line that uses one. A code's text exists in one answer only."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import F
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from apps.dashboard.access import actor, reader, staff
+from apps.dashboard.answers import attempt_with_form, succeeded
+from apps.dashboard.forms import EnrolmentCodeForm
+from apps.fleet import endpoint_manager
+from apps.fleet.models import EnrolmentCode
+
+PER_PAGE = 50
+
+
+def enrol_command(request: HttpRequest, code: str) -> str:
+    """The one line that makes a machine an endpoint of this server."""
+    url = request.build_absolute_uri("/").rstrip("/")
+    return (
+        f"curl -fsSo pacsync-agent {url}/agent/pacsync-agent && "
+        f"sudo python3 pacsync-agent enroll --server {url} --code {code}"
+    )
+
+
+@reader
+@require_http_methods(["GET", "HEAD", "POST"])
+def codes(request: HttpRequest) -> HttpResponse:
+    """GET the usable codes and, for staff, the form; POST makes a code and shows it in this answer, never again."""
+    if request.method == "POST" and not request.user.is_staff:
+        raise PermissionDenied("Your account may read. Making an enrolment code needs a staff account.")
+    context: dict[str, Any] = {"section": "codes"}
+    form = EnrolmentCodeForm(request.POST or None, initial={"pool": request.GET.get("pool")})
+    if request.method == "POST" and form.is_valid():
+        made = attempt_with_form(
+            form, lambda: endpoint_manager.create_enrolment_code(actor=actor(request), **form.cleaned_data)
+        )
+        if made:
+            context |= {"made": made[0], "text": made[1], "command": enrol_command(request, made[1])}
+            form = EnrolmentCodeForm()
+    usable = EnrolmentCode.objects.filter(expires__gt=Now(), used__lt=F("uses")).select_related("pool")
+    page = Paginator(usable.order_by("-created", "-pk"), PER_PAGE).get_page(request.GET.get("page"))
+    context |= {"form": form, "page": page, "example": enrol_command(request, "CODE")}
+    return render(request, "pacsync/codes.html", context, status=422 if form.errors else 200)
+
+
+@staff
+@require_POST
+def delete(request: HttpRequest, id: int) -> HttpResponse:
+    """Make a code worthless before it expires."""
+    code = get_object_or_404(EnrolmentCode, pk=id)
+    if succeeded(request, lambda: endpoint_manager.delete_enrolment_code(code=code, actor=actor(request))):
+        messages.success(request, "The code was deleted: no machine can enrol with it any more.")
+    return redirect("codes")

@@ -1,0 +1,99 @@
+"""Syncing, reverting, assigning and forgetting one endpoint. When that is allowed is for the managers to say."""
+
+import uuid
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST
+
+from apps.dashboard.access import actor, staff
+from apps.dashboard.answers import ask, attempt, succeeded
+from apps.dashboard.forms import AssignForm, OperationForm
+from apps.dashboard.reading import shown
+from apps.fleet import endpoint_manager, goals, sync_coordinator
+from apps.fleet.models import Endpoint
+
+
+def _start(request: HttpRequest, endpoint: Endpoint, kind: str) -> HttpResponse:
+    """Queue an operation and show it; the refusal, on the endpoint's page."""
+    form = OperationForm(request.POST)
+    key = str(form.cleaned_data["idempotency_key"]) if form.is_valid() else None
+    created = attempt(
+        request,
+        lambda: sync_coordinator.create_operation(
+            endpoint=endpoint, kind=kind, actor=actor(request), idempotency_key=key
+        ),
+    )
+    if created is None:
+        return redirect("endpoint", name=endpoint.name)
+    messages.success(request, f"Queued. {endpoint.name} starts it at its next check-in.")
+    return redirect("operation", id=created[0].pk)
+
+
+@staff
+@require_POST
+def sync(request: HttpRequest, name: str) -> HttpResponse:
+    """Bring the endpoint to its pool's target."""
+    return _start(request, get_object_or_404(Endpoint, name=name), "sync")
+
+
+@staff
+@require_http_methods(["GET", "HEAD", "POST"])
+def revert(request: HttpRequest, name: str) -> HttpResponse:
+    """GET shows what would change; POST takes back the endpoint's last sync."""
+    endpoint = get_object_or_404(Endpoint.objects.with_target(), name=name)
+    if request.method == "POST":
+        return _start(request, endpoint, "revert")
+    goal = attempt(request, lambda: goals.revert_goal(endpoint))
+    if goal is None or goal.reverts is None:
+        return redirect("endpoint", name=name)
+    return ask(
+        request,
+        heading=f"Revert the last sync of {name}?",
+        text=f"The packages go back to what they were before the sync that finished at "
+        f"{goal.reverts.finished:%Y-%m-%d %H:%M} UTC. Foreign and held packages stay as they are.",
+        difference=shown(request, goal.changes),
+        form=OperationForm(initial={"idempotency_key": uuid.uuid4()}),
+        button="Revert it",
+        back=reverse("endpoint", args=[name]),
+        section="endpoints",
+    )
+
+
+@staff
+@require_POST
+def assign(request: HttpRequest, name: str) -> HttpResponse:
+    """Put the endpoint in the pool that was chosen, or in none."""
+    endpoint = get_object_or_404(Endpoint, name=name)
+    form = AssignForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, "That pool does not exist any more.")
+    else:
+        pool = form.cleaned_data["pool"]
+        if attempt(request, lambda: endpoint_manager.assign(endpoint=endpoint, pool=pool, actor=actor(request))):
+            messages.success(request, f"{name} is now in {'pool ' + pool.name if pool else 'no pool'}.")
+    return redirect("endpoint", name=name)
+
+
+@staff
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest, name: str) -> HttpResponse:
+    """GET asks; POST forgets the endpoint."""
+    endpoint = get_object_or_404(Endpoint, name=name)
+    if request.method != "POST":
+        return ask(
+            request,
+            heading=f"Forget endpoint {name}?",
+            text="Its history, its operations and its token go with it. The machine keeps its packages and its agent, "
+            "whose token is then refused; to come back it has to enrol again.",
+            button="Forget the endpoint",
+            danger=True,
+            back=reverse("endpoint", args=[name]),
+            section="endpoints",
+        )
+    if not succeeded(request, lambda: endpoint_manager.delete_endpoint(endpoint=endpoint, actor=actor(request))):
+        return redirect("endpoint", name=name)
+    messages.success(request, f"Endpoint {name} was forgotten.")
+    return redirect("endpoints")

@@ -1,0 +1,30 @@
+"""Logging in and changing one's own password. It must not know the fleet."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth import get_user_model
+from django.contrib.auth import views as auth_views
+from django.http import HttpResponse
+from django.urls import reverse_lazy
+
+
+class Login(auth_views.LoginView):
+    """The login page, which tells the first visitor of a new server how to make an account."""
+
+    template_name = "pacsync/login.html"
+    redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs, no_user_yet=not get_user_model().objects.exists())
+
+
+class PasswordChange(auth_views.PasswordChangeView):
+    """A new password for the person who is logged in."""
+
+    template_name = "pacsync/password.html"
+    success_url = reverse_lazy("overview")
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        messages.success(self.request, "Your password was changed.")
+        return super().form_valid(form)

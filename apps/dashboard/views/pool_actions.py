@@ -1,0 +1,67 @@
+"""Creating, changing and deleting a pool. It must not know when that is allowed: pool_manager says so."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from apps.dashboard.access import actor, staff
+from apps.dashboard.answers import ask, attempt_with_form, succeeded
+from apps.dashboard.forms import PoolForm
+from apps.fleet import pool_manager
+from apps.fleet.models import Pool
+
+
+@staff
+@require_http_methods(["GET", "HEAD", "POST"])
+def create(request: HttpRequest) -> HttpResponse:
+    """GET the form; POST makes the pool and shows it."""
+    form = PoolForm(request.POST or None, initial=PoolForm.values_of(Pool()))
+    if request.method == "POST" and form.is_valid():
+        pool = attempt_with_form(form, lambda: pool_manager.create_pool(actor=actor(request), **form.cleaned_data))
+        if pool:
+            messages.success(request, f"Pool {pool.name} was created.")
+            return redirect("pool", name=pool.name)
+    return render(
+        request, "pacsync/pool_form.html", {"form": form, "section": "fleet"}, status=422 if form.errors else 200
+    )
+
+
+@staff
+@require_http_methods(["GET", "HEAD", "POST"])
+def change(request: HttpRequest, name: str) -> HttpResponse:
+    """GET the form; POST changes the name, description and policy."""
+    pool = get_object_or_404(Pool, name=name)
+    form = PoolForm(request.POST or None, initial=PoolForm.values_of(pool))
+    if request.method == "POST" and form.is_valid():
+        changed = attempt_with_form(
+            form, lambda: pool_manager.change_pool(pool=pool, actor=actor(request), **form.cleaned_data)
+        )
+        if changed:
+            messages.success(request, f"Pool {changed.name} was changed.")
+            return redirect("pool", name=changed.name)
+    context = {"form": form, "pool_name": name, "section": "fleet"}
+    return render(request, "pacsync/pool_form.html", context, status=422 if form.errors else 200)
+
+
+@staff
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest, name: str) -> HttpResponse:
+    """GET asks; POST deletes the pool with its revisions."""
+    pool = get_object_or_404(Pool, name=name)
+    if request.method != "POST":
+        return ask(
+            request,
+            heading=f"Delete pool {name}?",
+            text=f"Its {pool.revisions.count()} target revisions go with it, and there is no way back. "
+            "A pool that still has endpoints is not deleted: give them another pool first.",
+            button="Delete the pool",
+            danger=True,
+            back=reverse("pool", args=[name]),
+            section="fleet",
+        )
+    if not succeeded(request, lambda: pool_manager.delete_pool(pool=pool, actor=actor(request))):
+        return redirect("pool", name=name)
+    messages.success(request, f"Pool {name} was deleted.")
+    return redirect("overview")

@@ -1,0 +1,33 @@
+"""One pool: its endpoints with their status, its target revisions, its policy."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+
+from apps.dashboard.access import reader
+from apps.dashboard.reading import counted, page_of, rows, statuses_of
+from apps.fleet.models import Endpoint, Pool
+
+PER_PAGE = 50
+REVISIONS_PER_PAGE = 10
+
+
+@reader
+@require_safe
+def detail(request: HttpRequest, name: str) -> HttpResponse:
+    """The pool's page; `page` and `revisions` page through its two lists."""
+    pool = get_object_or_404(Pool.objects.select_related("target"), name=name)
+    members = Endpoint.objects.filter(pool=pool).order_by("name")
+    statuses = statuses_of(members)
+    page = page_of(request, members, PER_PAGE)
+    revisions = pool.revisions.select_related("source_endpoint").defer("repositories").order_by("-number")
+    context = {
+        "section": "fleet",
+        "pool": pool,
+        "total": len(statuses),
+        "counts": counted(status for _, status in statuses.values()),
+        "page": page,
+        "rows": rows(page, statuses),
+        "revisions": page_of(request, revisions, REVISIONS_PER_PAGE, "revisions"),
+    }
+    return render(request, "pacsync/pool.html", context)

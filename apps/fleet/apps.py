@@ -1,0 +1,13 @@
+"""The domain: pools, endpoints, states, operations. Knows nothing of HTTP."""
+
+from django.apps import AppConfig
+
+
+class FleetConfig(AppConfig):
+    name = "apps.fleet"
+    label = "fleet"
+
+    def ready(self) -> None:
+        from apps.fleet import chores
+
+        chores.register()

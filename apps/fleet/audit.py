@@ -1,0 +1,20 @@
+"""Who changed what: one row per change, written in the change's own transaction. It must not know what is changed."""
+
+from typing import Any
+
+from django.db import models
+
+from .models import AuditEvent
+
+# The actor of what the server does by itself: policies, expired leases, retention.
+SERVER = "server"
+
+
+def record(*, actor: str, verb: str, object: str, before: Any = None, after: Any = None) -> AuditEvent:
+    """Add a row. `object` is like `pool:lab`; `before` and `after` are JSON values of the changed fields."""
+    return AuditEvent.objects.create(actor=actor[:200], verb=verb, object=object[:200], before=before, after=after)
+
+
+def name_of(row: models.Model) -> str:
+    """How a row is named in the audit: `pool:lab`, `endpoint:m1`, `operation:<uuid>`."""
+    return f"{row._meta.model_name}:{getattr(row, 'name', None) or row.pk}"

@@ -1,0 +1,138 @@
+"""One check-in: what is wanted first, what is recorded, and what follows from it. It must not know HTTP."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from . import judgement, queueing, reports, rows, states, texts
+from .exceptions import Invalid
+from .locks import share_content
+from .models import Endpoint, EndpointState, Operation, RepositoryContent, State
+from .models.operations import LEASED
+from .reports import ReportedRepository
+
+MAX_REPOSITORIES = 100
+# Of a long mirrorlist the first ones are kept: pacman asks them in this order, and few ever get further.
+MAX_MIRRORS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckIn:
+    """What became of a report: `want` are digests to upload first; `recorded` is False for those and for an old seq.
+
+    `endpoint` is as it is now, with pool and target; `operation` is its active one.
+    """
+
+    recorded: bool
+    want: tuple[str, ...]
+    endpoint: Endpoint
+    operation: Operation | None
+
+
+def check_in(
+    *,
+    endpoint: Endpoint,
+    seq: int,
+    state: str,
+    repositories: Sequence[ReportedRepository],
+    holds: Sequence[str],
+    agent_version: str,
+) -> CheckIn:
+    """Record a report: state, history, repositories, holds, foreign packages, last_seen (always).
+
+    Judges an operation whose lease was lost while applying, and queues an automatic sync where the policy says so.
+    `endpoint` was just read, with pool and target. Raises Invalid, and NotFound when the endpoint was deleted.
+    """
+    reports.checked_seq(seq)
+    holds = texts.patterns(list(holds), field="holds")
+    texts.line(agent_version, field="agent_version", maximum=32, empty=True)
+    reported = _checked(repositories)
+    operation = _active(endpoint)
+    if _is_unchanged(endpoint, operation, state, reported, holds, agent_version) and _touch(endpoint, seq):
+        return CheckIn(recorded=True, want=(), endpoint=endpoint, operation=operation)
+    with transaction.atomic():
+        endpoint = rows.lock_endpoint(endpoint)
+        share_content()
+        wanted = want(endpoint, state, reported)
+        if wanted:
+            Endpoint.objects.filter(pk=endpoint.pk).update(last_seen=Now())
+            return CheckIn(recorded=False, want=wanted, endpoint=endpoint, operation=_active(endpoint))
+        recorded = reports.record(
+            endpoint,
+            seq=seq,
+            state=state,
+            cause=EndpointState.Cause.REPORT,
+            reported=reported,
+            holds=holds,
+            agent_version=agent_version,
+        )
+        if recorded:
+            _follow_up(endpoint, state)
+    return CheckIn(recorded=recorded, want=(), endpoint=endpoint, operation=_active(endpoint))
+
+
+def _active(endpoint: Endpoint) -> Operation | None:
+    return Operation.objects.with_names().filter(endpoint=endpoint).active().first()
+
+
+def _is_unchanged(
+    endpoint: Endpoint,
+    operation: Operation | None,
+    state: str,
+    reported: Sequence[ReportedRepository],
+    holds: Sequence[str],
+    agent_version: str,
+) -> bool:
+    """Whether the report says only that the endpoint is there, as nearly all do, and nothing can follow from it."""
+    if (state, holds, agent_version) != (endpoint.state_id, endpoint.holds, endpoint.agent_version):
+        return False
+    target = endpoint.pool.target if endpoint.pool and endpoint.pool.auto_sync else None
+    if (target and target.state_id != state) or (operation and operation.status in LEASED):
+        return False
+    return reports.has_repositories(endpoint, reported)
+
+
+def _touch(endpoint: Endpoint, seq: int) -> bool:
+    """Note an unchanged report without a lock; False for an old one, or when another came in between."""
+    if seq <= endpoint.report_seq:
+        return False
+    same = Endpoint.objects.filter(pk=endpoint.pk, report_seq=endpoint.report_seq, state=endpoint.state_id)
+    if not same.update(report_seq=seq, last_seen=Now()):
+        return False
+    endpoint.report_seq = seq
+    return True
+
+
+def _follow_up(endpoint: Endpoint, state: str) -> None:
+    judgement.judge_lost(endpoint, state)
+    queueing.queue_automatic(Endpoint.objects.with_target().get(pk=endpoint.pk))
+
+
+def want(endpoint: Endpoint, state: str, reported: Sequence[ReportedRepository]) -> tuple[str, ...]:
+    """The digests that aren't known, the state's first. What the endpoint itself is in is known without a look."""
+    wanted = []
+    if state != endpoint.state_id and not State.objects.filter(pk=state).exists():
+        wanted.append(state)
+    digests = {repository.digest for repository in reported}
+    known: set[str] = set()
+    for chunk in states.chunks(sorted(digests)):
+        known.update(RepositoryContent.objects.filter(pk__in=chunk).values_list("pk", flat=True))
+    return (*wanted, *sorted(digests - known))
+
+
+def _checked(reported: Sequence[ReportedRepository]) -> list[ReportedRepository]:
+    """The repositories with their first mirrors. Raises Invalid for a name twice, or one that is no name."""
+    if len(reported) > MAX_REPOSITORIES:
+        raise Invalid(f"repositories: more than {MAX_REPOSITORIES}.", field="repositories")
+    if len({repository.name for repository in reported}) != len(reported):
+        raise Invalid("repositories: a name is listed twice.", field="repositories")
+    for repository in reported:
+        texts.line(repository.name, field="repositories.name", maximum=255)
+        for mirror in repository.mirrors:
+            texts.line(mirror, field="repositories.mirrors", maximum=2000)
+    return [
+        ReportedRepository(name=row.name, digest=row.digest, mirrors=tuple(row.mirrors)[:MAX_MIRRORS])
+        for row in reported
+    ]

@@ -1,0 +1,14 @@
+"""The chores of the fleet, each done by one instance of all at a time. It must not know how loops run."""
+
+from apps.lifecycle.chores import register_chore
+
+from . import leases, retention
+
+LEASES_SECONDS = 15
+RETENTION_SECONDS = 600
+
+
+def register() -> None:
+    """Hand the chores to the lifecycle; nothing starts before the server does."""
+    register_chore("expire_leases", LEASES_SECONDS, leases.expire_leases)
+    register_chore("retention", RETENTION_SECONDS, retention.clean)

@@ -1,0 +1,117 @@
+"""What the domain refuses, each with one stable `code`. HTTP statuses are the API's business (apps/api/errors.py)."""
+
+from typing import Any, ClassVar
+
+
+class FleetError(Exception):
+    """A request that the domain refuses. `str(error)` is a sentence for a person, `extra` has data for programs."""
+
+    code: ClassVar[str] = "refused"
+
+    def __init__(self, message: str, **extra: Any) -> None:
+        super().__init__(message)
+        self.extra = extra
+
+
+class Invalid(FleetError):
+    """The input makes no sense."""
+
+    code = "invalid_request"
+
+
+class InvalidName(Invalid):
+    code = "invalid_name"
+
+
+class InvalidState(Invalid):
+    code = "invalid_state"
+
+
+class InvalidRepository(Invalid):
+    code = "invalid_repository"
+
+
+class DigestMismatch(Invalid):
+    code = "digest_mismatch"
+
+
+class Conflict(FleetError):
+    """The input makes sense, but not in the present state of things."""
+
+    code = "conflict"
+
+
+class NameTaken(Conflict):
+    code = "name_taken"
+
+
+class PoolNotEmpty(Conflict):
+    code = "pool_not_empty"
+
+
+class NoPool(Conflict):
+    code = "no_pool"
+
+
+class NoTarget(Conflict):
+    code = "no_target"
+
+
+class StateUnknown(Conflict):
+    code = "state_unknown"
+
+
+class AlreadyInSync(Conflict):
+    code = "already_in_sync"
+
+
+class NothingToRevert(Conflict):
+    code = "nothing_to_revert"
+
+
+class OperationActive(Conflict):
+    code = "operation_active"
+
+
+class IdempotencyKeyReused(Conflict):
+    code = "idempotency_key_reused"
+
+
+class BaseChanged(Conflict):
+    code = "base_changed"
+
+
+class NotClaimable(Conflict):
+    code = "not_claimable"
+
+
+class NotCancellable(Conflict):
+    code = "not_cancellable"
+
+
+class LeaseLost(Conflict):
+    code = "lease_lost"
+
+
+class TargetChanged(Conflict):
+    code = "target_changed"
+
+
+class FeatureDisabled(Conflict):
+    """The server's configuration switches this off."""
+
+    code = "feature_disabled"
+
+
+class Forbidden(FleetError):
+    """Known, but not allowed."""
+
+    code = "forbidden"
+
+
+class EnrolmentCodeInvalid(Forbidden):
+    code = "enrolment_code_invalid"
+
+
+class NotFound(FleetError):
+    code = "not_found"

@@ -1,0 +1,99 @@
+"""What an operation would bring one endpoint to: sync and revert goals, read from the database. It writes nothing.
+
+It must not know leases, nor HTTP.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from . import difference, states
+from .alpm.names import machine_arch
+from .alpm.state import InstalledPackage
+from .difference import Change, Kept
+from .exceptions import Conflict, NoPool, NoTarget, NothingToRevert, StateUnknown
+from .models import Endpoint, Operation, OperationKind, OperationStatus, State, TargetRevision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """From `base`, which the endpoint is in, to `packages`. `foreign` are the names that were foreign to it."""
+
+    base: State
+    installed: list[InstalledPackage]
+    packages: list[InstalledPackage]
+    kept: dict[str, list[str]]
+    foreign: list[str]
+    revision: TargetRevision | None = None
+    reverts: Operation | None = None
+
+    @property
+    def changes(self) -> list[Change]:
+        return difference.compare(self.installed, self.packages)
+
+
+def sync_goal(endpoint: Endpoint) -> Goal:
+    """What a sync would do now. Raises NoPool, NoTarget, StateUnknown, Conflict (another architecture)."""
+    if endpoint.pool is None:
+        raise NoPool(f"{endpoint.name} is in no pool.")
+    revision = endpoint.pool.target
+    if revision is None:
+        raise NoTarget(f"The pool {endpoint.pool.name} has no target yet.")
+    base = reported_state(endpoint)
+    if revision.state.arch not in (machine_arch(endpoint.arch), "any"):
+        raise Conflict(f"{endpoint.name} is {endpoint.arch}; the target is for {revision.state.arch}.")
+    return _goal(endpoint, base, states.load(revision.state), revision=revision)
+
+
+def revert_goal(endpoint: Endpoint) -> Goal:
+    """What a revert would do now. Raises StateUnknown, NothingToRevert."""
+    base = reported_state(endpoint)
+    reverted = newest_unreverted(endpoint)
+    if reverted is None:
+        raise NothingToRevert(f"{endpoint.name} has no sync to take back.")
+    return _goal(endpoint, base, states.load(reverted.base_state), reverts=reverted, once_foreign=reverted.foreign)
+
+
+def newest_unreverted(endpoint: Endpoint) -> Operation | None:
+    """The newest succeeded sync that no succeeded revert took back: two reverts in a row go two syncs back."""
+    succeeded = Operation.objects.filter(endpoint=endpoint, status=OperationStatus.SUCCEEDED)
+    taken_back = succeeded.filter(kind=OperationKind.REVERT, reverts__isnull=False).values("reverts")
+    syncs = succeeded.filter(kind=OperationKind.SYNC).exclude(pk__in=taken_back)
+    return syncs.select_related("base_state").order_by("-finished", "-created").first()
+
+
+def reported_state(endpoint: Endpoint) -> State:
+    """The state that the endpoint reported last. Raises StateUnknown."""
+    if endpoint.state is None:
+        raise StateUnknown(f"{endpoint.name} has not reported its packages yet.")
+    return endpoint.state
+
+
+def foreign_to(endpoint: Endpoint, target: Iterable[InstalledPackage]) -> list[str]:
+    """The endpoint's foreign packages. One that the pool's target has isn't foreign: the target knows its version."""
+    managed = {package.name for package in target}
+    return [name for name in endpoint.foreign if name not in managed]
+
+
+def _goal(
+    endpoint: Endpoint,
+    base: State,
+    target: list[InstalledPackage],
+    *,
+    revision: TargetRevision | None = None,
+    reverts: Operation | None = None,
+    once_foreign: Collection[str] = (),
+) -> Goal:
+    # A revert keeps all that is foreign now, and doesn't bring back what was foreign then: nobody could fetch it.
+    foreign = foreign_to(endpoint, target) if revision else list(endpoint.foreign)
+    excluded = endpoint.pool.excluded_packages if endpoint.pool else ()
+    kept = Kept(held=endpoint.holds, foreign=(*foreign, *once_foreign), excluded=excluded)
+    installed = states.load(base)
+    return Goal(
+        base=base,
+        installed=installed,
+        packages=difference.goal(installed, target, kept),
+        kept=kept.among(package.name for package in (*installed, *target)),
+        foreign=foreign,
+        revision=revision,
+        reverts=reverts,
+    )

@@ -1,0 +1,30 @@
+"""One lock between those who add references to content and those who remove unreferenced content.
+
+A state's packed array names PackageVersion ids and a revision's `repositories` name contents by digest, which no
+foreign key guards; and where one does guard, it would speak only at the end. So who adds such a reference takes the
+lock shared before looking for what it refers to (after the locks of pools and endpoints, before any other), and
+retention takes it alone. It must not know what is added or removed.
+"""
+
+from django.db import connection, transaction
+
+# Any number that nothing else in this database uses for an advisory lock: "pacsync" and "content" in a nutshell.
+_CONTENT = 0x7061_6373_0001
+
+
+def share_content() -> None:
+    """Until the end of this transaction nothing that is referred to is removed. Many may hold it at once."""
+    _lock("SELECT pg_advisory_xact_lock_shared(%s)")
+
+
+def own_content() -> None:
+    """Until the end of this transaction nobody else adds a reference. Waits for those who are at it."""
+    _lock("SELECT pg_advisory_xact_lock(%s)")
+
+
+def _lock(statement: str) -> None:
+    if not transaction.get_connection().in_atomic_block:
+        raise transaction.TransactionManagementError("The content lock lasts until the end of a transaction.")
+    if connection.vendor == "postgresql":  # SQLite's writing transactions are alone anyway (BEGIN IMMEDIATE)
+        with connection.cursor() as cursor:
+            cursor.execute(statement, [_CONTENT])

@@ -1,0 +1,25 @@
+"""The tables of the fleet. Rules that must always hold are constraints here, not code elsewhere."""
+
+from .access import ApiToken, EnrolmentCode
+from .audit import AuditEvent
+from .endpoints import Endpoint, EndpointRepository, EndpointState
+from .operations import Operation, OperationKind, OperationStatus
+from .pools import Pool, TargetRevision
+from .states import PackageVersion, RepositoryContent, State
+
+__all__ = [
+    "ApiToken",
+    "AuditEvent",
+    "Endpoint",
+    "EndpointRepository",
+    "EndpointState",
+    "EnrolmentCode",
+    "Operation",
+    "OperationKind",
+    "OperationStatus",
+    "PackageVersion",
+    "Pool",
+    "RepositoryContent",
+    "State",
+    "TargetRevision",
+]

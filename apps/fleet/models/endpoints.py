@@ -1,0 +1,104 @@
+"""Endpoints: the machines, what they reported last, and what they reported before."""
+
+from datetime import timedelta
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from apps.fleet.names import NAME_MAX_LENGTH, validate_name
+
+# An endpoint that didn't check in for so many poll intervals is offline.
+OFFLINE_AFTER_POLLS = 3
+
+
+class EndpointQuerySet(models.QuerySet["Endpoint"]):
+    def online(self) -> Self:
+        """Seen within the last 3 poll intervals, by the database's clock."""
+        return self.filter(last_seen__gte=Now() - _silence())
+
+    def offline(self) -> Self:
+        """Not seen within the last 3 poll intervals, or never."""
+        return self.filter(Q(last_seen__isnull=True) | Q(last_seen__lt=Now() - _silence()))
+
+    def with_target(self) -> Self:
+        """With state, pool and the pool's target, as goals and lists need them."""
+        return self.select_related("state", "pool__target__state")
+
+
+def _silence() -> timedelta:
+    return timedelta(seconds=OFFLINE_AFTER_POLLS * settings.POLL_SECONDS)
+
+
+class Endpoint(models.Model):
+    """One Arch machine. Its status is derived (`apps.fleet.status`), never stored and never asserted by a client."""
+
+    name = models.CharField(max_length=NAME_MAX_LENGTH, unique=True, validators=[validate_name])
+    pool = models.ForeignKey("Pool", on_delete=models.SET_NULL, null=True, blank=True, related_name="endpoints")
+    # sha-256 (hex) of the endpoint's token; null when it was revoked.
+    token_hash = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001 - revoked is null
+    arch = models.CharField(max_length=32)
+    agent_version = models.CharField(max_length=32, blank=True)
+    state = models.ForeignKey(
+        "State", on_delete=models.PROTECT, null=True, blank=True, editable=False, related_name="+"
+    )
+    # The number of the last accepted report; an older one is ignored.
+    report_seq = models.BigIntegerField(default=0, editable=False)
+    last_seen = models.DateTimeField(null=True, editable=False)
+    # Shell patterns of the packages that the machine itself holds (IgnorePkg, and IgnoreGroup spelled out).
+    holds = models.JSONField(default=list, editable=False)
+    # Names of installed packages that are in none of its repositories and that no operation brought.
+    foreign = models.JSONField(default=list, editable=False)
+    created = models.DateTimeField(db_default=Now())
+
+    objects = EndpointQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(report_seq__gte=0), name="endpoint_seq_positive")]
+        indexes = [models.Index(fields=["last_seen"], name="endpoint_last_seen")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class EndpointState(models.Model):
+    """One entry of an endpoint's history: from `at` it was in `state`, until the next entry."""
+
+    class Cause(models.TextChoices):
+        REPORT = "report", "reported"
+        OPERATION = "operation", "result of an operation"
+
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="history")
+    seq = models.BigIntegerField()
+    state = models.ForeignKey("State", on_delete=models.PROTECT, related_name="+")
+    cause = models.CharField(max_length=9, choices=Cause.choices)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["endpoint", "seq"], name="endpoint_state_seq_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.endpoint.name} #{self.seq}"
+
+
+class EndpointRepository(models.Model):
+    """One repository of an endpoint's pacman.conf, in the order in which pacman asks them."""
+
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="repositories")
+    position = models.PositiveIntegerField()
+    name = models.CharField(max_length=255)
+    content = models.ForeignKey("RepositoryContent", on_delete=models.PROTECT, related_name="+")
+    mirrors = models.JSONField(default=list)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["endpoint", "position"], name="endpoint_repository_position_unique"),
+            models.UniqueConstraint(fields=["endpoint", "name"], name="endpoint_repository_name_unique"),
+        ]
+        ordering = ["position"]
+        verbose_name_plural = "endpoint repositories"
+
+    def __str__(self) -> str:
+        return f"{self.endpoint.name}/{self.name}"

@@ -1,0 +1,121 @@
+"""Operations: the queue, the lease and the result of one `sync` or `revert` of one endpoint are one row.
+
+queued → leased → applying → succeeded | failed;  queued → cancelled;  past its deadline: lost.
+A lease that ran out while leased: queued again, at most MAX_ATTEMPTS times. While applying: the endpoint's next
+report judges it. Transitions are guarded UPDATEs in `apps.fleet.sync_coordinator`.
+"""
+
+import uuid
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+MAX_ATTEMPTS = 3
+
+
+class OperationKind(models.TextChoices):
+    SYNC = "sync", "sync"
+    REVERT = "revert", "revert"
+
+
+class OperationStatus(models.TextChoices):
+    QUEUED = "queued", "queued"
+    LEASED = "leased", "leased"
+    APPLYING = "applying", "applying"
+    SUCCEEDED = "succeeded", "succeeded"
+    FAILED = "failed", "failed"
+    CANCELLED = "cancelled", "cancelled"
+    LOST = "lost", "lost"
+
+
+LEASED = (OperationStatus.LEASED, OperationStatus.APPLYING)
+ACTIVE = (OperationStatus.QUEUED, *LEASED)
+FINAL = tuple(status for status in OperationStatus if status not in ACTIVE)
+
+
+class OperationQuerySet(models.QuerySet["Operation"]):
+    def active(self) -> Self:
+        """Queued, leased or applying: at most one for each endpoint."""
+        return self.filter(status__in=ACTIVE)
+
+    def final(self) -> Self:
+        """Finished, one way or another."""
+        return self.filter(status__in=FINAL)
+
+    def lease_expired(self) -> Self:
+        """Leased or applying, and not heard of since the lease ran out."""
+        return self.filter(status__in=LEASED, lease_until__lt=Now())
+
+    def applied(self) -> Self:
+        """Those that (may) have changed their endpoint, newest first."""
+        began = Q(applying_since__isnull=False) | Q(status=OperationStatus.SUCCEEDED)
+        return self.filter(began).order_by("-created", "-id")
+
+    def with_names(self) -> Self:
+        """With endpoint and target revision, as lists show them."""
+        return self.select_related("endpoint", "revision__pool")
+
+
+class Operation(models.Model):
+    """One `sync` or `revert` of one endpoint: from exactly `base_state` to exactly `target_state`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    endpoint = models.ForeignKey("Endpoint", on_delete=models.CASCADE, related_name="operations")
+    kind = models.CharField(max_length=6, choices=OperationKind.choices)
+    status = models.CharField(max_length=9, choices=OperationStatus.choices, default=OperationStatus.QUEUED)
+    # The target revision that a sync brings the endpoint to; null for a revert.
+    revision = models.ForeignKey("TargetRevision", on_delete=models.SET_NULL, null=True, related_name="+")
+    # For a revert: the operation that it takes back.
+    reverts = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="+")
+    base_state = models.ForeignKey("State", on_delete=models.PROTECT, related_name="+")
+    # The goal for this endpoint: the pool's target with the endpoint's own held and foreign packages left as they are.
+    target_state = models.ForeignKey("State", on_delete=models.PROTECT, related_name="+")
+    # Names that were foreign to the endpoint when this was queued: the operation has not brought them.
+    foreign = models.JSONField(default=list)
+    # How many changes of each kind: install, upgrade, downgrade, remove, replace, reason.
+    plan = models.JSONField(default=dict)
+    # What the agent said: {"outcome", "code", "message", "log_tail"}, and {"difference": …} where the server judged.
+    result = models.JSONField(null=True)
+    idempotency_key = models.CharField(max_length=200, unique=True, null=True)  # noqa: DJ001 - no key is null
+    author = models.CharField(max_length=200)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    lease_token = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    # The lease under which the result came: a repeat of it gets the stored answer.
+    result_token = models.UUIDField(null=True)
+    deadline = models.DateTimeField()
+    created = models.DateTimeField(db_default=Now())
+    applying_since = models.DateTimeField(null=True)
+    finished = models.DateTimeField(null=True)
+
+    objects = OperationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["endpoint"], condition=Q(status__in=ACTIVE), name="operation_one_active_per_endpoint"
+            ),
+            models.CheckConstraint(condition=Q(status__in=OperationStatus.values), name="operation_status_known"),
+            models.CheckConstraint(condition=Q(kind__in=OperationKind.values), name="operation_kind_known"),
+            models.CheckConstraint(
+                condition=Q(status__in=LEASED, lease_token__isnull=False, lease_until__isnull=False)
+                | (~Q(status__in=LEASED) & Q(lease_token__isnull=True, lease_until__isnull=True)),
+                name="operation_lease_exactly_in_leased_states",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=FINAL, finished__isnull=False)
+                | (~Q(status__in=FINAL) & Q(finished__isnull=True)),
+                name="operation_finished_exactly_in_final_states",
+            ),
+            models.CheckConstraint(condition=Q(attempt__lte=MAX_ATTEMPTS), name="operation_attempt_bounded"),
+        ]
+        indexes = [
+            models.Index(fields=["endpoint", "-created"], name="operation_by_endpoint"),
+            models.Index(fields=["lease_until"], condition=Q(status__in=LEASED), name="operation_lease_until"),
+            models.Index(fields=["status"], name="operation_status"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"

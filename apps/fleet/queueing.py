@@ -1,0 +1,42 @@
+"""Adding an operation to the queue: on request, or by a policy. It must not know leases, nor HTTP."""
+
+from datetime import timedelta
+
+from . import audit, automatic, clock, difference, rows, states
+from .exceptions import AlreadyInSync
+from .goals import Goal
+from .models import Endpoint, Operation, OperationKind
+
+DEADLINE = timedelta(hours=24)
+
+
+def queue(endpoint: Endpoint, *, kind: str, goal: Goal, actor: str, idempotency_key: str | None = None) -> Operation:
+    """Add the operation that leads to `goal`. Wants the endpoint's row locked. Raises AlreadyInSync."""
+    changes = goal.changes
+    if not changes:
+        raise AlreadyInSync(f"{endpoint.name} is in sync already: nothing would change.")
+    target, _ = states.save(goal.packages)
+    operation = Operation.objects.create(
+        endpoint=endpoint,
+        kind=kind,
+        revision=goal.revision,
+        reverts=goal.reverts,
+        base_state=goal.base,
+        target_state=target,
+        plan=difference.counts(changes),
+        foreign=goal.foreign,
+        idempotency_key=idempotency_key,
+        author=actor[:200],
+        deadline=clock.moved(DEADLINE),
+    )
+    after = {"endpoint": endpoint.name, "kind": kind, "plan": operation.plan}
+    audit.record(actor=actor, verb="create", object=audit.name_of(operation), after=after)
+    return rows.operation(operation.pk)
+
+
+def queue_automatic(endpoint: Endpoint) -> Operation | None:
+    """Queue the sync that the pool's policy wants now, if any. Wants the endpoint's row locked and freshly read."""
+    goal = automatic.wanted(endpoint)
+    if goal is None or endpoint.pool is None:
+        return None
+    return queue(endpoint, kind=OperationKind.SYNC, goal=goal, actor=f"policy:{endpoint.pool.name}")

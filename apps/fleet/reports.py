@@ -1,0 +1,113 @@
+"""What an endpoint reported, written down: state, history, repositories, foreign packages.
+
+It must not know leases, policies, nor HTTP. Who calls this has locked the endpoint's row and shares the content
+lock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models.functions import Now
+
+from . import repositories, states
+from .exceptions import Invalid
+from .models import Endpoint, EndpointRepository, EndpointState, Operation, OperationStatus, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportedRepository:
+    """One repository as reported: `mirrors` are base URLs with $repo and $arch replaced."""
+
+    name: str
+    digest: str
+    mirrors: tuple[str, ...] = ()
+
+
+def checked_seq(seq: int) -> int:
+    """`seq` if it is a report's number (1 to 2^63 - 1). Raises Invalid."""
+    if not isinstance(seq, int) or isinstance(seq, bool) or not 1 <= seq < 2**63:
+        raise Invalid("seq must be a whole number from 1 to 2^63 - 1.", field="seq")
+    return seq
+
+
+def record(
+    endpoint: Endpoint,
+    *,
+    seq: int,
+    state: str,
+    cause: str,
+    reported: Sequence[ReportedRepository] | None = None,
+    **fields: Any,
+) -> bool:
+    """Write a report down unless it is an old one; whether it was written.
+
+    `reported` None leaves the repositories as they are; `fields` are further columns of the endpoint. A repeat of the
+    last report counts as written.
+    """
+    if seq <= endpoint.report_seq:
+        Endpoint.objects.filter(pk=endpoint.pk).update(last_seen=Now())
+        return seq == endpoint.report_seq and state == endpoint.state_id
+    moved = state != endpoint.state_id
+    if moved:
+        EndpointState.objects.create(endpoint=endpoint, seq=seq, state_id=state, cause=cause)
+    resourced = reported is not None and _replace_repositories(endpoint, reported)
+    endpoint.state_id, endpoint.report_seq = state, seq
+    if moved or resourced:
+        fields["foreign"] = foreign(endpoint)
+    Endpoint.objects.filter(pk=endpoint.pk).update(report_seq=seq, state=state, last_seen=Now(), **fields)
+    endpoint.refresh_from_db()
+    return True
+
+
+def has_repositories(endpoint: Endpoint, reported: Sequence[ReportedRepository]) -> bool:
+    """Whether these are the endpoint's repositories already, in this order. One query."""
+    present = list(endpoint.repositories.values_list("name", "content_id", "mirrors"))
+    return present == [(repository.name, repository.digest, list(repository.mirrors)) for repository in reported]
+
+
+def _replace_repositories(endpoint: Endpoint, reported: Sequence[ReportedRepository]) -> bool:
+    """Keep the repositories in pacman's order; whether anything was different."""
+    if has_repositories(endpoint, reported):
+        return False
+    endpoint.repositories.all().delete()
+    EndpointRepository.objects.bulk_create(
+        EndpointRepository(
+            endpoint=endpoint,
+            position=position,
+            name=repository.name,
+            content_id=repository.digest,
+            mirrors=list(repository.mirrors),
+        )
+        for position, repository in enumerate(reported)
+    )
+    return True
+
+
+def foreign(endpoint: Endpoint) -> list[str]:
+    """The installed names that none of the endpoint's repositories offers and that no operation brought, sorted.
+
+    A name in the pool's target isn't foreign either; that is for whoever reads this to take out, because targets change
+    without a report (`goals.foreign_to`).
+    """
+    offered: set[str] = set()
+    for digest in endpoint.repositories.values_list("content_id", flat=True):
+        offered |= repositories.names(digest)
+    installed = {package.name for package in states.load(State.objects.get(pk=endpoint.state_id))}
+    unknown = installed - offered
+    return sorted(unknown - brought(endpoint)) if unknown else []
+
+
+def brought(endpoint: Endpoint) -> set[str]:
+    """What operations of this endpoint are answerable for: a newer snapshot's name is in no repository of its own.
+
+    The last operation that succeeded left its whole target, and later ones that began and didn't succeed may have
+    left parts of theirs. What was foreign to the endpoint when they were queued stays foreign.
+    """
+    names: set[str] = set()
+    for operation in Operation.objects.filter(endpoint=endpoint).applied().select_related("target_state")[:20]:
+        target = {package.name for package in states.load(operation.target_state)}
+        names |= target - set(operation.foreign)
+        if operation.status == OperationStatus.SUCCEEDED:
+            break
+    return names

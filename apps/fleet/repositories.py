@@ -1,0 +1,43 @@
+"""What repositories offer, read back from stored contents. It must not know endpoints, pools or operations."""
+
+import zlib
+from collections.abc import Collection, Iterator
+from functools import lru_cache
+
+from .alpm import repository as canonical
+from .alpm.repository import OfferedPackage
+from .exceptions import NotFound
+from .models import RepositoryContent
+
+
+def save(digest: str, text: bytes, count: int) -> tuple[RepositoryContent, bool]:
+    """Keep the canonical text of `count` packages; (content, True if it was new)."""
+    fields = {"package_count": count, "packages": zlib.compress(text)}
+    return RepositoryContent.objects.get_or_create(digest=digest, defaults=fields)
+
+
+@lru_cache(maxsize=16)  # contents never change; 16 of the size of `extra` are some 25 MB
+def names(digest: str) -> frozenset[str]:
+    """Every pkgname that the content offers. Raises NotFound when it isn't kept (any more)."""
+    found = frozenset(line.split(b" ", 1)[0].decode() for line in _lines(digest))
+    if not found:  # raised, and so not remembered: it may be uploaded a moment later
+        raise NotFound("No repository content has this digest.")
+    return found
+
+
+def versions(digest: str) -> dict[str, str]:
+    """The version that the content offers of each pkgname; empty when it isn't kept any more."""
+    return dict(line.decode().split(" ", 2)[:2] for line in _lines(digest))
+
+
+def offered(digest: str, wanted: Collection[str]) -> dict[str, OfferedPackage]:
+    """What the content offers of the pkgnames in `wanted`; empty when it isn't kept any more."""
+    keys = {name.encode() for name in wanted}
+    lines = [line for line in _lines(digest) if line.split(b" ", 1)[0] in keys]
+    text = b"".join(line + b"\n" for line in lines)
+    return {package.name: package for package in canonical.parse(text)} if lines else {}
+
+
+def _lines(digest: str) -> Iterator[bytes]:
+    packages = RepositoryContent.objects.filter(pk=digest).values_list("packages", flat=True).first()
+    return iter(zlib.decompress(bytes(packages)).splitlines() if packages is not None else ())

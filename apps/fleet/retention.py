@@ -1,0 +1,157 @@
+"""What isn't needed any more is removed, in bounded batches. It must not remove anything that is referred to.
+
+Everything is looked at and removed in one transaction under the content lock, so what is unreferenced stays so.
+"""
+
+import logging
+from collections.abc import Collection
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, Exists, F, OuterRef, QuerySet
+from django.db.models.functions import Coalesce
+
+from . import clock, states
+from .locks import own_content
+from .models import (
+    Endpoint,
+    EndpointRepository,
+    EndpointState,
+    Operation,
+    OperationKind,
+    OperationStatus,
+    PackageVersion,
+    Pool,
+    RepositoryContent,
+    State,
+    TargetRevision,
+)
+from .models.operations import ACTIVE, FINAL
+
+logger = logging.getLogger(__name__)
+
+OPERATIONS_KEPT = 200
+# The newest revisions of each pool whose repository contents are kept: file names and checksums for their packages.
+REVISIONS_WITH_CONTENTS = 20
+UNREFERENCED_FOR = timedelta(days=1)
+# What one run does at most: endpoints to trim, states and contents to remove, package versions to remove.
+_ENDPOINTS, _CONTENTS, _VERSIONS = 100, 200, 2000
+
+
+def clean() -> dict[str, int]:
+    """One run: how many rows it removed of each kind. Does nothing where AUTO_CLEANUP_OLD_STATES is off."""
+    if not settings.AUTO_CLEANUP_OLD_STATES:
+        return {}
+    removed = {"history": trim_history(), "operations": trim_operations()}
+    with transaction.atomic():
+        own_content()
+        removed["states"] = remove_states()
+        removed["repositories"] = remove_repositories()
+    removed["versions"] = remove_versions() if removed["states"] else 0
+    if any(removed.values()):
+        logger.info("retention removed %s", ", ".join(f"{count} {kind}" for kind, count in removed.items() if count))
+    return removed
+
+
+def trim_history() -> int:
+    """Remove the entries of endpoints' histories beyond their pool's retention; the newest one always stays."""
+    default = Pool._meta.get_field("retention").default
+    kept = Coalesce(F("pool__retention"), default)
+    full = Endpoint.objects.annotate(kept=kept, entries=Count("history")).filter(entries__gt=F("kept"))
+    removed = 0
+    for pk, keep in full.values_list("pk", "kept")[:_ENDPOINTS]:
+        with transaction.atomic():
+            history = EndpointState.objects.filter(endpoint=pk)
+            oldest_kept = list(history.order_by("-seq").values_list("seq", flat=True)[keep - 1 : keep])
+            removed += history.filter(seq__lt=oldest_kept[0]).delete()[0] if oldest_kept else 0
+    return removed
+
+
+def trim_operations() -> int:
+    """Remove finished operations beyond the newest 200 of each endpoint, but for those that are still needed.
+
+    The newest succeeded sync is what a revert takes back; the newest succeeded operation tells what is not foreign;
+    what an active revert takes back is left alone until that has ended.
+    """
+    final = Operation.objects.filter(status__in=FINAL)
+    full = final.values("endpoint").annotate(count=Count("pk")).filter(count__gt=OPERATIONS_KEPT).order_by()
+    removed = 0
+    for endpoint in full.values_list("endpoint", flat=True)[:_ENDPOINTS]:
+        with transaction.atomic():
+            mine = final.filter(endpoint=endpoint).order_by("-created", "-pk")
+            succeeded = mine.filter(status=OperationStatus.SUCCEEDED)
+            needed = {*succeeded.values_list("pk", flat=True)[:1]}
+            needed.update(succeeded.filter(kind=OperationKind.SYNC).values_list("pk", flat=True)[:1])
+            active = Operation.objects.filter(endpoint=endpoint, status__in=ACTIVE)
+            needed.update(pk for pk in active.values_list("reverts", flat=True) if pk)
+            beyond = [pk for pk in mine.values_list("pk", flat=True)[OPERATIONS_KEPT:] if pk not in needed]
+            removed += len(beyond[:_CONTENTS])
+            Operation.objects.filter(pk__in=beyond[:_CONTENTS]).delete()
+    return removed
+
+
+def remove_states() -> int:
+    """Remove states that nothing refers to and that are older than a day. Wants the content lock."""
+    unused = State.objects.filter(created__lt=clock.moved(-UNREFERENCED_FOR)).exclude(
+        Exists(Endpoint.objects.filter(state=OuterRef("pk")))
+        | Exists(EndpointState.objects.filter(state=OuterRef("pk")))
+        | Exists(TargetRevision.objects.filter(state=OuterRef("pk")))
+        | Exists(Operation.objects.filter(base_state=OuterRef("pk")))
+        | Exists(Operation.objects.filter(target_state=OuterRef("pk")))
+    )
+    return _remove(unused.order_by("created"))
+
+
+def remove_repositories() -> int:
+    """Remove repository contents that no endpoint sees and no recent revision names, older than a day.
+
+    Wants the content lock.
+    """
+    unused = RepositoryContent.objects.filter(created__lt=clock.moved(-UNREFERENCED_FOR)).exclude(
+        Exists(EndpointRepository.objects.filter(content=OuterRef("pk")))
+    )
+    digests = set(unused.values_list("pk", flat=True)) - _named_contents()
+    return _remove(RepositoryContent.objects.filter(pk__in=sorted(digests)[:_CONTENTS]))
+
+
+def _named_contents() -> set[str]:
+    """The digests of contents that the newest revisions of each pool, or the active operations' ones, name."""
+    recent = TargetRevision.objects.filter(
+        number__gt=F("pool__target__number") - REVISIONS_WITH_CONTENTS,
+    )
+    active = TargetRevision.objects.filter(Exists(Operation.objects.filter(revision=OuterRef("pk"), status__in=ACTIVE)))
+    named = (*recent.values_list("repositories", flat=True), *active.values_list("repositories", flat=True))
+    return {repository["digest"] for repositories in named for repository in repositories}
+
+
+def _remove(unused: "QuerySet[State] | QuerySet[RepositoryContent]") -> int:
+    digests = list(unused.values_list("pk", flat=True)[:_CONTENTS])
+    unused.model._default_manager.filter(pk__in=digests).delete()
+    return len(digests)
+
+
+def remove_versions() -> int:
+    """Remove package versions that no state has. They are looked for without a lock, and looked at again with it."""
+    scanned: set[str] = set()
+    used = _used_by(scanned)
+    unused = [pk for pk in PackageVersion.objects.order_by("pk").values_list("pk", flat=True) if pk not in used]
+    with transaction.atomic():
+        own_content()
+        used = _used_by(scanned)  # of states that came while we looked
+        removable = [pk for pk in unused if pk not in used][:_VERSIONS]
+        for chunk in states.chunks(removable):
+            PackageVersion.objects.filter(pk__in=chunk).delete()
+    return len(removable)
+
+
+def _used_by(scanned: set[str]) -> Collection[int]:
+    """The ids in states that are not in `scanned` yet, which they then are."""
+    used: set[int] = set()
+    fresh = sorted(set(State.objects.values_list("pk", flat=True)) - scanned)
+    for start in range(0, len(fresh), 500):
+        chunk = fresh[start : start + 500]
+        for packages in State.objects.filter(pk__in=chunk).values_list("packages", flat=True):
+            used.update(value >> 1 for value in states.unpack(packages))
+    scanned.update(fresh)
+    return used

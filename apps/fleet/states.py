@@ -1,0 +1,135 @@
+"""States as rows and as packages: interning, packing, loading. It must not know endpoints, pools or operations.
+
+A row holds the sorted array of little-endian uint32 `PackageVersion id << 1 | is_dependency`.
+"""
+
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from django.db import connection, transaction
+
+from .alpm import state as canonical
+from .alpm.names import machine_arch
+from .alpm.state import DEPENDENCY, EXPLICIT, InstalledPackage
+from .exceptions import FleetError
+from .locks import share_content
+from .models import PackageVersion, State
+
+_MAX_ID = 2**31 - 1
+Key = tuple[str, str, str]
+T = TypeVar("T")
+
+
+def save(packages: Sequence[InstalledPackage]) -> tuple[State, bool]:
+    """The state of exactly these packages; (state, True if it was new). ValueError for what is no set of packages."""
+    text = canonical.to_text(packages)
+    digest = canonical.digest_of(text)
+    known = State.objects.filter(pk=digest).first()
+    return (known, False) if known else _insert(digest, packages)
+
+
+def _insert(digest: str, packages: Sequence[InstalledPackage]) -> tuple[State, bool]:
+    with transaction.atomic():
+        share_content()  # the ids that are read now must still be there when the array is committed
+        ids = intern((package.name, package.version, package.arch) for package in packages)
+        values = pack(
+            ids[package.name, package.version, package.arch] << 1 | (package.reason == DEPENDENCY)
+            for package in packages
+        )
+        fields = {"arch": _arch(packages), "package_count": len(packages), "packages": values}
+        return State.objects.get_or_create(digest=digest, defaults=fields)
+
+
+def load(state: State) -> list[InstalledPackage]:
+    """The packages of a state, sorted by name. One query for each 900 packages on SQLite, one on PostgreSQL."""
+    return sorted(load_values(unpack(state.packages)).values())
+
+
+def load_values(values: Iterable[int]) -> dict[int, InstalledPackage]:
+    """The package behind each packed value."""
+    values = set(values)
+    rows = _by_ids(sorted({value >> 1 for value in values}))
+    return {value: InstalledPackage(*rows[value >> 1], DEPENDENCY if value & 1 else EXPLICIT) for value in values}
+
+
+def pack(values: Iterable[int]) -> bytes:
+    """The bytes of a sorted array of packed values."""
+    packed = array("I", sorted(values))
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def unpack(packages: "bytes | memoryview") -> "array[int]":
+    """The packed values of a row's `packages`."""
+    values = array("I")
+    values.frombytes(bytes(packages))
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
+
+
+def intern(keys: Iterable[Key]) -> dict[Key, int]:
+    """The PackageVersion id of each (name, version, arch), made where there was none.
+
+    Rows are added in the order of their keys: two uploads that add the same ones then wait for each other in one
+    direction only. Whoever comes second reads what the first committed.
+    """
+    wanted = sorted(set(keys))
+    ids = _by_keys(wanted)
+    missing = [key for key in wanted if key not in ids]
+    if missing:
+        rows = [PackageVersion(name=name, version=version, arch=arch) for name, version, arch in missing]
+        PackageVersion.objects.bulk_create(rows, ignore_conflicts=True, batch_size=5000)
+        ids.update(_by_keys(missing))
+    if ids and max(ids.values()) > _MAX_ID:
+        raise FleetError("The 31 bits for the number of a package version are used up.")
+    return ids
+
+
+def _by_keys(keys: Sequence[Key]) -> dict[Key, int]:
+    """The ids of those among `keys` that are there. Whole rows: names and versions apart would meet crosswise."""
+    if connection.vendor == "postgresql":
+        names = [list(column) for column in zip(*keys, strict=True)] or [[], [], []]
+        rows = _select("(name, version, arch) IN (SELECT * FROM unnest(%s::text[], %s::text[], %s::text[]))", names)
+        return {key: pk for pk, key in rows}
+    found: dict[Key, int] = {}
+    for chunk in chunks(keys, share=3):
+        marks = ", ".join(["(%s, %s, %s)"] * len(chunk))
+        parameters = [part for key in chunk for part in key]
+        found.update((key, pk) for pk, key in _select(f"(name, version, arch) IN (VALUES {marks})", parameters))
+    return found
+
+
+def _by_ids(ids: Sequence[int]) -> dict[int, Key]:
+    """The rows with these ids."""
+    if connection.vendor == "postgresql":
+        return dict(_select("id = ANY(%s)", [list(ids)]))
+    found: dict[int, Key] = {}
+    for chunk in chunks(ids):
+        marks = ", ".join(["%s"] * len(chunk))
+        found.update(_select(f"id IN ({marks})", chunk))
+    return found
+
+
+def _select(condition: str, parameters: Sequence[Any]) -> list[tuple[int, Key]]:
+    """Past the ORM: PostgreSQL takes an array as one parameter; 4,500 of them took longer than all the rest."""
+    table = connection.ops.quote_name(PackageVersion._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT id, name, version, arch FROM {table} WHERE {condition}", parameters)  # noqa: S608
+        return [(pk, (name, version, arch)) for pk, name, version, arch in cursor.fetchall()]
+
+
+def chunks(items: Sequence[T], share: int = 1) -> Iterator[Sequence[T]]:
+    """`items` in pieces that one statement can take as parameters, `share` parameters for each item."""
+    size = (connection.features.max_query_params or 20_000) // share
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _arch(packages: Iterable[InstalledPackage]) -> str:
+    """The machine's architecture: the one that most packages are built for; `any` when none needs one."""
+    counts = Counter(machine_arch(package.arch) for package in packages if package.arch != "any")
+    return counts.most_common(1)[0][0] if counts else "any"

@@ -1,0 +1,233 @@
+"""Operations: creation, leases, results. Every transition is a guarded UPDATE; 0 rows changed is a lost race.
+
+It must not know HTTP. Time is the database's clock. Who creates, claims or finishes locks the endpoint's row first.
+"""
+
+import logging
+import uuid
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from . import clock, goals, judgement, leases, queueing, reports, rows, sources, texts
+from .exceptions import (
+    BaseChanged,
+    IdempotencyKeyReused,
+    Invalid,
+    LeaseLost,
+    NotCancellable,
+    NotClaimable,
+    OperationActive,
+    StateUnknown,
+)
+from .leases import EXPIRED, LEASE_SECONDS, LIVE, expire_leases
+from .locks import share_content
+from .models import Endpoint, EndpointState, Operation, OperationKind, OperationStatus, State
+from .models.operations import FINAL, LEASED, MAX_ATTEMPTS
+from .sources import Fetch
+
+__all__ = [
+    "LEASE_SECONDS",
+    "Claim",
+    "Fetch",
+    "cancel",
+    "claim",
+    "create_operation",
+    "expire_leases",
+    "finish",
+    "heartbeat",
+    "probe",
+]
+
+logger = logging.getLogger(__name__)
+
+# What each kind of operation brings its endpoint to; a kind without a goal can't be made.
+GOALS = {OperationKind.SYNC.value: goals.sync_goal, OperationKind.REVERT.value: goals.revert_goal}
+OUTCOMES = ("succeeded", "failed")
+PHASES = ("leased", "applying")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A lease, with all that the agent needs to carry the operation out."""
+
+    operation: Operation
+    fetch: tuple[Fetch, ...]
+
+
+def create_operation(
+    *, endpoint: Endpoint, kind: str, actor: str, idempotency_key: str | None = None
+) -> tuple[Operation, bool]:
+    """Queue an operation; (operation, False) when this key made it before.
+
+    Raises NoPool, NoTarget, StateUnknown, AlreadyInSync, NothingToRevert, OperationActive, IdempotencyKeyReused,
+    Invalid (an unknown kind, a key that is too long), Conflict (the target is for another architecture).
+    """
+    if kind not in OperationKind.values:
+        raise Invalid(f"kind must be one of {', '.join(OperationKind.values)}.", field="kind")
+    if idempotency_key is not None:
+        texts.line(idempotency_key, field="idempotency_key", maximum=200)
+    try:
+        with transaction.atomic():
+            endpoint = rows.lock_endpoint(endpoint)
+            share_content()
+            made = _made_before(endpoint, kind, idempotency_key)
+            if made:
+                return made, False
+            if Operation.objects.filter(endpoint=endpoint).active().exists():
+                raise OperationActive(f"An operation of {endpoint.name} is under way.")
+            goal = GOALS[kind](endpoint)
+            return queueing.queue(endpoint, kind=kind, goal=goal, actor=actor, idempotency_key=idempotency_key), True
+    except (
+        IntegrityError
+    ):  # the same key for another endpoint at the same moment; the endpoint's row lock covers the rest
+        made = _made_before(endpoint, kind, idempotency_key)
+        if made is None:
+            raise
+        return made, False
+
+
+def _made_before(endpoint: Endpoint, kind: str, key: str | None) -> Operation | None:
+    """The operation that this key made. Raises IdempotencyKeyReused when it was for something else."""
+    made = Operation.objects.with_names().filter(idempotency_key=key).first() if key is not None else None
+    if made and (made.endpoint_id, made.kind) != (endpoint.pk, kind):
+        raise IdempotencyKeyReused("This idempotency key was used for another request.")
+    return made
+
+
+def cancel(*, operation: Operation, actor: str) -> Operation:
+    """Cancel a queued operation. Raises NotCancellable once an agent has it (a running pacman is never killed).
+
+    A repeat on a cancelled one returns it.
+    """
+    result = judgement.server_result("cancelled", "cancelled", f"Cancelled by {actor}.")
+    with transaction.atomic():
+        queued = rows.operation(operation.pk)
+        if queued.status == OperationStatus.QUEUED:
+            judgement.end(queued, status=OperationStatus.CANCELLED, actor=actor, result=result)
+        operation = rows.operation(operation.pk)
+    if operation.status != OperationStatus.CANCELLED:
+        raise NotCancellable(f"The operation is {operation.status}; only a queued one can be cancelled.")
+    return operation
+
+
+def claim(*, operation_id: uuid.UUID, endpoint: Endpoint, lease_token: uuid.UUID, state: str) -> Claim:
+    """Lease the operation to the agent with `lease_token`. Raises NotFound, NotClaimable, BaseChanged.
+
+    A repeat with the token that has the lease gets it again, extended. BaseChanged cancels the operation for good.
+    """
+    with transaction.atomic():
+        operation = rows.operation_of(rows.lock_endpoint(endpoint), operation_id)
+        refused = None if _has_lease(operation, lease_token) else _claim(operation, lease_token, state)
+        if refused is None:
+            held = Operation.objects.filter(pk=operation.pk, status__in=LEASED, lease_token=lease_token)
+            held.update(lease_until=leases.until())
+    if refused:  # raised out here, so that a cancellation stays
+        raise refused
+    operation = rows.operation(operation_id)
+    return Claim(operation=operation, fetch=sources.fetch(operation))
+
+
+def _has_lease(operation: Operation, lease_token: uuid.UUID) -> bool:
+    return operation.status in LEASED and operation.lease_token == lease_token
+
+
+def _claim(operation: Operation, lease_token: uuid.UUID, state: str) -> Exception | None:
+    """Take the lease if it is to be had; else what to raise."""
+    free = Operation.objects.filter(Q(status=OperationStatus.QUEUED) | EXPIRED, deadline__gt=Now())
+    if not free.filter(pk=operation.pk, attempt__lt=MAX_ATTEMPTS).exists():
+        return NotClaimable(f"The operation can't be claimed: it is {operation.status}.")
+    if state != operation.base_state_id:
+        message = "The endpoint is not in the state any more that the operation was made for."
+        result = judgement.server_result("cancelled", "base_changed", message)
+        actor = f"endpoint:{operation.endpoint.name}"
+        judgement.end(operation, status=OperationStatus.CANCELLED, actor=actor, result=result)
+        return BaseChanged(message)
+    changed = free.filter(pk=operation.pk, attempt=operation.attempt).update(
+        status=OperationStatus.LEASED,
+        lease_token=lease_token,
+        lease_until=leases.until(),
+        attempt=F("attempt") + 1,
+    )
+    return None if changed else NotClaimable("Another agent claimed the operation first.")
+
+
+def heartbeat(*, operation_id: uuid.UUID, endpoint: Endpoint, lease_token: uuid.UUID, phase: str) -> Operation:
+    """Extend the lease; `phase` "applying" moves the operation there, for good. Raises NotFound, LeaseLost, Invalid.
+
+    A lease that ran out while applying is taken up again: no other agent can have it, and pacman isn't killed.
+    """
+    if phase not in PHASES:
+        raise Invalid(f"phase must be one of {', '.join(PHASES)}.", field="phase")
+    held = Operation.objects.filter(LIVE, pk=operation_id, endpoint=endpoint, lease_token=lease_token)
+    with transaction.atomic():
+        began = phase == "applying" and held.filter(status=OperationStatus.LEASED).update(
+            status=OperationStatus.APPLYING, applying_since=Now(), lease_until=leases.until()
+        )
+        if not began and not held.update(lease_until=leases.until()):
+            rows.operation_of(endpoint, operation_id)
+            raise LeaseLost("The lease is not this token's any more.")
+    return rows.operation(operation_id)
+
+
+def finish(
+    *,
+    operation_id: uuid.UUID,
+    endpoint: Endpoint,
+    lease_token: uuid.UUID,
+    outcome: str,
+    seq: int,
+    state: str,
+    code: str = "",
+    message: str = "",
+    log_tail: str = "",
+) -> Operation:
+    """Record the result and the state it led to; a repeat returns the stored operation.
+
+    Whether it succeeded is decided by `state`: the outcome is only kept. Raises NotFound, LeaseLost, Invalid,
+    StateUnknown (the state was not uploaded).
+    """
+    if outcome not in OUTCOMES:
+        raise Invalid(f"outcome must be one of {', '.join(OUTCOMES)}.", field="outcome")
+    reports.checked_seq(seq)
+    said: dict[str, object] = {
+        "outcome": outcome,
+        "code": texts.head(code, maximum=100),
+        "message": texts.head(message, maximum=2000),
+        "log_tail": texts.tail(log_tail, maximum=16_000),
+    }
+    with transaction.atomic():
+        endpoint = rows.lock_endpoint(endpoint)
+        share_content()
+        operation = rows.operation_of(endpoint, operation_id)
+        if operation.status in FINAL and operation.result_token == lease_token:
+            return operation
+        if not Operation.objects.filter(LIVE, pk=operation_id, lease_token=lease_token).exists():
+            raise LeaseLost("The lease is not this token's any more.")
+        if not State.objects.filter(pk=state).exists():
+            raise StateUnknown("Upload the state that the result names first.")
+        _end(operation, said, lease_token=lease_token, state=state)
+        reports.record(endpoint, seq=seq, state=state, cause=EndpointState.Cause.OPERATION)
+    return rows.operation(operation_id)
+
+
+def _end(operation: Operation, said: dict[str, object], *, lease_token: uuid.UUID, state: str) -> None:
+    status = OperationStatus.SUCCEEDED if state == operation.target_state_id else OperationStatus.FAILED
+    result = dict(said)
+    if status == OperationStatus.FAILED:
+        result["difference"] = judgement.difference_to(operation, state)
+        result["code"] = result["code"] or "state_differs"
+    actor = f"endpoint:{operation.endpoint.name}"
+    if not judgement.end(operation, status=status, actor=actor, result=result, result_token=lease_token):
+        raise LeaseLost("The lease is not this token's any more.")
+
+
+def probe() -> None:
+    """Prove that this component can work: bounded reads of its tables. Raises DatabaseError, or FleetError."""
+    clock.now()
+    Operation.objects.order_by("pk").values_list("pk", "status", "lease_until", "deadline").first()
+    overdue = leases.overdue_leases()
+    if overdue:  # late is not broken: every agent can still claim
+        logger.warning("%s leases ran out over 10 minutes ago and were not queued again", overdue)

@@ -1,0 +1,67 @@
+"""Secrets of endpoints, people and programs: made here, kept only as hashes. It must not know HTTP.
+
+A token has 256 random bits, so a plain SHA-256 is hash enough: there is nothing to guess.
+"""
+
+import hashlib
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from . import audit, clock, texts
+from .exceptions import Invalid, NameTaken
+from .models import ApiToken
+from .models.access import Role
+
+ENDPOINT, API, ENROLMENT = "pse_", "pst_", "psc_"
+_USED_RESOLUTION = timedelta(minutes=1)
+
+
+def new(prefix: str) -> tuple[str, str]:
+    """A new secret text with this prefix, and its hash, which is all that is kept."""
+    text = prefix + secrets.token_urlsafe(32)
+    return text, hash_of(text)
+
+
+def hash_of(text: str) -> str:
+    """What is stored of a secret: its SHA-256 in lower-case hex."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def create_api_token(*, name: str, role: str, actor: str, user: Any = None) -> tuple[ApiToken, str]:
+    """Make an API token; its text (`pst_…`) is returned once and not stored. Raises Invalid, NameTaken."""
+    texts.line(name, field="name", maximum=100)
+    if role not in Role.values:
+        raise Invalid(f"role must be one of {', '.join(Role.values)}.", field="role")
+    text, token_hash = new(API)
+    try:
+        with transaction.atomic():
+            token = ApiToken.objects.create(name=name, role=role, token_hash=token_hash, user=user)
+            audit.record(actor=actor, verb="create", object=f"token:{name}", after={"role": role})
+    except IntegrityError:
+        raise NameTaken(f"There is a token with the name {name} already.") from None
+    return token, text
+
+
+def authenticate_api_token(*, token: str) -> ApiToken | None:
+    """The API token with this text, with its user; None when unknown or revoked. Notes its use once a minute."""
+    if not token.startswith(API):
+        return None
+    found = ApiToken.objects.filter(token_hash=hash_of(token), revoked=None).select_related("user").first()
+    if found is None or (found.user is not None and not found.user.is_active):
+        return None
+    stale = Q(last_used=None) | Q(last_used__lt=clock.moved(-_USED_RESOLUTION))
+    ApiToken.objects.filter(stale, pk=found.pk).update(last_used=Now())
+    return found
+
+
+def revoke_api_token(*, token: ApiToken, actor: str) -> None:
+    """Make the token invalid, for good. A repeat changes nothing."""
+    with transaction.atomic():
+        if ApiToken.objects.filter(pk=token.pk, revoked=None).update(revoked=Now()):
+            audit.record(actor=actor, verb="revoke", object=f"token:{token.name}")
+    token.refresh_from_db(fields=["revoked"])

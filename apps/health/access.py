@@ -1,0 +1,86 @@
+"""Who may see details: everybody, or with HEALTH_DETAIL=private whoever is on a list, has a token, or is signed in.
+
+It must not know what the details are. It reads the database only for somebody who shows a token or a session.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from enum import IntEnum
+from http.cookies import CookieError, SimpleCookie
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+from django.contrib import auth
+from django.db import DatabaseError, connection
+from django.http import HttpRequest
+
+from apps.fleet import tokens
+from apps.health import process
+
+Environ = Mapping[str, Any]
+MAX_TOKEN_LENGTH = 200
+
+
+class Level(IntEnum):
+    """What a reader may see."""
+
+    STATUS = 0  # healthy or not
+    DETAILS = 1  # everything but the names of machines
+    NAMES = 2  # everything
+
+
+def level(environ: Environ) -> Level:
+    """What the sender of this request (a WSGI environ) may see."""
+    if is_listed(str(environ.get("REMOTE_ADDR", ""))) or is_known(environ):
+        return Level.NAMES
+    return Level.DETAILS if settings.HEALTH_DETAIL == "public" else Level.STATUS
+
+
+def is_known(environ: Environ) -> bool:
+    """Whether a token or a staff session comes with it. Nobody can prove that while the database doesn't work."""
+    token, cookies = str(environ.get("HTTP_AUTHORIZATION", "")), str(environ.get("HTTP_COOKIE", ""))
+    if not token and settings.SESSION_COOKIE_NAME not in cookies:
+        return False
+    if process.checker().current().readiness.reason in ("starting", "database_unhealthy", "migrations_pending"):
+        return False
+    try:
+        return has_token(token) or is_staff(cookies)
+    except DatabaseError:
+        process.checker().wake()
+        return False
+    finally:
+        if not connection.in_atomic_block:
+            connection.close()  # ahead of Django nobody else gives it back
+
+
+def has_token(header: str) -> bool:
+    scheme, _, token = header.partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token.isascii() or len(token) > MAX_TOKEN_LENGTH:
+        return False
+    return tokens.authenticate_api_token(token=token) is not None
+
+
+def is_staff(header: str) -> bool:
+    """Whether the dashboard session in this Cookie header is of a member of the staff."""
+    try:
+        morsel = SimpleCookie(header).get(settings.SESSION_COOKIE_NAME)
+    except CookieError:
+        return False
+    if morsel is None:
+        return False
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(morsel.value)
+    user = auth.get_user(request)
+    return bool(user.is_active and getattr(user, "is_staff", False))
+
+
+def is_listed(address: str) -> bool:
+    """Whether the peer's address is in HEALTH_DETAIL_NETWORKS. (X-Forwarded-For can be made up; it doesn't count.)"""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return any((mapped or parsed) in network for network in settings.HEALTH_DETAIL_NETWORKS)

@@ -1,0 +1,231 @@
+"""Runs the checks in a thread of its own and keeps the last results, so that no probe ever waits for the database.
+
+It must not know what a check does, nor how its results are shown.
+"""
+
+import asyncio
+import inspect
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from health_check.exceptions import HealthCheckException, ServiceWarning
+
+from apps.health.checks import CHECKS, MigrationsPending, NotInitialized, Registered, Role
+from apps.health.results import DATABASE_UNHEALTHY, HEALTHY, Flight, Outcome, Snapshot, Status
+
+logger = logging.getLogger(__name__)
+
+FRESH = 1.0
+"""Seconds for which a result is fresh. A probe that finds an older one wakes the checker, and doesn't wait for it."""
+RETRY = 1.0
+"""Seconds between rounds while something is wrong, so that recovery is seen at once also when nobody asks."""
+SECOND_TRY = 10.0
+"""Seconds past its limit after which a stuck check gets a rival: perhaps only its own connection is dead."""
+MAX_THREADS = 2
+"""Threads at the same time. A stuck one holds its connection for as long as it is stuck."""
+HISTORY = 30
+"""How many outcomes of each check are kept."""
+
+Observer = Callable[[str, Outcome], None]
+
+
+def run_check(item: Registered) -> tuple[Outcome, Exception | None]:
+    """Run one check in this thread. Whatever happens is an outcome; the error beside it is for the log only."""
+    started = time.monotonic()
+    status, problem, failure = Status.HEALTHY, "", None
+    try:
+        result = item.check.run()
+        if inspect.iscoroutine(result):
+            asyncio.run(_await(result))
+    except Exception as error:  # the edge of the loop: a check may fail in any way
+        status, problem = _judge(error)
+        failure = error
+    seconds = time.monotonic() - started
+    if seconds > item.limit and status is not Status.UNHEALTHY:
+        status, problem = Status.UNHEALTHY, "timed_out"
+    return Outcome(status, problem, time.time(), seconds), failure
+
+
+async def _await(result: object) -> None:
+    await result  # type: ignore[misc]
+
+
+def _unexpected(error: Exception | None) -> Exception | None:
+    """The error if its traceback tells something: what a check says on purpose needs none."""
+    return None if isinstance(error, HealthCheckException) else error
+
+
+def _judge(error: Exception) -> tuple[Status, str]:
+    if isinstance(error, NotInitialized):
+        return Status.NOT_INITIALIZED, "not_initialized"
+    if isinstance(error, MigrationsPending):
+        return Status.UNHEALTHY, "migrations_pending"
+    if isinstance(error, ServiceWarning):
+        return Status.DEGRADED, "warning"
+    return Status.UNHEALTHY, "failed"
+
+
+class Checker:
+    """`start()` once in a process that serves, then `snapshot` at any time; `ask()` is the probe's part."""
+
+    def __init__(
+        self,
+        *,
+        interval: float,
+        checks: Sequence[Registered] = CHECKS,
+        observe: Observer | None = None,
+        after_round: "Callable[[Checker], None] | None" = None,
+    ) -> None:
+        self.interval = interval
+        self.checks = tuple(checks)
+        self.snapshot = Snapshot(self.checks, {})
+        self.history: dict[str, deque[Outcome]] = {item.name: deque(maxlen=HISTORY) for item in checks}
+        self.errors: dict[str, str] = {}  # what failed checks said: for the operator at the command line only
+        self._observe = observe
+        self._after_round = after_round
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._generation = 0  # of the thread whose results count
+        self._told: Flight | None = None  # which one the log has been told of
+        self._thread: threading.Thread | None = None
+        self._threads = 0  # that are alive, stuck ones included
+
+    # --- asked by probes: no lock and no waiting -------------------------------------------------------------------
+    def current(self) -> Snapshot:
+        """The results as of now: in them a check in flight past its limit is unhealthy."""
+        snapshot = self.snapshot
+        return snapshot.overdue if time.monotonic() > snapshot.overdue_at else snapshot
+
+    def ask(self) -> Snapshot:
+        """`current()`, and wake the checker when that is not fresh any more."""
+        snapshot = self.snapshot
+        now = time.monotonic()
+        if now - snapshot.finished > FRESH:
+            self._wake.set()
+        if now <= snapshot.overdue_at:
+            return snapshot
+        if self._told is not snapshot.flight and snapshot.flight:
+            self._told = snapshot.flight
+            logger.warning("health check %s: unhealthy timed_out, and still under way", snapshot.flight.name)
+            self._tell()
+        if now > snapshot.overdue_at + SECOND_TRY:
+            self._start_rival(snapshot)
+        return snapshot.overdue
+
+    def wake(self) -> None:
+        """Have the checks run soon, because something went wrong elsewhere. Any number of calls make one round."""
+        self._wake.set()
+
+    # --- the thread ------------------------------------------------------------------------------------------------
+    @property
+    def running(self) -> bool:
+        return self._threads > 0 and not self._stop.is_set()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether a round has ended just now."""
+        return time.monotonic() - self.snapshot.finished <= FRESH
+
+    def start(self) -> None:
+        """Start checking in a daemon thread."""
+        with self._lock:
+            self._stop.clear()
+            self._start_thread()
+
+    def stop(self, seconds: float = 0) -> None:
+        """End the thread, and wait `seconds` for it. A stuck one is left behind: it is a daemon and holds up nobody."""
+        self._stop.set()
+        self._wake.set()
+        thread = self._thread
+        if thread and thread is not threading.current_thread():
+            thread.join(seconds)
+
+    def step(self) -> None:
+        """One round in the calling thread."""
+        self._round(self._generation)
+
+    def _start_rival(self, seen: Snapshot) -> None:
+        """A second thread beside a stuck one, whose results don't count from now on."""
+        with self._lock:
+            # `seen` again: of all probes that come here only the first one starts a rival.
+            if self._threads >= MAX_THREADS or self.snapshot is not seen or self._stop.is_set():
+                return
+            self.snapshot = replace(seen.overdue, finished=time.monotonic())
+            self._start_thread()
+
+    def _start_thread(self) -> None:
+        self._generation += 1
+        self._threads += 1
+        name = f"health-checker-{self._generation}"
+        self._thread = threading.Thread(target=self._loop, args=(self._generation,), name=name, daemon=True)
+        self._thread.start()
+
+    def _loop(self, generation: int) -> None:
+        try:
+            while generation == self._generation and not self._stop.is_set():
+                self._round(generation)
+                self._pause()
+        finally:
+            with self._lock:
+                self._threads -= 1
+
+    def _pause(self) -> None:
+        works = self.snapshot.status is Status.HEALTHY
+        self._wake.wait(self.interval if works else min(RETRY, self.interval))
+        self._wake.clear()
+        # Whoever wakes us, and however often: at least this long between two rounds.
+        self._stop.wait(max(0.0, self.snapshot.finished + FRESH / 2 - time.monotonic()))
+
+    def _round(self, generation: int) -> None:
+        database_works = True
+        for item in self.checks:
+            outcome, error = self._one(item, generation) if database_works or not item.needs_database else _skipped()
+            if not self._publish(item, outcome, generation, error):
+                return
+            if item.role is Role.DATABASE:
+                database_works = outcome.status.works
+        with self._lock:
+            if generation == self._generation:
+                self.snapshot = replace(self.snapshot, complete=True, finished=time.monotonic(), flight=None)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._after_round:
+            self._after_round(self)
+
+    def _one(self, item: Registered, generation: int) -> tuple[Outcome, Exception | None]:
+        flight = Flight(item.name, time.monotonic() + item.limit)
+        with self._lock:
+            if generation == self._generation:
+                self.snapshot = replace(self.snapshot, flight=flight)
+        return run_check(item)
+
+    def _publish(self, item: Registered, outcome: Outcome, generation: int, error: Exception | None) -> bool:
+        """Keep the outcome; False when a rival has taken over meanwhile."""
+        with self._lock:
+            if generation != self._generation:
+                return False
+            before = self.snapshot.outcomes.get(item.name, HEALTHY)
+            outcomes = {**self.snapshot.outcomes, item.name: outcome}
+            self.snapshot = replace(self.snapshot, outcomes=outcomes, flight=None)
+            self.history[item.name].append(outcome)
+            self.errors.pop(item.name, None)
+            if error:
+                self.errors[item.name] = str(getattr(error, "message", error)) or type(error).__name__
+        if before[:2] != outcome[:2]:  # each change once, not each round
+            level = logging.INFO if outcome.status is Status.HEALTHY else logging.WARNING
+            logger.log(
+                level, "health check %s: %s %s", item.name, outcome.status, outcome.problem, exc_info=_unexpected(error)
+            )
+        if self._observe:
+            self._observe(item.name, outcome)
+        return True
+
+
+def _skipped() -> tuple[Outcome, None]:
+    return Outcome(Status.UNHEALTHY, DATABASE_UNHEALTHY, time.time()), None

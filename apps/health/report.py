@@ -1,0 +1,190 @@
+"""The report of /health/detailed as one dictionary: the fields of the wire contract, and those beside it.
+
+It must not know HTTP. `names` says whether the reader may see the names of machines.
+"""
+
+import sys
+import time
+from typing import Any
+
+from django.conf import settings
+
+from apps.health import answers, combined, figures
+from apps.health.answers import rfc3339
+from apps.health.checks import Role
+from apps.health.combined import Component, Health
+from apps.lifecycle import board, instance, phase, shutdown
+from apps.lifecycle.board import InstanceSnapshot
+
+
+def report(*, names: bool = False) -> dict[str, Any]:
+    """The whole report. Reads memory only."""
+    health = combined.health()
+    snapshot = board.snapshot()
+    return {
+        **headline(health),
+        "environment": settings.ENVIRONMENT,
+        "readiness": readiness(),
+        "components": components(health, snapshot),
+        "configuration": configuration(),
+        "lifecycle": lifecycle(snapshot),
+        "requests": {"in_flight": snapshot.in_flight, "refused": snapshot.refused},
+        "tracked_work": tracked_work(snapshot),
+        "instances": instances(names),
+        "fleet": fleet(),
+        "workers": [{"slot": worker.slot, "in_flight": worker.in_flight} for worker in snapshot.workers],
+        "checks": [check(component) for component in health.components],
+    }
+
+
+def headline(health: Health) -> dict[str, Any]:
+    return {
+        "status": health.status,
+        "service": settings.SERVICE_NAME,
+        "version": settings.VERSION,
+        "timestamp": answers.timestamp(),
+        "uptime_seconds": round(instance.uptime_seconds(), 2),
+    }
+
+
+def status_only() -> dict[str, Any]:
+    """For those who may not see details."""
+    return {
+        "status": combined.health().status,
+        "service": settings.SERVICE_NAME,
+        "timestamp": answers.timestamp(),
+        "details": "private",
+    }
+
+
+def readiness() -> dict[str, Any]:
+    found = answers.readiness()
+    return {"status": "not_ready", "reason": found.reason} if found.reason else {"status": "ready"}
+
+
+def components(health: Health, snapshot: InstanceSnapshot) -> dict[str, Any]:
+    shown: dict[str, Any] = {"database": database(health["database"], snapshot), "dependencies": {}}
+    for component in health.components:
+        if component.registered.role is Role.DEPENDENCY:
+            shown["dependencies"][component.name] = component.outcome.status
+        elif component.registered.role is not Role.DATABASE:
+            shown[component.name] = {"status": component.outcome.status, "last_check": when(component.outcome.at)}
+    return shown
+
+
+def database(component: Component, snapshot: InstanceSnapshot) -> dict[str, Any]:
+    outcome = component.outcome
+    shown = {
+        "status": outcome.status,
+        "type": settings.DATABASE_TYPE,
+        "response_time_ms": round(outcome.seconds * 1000, 2),
+        "last_check": when(outcome.at),
+    }
+    if settings.DATABASE_TYPE == "sqlite":
+        return shown | {"connection_status": "connected" if outcome.status.works else "disconnected"}
+    sampled = [worker.sampled for worker in snapshot.workers if worker.sampled]
+    pool = snapshot.dbpool or board.DbpoolSample()
+    return shown | {
+        "size": pool.size,
+        "min_size": settings.DB_POOL_MIN_SIZE,
+        "max_size": settings.DB_POOL_MAX_SIZE,
+        "idle_connections": pool.idle,
+        "active_connections": pool.active,
+        "waiting_requests": pool.waiting,
+        "sample_age_seconds": round(time.time() - min(sampled), 1) if sampled else None,
+    }
+
+
+def check(component: Component) -> dict[str, Any]:
+    """One check with its past, for people and for graphs."""
+    outcome = component.outcome
+    return {
+        "name": component.name,
+        "status": outcome.status,
+        "problem": outcome.problem or None,
+        "advice": component.advice or None,
+        "duration_ms": round(outcome.seconds * 1000, 2),
+        "last_check": when(outcome.at),
+        "history": [
+            {"status": entry.status, "duration_ms": round(entry.seconds * 1000, 2), "at": rfc3339(entry.at)}
+            for entry in component.history
+        ],
+    }
+
+
+def configuration() -> dict[str, Any]:
+    return {
+        "database_type": settings.DATABASE_TYPE,
+        "pool_size": f"{settings.DB_POOL_MIN_SIZE}-{settings.DB_POOL_MAX_SIZE}",
+        "cors_enabled": bool(settings.CORS_ALLOWED_ORIGINS),
+        "features": {
+            "repository_analysis": settings.ENABLE_REPOSITORY_ANALYSIS,
+            "auto_cleanup": settings.AUTO_CLEANUP_OLD_STATES,
+        },
+        "health_check_interval": settings.HEALTH_CHECK_INTERVAL,
+        "shutdown_timeout": settings.SHUTDOWN_TIMEOUT,
+        "shutdown_drain_delay": settings.SHUTDOWN_DRAIN_DELAY,
+        "python": ".".join(map(str, sys.version_info[:3])),
+    }
+
+
+def lifecycle(snapshot: InstanceSnapshot) -> dict[str, Any]:
+    shown: dict[str, Any] = {"phase": snapshot.phase, "since": rfc3339(snapshot.phase_since)}
+    status = shutdown.status()
+    if status:
+        shown["shutdown"] = {
+            "signal": status.signal or None,
+            "started": rfc3339(status.started),
+            "deadline": rfc3339(status.deadline) if status.deadline else None,
+            "elapsed_seconds": round(time.time() - status.started, 1),
+            "waiting_for": status.waiting_for,
+        }
+    return shown
+
+
+def tracked_work(snapshot: InstanceSnapshot) -> list[dict[str, Any]]:
+    """The oldest first."""
+    now = time.time()
+    return [
+        {"name": name, "age_seconds": round(max(0.0, now - started), 1)}
+        for name, started in sorted(snapshot.tracked, key=lambda work: work[1])
+    ]
+
+
+def instances(names: bool) -> list[dict[str, Any]]:
+    """All instances that share this database. A name is that of a machine, which not everybody may see."""
+    found = figures.latest("instances")
+    if found is None:
+        return []
+    since = time.time() - found["at"]
+    return [
+        {
+            "id": row["id"],
+            **({"name": row["name"]} if names else {}),
+            "this": row["id"] == str(instance.identity()),
+            "version": row["version"],
+            "phase": phase.current() if row["id"] == str(instance.identity()) else row["phase"],
+            "lost": row["lost"],
+            "workers": row["workers"],
+            "started": rfc3339(row["started"]),
+            "heartbeat_age_seconds": round(row["heartbeat_age"] + since, 1),
+            "dbpool": row["dbpool"],
+        }
+        for row in found["instances"]
+    ]
+
+
+def fleet() -> dict[str, Any] | None:
+    """How many pools, endpoints and operations there are; None while nobody has counted."""
+    found = figures.latest()
+    return found and {
+        "pools": found["pools"],
+        "endpoints": found["endpoints"],
+        "operations": found["operations"],
+        "as_of": rfc3339(found["at"]),
+    }
+
+
+def when(at: float) -> str | None:
+    """A time that may not have come yet."""
+    return rfc3339(at) if at else None

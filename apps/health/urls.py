@@ -1,0 +1,8 @@
+"""The health paths for Django, each with and without a slash at its end."""
+
+from django.urls import re_path
+
+from apps.health import wsgi
+from apps.health.views import health
+
+urlpatterns = [re_path(f"^{path.lstrip('/')}/?$", health, {"path": path}) for path in wsgi.PATHS]

@@ -1,0 +1,18 @@
+"""The same answers through Django, for servers without `ProbeLayer`: the test client, another WSGI or ASGI server."""
+
+from django.http import HttpRequest, HttpResponse
+
+from apps.health import process, wsgi
+
+
+def health(request: HttpRequest, path: str) -> HttpResponse:
+    """Answer `path` as `ProbeLayer` would. Where no checker runs in the background, the checks run here and now."""
+    checker = process.checker()
+    if not checker.running and not checker.fresh:
+        checker.step()
+    answer = wsgi.answer(request.META, path)
+    response = HttpResponse(answer.body, status=int(answer.status[:3]), content_type=answer.content_type)
+    response["Cache-Control"] = "no-store"
+    for name, value in answer.headers:
+        response[name] = value
+    return response

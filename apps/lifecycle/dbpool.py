@@ -1,0 +1,117 @@
+"""The dbpool as the rest of the program sees it: its numbers, its errors, waking and closing it.
+
+The dbpool itself is in the database backend, which this module must not import: it only asks the default connection.
+On SQLite, and in processes that serve nothing, there is none.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any, Protocol, cast
+
+from django.db import OperationalError, connections
+
+from apps.lifecycle import memory
+from apps.lifecycle.board import DbpoolSample
+
+_thread = threading.local()
+
+
+class DbpoolExhausted(OperationalError):
+    """Every connection is in use and none came back in time. The answer is 503 `busy` with `Retry-After`."""
+
+    retry_after = 1  # seconds
+
+
+class DatabaseUnavailable(OperationalError):
+    """No connection can be made, or the dbpool is closed. The answer is 503 with `Retry-After`."""
+
+    retry_after = 2  # seconds
+
+
+class Dbpool(Protocol):
+    """What a backend's dbpool offers."""
+
+    def sample(self) -> DbpoolSample: ...
+    def maintain(self) -> None: ...
+
+
+def _dbpool() -> Dbpool | None:
+    pool = getattr(cast(Any, connections["default"]), "dbpool", None)
+    return cast("Dbpool | None", pool)
+
+
+def sample() -> DbpoolSample | None:
+    """The numbers of this process's dbpool at this moment; None when it has none."""
+    pool = _dbpool()
+    return pool.sample() if pool else None
+
+
+def publish() -> None:
+    """Put the present numbers on the board."""
+    numbers = sample()
+    if numbers:
+        write(numbers)
+
+
+def write(numbers: DbpoolSample) -> None:
+    memory.mine().publish(
+        (
+            numbers.size,
+            numbers.idle,
+            numbers.active,
+            numbers.waiting,
+            numbers.min_size,
+            numbers.max_size,
+            numbers.exhausted,
+            numbers.errors,
+        )
+    )
+
+
+def wake() -> None:
+    """Check the idle connections and refill the dbpool: the database is back. May block for some seconds."""
+    pool = _dbpool()
+    if pool:
+        pool.maintain()
+
+
+def shut() -> None:
+    """Close the dbpool of this process for good: a later query fails instead of opening it again."""
+    connections.close_all()
+    close = getattr(cast(Any, connections["default"]), "shut_dbpool", None)
+    if close:
+        close()
+
+
+def close_before_fork() -> None:
+    """Leave no connection that a child would share: two processes on one backend get each other's results."""
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+        if hasattr(connection, "close_pool"):
+            connection.close_pool()
+
+
+def mark_background(value: bool = True) -> None:
+    """Whether this thread does background work: it may use the connection that requests can't take."""
+    _thread.background = value
+
+
+def is_background() -> bool:
+    return getattr(_thread, "background", False)
+
+
+@contextlib.contextmanager
+def background(*, timeout: float | None = None) -> Iterator[None]:
+    """Inside, this thread does background work and waits `timeout` seconds at most for a connection."""
+    before = is_background(), checkout_timeout()
+    _thread.background, _thread.timeout = True, timeout
+    try:
+        yield
+    finally:
+        _thread.background, _thread.timeout = before
+
+
+def checkout_timeout() -> float | None:
+    """How long this thread waits for a connection, in seconds; None: as the dbpool is set."""
+    return getattr(_thread, "timeout", None)

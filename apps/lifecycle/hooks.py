@@ -1,0 +1,244 @@
+"""gunicorn's hooks: when the phases change, in the master and in its workers. deploy/gunicorn.conf.py wires them.
+
+The drain comes before the arbiter's own handling of SIGTERM: its handlers are kept, and called by a timer when the
+drain is over. Until then listener, heartbeats and respawn stay as they are. Only documented hooks and the standard
+`signal` interface are used.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+from collections import Counter
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+
+from apps.lifecycle import dbpool, memory, phase, ports, serving, shutdown
+from apps.lifecycle.cleanup import Outcome
+from apps.lifecycle.shutdown import Account
+
+logger = logging.getLogger(__name__)
+
+KILL_MARGIN = 0.2  # seconds before the deadline at which the master kills what is left
+QUICK = 1.0  # seconds that a worker has after a second SIGINT
+
+
+class _Master:
+    """What the master keeps between its hooks: the arbiter's own handlers, and what ended workers reported."""
+
+    kept: dict[int, Any] = {}
+    server: Any = None
+    accounts: list[Account] = []
+    killed = 0
+
+
+class _Worker:
+    waited_for: Counter[str] = Counter()
+    quick = False
+
+
+# --- master -----------------------------------------------------------------------------------------------------
+
+
+def prepare() -> None:
+    """Make the board, once: before the application is loaded, so that it is there with `preload_app` too."""
+    if memory.current().integers[memory.MASTER] != os.getpid() or not memory.current().integers[memory.PORT]:
+        memory.install(memory.Memory.create(workers=settings.WEB_CONCURRENCY, port=settings.HTTP_PORT, findable=True))
+
+
+def on_starting(server: Any) -> None:
+    """Say in one line that the port is taken, instead of trying for five seconds."""
+    if "GUNICORN_PID" in os.environ or "LISTEN_FDS" in os.environ:
+        return  # the listener is inherited
+    for host, port in (address for address in server.cfg.address if isinstance(address, tuple)):
+        reason = ports.trouble(host, port)
+        if reason:
+            sys.exit(f"pacsync: {reason}")
+
+
+def when_ready(server: Any) -> None:
+    """Put the drain before the arbiter's handlers of SIGTERM and SIGINT."""
+    _Master.server = server
+    _limit_slow_clients(server)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        _Master.kept[number] = signal.getsignal(number)
+        signal.signal(number, _on_signal)
+    signal.signal(signal.SIGALRM, _on_drained)
+    for number in (signal.SIGTTIN, signal.SIGTTOU):
+        signal.signal(number, _keep_workers)
+
+
+def _keep_workers(number: int, frame: FrameType | None) -> None:
+    """One worker more or less would break the shares of the database connections, which are counted at the start."""
+    logger.warning("%s ignored: the number of workers is WEB_CONCURRENCY", signal.Signals(number).name)
+
+
+def _limit_slow_clients(server: Any) -> None:
+    """A client that stalls in the middle of a request gives its thread back after REQUEST_READ_TIMEOUT.
+
+    gunicorn reads with blocking sockets and no limit. The kernel's own timeouts, set on the listener, are inherited by
+    every connection that is accepted from it (Linux: sk_clone copies them).
+    """
+    seconds, rest = divmod(settings.REQUEST_READ_TIMEOUT, 1)
+    for listener in server.LISTENERS:
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(seconds), int(rest * 1e6)))
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    times = memory.current().floats
+    if times[memory.SIGNAL_AT]:
+        if number == signal.SIGINT:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            shutdown.stop()
+            _Master.kept[signal.SIGINT](signal.SIGINT, frame)
+        return
+    shutdown.begin(number, settings.SHUTDOWN_TIMEOUT)
+    # What an earlier `manage.py drain` has already waited counts.
+    left = settings.SHUTDOWN_DRAIN_DELAY - (time.monotonic() - phase.began(memory.current()))
+    if left > 0:
+        signal.setitimer(signal.ITIMER_REAL, left)
+    else:
+        _on_drained(number, frame)
+
+
+def _on_drained(number: int, frame: FrameType | None) -> None:
+    shutdown.stop()
+    left = memory.current().floats[memory.DEADLINE] - time.monotonic() - KILL_MARGIN
+    _limit(_Master.server.cfg, max(0.1, left))
+    _Master.kept[signal.SIGTERM](signal.SIGTERM, frame)
+
+
+def _limit(cfg: Any, seconds: float) -> None:
+    """Set gunicorn's graceful_timeout to the fraction of a second; `cfg.set` takes whole ones only."""
+    cfg.settings["graceful_timeout"].value = seconds
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker its slot, and leave no database connection to share."""
+    dbpool.close_before_fork()
+    board = memory.current()
+    # By slot, not by pid: a child that was forked just now has not written its pid yet.
+    held = {sibling.slot for sibling in server.WORKERS.values()}
+    for slot in board.live():
+        if slot.index not in held:
+            slot.release()  # of a worker that ended without `child_exit`
+    slot = board.free_slot(_shares_of_those_that_stay(server, board))
+    slot.claim(os.getpid())
+    worker.slot = slot.index
+
+
+def _shares_of_those_that_stay(server: Any, board: memory.Memory) -> set[int]:
+    """The shares of the budget that the new worker must not have: those of the youngest, which outlive a reload."""
+    by_age = sorted(server.WORKERS.values(), key=lambda sibling: sibling.age)
+    youngest = by_age[max(0, len(by_age) - board.workers + 1) :]
+    return {sibling.slot % board.workers for sibling in youngest}
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Free the slot, keeping what the worker reported."""
+    _collect(memory.Slot(memory.current(), worker.slot))
+
+
+def _collect(slot: memory.Slot) -> None:
+    if phase.current() is phase.Phase.STOPPING:
+        report = slot.report()
+        if report is None:
+            _Master.killed += 1
+            lost = Counter(name for name, _ in slot.tracked())
+            if slot.in_flight > 0:
+                lost["requests"] = slot.in_flight
+            report = {"pid": slot.pid, "abandoned": dict(lost)}
+        outcomes = tuple(Outcome(**outcome) for outcome in report.pop("cleanup", ()))
+        _Master.accounts.append(Account(**report, cleanup=outcomes))
+    slot.release()
+
+
+def on_exit(server: Any) -> None:
+    """The last thing that the master does: the one line that tells how it went."""
+    shutdown.begin(0, settings.SHUTDOWN_TIMEOUT)
+    shutdown.stop()
+    for slot in memory.current().live():
+        _collect(slot)
+    shutdown.log(_Master.accounts, killed=_Master.killed)
+
+
+# --- worker -----------------------------------------------------------------------------------------------------
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Take the slot; the master's handlers are not for a worker."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    memory.install(memory.current(), slot=worker.slot)
+    memory.mine().claim(os.getpid())
+
+
+def post_worker_init(worker: Any) -> None:
+    """The application is loaded: serve."""
+    # Ctrl-C reaches the whole process group; only the master decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    kept: Any = signal.getsignal(signal.SIGTERM)
+    _limit(worker.cfg, settings.SHUTDOWN_TIMEOUT - shutdown.EXIT_MARGIN - shutdown.reserve(settings.SHUTDOWN_TIMEOUT))
+
+    def on_term(number: int, frame: FrameType | None) -> None:
+        _Worker.waited_for = shutdown.under_way()
+        _limit(worker.cfg, _until() - shutdown.reserve(_until() - time.monotonic()) - time.monotonic())
+        kept(number, frame)
+
+    signal.signal(signal.SIGTERM, on_term)
+    signal.siginterrupt(signal.SIGTERM, False)
+    serving.begin()
+
+
+def _until() -> float:
+    """The monotonic time at which this worker must have ended."""
+    now = time.monotonic()
+    if _Worker.quick:
+        return now + QUICK
+    deadline = memory.current().floats[memory.DEADLINE] or now + settings.SHUTDOWN_TIMEOUT
+    return max(deadline - shutdown.EXIT_MARGIN, now + 0.1)
+
+
+def worker_int(worker: Any) -> None:
+    """SIGQUIT: a second SIGINT came."""
+    _Worker.quick = True
+    _Worker.waited_for = shutdown.under_way()
+
+
+def pre_request(worker: Any, request: Any) -> None:
+    """While the instance drains, an answer closes its connection, so that the client opens the next one elsewhere."""
+    if phase.leaving():
+        request.force_close()
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """The worker's last act: wait for tracked work, clean up, leave the account to the master."""
+    if os.getpid() != worker.pid or not serving.active():
+        return
+    until = _until() if phase.leaving() or _Worker.quick else time.monotonic() + shutdown.reserve(float("inf"))
+    account = shutdown.finish(until=until, waited_for=_Worker.waited_for)
+    memory.mine().write_report(account.as_dict())
+    _end_with_stuck_threads()
+
+
+def _end_with_stuck_threads() -> None:
+    """Threads in a stuck request would hold the interpreter's exit until the master kills this process."""
+    failure = sys.exc_info()[1]
+    if isinstance(failure, SystemExit) and failure.code:
+        return  # gunicorn's own exit code matters
+    time.sleep(0.05)
+    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
+        with contextlib.suppress(OSError, ValueError):
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(0)

@@ -1,0 +1,18 @@
+"""Whether the server could listen on an address. It knows no gunicorn."""
+
+import errno
+import socket
+
+
+def trouble(host: str, port: int) -> str | None:
+    """Why nobody can listen on `host`:`port` at the moment, in one line; None when it is free."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen()  # with SO_REUSEADDR only this fails beside a listener on another local address
+        except OSError as error:
+            reason = "is in use" if error.errno == errno.EADDRINUSE else f"can't be used: {error.strerror}"
+            return f"{host}:{port} {reason}. Stop what uses it, or set HTTP_HOST and HTTP_PORT."
+    return None

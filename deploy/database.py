@@ -1,0 +1,145 @@
+"""Gets the database ready for a server: waits until it answers, and migrates it under a lock.
+
+    python deploy/database.py wait       at most DATABASE_WAIT_SECONDS (60; 0 asks once); exit 1 with one clear line
+    python deploy/database.py migrate    waits, then migrates; any number of instances may do it at once
+
+It must not know what serves afterwards. It waits and locks on connections of its own, never on the server's dbpool.
+"""
+
+import contextlib
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+WAIT_SECONDS = 60
+# How long to wait for another instance that migrates, in seconds.
+LOCK_SECONDS = 600
+# Whoever migrates holds this PostgreSQL advisory lock; the number only has to be the same in all versions.
+MIGRATION_LOCK = 0x7061_6373_796E_6301
+
+
+def say(text: str) -> None:
+    """One line for people on standard error."""
+    print(f"database: {text}", file=sys.stderr, flush=True)
+
+
+def seconds_to_wait() -> float:
+    """The value of DATABASE_WAIT_SECONDS. SystemExit with a clear line when it is no number of at least 0."""
+    text = os.environ.get("DATABASE_WAIT_SECONDS") or str(WAIT_SECONDS)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < float("inf"):
+        raise SystemExit(f"DATABASE_WAIT_SECONDS must be a number of at least 0, not {text!r}.")
+    return seconds
+
+
+def connect() -> Any:
+    """A psycopg connection of our own, to the database of the settings. psycopg.OperationalError when it can't."""
+    import psycopg
+    from django.db import connection
+
+    parameters = connection.get_connection_params()
+    parameters.pop("pool", None)
+    return psycopg.connect(**parameters | {"connect_timeout": 5})
+
+
+def wait(seconds: float) -> None:
+    """Return once PostgreSQL answers. SystemExit with the last reason when it doesn't within `seconds`."""
+    import psycopg
+
+    deadline = time.monotonic() + seconds
+    pause, said = 0.1, False
+    while True:
+        try:
+            connect().close()
+            return
+        except psycopg.OperationalError as error:
+            reason = " ".join(str(error).split())
+        if time.monotonic() >= deadline:
+            raise SystemExit(f"The database did not answer within {seconds:g} s (DATABASE_WAIT_SECONDS): {reason}")
+        if not said:
+            say(f"waiting up to {seconds:g} s for it to answer")
+            said = True
+        time.sleep(pause)
+        pause = min(pause * 1.5, 2)
+
+
+@contextlib.contextmanager
+def postgresql_lock() -> Iterator[None]:
+    """The migration lock, bound to a transaction: so it holds through PgBouncer, and ends with this process."""
+    import psycopg
+
+    with connect() as connection:
+        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+        connection.execute("SET LOCAL statement_timeout = 0")
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        try:
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
+        except psycopg.errors.LockNotAvailable:
+            raise SystemExit(f"Another instance has been migrating for {LOCK_SECONDS} s; giving up.") from None
+        yield
+
+
+@contextlib.contextmanager
+def sqlite_lock(database: Path) -> Iterator[None]:
+    """The migration lock of a SQLite file: a lock on a file beside it, which ends with this process."""
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        file = database.with_name(f"{database.name}.migrate").open("w")
+    except OSError as error:
+        raise SystemExit(f"The database {database} can't be written: {error.strerror}.") from None
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def migrate() -> None:
+    """Bring the schema up to date, or see that it is."""
+    from django.core.management import call_command
+    from django.db import connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if not plan:
+        say("the schema is up to date")
+        return
+    say(f"applying {len(plan)} migration(s): {plan[0][0]} to {plan[-1][0]}")
+    call_command("migrate", interactive=False, verbosity=0)
+    say("migrated")
+
+
+def main(arguments: list[str]) -> None:
+    if arguments not in (["wait"], ["migrate"]):
+        raise SystemExit("usage: database.py wait|migrate")
+    # Started as a file: then the project's folder is not on the path.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pacsync.settings")
+    # One connection works and one holds the lock, however large the server's dbpool will be.
+    os.environ.update(DB_POOL_MIN_SIZE="1", DB_POOL_MAX_SIZE="1", WEB_CONCURRENCY="1")
+    import django
+    from django.core.exceptions import ImproperlyConfigured
+    from django.db import connection, connections
+
+    seconds = seconds_to_wait()
+    try:
+        django.setup()
+        vendor = connection.vendor
+    except ImproperlyConfigured as error:
+        raise SystemExit(f"The configuration is wrong: {error}") from None
+    if vendor == "postgresql":
+        wait(seconds)
+    if arguments == ["migrate"]:
+        with postgresql_lock() if vendor == "postgresql" else sqlite_lock(Path(connection.settings_dict["NAME"])):
+            migrate()
+    connections.close_all()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,56 @@
+"""gunicorn's settings, from the environment (docs/configuration.md). The hooks are in apps/lifecycle/hooks.py."""
+
+# ruff: noqa: E402 - the import path has to be set first
+
+import os
+import sys
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+root = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(root))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pacsync.settings")
+
+try:
+    from pacsync import settings
+except ImproperlyConfigured as error:
+    sys.exit(f"pacsync: {error}")
+
+from apps.lifecycle import hooks
+from apps.lifecycle.gunicorn_log import LifecycleLogger
+from apps.lifecycle.hooks import (  # noqa: F401 - gunicorn takes the hooks by their names
+    child_exit,
+    on_exit,
+    on_starting,
+    post_fork,
+    post_worker_init,
+    pre_fork,
+    pre_request,
+    when_ready,
+    worker_exit,
+    worker_int,
+)
+
+_host = f"[{settings.HTTP_HOST}]" if ":" in settings.HTTP_HOST else settings.HTTP_HOST
+wsgi_app = "pacsync.wsgi:application"
+chdir = str(root)
+bind = [f"{_host}:{settings.HTTP_PORT}"]
+worker_class = "gthread"
+workers = settings.WEB_CONCURRENCY
+threads = settings.WEB_THREADS
+preload_app = settings.PRELOAD_APP
+max_requests = settings.WEB_MAX_REQUESTS
+max_requests_jitter = settings.WEB_MAX_REQUESTS // 10
+keepalive = settings.WEB_KEEPALIVE
+# Whole seconds; the hooks set what is left of SHUTDOWN_TIMEOUT when a signal comes.
+graceful_timeout = max(1, int(settings.SHUTDOWN_TIMEOUT))
+forwarded_allow_ips = settings.FORWARDED_ALLOW_IPS
+# gunicorn's control socket is one per HOME: a second instance would take the first one's.
+control_socket_disable = True
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - heartbeats that touch no disk
+logger_class = LifecycleLogger
+logconfig_dict = settings.LOGGING
+proc_name = "pacsync"
+
+hooks.prepare()

@@ -1,0 +1,162 @@
+"""The dbpool of one process: psycopg's ConnectionPool with what it lacks. It must not know Django's settings.
+
+Added: the first dead connection at a checkout empties the dbpool, so that no request meets the next dead one; numbers
+that count open connections instead of attempts; one connection that requests leave to background work.
+"""
+
+import logging
+import threading
+import time
+import weakref
+from typing import Any
+
+from psycopg import Connection
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+from apps.lifecycle import dbpool as lifecycle
+from apps.lifecycle.board import DbpoolSample
+from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted
+
+logger = logging.getLogger(__name__)
+
+Conn = Connection[Any]
+CLOSED = "the dbpool is closed: this process is shutting down"
+RESERVE_FROM = 3  # a dbpool of this size or more keeps one connection for background work
+
+
+class Dbpool(ConnectionPool[Conn]):
+    """`getconn` raises DbpoolExhausted or DatabaseUnavailable."""
+
+    def __init__(self, *, configure: Any, **options: Any) -> None:
+        self._connected: weakref.WeakSet[Conn] = weakref.WeakSet()
+        self._out: dict[Conn, bool] = {}  # the connections in use, and whether a request has them
+        self._numbers = threading.Lock()
+        self._emptied_at = 0.0
+        self._lost = self._exhausted = self._queued = 0
+        self._configure_more = configure
+        super().__init__(open=False, configure=self._opened_one, check=self._check_or_drain, **options)
+        reserve = 1 if self.max_size >= RESERVE_FROM else 0
+        self._for_requests = threading.BoundedSemaphore(self.max_size - reserve)
+
+    def _opened_one(self, connection: Conn) -> None:
+        self._configure_more(connection)
+        connection.pacsync_opened = time.monotonic()  # type: ignore[attr-defined]
+        with self._numbers:
+            self._connected.add(connection)
+
+    def _check_or_drain(self, connection: Conn) -> None:
+        """Raise when the connection is dead; then all of its age are taken for dead too."""
+        try:
+            self.check_connection(connection)
+        except Exception:
+            with self._numbers:
+                self._lost += 1
+                first = getattr(connection, "pacsync_opened", 0.0) > self._emptied_at
+                if first:
+                    self._emptied_at = time.monotonic()
+            if first:
+                logger.warning("a database connection was dead: emptying the dbpool")
+                self.drain()
+            raise
+
+    def open_once(self) -> None:
+        """Open at the first use. Raises DatabaseUnavailable when it was closed: it doesn't come back."""
+        if not self.closed:
+            return
+        try:
+            self.open()
+        except PoolClosed as error:
+            raise DatabaseUnavailable(CLOSED) from error
+
+    def getconn(self, timeout: float | None = None) -> Conn:
+        end = time.monotonic() + (self.timeout if timeout is None else timeout)
+        if lifecycle.is_background():
+            return self._take(end, request=False)
+        if not self._admit(end - time.monotonic()):
+            raise self._refusal()
+        try:
+            return self._take(end, request=True)
+        except BaseException:
+            self._for_requests.release()
+            raise
+
+    def _take(self, end: float, *, request: bool) -> Conn:
+        try:
+            connection = super().getconn(max(0.01, end - time.monotonic()))
+        except (PoolTimeout, TooManyRequests) as error:
+            raise self._refusal() from error
+        except PoolClosed as error:
+            raise DatabaseUnavailable(CLOSED) from error
+        with self._numbers:
+            self._out[connection] = request
+        lifecycle.write(self.sample())
+        return connection
+
+    def _admit(self, seconds: float) -> bool:
+        """Wait for one of the connections that requests may use; not at all when `max_waiting` wait already."""
+        if self._for_requests.acquire(blocking=False):
+            return True
+        with self._numbers:
+            if self.max_waiting and self._queued >= self.max_waiting:
+                return False
+            self._queued += 1
+        try:
+            return self._for_requests.acquire(timeout=seconds)
+        finally:
+            with self._numbers:
+                self._queued -= 1
+
+    def _refusal(self) -> Exception:
+        with self._numbers:
+            spare = self.max_size - len(self._out)
+            busy = spare <= 0 or (spare <= 1 and self.max_size >= RESERVE_FROM and not lifecycle.is_background())
+            self._exhausted += busy
+        lifecycle.write(self.sample())
+        if busy:
+            return DbpoolExhausted(f"all {self.max_size} database connections of this worker are in use")
+        return DatabaseUnavailable("no database connection can be made at the moment")
+
+    def putconn(self, conn: Conn) -> None:
+        with self._numbers:
+            request = self._out.pop(conn, False)
+        try:
+            super().putconn(conn)
+        finally:
+            if request:
+                self._for_requests.release()
+            lifecycle.write(self.sample())
+
+    def sample(self) -> DbpoolSample:
+        """The numbers now. `size` counts sockets that are open, as pg_stat_activity does."""
+        stats = self.get_stats()
+        with self._numbers:
+            size = sum(not connection.closed for connection in self._connected)
+            active = sum(not connection.closed for connection in self._out)
+            return DbpoolSample(
+                size=size,
+                idle=max(0, size - active),
+                active=active,
+                waiting=self._queued + stats.get("requests_waiting", 0),
+                min_size=self.min_size,
+                max_size=self.max_size,
+                exhausted=self._exhausted,
+                errors=self._lost + stats.get("connections_errors", 0) + stats.get("connections_lost", 0),
+            )
+
+    def maintain(self) -> None:
+        """Retire idle connections that are too old or dead, and refill; does nothing once closed."""
+        if not self.closed:
+            self.check()
+        lifecycle.write(self.sample())
+
+    def abandon(self) -> None:
+        """Close for good; a query that still runs is cancelled, so that no backend outlives this process."""
+        self.close(timeout=1)
+        with self._numbers:
+            stuck = list(self._out)
+        for connection in stuck:
+            try:
+                connection.cancel_safe(timeout=1)
+            except Exception as error:
+                logger.warning("couldn't cancel a query that still ran: %s", type(error).__name__)
+            connection.close()

@@ -1,0 +1,285 @@
+"""Every setting, and the one place that reads the environment (docs/configuration.md).
+
+It must not know what the apps do with a setting. A value that makes no sense is refused here with one clear line.
+"""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+import pacsync
+from pacsync import logging as pacsync_logging
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+# The most that a number may be: more seconds than any wait of Python's takes, and than anybody means.
+LARGEST = 1e9
+
+
+class Environment(environ.FileAwareEnv):  # type: ignore[misc]  # environ has no types
+    """Every variable NAME is also read from the file that NAME_FILE names (Docker and Kubernetes secrets)."""
+
+    def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().get_value(var, *args, **kwargs)
+        except OSError as error:
+            raise ImproperlyConfigured(f"{var}_FILE names {error.filename}: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise ImproperlyConfigured(f"{var}_FILE names a file that is not UTF-8 text.") from error
+
+
+env = Environment()
+
+
+def positive(name: str, default: float, *, minimum: float = 0) -> float:
+    """The number in the variable `name`; ImproperlyConfigured when it is no number, below `minimum` or senseless."""
+    try:
+        value = float(env.str(name, default=str(default)))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be a number, not {env.str(name)!r}.") from error
+    if not minimum <= value <= LARGEST:
+        raise ImproperlyConfigured(f"{name} must be at least {minimum:g} and at most {LARGEST:g}, not {value:g}.")
+    return value
+
+
+def whole(name: str, default: int, *, minimum: int = 0) -> int:
+    """The whole number in the variable `name`; ImproperlyConfigured when it is none or below `minimum`."""
+    value = positive(name, default, minimum=minimum)
+    if value != int(value):
+        raise ImproperlyConfigured(f"{name} must be a whole number, not {value:g}.")
+    return int(value)
+
+
+def flag(name: str, default: bool) -> bool:
+    """The yes or no in the variable `name`; ImproperlyConfigured when it is neither."""
+    text = env.str(name, default=str(default)).strip().lower()
+    if text not in {"true", "yes", "on", "1", "false", "no", "off", "0", ""}:
+        raise ImproperlyConfigured(f"{name} must be true or false, not {text!r}.")
+    return text in {"true", "yes", "on", "1"}
+
+
+def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """The IP networks (10.0.0.0/8) and addresses in the variable `name`, between commas."""
+    try:
+        return tuple(ip_network(text.strip(), strict=False) for text in env.list(name, default=[]) if text.strip())
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must hold IP networks like 10.0.0.0/8: {error}.") from error
+
+
+# --- What this is -----------------------------------------------------------------------------------------------
+SERVICE_NAME = "pacman-sync-utility"
+VERSION = pacsync.__version__
+ENVIRONMENT = env.str("ENVIRONMENT", default="production")
+DEVELOPMENT = ENVIRONMENT in {"development", "test"}
+DEBUG = flag("DEBUG", False)
+
+SECRET_KEY = env.str("SECRET_KEY", default="")
+if (
+    not SECRET_KEY
+    and (DEVELOPMENT or not env.str("ENVIRONMENT", default=""))
+    and (BASE_DIR / "data" / "secret_key").is_file()
+):
+    SECRET_KEY = (BASE_DIR / "data" / "secret_key").read_text().strip()  # the one that `make run` made
+if not SECRET_KEY:
+    raise ImproperlyConfigured("SECRET_KEY is not set: set SECRET_KEY or SECRET_KEY_FILE. (`make run` makes one.)")
+
+# --- HTTP -------------------------------------------------------------------------------------------------------
+HTTP_HOST = env.str("HTTP_HOST", default="0.0.0.0")  # noqa: S104 - a container listens on all of its addresses
+HTTP_PORT = whole("HTTP_PORT", 8080, minimum=1)
+if HTTP_PORT > 65535:
+    raise ImproperlyConfigured(f"HTTP_PORT must be at most 65535, not {HTTP_PORT}.")
+WEB_CONCURRENCY = whole("WEB_CONCURRENCY", 1, minimum=1)
+WEB_THREADS = whole("WEB_THREADS", 16, minimum=2)
+# Application requests that a worker serves at once; the threads above it stay free for probes.
+WEB_REQUEST_LIMIT = whole("WEB_REQUEST_LIMIT", max(1, WEB_THREADS - 2), minimum=1)
+WEB_KEEPALIVE = whole("WEB_KEEPALIVE", 65)
+WEB_MAX_REQUESTS = whole("WEB_MAX_REQUESTS", 0)
+# A client that sends or takes nothing for so long in the middle of a request is cut off; 0: never.
+REQUEST_READ_TIMEOUT = positive("REQUEST_READ_TIMEOUT", 20)
+PRELOAD_APP = flag("PRELOAD_APP", False)
+FORWARDED_ALLOW_IPS = env.str("FORWARDED_ALLOW_IPS", default="127.0.0.1,::1")
+INSTANCE_NAME = env.str("INSTANCE_NAME", default="")
+INSTANCE_HEARTBEAT_INTERVAL = positive("INSTANCE_HEARTBEAT_INTERVAL", 10, minimum=0.1)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"] if DEVELOPMENT else ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_URLS_REGEX = r"^/api/"
+# The limit of a JSON or form body, in bytes. Uploads of agents have their own (apps/api/body.py).
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
+# TLS ends at a proxy in front that sets X-Forwarded-Proto. Without it everything must still work over plain HTTP.
+BEHIND_HTTPS_PROXY = flag("BEHIND_HTTPS_PROXY", False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_HTTPS_PROXY else None
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = BEHIND_HTTPS_PROXY
+SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_HTTPS_PROXY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = BEHIND_HTTPS_PROXY
+SESSION_COOKIE_HTTPONLY = True
+
+# --- Apps -------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "csp",
+    "apps.lifecycle",
+    "apps.fleet",
+    "apps.health",
+    "apps.api",
+    "apps.dashboard",
+    "apps.agent",
+]
+MIDDLEWARE = [
+    "apps.api.middleware.RequestMiddleware",
+    "apps.health.middleware.RouteMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "apps.lifecycle.middleware.DatabaseUnavailableMiddleware",
+]
+ROOT_URLCONF = "pacsync.urls"
+WSGI_APPLICATION = "pacsync.wsgi.application"
+APPEND_SLASH = False
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "apps.dashboard.context.service",
+            ]
+        },
+    }
+]
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    # Hashed names come from `collectstatic`, which an image's build runs; a checkout serves the sources themselves.
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEVELOPMENT
+        else "apps.dashboard.storage.HashedStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = DEVELOPMENT
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+        "object-src": ["'none'"],
+    }
+}
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "overview"
+LOGOUT_REDIRECT_URL = "login"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Database ---------------------------------------------------------------------------------------------------
+# Seconds unless the name says otherwise; connections are per instance and are shared out over its workers.
+DB_POOL_MIN_SIZE = whole("DB_POOL_MIN_SIZE", 2)
+DB_POOL_MAX_SIZE = whole("DB_POOL_MAX_SIZE", 10, minimum=1)
+if DB_POOL_MIN_SIZE > DB_POOL_MAX_SIZE:
+    raise ImproperlyConfigured(
+        f"DB_POOL_MIN_SIZE ({DB_POOL_MIN_SIZE}) must not be above DB_POOL_MAX_SIZE ({DB_POOL_MAX_SIZE})."
+    )
+DB_POOL_CHECK_INTERVAL = positive("DB_POOL_CHECK_INTERVAL", 30, minimum=0.1)
+DB_PGBOUNCER = flag("DB_PGBOUNCER", False)
+try:
+    _database: dict[str, Any] = env.db_url("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'data' / 'pacsync.sqlite3'}")
+except ValueError:  # a port that is none; what Python says of it may quote the password
+    _database = {}
+if _database.get("ENGINE") not in {"django.db.backends.sqlite3", "django.db.backends.postgresql"}:
+    raise ImproperlyConfigured("DATABASE_URL must be postgresql://user:password@host:port/database or sqlite:///path.")
+DATABASES: dict[str, dict[str, Any]] = {"default": _database}
+DATABASE_TYPE = "sqlite" if _database["ENGINE"].endswith("sqlite3") else "postgresql"
+if DATABASE_TYPE == "sqlite":
+    _database["OPTIONS"] = {
+        # IMMEDIATE: a writing transaction takes its lock first, so that it waits instead of failing half-way.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+    }
+else:
+    if DB_POOL_MAX_SIZE < WEB_CONCURRENCY:
+        raise ImproperlyConfigured(
+            f"DB_POOL_MAX_SIZE ({DB_POOL_MAX_SIZE}) must not be below WEB_CONCURRENCY ({WEB_CONCURRENCY}): "
+            "each worker needs a connection."
+        )
+    _database["ENGINE"] = "pacsync.postgresql"
+    _database["CONN_MAX_AGE"] = 0
+    # PgBouncer in transaction mode has no session: no server-side cursors, no start-up options.
+    _database["DISABLE_SERVER_SIDE_CURSORS"] = DB_PGBOUNCER
+    _milliseconds = int(positive("DB_STATEMENT_TIMEOUT", 30) * 1000)
+    _database["OPTIONS"] = {
+        "connect_timeout": whole("DB_CONNECT_TIMEOUT", 3, minimum=1),
+        "keepalives_idle": whole("DB_KEEPALIVES_IDLE", 30, minimum=1),
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": int(positive("DB_TCP_USER_TIMEOUT", 15) * 1000),
+        "application_name": SERVICE_NAME,
+        **_database.get("OPTIONS", {}),
+        "dbpool": {
+            "min_size": DB_POOL_MIN_SIZE,
+            "max_size": DB_POOL_MAX_SIZE,
+            "timeout": positive("DB_POOL_TIMEOUT", 3, minimum=0.1),
+            "max_waiting": whole("DB_POOL_MAX_WAITING", 50),
+            "max_lifetime": positive("DB_POOL_MAX_LIFETIME", 1800, minimum=1),
+            "max_idle": positive("DB_POOL_MAX_IDLE", 300, minimum=1),
+            "reconnect_timeout": positive("DB_POOL_RECONNECT_TIMEOUT", 1),
+            # client_connection_check_interval: the query of a worker that was killed ends within a second.
+            "startup": ""
+            if DB_PGBOUNCER
+            else f"-c statement_timeout={_milliseconds} -c client_connection_check_interval=1000",
+        },
+    }
+
+# --- Features ---------------------------------------------------------------------------------------------------
+ENABLE_REPOSITORY_ANALYSIS = flag("ENABLE_REPOSITORY_ANALYSIS", True)
+AUTO_CLEANUP_OLD_STATES = flag("AUTO_CLEANUP_OLD_STATES", True)
+POLL_SECONDS = whole("POLL_SECONDS", 60, minimum=1)
+PACKAGE_ARCHIVE_URL = env.str("PACKAGE_ARCHIVE_URL", default="https://archive.archlinux.org")
+
+# --- Health and shutdown ----------------------------------------------------------------------------------------
+HEALTH_CHECK_INTERVAL = positive("HEALTH_CHECK_INTERVAL", 30, minimum=0.1)
+HEALTH_DETAIL = env.str("HEALTH_DETAIL", default="public")
+if HEALTH_DETAIL not in {"public", "private"}:
+    raise ImproperlyConfigured(f"HEALTH_DETAIL must be public or private, not {HEALTH_DETAIL!r}.")
+HEALTH_DETAIL_NETWORKS = networks("HEALTH_DETAIL_NETWORKS")
+SHUTDOWN_TIMEOUT = positive("SHUTDOWN_TIMEOUT", 30, minimum=1)
+SHUTDOWN_DRAIN_DELAY = positive("SHUTDOWN_DRAIN_DELAY", 5)
+if SHUTDOWN_DRAIN_DELAY >= SHUTDOWN_TIMEOUT:
+    raise ImproperlyConfigured(
+        f"SHUTDOWN_DRAIN_DELAY ({SHUTDOWN_DRAIN_DELAY:g} s) must be below SHUTDOWN_TIMEOUT ({SHUTDOWN_TIMEOUT:g} s)."
+    )
+
+# --- Logging ----------------------------------------------------------------------------------------------------
+STRUCTURED_LOGGING = flag("STRUCTURED_LOGGING", True)
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+    raise ImproperlyConfigured(f"LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not {LOG_LEVEL!r}.")
+ACCESS_LOG = flag("ACCESS_LOG", True)
+LOGGING = pacsync_logging.configuration(structured=STRUCTURED_LOGGING, level=LOG_LEVEL, access_log=ACCESS_LOG)

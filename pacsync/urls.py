@@ -1,0 +1,13 @@
+"""Every URL of the server; each app brings its own. It must not hold a view."""
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("apps.health.urls")),
+    path("admin/", admin.site.urls),
+    path("api/v1/", include("apps.api.urls")),
+    path("agent/", include("apps.agent.urls")),
+    path("", include("apps.dashboard.urls")),
+]
+handler500 = "apps.dashboard.unavailable.server_error"

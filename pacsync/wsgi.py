@@ -1,0 +1,17 @@
+"""The WSGI application that gunicorn serves. It only puts the layers in their order."""
+
+import os
+
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pacsync.settings")
+django_application = get_wsgi_application()  # first: it loads the apps
+
+from apps.health.wsgi import MeasureLayer, ProbeLayer  # noqa: E402
+from apps.lifecycle import serving  # noqa: E402
+from apps.lifecycle.bulkhead import Bulkhead  # noqa: E402
+
+# Probes pass outside the bulkhead, so that a saturated instance still answers them; what it refuses is counted too.
+bulkhead = Bulkhead(django_application, limit=settings.WEB_REQUEST_LIMIT)
+application = ProbeLayer(MeasureLayer(bulkhead), begin=serving.begin)

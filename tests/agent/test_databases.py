@@ -1,0 +1,182 @@
+"""pacman's databases: desc blocks, sync databases in every compression, broken ones, the local database."""
+
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from apps.agent.pacsync_agent import database_lock, local_db, repair
+from apps.agent.pacsync_agent.errors import Busy, Local
+from apps.agent.pacsync_agent.package_file import PackageFile, Wanted, WrongPackage, verify
+from apps.fleet.alpm import archive, desc, syncdb
+from tests.support.pacman import Fleet, tar_bytes
+
+DESC = (
+    "%FILENAME%\na-1-1-any.pkg.tar.zst\n\n%NAME%\na\n\n%VERSION%\n1-1\n\n"
+    "%CSIZE%\n10\n\n%SHA256SUM%\n{sum}\n\n%ARCH%\nany\n\n"
+)
+SUM = "0" * 64
+PLAIN = tar_bytes({"a-1-1/desc": DESC.format(sum=SUM).encode(), "a-1-1/files": b"%FILES%\n"})
+COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
+    "none": bytes,
+    "gz": gzip.compress,
+    "xz": lzma.compress,
+    "bz2": bz2.compress,
+    "zst": zstandard.ZstdCompressor().compress,
+}
+
+
+@pytest.mark.parametrize("kind", COMPRESSORS)
+def test_sync_db_any_compression_is_read(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "core.db"
+    path.write_bytes(COMPRESSORS[kind](PLAIN))
+    [package] = syncdb.read(path)
+    assert (package.name, package.version, package.sha256, package.size) == ("a", "1-1", SUM, 10)
+
+
+@pytest.mark.parametrize("kind", COMPRESSORS)
+@pytest.mark.parametrize("keep", [0.3, 0.6, 0.97])
+def test_sync_db_truncated_is_an_error(kind: str, keep: float, tmp_path: Path) -> None:
+    path = tmp_path / "core.db"
+    whole = COMPRESSORS[kind](PLAIN if kind != "none" else PLAIN[:2560])
+    path.write_bytes(whole[: int(len(whole) * keep)])
+    with pytest.raises(archive.ArchiveError, match="truncated or corrupt"):
+        syncdb.read(path)
+
+
+@pytest.mark.parametrize("kind", ["gz", "xz", "bz2"])
+def test_sync_db_flipped_byte_is_an_error(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "core.db"
+    whole = bytearray(COMPRESSORS[kind](PLAIN))
+    whole[-6] ^= 0xFF  # in the checksum at the end
+    path.write_bytes(whole)
+    with pytest.raises(archive.ArchiveError):
+        syncdb.read(path)
+
+
+def test_sync_db_garbage_and_directory_are_errors(tmp_path: Path) -> None:
+    path = tmp_path / "core.db"
+    path.write_bytes(b"<html>not found</html>" * 50)
+    with pytest.raises(ValueError):
+        syncdb.read(path)
+    with pytest.raises(OSError):
+        syncdb.read(tmp_path)
+
+
+def test_sync_db_empty_repository_offers_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "core.db"
+    path.write_bytes(gzip.compress(tar_bytes({})))
+    assert syncdb.read(path) == []
+
+
+def test_sync_db_entry_that_makes_no_sense_names_itself(tmp_path: Path) -> None:
+    path = tmp_path / "core.db"
+    path.write_bytes(gzip.compress(tar_bytes({"a-1-1/desc": DESC.format(sum="short").encode()})))
+    with pytest.raises(ValueError, match="a-1-1"):
+        syncdb.read(path)
+
+
+@pytest.mark.parametrize("programs", [True, False])
+def test_sync_db_zstd_without_a_module_uses_a_program_or_says_what_to_install(
+    programs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "core.db"
+    path.write_bytes(COMPRESSORS["zst"](PLAIN))
+    monkeypatch.setattr(archive, "_zstd_module", lambda name: None)
+    if programs:
+        if not any(archive.shutil.which(program) for program in ("zstd", "bsdtar")):
+            pytest.skip("apt-get install zstd")
+        assert len(syncdb.read(path)) == 1
+        path.write_bytes(COMPRESSORS["zst"](PLAIN)[:-5])
+    else:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(archive.ArchiveError, match="truncated or corrupt" if programs else "install it"):
+        syncdb.read(path)
+
+
+def test_desc_is_read_as_libalpm_does() -> None:
+    text = "%NAME%\na\n\n%UNKNOWN%\n%VERSION%\n1-1\n\n%DEPENDS%\nb\nc>1\n\n%DESC%\n\n%ARCH%\nany\n%PROVIDES%\nx=1"
+    assert desc.parse(text) == {
+        "NAME": ["a"],
+        "VERSION": ["1-1"],
+        "DEPENDS": ["b", "c>1"],
+        "DESC": [""],
+        "ARCH": ["any"],
+        "PROVIDES": ["x=1"],
+    }
+    assert desc.split_entry("lib-foo-1:2-3/") == ("lib-foo", "1:2-3")
+    with pytest.raises(ValueError):
+        desc.split_entry("foo-1")
+
+
+def entry(dbpath: Path, name: str, text: str | None, *, files: bool = True) -> None:
+    directory = dbpath / "local" / name
+    directory.mkdir(parents=True)
+    if text is not None:
+        (directory / "desc").write_text(text)
+    if files:
+        (directory / "files").write_text("%FILES%\n")
+
+
+def test_local_db_missing_and_half_written_entries(tmp_path: Path) -> None:
+    with pytest.raises(Local) as error:
+        local_db.read(tmp_path)
+    assert error.value.code == "pacman_database_missing"
+    entry(tmp_path, "a-1-1", "%NAME%\na\n\n%VERSION%\n1-1\n\n%ARCH%\nx86_64\n\n%REASON%\n1\n\n")
+    entry(tmp_path, "b-1-1", None, files=False)
+    entry(tmp_path, "c-1-1", "%NAME%\nc\n\n%VERSION%\n1-1\n\n", files=False)
+    found = local_db.read(tmp_path)
+    assert {name: package.broken for name, package in found.items()} == {"a": False, "b": True, "c": True}
+    assert local_db.state_text(found).splitlines()[0] == b"a 1-1 x86_64 dependency"
+
+
+def test_repair_completes_or_drops_broken_entries_under_the_lock(tmp_path: Path) -> None:
+    package = Fleet(tmp_path).package("known", "1-1", provides=["x=1"])
+    entry(tmp_path, "known-1-1", None, files=False)
+    entry(tmp_path, "fresh-1-1", None, files=False)
+    broken = local_db.read(tmp_path)
+    lock = database_lock.path_of(tmp_path)
+    lock.touch()
+    file = PackageFile(package.path, "known", "1-1", "any", provides=("x=1",))
+    with pytest.raises(Busy):
+        repair.mend_entries(tmp_path, broken, newcomers=["fresh"], find=lambda wanted: file)
+    lock.unlink()
+    repair.mend_entries(tmp_path, broken, newcomers=["fresh"], find=lambda wanted: file)
+    mended = local_db.read(tmp_path)
+    assert list(mended) == ["known"]
+    assert not mended["known"].broken and mended["known"].provides == ("x=1",)
+    listed = (tmp_path / "local/known-1-1/files").read_text()
+    assert listed == "%FILES%\nusr/\nusr/share/\nusr/share/known/\nusr/share/known/version\n\n"
+    assert not lock.exists()
+
+
+def test_package_file_verify_refuses_everything_that_is_not_the_package(tmp_path: Path) -> None:
+    package = Fleet(tmp_path).package("tool", "1:1-1")
+
+    def wanted(**changes: str | None) -> Wanted:
+        values = {"name": "tool", "version": "1:1-1", "arch": "any", "filename": "x", "sha256": package.sha256}
+        return Wanted(**(values | changes))  # type: ignore[arg-type]
+
+    assert verify(package.path, wanted()).version == "1:1-1"
+    for changes in ({"sha256": SUM}, {"version": "1-1"}, {"name": "loot"}, {"arch": "x86_64"}):
+        with pytest.raises(WrongPackage):
+            verify(package.path, wanted(**changes))
+    package.path.write_bytes(package.path.read_bytes()[:-4])
+    with pytest.raises(WrongPackage, match="truncated"):
+        verify(package.path, wanted(sha256=None))
+
+
+def test_lock_stale_one_is_removed_and_a_held_one_is_not(tmp_path: Path) -> None:
+    lock = database_lock.path_of(tmp_path)
+    assert not database_lock.remove_if_stale(tmp_path)
+    with lock.open("w"):
+        assert database_lock.holder(tmp_path) is not None
+        assert database_lock.held_by_ancestor(tmp_path)
+        assert not database_lock.remove_if_stale(tmp_path)
+        assert not database_lock.wait_until_free(tmp_path, 0.2)
+    assert database_lock.remove_if_stale(tmp_path)
+    assert not lock.exists()

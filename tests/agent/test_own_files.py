@@ -1,0 +1,168 @@
+"""The agent's own files: credentials, journal, sequence numbers, configuration; and what it shows."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.agent.pacsync_agent import files, journal, pacman, report, settings
+from apps.agent.pacsync_agent.errors import AgentError, Local, NotAuthorized
+from apps.agent.pacsync_agent.output import Output, human_bytes
+from apps.agent.pacsync_agent.pacman_conf import PacmanConf, SigLevel, read
+
+
+def conf(root: Path, dbpath: Path, options: tuple[tuple[str, str], ...] = ()) -> PacmanConf:
+    level = SigLevel(required=True, never=False, trust_all=False)
+    return PacmanConf(root, dbpath, root, (), ("x86_64",), (), (), (), 1, level, (), options)
+
+
+def test_state_dir_is_one_for_each_database(tmp_path: Path) -> None:
+    usual = settings.state_dir(settings.Options(), conf(tmp_path, tmp_path / "var/lib/pacman"))
+    other = settings.state_dir(settings.Options(), conf(tmp_path, tmp_path / "db"))
+    third = settings.state_dir(settings.Options(), conf(tmp_path, tmp_path / "db2"))
+    assert usual == tmp_path / "var/lib/pacsync-agent"
+    assert len({usual, other, third}) == 3
+    given = settings.Options(state_dir=tmp_path / "given")
+    assert settings.state_dir(given, conf(tmp_path, tmp_path)) == tmp_path / "given"
+
+
+def test_credentials_are_for_root_alone_and_come_back(tmp_path: Path) -> None:
+    with pytest.raises(NotAuthorized):
+        settings.load_credentials(tmp_path)
+    credentials = settings.Credentials("http://x", "7", "m1", "pse_secret")
+    settings.save_credentials(tmp_path, credentials)
+    assert settings.load_credentials(tmp_path) == credentials
+    assert settings.credentials_path(tmp_path).stat().st_mode & 0o777 == 0o600
+    settings.credentials_path(tmp_path).write_text("{")
+    with pytest.raises(Local, match="can't be read"):
+        settings.load_credentials(tmp_path)
+
+
+def test_agent_config_command_line_wins_and_unknown_keys_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "agent.conf"
+    path.write_text("[agent]\nserver = http://file\nroot = /mnt\n")
+    options = settings.load_options({"server": "http://line", "root": None}, str(path))
+    assert (options.server, options.root) == ("http://line", Path("/mnt"))
+    for text in ("[agent]\ncolour = red\n", "[other]\n", "nothing", "[agent]\nserver"):
+        path.write_text(text)
+        with pytest.raises(Local):
+            settings.load_options({}, str(path))
+    with pytest.raises(Local):
+        settings.load_options({}, str(tmp_path / "missing"))
+
+
+def test_file_written_atomically_survives_a_failure_half_way(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    files.write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        files.write_json(path, {"a": object()})
+    with pytest.raises(TypeError):
+        files.write_atomically(path, "text")  # type: ignore[arg-type]
+    assert files.read_json(path) == {"a": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_journal_is_on_the_disk_at_each_step_and_gone_at_the_end(tmp_path: Path) -> None:
+    first = journal.Journal(tmp_path / "journal.json")
+    assert not first.load()
+    first.enter(journal.CLAIM, token="t")
+    first.enter(journal.APPLY, goal="g")
+    second = journal.Journal(first.path)
+    assert second.load()
+    assert (second.step, second.data["token"], second.data["goal"]) == ("apply", "t", "g")
+    assert second.reached(journal.GATHER) and not second.reached(journal.VERIFY)
+    second.close()
+    assert not first.path.exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"format": 99, "step": "apply"}', '{"format": 1, "step": "dance"}'])
+def test_journal_that_makes_no_sense_is_kept_and_said(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "journal.json"
+    path.write_text(text)
+    with pytest.raises(Local) as error:
+        journal.Journal(path).load()
+    assert error.value.code == "journal_unreadable"
+    assert path.exists()
+
+
+def test_sequence_numbers_grow_even_when_the_clock_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = report.next_seq(tmp_path)
+    monkeypatch.setattr(report.time, "time", lambda: 1.0)
+    assert report.next_seq(tmp_path) == first + 1
+    (tmp_path / "seq.json").write_text('{"seq": "x"}')
+    assert report.next_seq(tmp_path) == 1000
+
+
+def test_pacman_config_for_transactions_has_no_repositories_and_no_holds(tmp_path: Path) -> None:
+    options = (
+        ("RootDir", "/other"),
+        ("IgnorePkg", "linux"),
+        ("HookDir", "/etc/hooks"),
+        ("NoExtract", "usr/share/x"),
+        ("CheckSpace", ""),
+        ("LocalFileSigLevel", "PackageRequired"),
+        ("LocalFileSigLevel", "PackageTrustedOnly"),
+    )
+    machine = conf(tmp_path / "root", tmp_path / "db", options)
+    text = pacman.write_config(machine, tmp_path / "real.conf").read_text()
+    assert f"RootDir = {tmp_path / 'root'}\nDBPath = {tmp_path / 'db'}\n" in text
+    assert "IgnorePkg" not in text and "/other" not in text
+    assert "NoExtract = usr/share/x\nCheckSpace\n" in text and "HookDir = /etc/hooks" in text
+    assert "LocalFileSigLevel = PackageOptional\nLocalFileSigLevel = PackageTrustedOnly\n" in text
+    copy = pacman.write_config(machine, tmp_path / "copy.conf", rehearsal_root=tmp_path / "r").read_text()
+    assert "/etc/hooks" not in copy and "CheckSpace" not in copy and f"DBPath = {tmp_path / 'r/db'}" in copy
+
+
+@pytest.mark.needs("pacman")
+def test_pacman_conf_reads_levels_mirrors_and_lists(tmp_path: Path) -> None:
+    path = tmp_path / "pacman.conf"
+    path.write_text(
+        "[options]\nHoldPkg = a b\nIgnorePkg = c*\nIgnorePkg = d\nIgnoreGroup = g\nCacheDir = /c1\nCacheDir = /c2\n"
+        "Architecture = x86_64\nParallelDownloads = 5\nSigLevel = Required DatabaseOptional\n"
+        "[core]\nServer = https://one/$repo/$arch\nServer = https://two/$repo/$arch\n"
+        "[own]\nSigLevel = Optional TrustAll\nServer = file:///srv\n[none]\nSigLevel = Never\nServer = file:///none\n"
+    )
+    found = read(path, None, None)
+    assert (found.hold, found.ignore, found.ignore_groups) == (("a", "b"), ("c*", "d"), ("g",))
+    assert found.cache_dirs == (Path("/c1/"), Path("/c2/")) and found.parallel == 5
+    assert found.repositories[0].name == "core"
+    assert found.repositories[0].servers == ("https://one/core/x86_64", "https://two/core/x86_64")
+    assert found.siglevel_of("core").required and found.siglevel_of(None).required
+    assert found.siglevel_of("own") == SigLevel(required=False, never=False, trust_all=True)
+    assert found.siglevel_of("none").never
+    with pytest.raises(Local) as error:
+        read(tmp_path / "missing.conf", None, None)
+    assert error.value.code == "pacman_config_invalid"
+
+
+def objects(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_output_json_every_line_is_an_object() -> None:
+    stream = io.StringIO()
+    output = Output(as_json=True, stream=stream)
+    output.line("hello")
+    output.warn("careful")
+    output.progress("downloading", 1, 2, 10, 20)
+    output.error(AgentError("code", "It failed.", "Do this."))
+    output.result("text", command="sync")
+    assert [value["event"] for value in objects(stream)] == ["message", "warning", "progress", "error", "result"]
+    assert objects(stream)[3] == {"event": "error", "code": "code", "message": "It failed.", "hint": "Do this."}
+
+
+def test_output_quiet_leaves_warnings_and_results() -> None:
+    stream = io.StringIO()
+    output = Output(quiet=True, stream=stream)
+    output.line("hello")
+    output.progress("applying", 1, 2)
+    output.warn("careful")
+    output.result("done")
+    assert stream.getvalue() == "warning: careful\ndone\n"
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 40, "5120.0 GiB")])
+def test_bytes_for_people(count: int, text: str) -> None:
+    assert human_bytes(count) == text

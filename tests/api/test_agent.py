@@ -1,0 +1,140 @@
+"""The agent's routes: enrolment, check-in, its own view."""
+
+import gzip
+from typing import Any
+
+import pytest
+
+from apps.fleet import endpoint_manager
+from apps.fleet.alpm import canonical
+from apps.fleet.models import Endpoint, EndpointState, Pool
+from tests.api.support import Api, Machine, state_text
+
+pytestmark = pytest.mark.django_db
+
+
+def new_code(pool: Pool | None = None, uses: int = 1) -> str:
+    return endpoint_manager.create_enrolment_code(actor="test", pool=pool, uses=uses)[1]
+
+
+def test_enroll_valid_code_answers_a_token_that_works(pool: Pool) -> None:
+    body = Api().post("/enroll", {"code": new_code(pool), "name": "m1", "arch": "x86_64"}).ok(201)
+    assert body["name"] == "m1" and body["pool"] == "lab" and body["poll_seconds"] == 60
+    assert body["token"].startswith("pse_")
+    me = Api(body["token"]).get("/me").ok()
+    assert (me["id"], me["pool"], me["state"], me["status"]) == (body["id"], "lab", None, "offline")
+
+
+def test_enroll_unknown_code_403_nothing_made() -> None:
+    Api().post("/enroll", {"code": "psc_no", "name": "m1", "arch": "x86_64"}).refused(403, "enrolment_code_invalid")
+    assert not Endpoint.objects.exists()
+
+
+def test_enroll_used_up_code_403(pool: Pool) -> None:
+    code = new_code(pool)
+    Api().post("/enroll", {"code": code, "name": "m1", "arch": "x86_64"}).ok(201)
+    Api().post("/enroll", {"code": code, "name": "m2", "arch": "x86_64"}).refused(403, "enrolment_code_invalid")
+
+
+def test_enroll_name_that_exists_409_and_code_is_not_used_up(machine: Machine) -> None:
+    code = new_code()
+    Api().post("/enroll", {"code": code, "name": "m1", "arch": "x86_64"}).refused(409, "name_taken")
+    Api().post("/enroll", {"code": code, "name": "m2", "arch": "x86_64"}).ok(201)
+    machine.api.get("/me").ok()  # its token still works
+
+
+@pytest.mark.parametrize("name", ["a/b", "a\n", "\u00e4", "", "a" * 64, "-a", "a b", "..", "\x00"])
+def test_enroll_name_that_is_none_422_nothing_made(name: str) -> None:
+    Api().post("/enroll", {"code": new_code(), "name": name, "arch": "x86_64"}).refused(422, "invalid_name")
+    assert not Endpoint.objects.exists()
+
+
+def test_checkin_new_state_wanted_until_uploaded_then_recorded(machine: Machine) -> None:
+    text = state_text("linux 6.1-1")
+    digest = canonical.digest_of(text)
+    report = {"seq": 1, "state": digest, "repositories": [], "holds": [], "agent_version": "1.0.0"}
+    first = machine.api.post("/checkin", report).ok()
+    assert (first["recorded"], first["want"]) == (False, [digest])
+    assert not EndpointState.objects.exists()
+    machine.api.upload(f"/states/{digest}", gzip.compress(text)).ok(201)
+    machine.api.upload(f"/states/{digest}", gzip.compress(text)).ok(200)
+    second = machine.api.post("/checkin", report).ok()
+    assert (second["recorded"], second["want"], second["pool"], second["target"]) == (True, [], "lab", None)
+    assert (second["status"], second["operation"], second["poll_seconds"]) == ("unknown", None, 60)
+    assert machine.fresh().state_id == digest
+
+
+def test_checkin_old_seq_ignored_with_200(machine: Machine) -> None:
+    machine.report("linux 6.1-1")
+    machine.report("linux 6.2-1")
+    digest = canonical.digest_of(state_text("linux 6.1-1"))
+    answer = machine.api.post("/checkin", {"seq": 1, "state": digest}).ok()
+    assert not answer["recorded"]
+    assert machine.fresh().state_id == machine.state
+
+
+def test_checkin_in_target_shows_target_and_in_sync(machine: Machine, operator: Api) -> None:
+    machine.report("linux 6.1-1")
+    operator.post("/pools/lab/targets", {"endpoint": "m1", "comment": "good"}).ok(201)
+    answer = machine.report("linux 6.1-1")
+    assert answer["status"] == "in_sync"
+    assert answer["target"]["number"] == 1 and answer["target"]["comment"] == "good"
+    assert answer["target"]["author"] == "token:operator"
+
+
+def test_checkin_with_an_active_operation_answers_it(machine: Machine, operator: Api) -> None:
+    machine.report("linux 6.1-1")
+    operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
+    machine.report("linux 6.0-1")
+    made = operator.post("/operations", {"kind": "sync", "endpoint": "m1"}).ok(201)
+    answer = machine.report("linux 6.0-1")
+    assert answer["status"] == "behind"
+    assert answer["operation"] == made
+    assert made["plan"]["upgrade"] == 1
+
+
+def test_me_behind_counts_the_difference(machine: Machine, operator: Api) -> None:
+    machine.report("linux 6.1-1", "nano 7-1")
+    operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
+    machine.report("linux 6.0-1")
+    me = machine.api.get("/me").ok()
+    assert me["status"] == "behind"
+    assert me["difference"] == {"install": 1, "upgrade": 1, "downgrade": 0, "replace": 0, "remove": 0, "reason": 0}
+    assert me["target"]["number"] == 1
+
+
+def test_checkin_unchanged_in_sync_takes_four_statements(
+    machine: Machine, operator: Api, django_assert_num_queries: Any
+) -> None:
+    """Who is it, its active operation, its repositories, and one guarded UPDATE: 10,000 endpoints do this all day."""
+    machine.report("linux 6.1-1")
+    operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
+    seen = machine.fresh().last_seen
+    with django_assert_num_queries(4):
+        answer = machine.report("linux 6.1-1")
+    assert (answer["recorded"], answer["status"]) == (True, "in_sync")
+    assert machine.fresh().last_seen > seen
+    assert machine.fresh().report_seq == machine.seq
+
+
+def test_checkin_unchanged_behind_takes_few_statements(
+    machine: Machine, operator: Api, django_assert_num_queries: Any
+) -> None:
+    machine.report("linux 6.1-1")
+    operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
+    machine.report("linux 6.0-1")
+    with django_assert_num_queries(7):
+        assert machine.report("linux 6.0-1")["status"] == "behind"
+
+
+def test_checkin_changed_answers_the_status_of_the_new_state(machine: Machine, operator: Api) -> None:
+    machine.report("linux 6.1-1")
+    operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
+    assert machine.report("linux 6.2-1")["status"] == "ahead"
+    assert machine.report("linux 6.1-1")["status"] == "in_sync"
+
+
+def test_checkin_unchanged_but_for_holds_recorded(machine: Machine) -> None:
+    machine.report("linux 6.1-1")
+    machine.report("linux 6.1-1", holds=["linux"])
+    assert machine.fresh().holds == ["linux"]

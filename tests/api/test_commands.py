@@ -1,0 +1,110 @@
+"""The management commands for the first ways in: what they print, and one clear line when they can't."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from apps.fleet.models import ApiToken, AuditEvent, EnrolmentCode, Pool
+from tests.api.support import Api
+from tests.support.server import manage
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def _keep_the_tests_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command closes its connection at the end; the test's transaction lives on this one."""
+    monkeypatch.setattr("apps.api.management.console.connection.close", lambda: None)
+
+
+@pytest.mark.django_db
+def test_create_api_token_prints_only_a_token_that_works() -> None:
+    token = run("create_api_token", "ann", "--role", "operator").strip()
+    assert token.startswith("pst_") and len(token.split()) == 1
+    Api(token).post("/pools", {"name": "lab"}).ok(201)
+    assert AuditEvent.objects.filter(actor="console").exists()
+
+
+@pytest.mark.django_db
+def test_create_api_token_default_role_may_only_read() -> None:
+    Api(run("create_api_token", "ann").strip()).post("/pools", {"name": "lab"}).refused(403, "forbidden")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["a/b", "", "a b", "\u00e4"])
+def test_create_api_token_name_that_is_none_one_line(name: str) -> None:
+    with pytest.raises(CommandError, match="A name has"):
+        run("create_api_token", name)
+    assert not ApiToken.objects.exists()
+
+
+@pytest.mark.django_db
+def test_create_api_token_name_that_exists_one_line() -> None:
+    run("create_api_token", "ann")
+    with pytest.raises(CommandError, match="ann"):
+        run("create_api_token", "ann")
+
+
+@pytest.mark.django_db
+def test_list_and_revoke_api_token() -> None:
+    token = Api(run("create_api_token", "ann").strip())
+    token.get("/pools").ok()
+    header, line = run("list_api_tokens").splitlines()
+    assert header.split()[:2] == ["NAME", "ROLE"] and line.split()[:2] == ["ann", "viewer"] and line.endswith("-")
+    run("revoke_api_token", "ann")
+    token.get("/pools").refused(401, "token_invalid")
+    assert not run("list_api_tokens").splitlines()[1].endswith("-")
+    with pytest.raises(CommandError, match="no API token"):
+        run("revoke_api_token", "none")
+
+
+@pytest.mark.django_db
+def test_create_enrolment_code_prints_only_a_code_that_works(pool: Pool) -> None:
+    code = run("create_enrolment_code", "--pool", "lab", "--uses", "2", "--valid-hours", "1").strip()
+    body = Api().post("/enroll", {"code": code, "name": "m1", "arch": "x86_64"}).ok(201)
+    assert body["pool"] == "lab" and EnrolmentCode.objects.get().uses == 2
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--pool", "none"],
+        ["--uses", "0"],
+        ["--uses", "99999"],
+        ["--valid-hours", "0"],
+        ["--valid-hours", "9999999999999"],
+    ],
+)
+def test_create_enrolment_code_that_makes_no_sense_one_line(arguments: list[str]) -> None:
+    with pytest.raises(CommandError):
+        run("create_enrolment_code", *arguments)
+    assert not EnrolmentCode.objects.exists()
+
+
+COMMANDS: list[Any] = [
+    ("create_api_token", "ann"),
+    ("list_api_tokens",),
+    ("revoke_api_token", "ann"),
+    ("create_enrolment_code",),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_command_on_a_database_that_is_not_migrated_one_line(command: tuple[str, ...], tmp_path: Path) -> None:
+    done = manage(f"sqlite:///{tmp_path}/empty.sqlite3", *command)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "manage.py migrate" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_command_without_a_database_one_line() -> None:
+    done = manage("postgresql://postgres@127.0.0.1:1/none", "create_api_token", "ann")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "The database can't be used" in done.stderr

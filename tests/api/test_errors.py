@@ -1,0 +1,184 @@
+"""Refusals: one shape, one code each, also for what Django refuses; database faults; nothing leaks."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
+from django.test import Client, RequestFactory
+from psycopg_pool import PoolTimeout
+
+from apps.api import errors
+from apps.api.codes import CODES
+from apps.fleet import exceptions, pool_manager
+from apps.fleet.exceptions import FleetError
+from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted
+from tests.api.support import ROOT, Answer, Api
+
+pytestmark = pytest.mark.django_db
+
+
+def refusals(kind: type[FleetError] = FleetError) -> Iterator[type[FleetError]]:
+    yield kind
+    for one in kind.__subclasses__():
+        yield from refusals(one)
+
+
+def test_codes_every_refusal_of_the_domain_has_a_status() -> None:
+    assert {kind.code for kind in refusals() if kind.__module__ == exceptions.__name__} <= CODES.keys()
+
+
+@pytest.mark.parametrize("document", ["docs/api.md", "docs/protocol.md"])
+def test_codes_documents_name_no_other_and_api_md_all(document: str) -> None:
+    text = (settings.BASE_DIR / document).read_text()
+    rows = re.findall(r"^\| (\d{3}) \| (.+?) \|", text, re.MULTILINE)
+    named = {(int(status), code) for status, cell in rows for code in re.findall(r"`(\w+)`", cell)}
+    known = {(code.status, name) for name, code in CODES.items()}
+    assert named <= known
+    if document == "docs/api.md":
+        assert named == known
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/none", "/api/v1/pools/", "/api/v2/pools", "/api/", "/api/v1", "/api/v1/", "/api/v1/pools/a/b/c"]
+)
+def test_unknown_path_404_problem(path: str, operator: Api) -> None:
+    Answer(Client().get(path)).refused(404, "not_found")
+    Answer(Client().post(path, headers=operator.headers)).refused(404, "not_found")
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "TRACE", "HEAD", "OPTIONS", "NONSENSE", "DELETE"])
+def test_method_not_allowed_405_with_allow(method: str) -> None:
+    response = Client().generic(method, f"{ROOT}/pools")
+    assert response.status_code == 405
+    assert set(response["Allow"].split(", ")) == {"GET", "POST"}
+    if method != "HEAD":
+        assert response.json()["code"] == "method_not_allowed"
+
+
+def test_host_that_is_not_allowed_400_problem(settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["pacsync.example"]
+    Answer(Client().get(f"{ROOT}/pools", headers={"Host": "evil.example"})).refused(400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "{",
+        "nonsense",
+        '{"name": "lab",}',
+        '{"name": NaN}',
+        '{"retention": Infinity}',
+        '{"name": "lab", "name": "lab"}',
+        '{"retention": ' + "9" * 5000 + "}",
+        "[" * 100_000,
+        '{"name":' * 20_000,
+        b"\xff\xfe{\x00}\x00",
+        b'{"name": "\xff"}',
+        b"\x00",
+        '{"name": "a\nb"}',
+        "\ufeff{}",
+    ],
+    ids=lambda body: repr(body)[:20],
+)
+def test_body_that_is_no_json_400_nothing_made(operator: Api, body: str | bytes) -> None:
+    answer = operator.request("POST", "/pools", body)
+    assert answer.status in (400, 422)
+    answer.refused(*((400, "invalid_json") if body else (422, "invalid_request")))
+    assert not pool_manager.Pool.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "application/jsonx"]
+)
+def test_body_of_another_type_415(operator: Api, content_type: str) -> None:
+    operator.request("POST", "/pools", '{"name": "lab"}', content_type=content_type).refused(
+        415, "unsupported_media_type"
+    )
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
+def test_body_type_with_parameters_accepted(operator: Api, content_type: str) -> None:
+    operator.request("POST", "/pools", '{"name": "lab"}', content_type=content_type).ok(201)
+
+
+def test_body_over_a_mebibyte_413(operator: Api) -> None:
+    operator.post("/pools", {"name": "lab", "description": "x" * (1 << 20)}).refused(413, "too_large")
+
+
+def test_validation_errors_say_where_and_never_what(operator: Api) -> None:
+    secret = "psc_SECRET"
+    body = {"uses": secret, "valid_hours": 1.5, secret[:4]: 1, "pool": ["x"]}
+    problem = operator.post("/enrolment-codes", body).refused(422, "invalid_request")
+    assert {tuple(error["loc"]) for error in problem["errors"]} == {
+        ("body", "uses"),
+        ("body", "valid_hours"),
+        ("body", "psc_"),
+        ("body", "pool"),
+    }
+    assert "SECRET" not in str(problem)
+
+
+def test_unknown_field_with_a_surrogate_in_its_name_422(operator: Api) -> None:
+    operator.request("POST", "/pools", '{"name": "lab", "\\ud800": 1}').refused(422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "query", ["none=1", "limit=1&limit=2", "limit=", "limit=0", "limit=201", "limit=5.0", "limit=%00"]
+)
+def test_query_that_makes_no_sense_422(operator: Api, query: str) -> None:
+    operator.get(f"/pools?{query}").refused(422, "invalid_request")
+
+
+def raising(monkeypatch: pytest.MonkeyPatch, error: Exception, cause: Exception | None = None) -> None:
+    def fail(**_: object) -> None:
+        raise error from cause
+
+    monkeypatch.setattr(pool_manager, "create_pool", fail)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "status", "code"),
+    [
+        (OperationalError("host=db.internal refused"), None, 503, "database_unavailable"),
+        (InterfaceError("connection already closed"), None, 503, "database_unavailable"),
+        (OperationalError("timeout"), PoolTimeout("2.0 s"), 503, "busy"),
+        (OperationalError("deadlock"), psycopg.errors.DeadlockDetected(), 503, "busy"),
+        (OperationalError("timeout"), psycopg.errors.QueryCanceled(), 503, "busy"),
+        (OperationalError("database is locked"), None, 503, "busy"),
+        (IntegrityError("fk"), None, 409, "conflict"),
+        (DataError("host=db.internal"), None, 500, "internal_error"),
+        (KeyError("host=db.internal"), None, 500, "internal_error"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_faults_have_their_code_and_no_text_of_theirs(
+    operator: Api, monkeypatch: pytest.MonkeyPatch, error: Exception, cause: Exception | None, status: int, code: str
+) -> None:
+    raising(monkeypatch, error, cause)
+    answer = operator.post("/pools", {"name": "lab"})
+    problem = answer.refused(status, code)
+    assert "internal" not in problem["detail"] and str(error) not in problem["detail"]
+    assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+def test_request_id_kept_when_sane_else_made(operator: Api) -> None:
+    assert operator.get("/pools", X_Request_ID="abc-1.2_3").headers["X-Request-ID"] == "abc-1.2_3"
+    for bad in ("a b", "x" * 129, "a\u00e4", "", "a;b"):
+        made = operator.get("/pools", X_Request_ID=bad).headers["X-Request-ID"]
+        assert re.fullmatch("[0-9a-f]{32}", made)
+    assert Client().get("/api/none")["X-Request-ID"] != Client().get("/api/none")["X-Request-ID"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(DbpoolExhausted("all are in use"), "busy"), (DatabaseUnavailable("none can be made"), "database_unavailable")],
+)
+def test_dbpool_errors_have_their_own_codes_whatever_caused_them(error: OperationalError, code: str) -> None:
+    error.__cause__ = PoolTimeout("after 3 s")
+    assert errors.on_database_error(RequestFactory().get("/api/v1/pools"), error).headers["Retry-After"]
+    assert errors.is_busy(error) == (code == "busy")

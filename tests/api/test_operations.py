@@ -1,0 +1,231 @@
+"""Operations: asked for, claimed, kept, finished, cancelled; leases and keys."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from apps.fleet.models import Operation, Pool
+from tests.api.support import Api, Machine
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def behind(operator: Api, machine: Machine) -> Machine:
+    """m1, behind its target by one upgrade of linux; it brings nano along as a dependency."""
+    machine.report("linux 2-1", "nano 1-1 dependency")
+    operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
+    machine.goal = machine.state  # type: ignore[attr-defined]
+    machine.report("linux 1-1")
+    return machine
+
+
+def queue(machine: Machine) -> str:
+    return str(machine.api.post("/operations", {"kind": "sync"}).ok(201)["id"])
+
+
+def claim(machine: Machine, operation: str, token: str) -> Any:
+    return machine.api.post(f"/operations/{operation}/claim", {"lease_token": token, "state": machine.state})
+
+
+def test_create_operation_by_the_endpoint_is_for_itself(behind: Machine) -> None:
+    body = behind.api.post("/operations", {"kind": "sync"}).ok(201)
+    assert (body["endpoint"], body["kind"], body["status"], body["author"]) == ("m1", "sync", "queued", "endpoint:m1")
+    assert (body["pool"], body["revision"], body["attempt"], body["result"]) == ("lab", 1, 0, None)
+    assert body["plan"] == {"install": 1, "upgrade": 1, "downgrade": 0, "replace": 0, "remove": 0, "reason": 0}
+    assert (body["base_state"], body["target_state"]) == (behind.state, behind.goal)  # type: ignore[attr-defined]
+    assert behind.api.get(f"/operations/{body['id']}").ok() == body
+
+
+def test_create_operation_by_an_endpoint_for_another_403(behind: Machine, pool: Pool) -> None:
+    Machine("m2", pool)
+    behind.api.post("/operations", {"kind": "sync", "endpoint": "m2"}).refused(403, "forbidden")
+    behind.api.post("/operations", {"kind": "sync", "endpoint": "none"}).refused(403, "forbidden")
+    assert not Operation.objects.exists()
+
+
+def test_create_operation_by_an_operator_needs_the_endpoint(operator: Api, behind: Machine) -> None:
+    problem = operator.post("/operations", {"kind": "sync"}).refused(422, "invalid_request")
+    assert problem["errors"] == [{"loc": ["body", "endpoint"], "message": "Field required"}]
+    operator.post("/operations", {"kind": "sync", "endpoint": "none"}).refused(404, "not_found")
+    operator.post("/operations", {"kind": "sync", "endpoint": "m1"}).ok(201)
+
+
+def test_create_operation_same_key_gets_the_same_operation(operator: Api, behind: Machine, pool: Pool) -> None:
+    request = {"kind": "sync", "endpoint": "m1", "idempotency_key": "k1"}
+    first = operator.post("/operations", request).ok(201)
+    assert operator.post("/operations", request).ok(200) == first
+    Machine("m2", pool).report("linux 1-1")
+    operator.post("/operations", request | {"endpoint": "m2"}).refused(409, "idempotency_key_reused")
+    assert Operation.objects.count() == 1
+
+
+def test_create_operation_why_not_has_a_code_each(operator: Api, pool: Pool) -> None:
+    def refused(name: str, code: str, kind: str = "sync") -> None:
+        operator.post("/operations", {"kind": kind, "endpoint": name}).refused(409, code)
+
+    Machine("alone")
+    refused("alone", "no_pool")
+    machine = Machine("m1", pool)
+    refused("m1", "no_target")
+    refused("m1", "state_unknown", "revert")
+    machine.report("linux 1-1")
+    operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
+    refused("m1", "already_in_sync")
+    refused("m1", "nothing_to_revert", "revert")
+    machine.report("linux 0-1")
+    operator.post("/operations", {"kind": "sync", "endpoint": "m1"}).ok(201)
+    refused("m1", "operation_active")
+    Machine("mute", pool)
+    refused("mute", "state_unknown")
+    assert Operation.objects.count() == 1
+
+
+def test_claim_answers_lease_target_and_where_to_get_packages(behind: Machine) -> None:
+    operation, token = queue(behind), str(uuid4())
+    body = claim(behind, operation, token).ok()
+    assert body["lease_seconds"] == 120 and body["lease_until"] == body["operation"]["lease_until"]
+    assert (body["operation"]["status"], body["operation"]["attempt"]) == ("leased", 1)
+    assert body["target"]["digest"] == behind.goal  # type: ignore[attr-defined]
+    assert body["target"]["packages"] == [
+        {"name": "linux", "version": "2-1", "arch": "x86_64", "reason": "explicit"},
+        {"name": "nano", "version": "1-1", "arch": "x86_64", "reason": "dependency"},
+    ]
+    (linux, nano) = body["fetch"]
+    assert (linux["name"], linux["filename"], linux["size"]) == ("linux", "linux-2-1-x86_64.pkg.tar.zst", 1000)
+    assert "https://mirror.example/core/os/x86_64/linux-2-1-x86_64.pkg.tar.zst" in linux["urls"]
+    assert nano["sha256"] == "a" * 64
+    again = claim(behind, operation, token).ok()
+    assert again["operation"]["attempt"] == 1 and again["target"] == body["target"]
+
+
+def test_claim_by_a_second_token_409(behind: Machine) -> None:
+    operation = queue(behind)
+    claim(behind, operation, str(uuid4())).ok()
+    claim(behind, operation, str(uuid4())).refused(409, "not_claimable")
+
+
+def test_claim_in_another_state_409_and_the_operation_is_cancelled(operator: Api, behind: Machine) -> None:
+    operation = queue(behind)
+    body = {"lease_token": str(uuid4()), "state": "0" * 64}
+    behind.api.post(f"/operations/{operation}/claim", body).refused(409, "base_changed")
+    assert operator.get(f"/operations/{operation}").ok()["status"] == "cancelled"
+
+
+def test_heartbeat_extends_then_applying_then_result(operator: Api, behind: Machine) -> None:
+    operation, token = queue(behind), str(uuid4())
+    claim(behind, operation, token).ok()
+    path = f"/operations/{operation}"
+    assert behind.api.post(f"{path}/heartbeat", {"lease_token": token, "phase": "leased"}).ok()["status"] == "leased"
+    beat = behind.api.post(f"{path}/heartbeat", {"lease_token": token, "phase": "applying"}).ok()
+    assert beat["status"] == "applying" and beat["lease_until"].endswith("Z")
+    goal = behind.goal  # type: ignore[attr-defined]
+    result = {"lease_token": token, "outcome": "succeeded", "seq": 9, "state": goal, "log_tail": "done\n\x00"}
+    done = behind.api.post(f"{path}/result", result).ok()
+    assert (done["status"], done["lease_until"]) == ("succeeded", None)
+    assert done["result"]["outcome"] == "succeeded" and done["result"]["log_tail"] == "done\n\ufffd"
+    assert behind.api.post(f"{path}/result", result).ok() == done
+    assert behind.fresh().state_id == goal and behind.fresh().report_seq == 9
+    assert operator.get("/endpoints/m1").ok()["status"] == "in_sync"
+    reverted = operator.post("/operations", {"kind": "revert", "endpoint": "m1"}).ok(201)
+    assert (reverted["kind"], reverted["target_state"], reverted["pool"]) == ("revert", behind.state, None)
+
+
+def test_result_state_decides_not_the_outcome(behind: Machine) -> None:
+    operation, token = queue(behind), str(uuid4())
+    claim(behind, operation, token).ok()
+    result = {"lease_token": token, "outcome": "succeeded", "seq": 9, "state": behind.state}
+    done = behind.api.post(f"/operations/{operation}/result", result).ok()
+    assert done["status"] == "failed" and done["result"]["difference"]
+
+
+def test_result_with_a_state_never_uploaded_409_and_still_leased(behind: Machine) -> None:
+    operation, token = queue(behind), str(uuid4())
+    claim(behind, operation, token).ok()
+    result = {"lease_token": token, "outcome": "failed", "seq": 9, "state": "0" * 64}
+    behind.api.post(f"/operations/{operation}/result", result).refused(409, "state_unknown")
+    assert Operation.objects.get().status == "leased"
+
+
+@pytest.mark.parametrize("act", ["heartbeat", "result"])
+def test_foreign_lease_token_409_nothing_changes(behind: Machine, act: str) -> None:
+    operation = queue(behind)
+    claim(behind, operation, str(uuid4())).ok()
+    before = Operation.objects.values().get()
+    body: dict[str, Any] = {"lease_token": str(uuid4())}
+    body |= {"phase": "applying"} if act == "heartbeat" else {"outcome": "failed", "seq": 9, "state": behind.state}
+    behind.api.post(f"/operations/{operation}/{act}", body).refused(409, "lease_lost")
+    assert Operation.objects.values().get() == before
+
+
+def test_expired_lease_409_and_somebody_else_may_claim(behind: Machine) -> None:
+    operation, token = queue(behind), str(uuid4())
+    claim(behind, operation, token).ok()
+    Operation.objects.update(lease_until="2020-01-01T00:00:00Z")
+    beat = {"lease_token": token, "phase": "leased"}
+    behind.api.post(f"/operations/{operation}/heartbeat", beat).refused(409, "lease_lost")
+    assert claim(behind, operation, str(uuid4())).ok()["operation"]["attempt"] == 2
+    result = {"lease_token": token, "outcome": "failed", "seq": 9, "state": behind.state}
+    behind.api.post(f"/operations/{operation}/result", result).refused(409, "lease_lost")
+
+
+@pytest.mark.parametrize("act", ["", "/claim", "/heartbeat", "/result"])
+def test_operation_of_another_endpoint_404(behind: Machine, pool: Pool, act: str) -> None:
+    operation, other = queue(behind), Machine("m2", pool)
+    token = str(uuid4())
+    bodies = {
+        "/claim": {"lease_token": token, "state": behind.state},
+        "/heartbeat": {"lease_token": token, "phase": "leased"},
+        "/result": {"lease_token": token, "outcome": "failed", "seq": 1, "state": behind.state},
+    }
+    path = f"/operations/{operation}{act}"
+    answer = other.api.post(path, bodies[act]) if act else other.api.get(path)
+    answer.refused(404, "not_found")
+    assert Operation.objects.get().status == "queued"
+
+
+def test_cancel_queued_then_leased_is_refused(operator: Api, behind: Machine) -> None:
+    first = queue(behind)
+    assert operator.post(f"/operations/{first}/cancel").ok()["status"] == "cancelled"
+    second = queue(behind)
+    claim(behind, second, str(uuid4())).ok()
+    operator.post(f"/operations/{second}/cancel").refused(409, "not_cancellable")
+    claim(behind, first, str(uuid4())).refused(409, "not_claimable")
+
+
+@pytest.mark.parametrize("unknown", ["nonsense", "1", "%00", "00000000-0000-0000-0000-00000000000g", "x" * 300])
+def test_operation_id_that_is_none_4xx(operator: Api, unknown: str) -> None:
+    operator.get(f"/operations/{unknown}").refused(422, "invalid_request")
+
+
+def test_operation_that_is_unknown_404(operator: Api, machine: Machine) -> None:
+    path = f"/operations/{uuid4()}"
+    operator.get(path).refused(404, "not_found")
+    operator.post(f"{path}/cancel").refused(404, "not_found")
+    machine.api.post(f"{path}/claim", {"lease_token": str(uuid4()), "state": "0" * 64}).refused(404, "not_found")
+
+
+def test_list_operations_filters(viewer: Api, operator: Api, behind: Machine) -> None:
+    operator.post(f"/operations/{queue(behind)}/cancel").ok()
+    second = queue(behind)
+
+    def listed(query: str) -> list[str]:
+        return [item["id"] for item in viewer.get(f"/operations?{query}").ok()["items"]]
+
+    assert listed("")[0] == second and len(listed("")) == 2
+    assert listed("status=queued") == [second]
+    assert len(listed("endpoint=m1&kind=sync&pool=lab")) == 2
+    assert listed("endpoint=none") == [] == listed("pool=other") == listed("kind=revert")
+    for bad in ("endpoint=a/b", "pool=%00", "pool=", "kind=x"):
+        viewer.get(f"/operations?{bad}").refused(422, "invalid_request")
+    viewer.get("/operations?status=fine").refused(422, "invalid_request")
+
+
+def test_list_operations_takes_the_same_statements_for_many(
+    viewer: Api, operator: Api, behind: Machine, django_assert_num_queries: Any
+) -> None:
+    for _ in range(5):
+        operator.post(f"/operations/{queue(behind)}/cancel").ok()
+    with django_assert_num_queries(3):
+        assert len(viewer.get("/operations").ok()["items"]) == 5

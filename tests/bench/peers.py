@@ -1,0 +1,66 @@
+"""What the bench compares PacSync with, each under the same gunicorn: chosen by the variable PEER."""
+
+import os
+from typing import Any
+
+BODY = b'{"status":"alive","uptime_seconds":123.45,"timestamp":"2025-01-15T10:30:00Z"}'
+
+
+def bare(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """The least that WSGI can do: this is the 1.0 of the table."""
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(BODY)))])
+    return [BODY]
+
+
+def _django(urls: Any, *apps: str) -> Any:
+    from django.conf import settings
+    from django.core.wsgi import get_wsgi_application
+
+    settings.configure(
+        SECRET_KEY="only-for-the-bench",
+        ALLOWED_HOSTS=["*"],
+        INSTALLED_APPS=apps,
+        ROOT_URLCONF=__name__,
+        DATABASES={"default": _database(os.environ["DATABASE_URL"])},
+        TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
+    )
+    application = get_wsgi_application()
+    globals()["urlpatterns"] = urls()
+    return application
+
+
+def _database(url: str) -> dict[str, Any]:
+    import environ
+
+    return {**environ.Env.db_url_config(url), "OPTIONS": {"pool": {"min_size": 2, "max_size": 10}}}
+
+
+def view() -> Any:
+    """A Django view without any middleware."""
+
+    def urls() -> list[Any]:
+        from django.http import HttpRequest, HttpResponse
+        from django.urls import path
+
+        def alive(request: HttpRequest) -> HttpResponse:
+            return HttpResponse(BODY, content_type="application/json")
+
+        return [path("", alive)]
+
+    return _django(urls)
+
+
+def health_check() -> Any:
+    """django-health-check's own view, with its database check, as its documentation shows."""
+
+    def urls() -> list[Any]:
+        from django.urls import path
+        from health_check.views import HealthCheckView
+
+        return [path("", HealthCheckView.as_view(checks=["health_check.Database"]))]
+
+    return _django(urls, "health_check")
+
+
+PEERS = {"view": view, "health_check": health_check}
+application = PEERS[os.environ["PEER"]]() if os.environ.get("PEER") in PEERS else bare

@@ -1,0 +1,140 @@
+"""Who may see and who may act."""
+
+import uuid
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from apps.fleet.models import AuditEvent, Pool
+from tests import factories
+
+READ = [
+    "/",
+    "/pools/lab",
+    "/pools/lab/revisions/1",
+    "/endpoints",
+    "/endpoints/box",
+    "/operations",
+    "/enrol",
+    "/password",
+]
+STAFF = [
+    "/create-pool",
+    "/pools/lab/change",
+    "/pools/lab/delete",
+    "/pools/lab/sync",
+    "/pools/lab/target",
+    "/pools/lab/target/box",
+    "/endpoints/box/revert",
+    "/endpoints/box/delete",
+]
+POSTS = [
+    "/create-pool",
+    "/pools/lab/change",
+    "/pools/lab/delete",
+    "/pools/lab/sync",
+    "/pools/lab/target/box",
+    "/pools/lab/revisions/1/go-back",
+    "/endpoints/box/pool",
+    "/endpoints/box/sync",
+    "/endpoints/box/revert",
+    "/endpoints/box/delete",
+    "/enrol",
+]
+
+
+@pytest.fixture
+def fleet(db: None) -> Pool:
+    """Pool `lab` with target #1 and the endpoint `box`, which is behind and has no operation."""
+    pool = factories.pool("lab")
+    factories.reporting_endpoint("box", pool=pool, state=factories.state("app 1-1"))
+    factories.target(pool, "app 2-1")
+    return pool
+
+
+@pytest.mark.parametrize("path", READ + STAFF)
+def test_page_anonymous_is_sent_to_login(client: Client, fleet: Pool, path: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, answer["Location"]) == (302, f"/login?next={path}")
+
+
+@pytest.mark.parametrize("path", READ)
+def test_page_reader_may_see(reader: Client, fleet: Pool, path: str) -> None:
+    assert reader.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", STAFF)
+def test_action_page_reader_is_forbidden(reader: Client, fleet: Pool, path: str) -> None:
+    answer = reader.get(path)
+    assert answer.status_code == 403
+    assert "needs a staff account" in answer.content.decode()
+
+
+@pytest.mark.parametrize("path", POSTS)
+def test_action_reader_changes_nothing(reader: Client, fleet: Pool, path: str) -> None:
+    before = AuditEvent.objects.count()
+    assert reader.post(path, {"name": "other", "uses": 1, "valid_for": 3600}).status_code == 403
+    assert AuditEvent.objects.count() == before
+
+
+@pytest.mark.parametrize("path", POSTS)
+def test_action_anonymous_changes_nothing(client: Client, fleet: Pool, path: str) -> None:
+    before = AuditEvent.objects.count()
+    assert client.post(path, {"name": "other", "uses": 1, "valid_for": 3600}).status_code == 302
+    assert AuditEvent.objects.count() == before
+
+
+@pytest.mark.parametrize("path", [*POSTS, "/login", "/logout", "/password"])
+def test_action_without_csrf_token_is_refused(fleet: Pool, path: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_superuser("ada"))
+    before = AuditEvent.objects.count()
+    answer = client.post(path)
+    assert answer.status_code == 403
+    assert "Not sent from this site" in answer.content.decode()
+    assert AuditEvent.objects.count() == before
+
+
+@pytest.mark.parametrize(
+    "path", ["/endpoints/box/pool", "/endpoints/box/sync", "/pools/lab/revisions/1/go-back", "/logout"]
+)
+def test_action_by_get_is_405(staff: Client, fleet: Pool, path: str) -> None:
+    assert staff.get(path).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/pools/none",
+        "/pools/lab%00",
+        "/pools/lab%0A",
+        "/pools/..",
+        "/pools/%E2%9C%93",
+        f"/pools/{'x' * 64}",
+        "/pools/lab/revisions/99",
+        "/pools/lab/revisions/99999999999999999999",
+        "/pools/lab/target/none",
+        "/endpoints/none",
+        "/endpoints/box%2F",
+        f"/operations/{uuid.UUID(int=1)}",
+        "/operations/none",
+        "/nothing",
+    ],
+)
+def test_page_unknown_is_404(staff: Client, fleet: Pool, path: str) -> None:
+    answer = staff.get(path)
+    assert answer.status_code == 404
+    assert "There is nothing at this address" in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    "query", ["page=0", "page=-1", "page=x", "page=99999999999999999999", "status=x", "q=%00", "pool=%00x"]
+)
+@pytest.mark.parametrize("path", ["/", "/endpoints", "/operations", "/enrol", "/pools/lab", "/pools/lab/target"])
+def test_page_senseless_query_is_answered(staff: Client, fleet: Pool, path: str, query: str) -> None:
+    assert staff.get(f"{path}?{query}").status_code == 200
+
+
+def test_page_is_never_cached(staff: Client, fleet: Pool) -> None:
+    assert "no-store" in staff.get("/")["Cache-Control"]

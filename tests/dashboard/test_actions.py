@@ -1,0 +1,282 @@
+"""What staff can do: each action is done by a manager, and a refusal is a sentence on the next page."""
+
+import uuid
+from typing import Any
+
+import pytest
+from django.contrib.messages import get_messages
+from django.test import Client
+
+from apps.fleet import endpoint_manager, sync_coordinator
+from apps.fleet.models import AuditEvent, Endpoint, EnrolmentCode, Operation, Pool
+from apps.fleet.tokens import hash_of
+from tests import factories
+
+POLICY = {"conflict_resolution": "newest", "retention": 7, "excluded_packages": "linux* \r\n nvidia", "auto_sync": "on"}
+
+
+def said(answer: Any) -> str:
+    """The messages that the answer left for the next page."""
+    return " ".join(str(message) for message in get_messages(answer.wsgi_request))
+
+
+@pytest.fixture
+def pool(db: None) -> Pool:
+    """Pool `lab`, target #1 is `app 2-1`, and its endpoint `box` has `app 1-1`."""
+    made = factories.pool("lab")
+    factories.reporting_endpoint("box", pool=made, state=factories.state("app 1-1"))
+    factories.target(made, "app 2-1")
+    return made
+
+
+def test_create_pool_form_makes_it_with_its_policy(staff: Client) -> None:
+    answer = staff.post("/create-pool", {"name": "lab", "description": "basement", **POLICY})
+    assert (answer.status_code, answer["Location"]) == (302, "/pools/lab")
+    made = Pool.objects.get(name="lab")
+    assert (made.auto_sync, made.endpoints_may_set_target, made.retention) == (True, False, 7)
+    assert made.excluded_packages == ["linux*", "nvidia"]
+    assert AuditEvent.objects.get(verb="create").actor == "user:ada"
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"name": "lab"}, "There is a pool with the name lab already."),
+        ({"name": "a/b"}, "A name has 1 to 63 letters"),
+        ({"name": "x", "retention": 100_000}, "retention must be a whole number from 1 to 10000."),
+        ({"name": "x", "retention": ""}, "This field is required."),
+        ({"name": "x", "conflict_resolution": "none"}, "Select a valid choice."),
+        ({"name": "x", "excluded_packages": "a" * 300}, "excluded_packages is longer than 255 characters."),
+        ({"name": "x", "description": "two\nlines"}, "description has characters that can"),
+    ],
+)
+def test_create_pool_refused_says_why_at_the_form(
+    staff: Client, pool: Pool, changed: dict[str, Any], sentence: str
+) -> None:
+    answer = staff.post("/create-pool", {**POLICY, **changed})
+    assert answer.status_code == 422
+    assert sentence in answer.content.decode()
+    assert Pool.objects.count() == 1
+
+
+def test_change_pool_renamed_is_shown_under_its_new_name(staff: Client, pool: Pool) -> None:
+    answer = staff.post("/pools/lab/change", {"name": "cellar", **POLICY})
+    assert (answer.status_code, answer["Location"]) == (302, "/pools/cellar")
+    event = AuditEvent.objects.get(verb="change")
+    assert (event.before["name"], event.after["name"]) == ("lab", "cellar")
+
+
+def test_change_pool_form_shows_what_is_set(staff: Client) -> None:
+    factories.pool("lab", excluded_packages=["linux*", "nvidia"], endpoints_may_set_target=False)
+    page = staff.get("/pools/lab/change").content.decode()
+    assert "linux*\nnvidia</textarea>" in page
+    assert 'name="endpoints_may_set_target" aria-describedby="id_endpoints_may_set_target_helptext" id=' in page
+
+
+def test_delete_pool_with_endpoints_is_refused(staff: Client, pool: Pool) -> None:
+    answer = staff.post("/pools/lab/delete")
+    assert answer["Location"] == "/pools/lab"
+    assert "Endpoints are assigned to the pool lab" in said(answer)
+
+
+def test_delete_pool_empty_is_gone(staff: Client) -> None:
+    factories.pool("lab")
+    assert staff.get("/pools/lab/delete").status_code == 200
+    assert Pool.objects.exists()
+    assert staff.post("/pools/lab/delete")["Location"] == "/"
+    assert not Pool.objects.exists()
+
+
+def test_create_code_shown_once_and_only_its_hash_kept(staff: Client, pool: Pool) -> None:
+    answer = staff.post("/enrol", {"pool": "lab", "uses": 3, "valid_for": 3600})
+    text = answer.context["text"]
+    made = EnrolmentCode.objects.get()
+    assert (made.pool, made.uses, made.code_hash) == (pool, 3, hash_of(text))
+    page = answer.content.decode()
+    assert f"enroll --server http://testserver --code {text}" in page
+    assert "no-store" in answer["Cache-Control"]
+    assert text not in staff.get("/enrol").content.decode()
+
+
+def test_create_code_senseless_is_said(staff: Client) -> None:
+    answer = staff.post("/enrol", {"pool": "none", "uses": 0, "valid_for": 5})
+    assert answer.status_code == 422
+    assert set(answer.context["form"].errors) == {"pool", "uses", "valid_for"}
+    assert not EnrolmentCode.objects.exists()
+
+
+def test_delete_code_is_gone(staff: Client) -> None:
+    code, _ = endpoint_manager.create_enrolment_code(actor="test")
+    assert "no machine can enrol" in said(staff.post(f"/enrol/{code.pk}/delete"))
+    assert not EnrolmentCode.objects.exists()
+    assert staff.post(f"/enrol/{code.pk}/delete").status_code == 404
+
+
+def test_assign_endpoint_is_moved(staff: Client, pool: Pool) -> None:
+    factories.endpoint("stray")
+    assert "stray is now in pool lab." in said(staff.post("/endpoints/stray/pool", {"pool": "lab"}))
+    assert Endpoint.objects.get(name="stray").pool == pool
+    assert "stray is now in no pool." in said(staff.post("/endpoints/stray/pool", {"pool": ""}))
+    assert Endpoint.objects.get(name="stray").pool is None
+
+
+def test_assign_endpoint_unknown_pool_changes_nothing(staff: Client, pool: Pool) -> None:
+    assert "does not exist any more" in said(staff.post("/endpoints/box/pool", {"pool": "none"}))
+    assert Endpoint.objects.get(name="box").pool == pool
+
+
+def test_sync_endpoint_makes_one_operation_however_often_clicked(staff: Client, pool: Pool) -> None:
+    key = staff.get("/endpoints/box").context["key"]
+    answers = [staff.post("/endpoints/box/sync", {"idempotency_key": key}) for _ in range(2)]
+    operation = Operation.objects.get()
+    assert [answer["Location"] for answer in answers] == [f"/operations/{operation.pk}"] * 2
+    assert (operation.kind, operation.author) == ("sync", "user:ada")
+
+
+def test_sync_endpoint_already_under_way_is_refused(staff: Client, pool: Pool) -> None:
+    staff.post("/endpoints/box/sync")
+    answer = staff.post("/endpoints/box/sync")
+    assert answer["Location"] == "/endpoints/box"
+    assert said(answer)
+    assert Operation.objects.count() == 1
+
+
+def test_endpoint_page_sync_offered_only_where_it_changes_something(staff: Client, pool: Pool) -> None:
+    assert staff.get("/endpoints/box").context["can_sync"]
+    factories.reporting_endpoint("good", pool=pool, state=factories.state("app 2-1"))
+    assert not staff.get("/endpoints/good").context["can_sync"]
+    staff.post("/endpoints/box/sync")
+    assert not staff.get("/endpoints/box").context["can_sync"]
+
+
+def test_revert_nothing_to_take_back_is_refused(staff: Client, pool: Pool) -> None:
+    for answer in (staff.get("/endpoints/box/revert"), staff.post("/endpoints/box/revert")):
+        assert answer["Location"] == "/endpoints/box"
+        assert "no sync to take back" in said(answer)
+
+
+def test_revert_after_a_sync_shows_what_and_does_it(staff: Client, pool: Pool) -> None:
+    synced = factories.synced(Endpoint.objects.get(name="box"))
+    page = staff.get("/endpoints/box/revert")
+    assert page.status_code == 200
+    assert [change.kind for change in page.context["difference"]["changes"]] == ["downgrade"]
+    staff.post("/endpoints/box/revert", {"idempotency_key": uuid.uuid4()})
+    assert Operation.objects.get(kind="revert").reverts == synced
+
+
+def test_sync_all_queues_each_that_is_not_in_sync(staff: Client, pool: Pool) -> None:
+    factories.reporting_endpoint("box2", pool=pool, state=factories.state("app 3-1"))
+    page = staff.get("/pools/lab/sync")
+    assert page.context["counts"] == {"behind": 1, "ahead": 1}
+    assert "2 queued" in said(staff.post("/pools/lab/sync"))
+    assert sorted(Operation.objects.values_list("endpoint__name", flat=True)) == ["box", "box2"]
+    assert staff.get("/pools/lab/sync").status_code == 302  # nothing is left
+
+
+def test_sync_all_one_refused_says_so_and_does_the_rest(staff: Client, pool: Pool) -> None:
+    factories.endpoint("silent", pool=pool)
+    answer = staff.post("/pools/lab/sync")
+    assert "1 queued" in said(answer)
+    assert "1 not queued: silent has not reported its packages yet." in said(answer)
+
+
+def test_sync_all_no_target_has_nothing_to_do(staff: Client) -> None:
+    factories.reporting_endpoint("box", pool=factories.pool("lab"), state=factories.state())
+    answer = staff.get("/pools/lab/sync")
+    assert answer["Location"] == "/pools/lab"
+    assert "no target" in said(answer)
+
+
+def test_set_target_shows_the_change_then_does_it(staff: Client, pool: Pool) -> None:
+    page = staff.get("/pools/lab/target/box")
+    assert [change.kind for change in page.context["difference"]["changes"]] == ["downgrade"]
+    answer = staff.post("/pools/lab/target/box", {"expected_number": 1, "comment": "older is better"})
+    assert "Target #2 of lab was set." in said(answer)
+    pool.refresh_from_db()
+    assert pool.target and (pool.target.number, pool.target.comment) == (2, "older is better")
+
+
+def test_set_target_somebody_was_faster_is_refused(staff: Client, pool: Pool) -> None:
+    answer = staff.post("/pools/lab/target/box", {"expected_number": 0})
+    assert "is revision 1 by now" in said(answer)
+    pool.refresh_from_db()
+    assert pool.target and pool.target.number == 1
+
+
+def test_set_target_silent_endpoint_is_refused(staff: Client, pool: Pool) -> None:
+    factories.endpoint("silent", pool=pool)
+    answer = staff.get("/pools/lab/target/silent")
+    assert answer["Location"] == "/pools/lab/target"
+    assert "has not reported" in said(answer)
+
+
+def test_set_target_endpoint_of_another_pool_is_404(staff: Client, pool: Pool) -> None:
+    factories.reporting_endpoint("stray", state=factories.state())
+    assert staff.get("/pools/lab/target/stray").status_code == 404
+
+
+def test_go_back_makes_a_new_revision(staff: Client, pool: Pool) -> None:
+    staff.post("/pools/lab/target/box", {"expected_number": 1})
+    page = staff.get("/pools/lab/revisions/1")
+    assert [change.kind for change in page.context["difference"]["changes"]] == ["upgrade"]
+    answer = staff.post("/pools/lab/revisions/1/go-back", {"expected_number": 2, "comment": ""})
+    assert "Target #3 of lab was set." in said(answer)
+    pool.refresh_from_db()
+    assert pool.target and pool.target.copied_number == 1
+
+
+@pytest.mark.parametrize("data", [{}, {"expected_number": 0}, {"expected_number": 1, "comment": "x" * 501}])
+def test_go_back_outdated_or_incomplete_form_changes_nothing(staff: Client, pool: Pool, data: dict[str, Any]) -> None:
+    answer = staff.post("/pools/lab/revisions/1/go-back", data)
+    assert answer["Location"] == "/pools/lab/revisions/1"
+    assert said(answer)
+    pool.refresh_from_db()
+    assert pool.target and pool.target.number == 1
+
+
+def test_cancel_queued_operation_is_cancelled(staff: Client) -> None:
+    operation = factories.queued()
+    assert "Cancel it" in staff.get(f"/operations/{operation.pk}").content.decode()
+    assert "was cancelled" in said(staff.post(f"/operations/{operation.pk}/cancel"))
+    operation.refresh_from_db()
+    assert operation.status == "cancelled"
+
+
+def test_cancel_leased_operation_is_refused(staff: Client) -> None:
+    operation = factories.leased()
+    assert "Cancel it" not in staff.get(f"/operations/{operation.pk}").content.decode()
+    assert said(staff.post(f"/operations/{operation.pk}/cancel"))
+    operation.refresh_from_db()
+    assert operation.status == "leased"
+
+
+def test_forget_endpoint_is_gone(staff: Client, pool: Pool) -> None:
+    assert staff.get("/endpoints/box/delete").status_code == 200
+    assert "box was forgotten" in said(staff.post("/endpoints/box/delete"))
+    assert not Endpoint.objects.filter(name="box").exists()
+
+
+def test_forget_endpoint_while_leased_is_refused(staff: Client) -> None:
+    operation = factories.leased()
+    answer = staff.post(f"/endpoints/{operation.endpoint.name}/delete")
+    assert answer["Location"] == f"/endpoints/{operation.endpoint.name}"
+    assert said(answer)
+    assert Endpoint.objects.filter(pk=operation.endpoint.pk).exists()
+
+
+def test_operation_page_shows_the_agents_words(staff: Client) -> None:
+    operation = factories.leased()
+    sync_coordinator.finish(
+        operation_id=operation.pk,
+        endpoint=operation.endpoint,
+        lease_token=operation.lease_token or uuid.uuid4(),
+        outcome="failed",
+        seq=operation.endpoint.report_seq + 1,
+        state=operation.base_state_id,
+        code="file_conflict",
+        message="<b>conflicting files</b>",
+        log_tail="error: failed to commit",
+    )
+    page = staff.get(f"/operations/{operation.pk}").content.decode()
+    assert "&lt;b&gt;conflicting files&lt;/b&gt;" in page
+    assert "error: failed to commit" in page

@@ -1,0 +1,65 @@
+"""Error pages: the same look, a plain sentence, and no database."""
+
+from typing import Any
+
+import pytest
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.exceptions import SuspiciousOperation
+from django.db import OperationalError
+from django.test import Client
+
+from apps.dashboard.views import overview
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """The overview fails with this error."""
+
+    def failing(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(overview, "statuses_of", failing)
+
+
+@pytest.fixture
+def visitor(staff: Client) -> Client:
+    staff.raise_request_exception = False
+    return staff
+
+
+def test_fault_of_the_server_is_a_500_page(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail(monkeypatch, RuntimeError("secret detail"))
+    answer = visitor.get("/")
+    assert answer.status_code == 500
+    page = answer.content.decode()
+    assert "Something went wrong here" in page and "secret detail" not in page
+
+
+def test_database_away_in_a_view_is_a_503_with_retry_after(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail(monkeypatch, OperationalError("connection refused at 10.0.0.5"))
+    answer = visitor.get("/")
+    assert answer.status_code == 503
+    assert int(answer["Retry-After"]) >= 1
+    page = answer.content.decode()
+    assert "The database does not answer" in page and "10.0.0.5" not in page
+
+
+def test_database_away_outside_of_a_view_is_a_503_too(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any) -> None:
+        raise OperationalError("the session can't be saved")
+
+    monkeypatch.setattr(SessionMiddleware, "process_response", failing)
+    answer = visitor.get("/")
+    assert answer.status_code == 503
+    assert int(answer["Retry-After"]) >= 1
+
+
+def test_senseless_request_is_a_400_page(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail(monkeypatch, SuspiciousOperation("no"))
+    answer = visitor.get("/")
+    assert answer.status_code == 400
+    assert "could not understand" in answer.content.decode()
+
+
+def test_error_pages_ask_no_database(client: Client, django_assert_num_queries: Any, db: None) -> None:
+    with django_assert_num_queries(0):
+        assert client.get("/nothing").status_code == 404

@@ -1,0 +1,71 @@
+"""Ages, changes and actors in words."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from apps.dashboard.ages import age, ago
+from apps.dashboard.look import CHANGES, OPERATIONS, STATUSES, actor_words, look
+from apps.dashboard.templatetags import pacsync
+from apps.fleet.difference import ChangeKind
+from apps.fleet.models.operations import OperationStatus
+from apps.fleet.status import Status
+
+NOW = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("past", "words"),
+    [
+        (timedelta(seconds=0.4), "now"),
+        (timedelta(seconds=59.9), "59 s"),
+        (timedelta(seconds=60), "1 min"),
+        (timedelta(minutes=59, seconds=59), "59 min"),
+        (timedelta(hours=1), "1 h"),
+        (timedelta(hours=47, minutes=59), "47 h"),
+        (timedelta(hours=48), "2 d"),
+        (timedelta(days=59), "59 d"),
+        (timedelta(days=92), "3 months"),
+        (timedelta(days=1000), "2 years"),
+    ],
+)
+def test_age_each_size_in_its_unit(past: timedelta, words: str) -> None:
+    assert age(NOW - past, NOW) == words
+
+
+def test_ago_past_and_future_are_told_apart() -> None:
+    assert ago(NOW - timedelta(hours=3), NOW) == "3 h ago"
+    assert ago(NOW + timedelta(hours=3), NOW) == "in 3 h"
+    assert ago(NOW, NOW) == "now"
+
+
+def test_look_everything_that_the_fleet_can_say_has_one() -> None:
+    assert set(STATUSES) == set(Status)
+    assert set(OPERATIONS) == set(OperationStatus.values)
+    assert set(CHANGES) == set(ChangeKind)
+    for looks in (STATUSES, OPERATIONS, CHANGES):
+        assert len({one.words for one in looks.values()}) == len(looks)
+    assert all(one.sign for one in (*STATUSES.values(), *OPERATIONS.values(), *CHANGES.values()))
+
+
+def test_look_of_something_newer_is_its_name() -> None:
+    assert look("brand_new").words == "brand new"
+
+
+@pytest.mark.parametrize(
+    ("actor", "words"), [("user:ada", "ada"), ("endpoint:box", "endpoint box"), ("server", "server"), ("", "")]
+)
+def test_actor_in_words(actor: str, words: str) -> None:
+    assert actor_words(actor) == words
+
+
+def test_badge_escapes_what_it_shows() -> None:
+    assert "<b>" not in pacsync.badge("behind", "<b>")
+    assert pacsync.breakable("a-b.<i>") == "a-<wbr>b.<wbr>&lt;i&gt;"
+
+
+def test_counts_leave_out_what_is_zero() -> None:
+    shown = pacsync.counts({"upgrade": 3, "install": 0, "remove": 1})
+    assert "3 upgrade" in shown and "1 remove" in shown and "install" not in shown
+    assert "none" in pacsync.counts({})
+    assert pacsync.counts(None) == ""

@@ -1,0 +1,107 @@
+"""The compose files as text: valid for docker-compose 1.29 and for Compose v2, with no secret in them."""
+
+import re
+import shutil
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.engine import BASE, ROOT, SCALED, environment, run
+
+SERVICES = ("pacman-sync-server", "haproxy", "postgres")
+# Keys that only one of docker-compose 1.29 and Compose v2 knows, or that they understand differently.
+ONE_SIDED = {"version", "name", "include", "develop", "start_interval", "pull_policy", "env_file", "extends", "scale"}
+
+
+def parsed(name: str) -> dict[str, Any]:
+    found = yaml.safe_load((ROOT / name).read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+def config(*files: str, cwd: Path, env: Path | None = None, profiles: tuple[str, ...] = ()) -> dict[str, Any]:
+    options = [part for file in files for part in ("-f", str(ROOT / file))]
+    options += [part for profile in profiles for part in ("--profile", profile)]
+    options += ["--env-file", str(env)] if env else []
+    return yaml.safe_load(run("docker-compose", *options, "config", cwd=cwd, env=environment()).stdout)  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def env_file(tmp_path: Path) -> Path:
+    """What `make env` writes, made in a copy of the script's place."""
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy", ignore=shutil.ignore_patterns("__pycache__"))
+    run(tmp_path / "deploy" / "make-env.sh")
+    return tmp_path / ".env"
+
+
+def keys(node: object) -> set[str]:
+    if isinstance(node, dict):
+        return {str(key) for key in node} | {key for value in node.values() for key in keys(value)}
+    if isinstance(node, list):
+        return {key for value in node for key in keys(value)}
+    return set()
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_compose_file_has_no_key_of_one_version_only(name: str) -> None:
+    assert not keys(parsed(name)) & ONE_SIDED
+
+
+@pytest.mark.needs("docker-compose")
+def test_compose_config_of_every_documented_command_is_valid(env_file: Path) -> None:
+    assert set(SERVICES) <= set(config(*BASE, cwd=ROOT, env=env_file, profiles=("postgres",))["services"])
+    scaled = config(*SCALED, cwd=ROOT, env=env_file, profiles=("monitoring",))["services"]
+    assert {*SERVICES, "prometheus", "grafana"} <= set(scaled)
+
+
+@pytest.mark.needs("docker-compose")
+@pytest.mark.parametrize("secret", ["SECRET_KEY", "POSTGRES_PASSWORD"])
+def test_compose_without_a_secret_says_which_and_what_to_do(env_file: Path, secret: str) -> None:
+    lines = [line for line in env_file.read_text().splitlines() if not line.startswith(secret)]
+    env_file.write_text("\n".join(lines))
+    options = [part for file in BASE for part in ("-f", str(ROOT / file))]
+    done = run("docker-compose", *options, "--env-file", env_file, "config", check=False, env=environment())
+    assert done.returncode != 0
+    assert f"{secret} is not set - run `make env` first" in done.stderr
+
+
+@pytest.mark.needs("docker-compose")
+def test_compose_services_are_contained_and_stop_in_time(env_file: Path) -> None:
+    services = config(*SCALED, cwd=ROOT, env=env_file)["services"]
+    server = services["pacman-sync-server"]
+    assert server["stop_grace_period"] == "45s"
+    assert float(server["environment"]["SHUTDOWN_TIMEOUT"]) < 45
+    for name in ("pacman-sync-server", "haproxy", "prometheus", "pacman-sync-dev"):
+        assert services[name]["read_only"] is True, name
+        assert services[name]["cap_drop"] == ["ALL"], name
+    assert "ports" not in server, "a published port could not be scaled"
+
+
+@pytest.mark.needs("docker-compose")
+def test_compose_scaled_connections_fit_into_postgresql(env_file: Path) -> None:
+    services = config(*SCALED, cwd=ROOT, env=env_file)["services"]
+    limit = int(re.search(r"max_connections=(\d+)", " ".join(services["postgres"]["command"]))[1])  # type: ignore[index]
+    slots = int(re.search(r"server-template \S+ (\d+)", (ROOT / "deploy/haproxy/haproxy.cfg").read_text())[1])  # type: ignore[index]
+    # Each instance, the two connections of one that migrates, and 3 reserved for the administrator.
+    assert slots * (int(services["pacman-sync-server"]["environment"]["DB_POOL_MAX_SIZE"]) + 1) + 3 <= limit
+
+
+def test_make_env_writes_a_private_file_with_new_secrets(env_file: Path) -> None:
+    assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
+    values = dict(line.split("=", 1) for line in env_file.read_text().splitlines() if re.match(r"[A-Z_]+=", line))
+    assert len(values["SECRET_KEY"]) >= 50
+    assert len(values["POSTGRES_PASSWORD"]) >= 24
+    assert values["SECRET_KEY"] != values["POSTGRES_PASSWORD"]
+    # It goes into a URL as it is.
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", values["POSTGRES_PASSWORD"])
+
+
+def test_make_env_with_an_existing_file_leaves_it_and_fails(env_file: Path) -> None:
+    before = env_file.read_bytes()
+    done = run(env_file.parent / "deploy" / "make-env.sh", check=False)
+    assert done.returncode == 1
+    assert "exists" in done.stderr
+    assert env_file.read_bytes() == before

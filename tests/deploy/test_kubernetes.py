@@ -1,0 +1,180 @@
+"""The Kubernetes manifests: strict schemas, the policies of a restricted cluster, the documented figures, the sums."""
+
+import itertools
+import re
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.deploy.engine import ROOT, run
+
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+SCHEMAS = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
+NEWEST = sorted(
+    {tuple(map(int, match.groups())) for name in SCHEMAS.iterdir() if (match := re.match(r"v(\d+)\.(\d+)", name.name))}
+)[-3:]
+RENDERED = ["deployment.yaml"] + [
+    pytest.param(name, marks=pytest.mark.needs("kubectl")) for name in ("base", "overlays/development")
+]
+
+
+def render(name: str) -> list[dict[str, Any]]:
+    """The documents of the single file, or of a kustomization as kubectl renders it."""
+    path = KUBERNETES / name
+    text = path.read_text() if path.is_file() else run("kubectl", "kustomize", path).stdout
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def only(documents: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    (found,) = [document for document in documents if document["kind"] == kind]
+    return found
+
+
+@pytest.fixture
+def documents() -> list[dict[str, Any]]:
+    return render("deployment.yaml")
+
+
+@pytest.mark.parametrize("version", [f"{major}.{minor}" for major, minor in NEWEST])
+@pytest.mark.parametrize("name", RENDERED)
+def test_manifests_match_the_strict_schema(name: str, version: str) -> None:
+    for document in render(name):
+        kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_manifest_with_an_unknown_field_is_refused_by_the_schema(documents: list[dict[str, Any]]) -> None:
+    only(documents, "Deployment")["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(only(documents, "Deployment"), "{}.{}".format(*NEWEST[-1]), strict=True)
+
+
+def test_single_file_is_what_the_base_makes() -> None:
+    assert run(KUBERNETES / "bundle.sh", "--print").stdout == (KUBERNETES / "deployment.yaml").read_text()
+
+
+@pytest.mark.needs("kubectl")
+def test_single_file_and_kustomize_base_are_the_same() -> None:
+    def key(document: dict[str, Any]) -> tuple[str, str]:
+        return document["kind"], document["metadata"]["name"]
+
+    assert sorted(render("deployment.yaml"), key=key) == sorted(render("base"), key=key)
+
+
+def test_single_file_has_everything_but_the_secret(documents: list[dict[str, Any]]) -> None:
+    kinds = {document["kind"] for document in documents}
+    assert kinds == {
+        "Namespace", "ServiceAccount", "ConfigMap", "Deployment", "Service", "Ingress", "HorizontalPodAutoscaler",
+        "PodDisruptionBudget", "NetworkPolicy",
+    }  # fmt: skip
+    assert documents[0]["kind"] == "Namespace", "applied in order: the namespace comes first"
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_pods_obey_pod_security_restricted(name: str) -> None:
+    namespace = only(render(name), "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    pod = only(render(name), "Deployment")["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] == 10001
+    assert pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+    assert pod["automountServiceAccountToken"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+    assert all(set(volume) <= {"name", "emptyDir"} for volume in pod["volumes"])
+    for container in itertools.chain(pod["initContainers"], pod["containers"]):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert {"cpu", "memory"} <= set(container["resources"]["limits"])
+        assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+        assert ":" in container["image"]
+
+
+def test_probes_have_the_documented_figures(documents: list[dict[str, Any]]) -> None:
+    (container,) = only(documents, "Deployment")["spec"]["template"]["spec"]["containers"]
+
+    def figures(probe: str, *names: str) -> tuple[Any, ...]:
+        return container[probe]["httpGet"]["path"], *(container[probe][name] for name in names)
+
+    assert figures("livenessProbe", "initialDelaySeconds", "periodSeconds") == ("/health/live", 30, 30)
+    assert figures("readinessProbe", "initialDelaySeconds", "periodSeconds") == ("/health/ready", 10, 10)
+    startup = figures("startupProbe", "initialDelaySeconds", "periodSeconds", "failureThreshold")
+    assert startup == ("/health/live", 10, 5, 12)
+
+
+def test_pod_ends_by_itself_within_its_grace_period(documents: list[dict[str, Any]]) -> None:
+    pod = only(documents, "Deployment")["spec"]["template"]["spec"]
+    config = only(documents, "ConfigMap")["data"]
+    assert pod["terminationGracePeriodSeconds"] == 45
+    assert pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"] == ["/bin/sh", "-c", "sleep 15"]
+    assert 15 + float(config["SHUTDOWN_TIMEOUT"]) < 45
+    assert float(config["SHUTDOWN_DRAIN_DELAY"]) < float(config["SHUTDOWN_TIMEOUT"])
+
+
+def test_connections_of_all_pods_fit_into_postgresql(documents: list[dict[str, Any]]) -> None:
+    deployment, config = only(documents, "Deployment")["spec"], only(documents, "ConfigMap")["data"]
+    pods = only(documents, "HorizontalPodAutoscaler")["spec"]["maxReplicas"]
+    surge = deployment["strategy"]["rollingUpdate"]["maxSurge"]
+    ready = deployment["template"]["spec"]["containers"][0]["readinessProbe"]["initialDelaySeconds"]
+    ending = (15 + int(config["SHUTDOWN_TIMEOUT"])) // (ready + deployment["minReadySeconds"])
+    most = (pods + surge + ending) * int(config["DB_POOL_MAX_SIZE"])
+    assert most <= 100 - 3
+    assert f"= {most}," in (KUBERNETES / "base" / "config-map.yaml").read_text(), "the sum is written beside the number"
+
+
+def test_rolling_update_never_takes_a_ready_pod_away_first(documents: list[dict[str, Any]]) -> None:
+    assert only(documents, "Deployment")["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+
+
+def test_autoscaler_has_the_documented_figures_and_leaves_slowly(documents: list[dict[str, Any]]) -> None:
+    autoscaler = only(documents, "HorizontalPodAutoscaler")
+    assert autoscaler["metadata"]["name"] == "pacman-sync-utility-hpa"
+    spec = autoscaler["spec"]
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 10)
+    targets = {m["resource"]["name"]: m["resource"]["target"]["averageUtilization"] for m in spec["metrics"]}
+    assert targets == {"cpu": 70, "memory": 80}
+    assert spec["behavior"]["scaleDown"]["stabilizationWindowSeconds"] >= 300
+    assert "replicas" not in only(documents, "Deployment")["spec"], "the autoscaler owns the number"
+
+
+def test_selectors_and_references_name_what_exists(documents: list[dict[str, Any]]) -> None:
+    deployment = only(documents, "Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"].items()
+    for selector in (
+        deployment["spec"]["selector"]["matchLabels"],
+        only(documents, "Service")["spec"]["selector"],
+        only(documents, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        only(documents, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+    ):
+        assert selector.items() <= labels
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == only(documents, "ServiceAccount")["metadata"]["name"]
+    assert (
+        pod["containers"][0]["envFrom"][0]["configMapRef"]["name"] == only(documents, "ConfigMap")["metadata"]["name"]
+    )
+    (rule,) = only(documents, "Ingress")["spec"]["rules"]
+    backend = rule["http"]["paths"][0]["backend"]["service"]
+    assert backend["name"] == only(documents, "Service")["metadata"]["name"]
+    assert rule["host"] in only(documents, "ConfigMap")["data"]["ALLOWED_HOSTS"].split(",")
+
+
+@pytest.mark.needs("kubectl")
+def test_development_overlay_needs_no_database_and_no_autoscaler() -> None:
+    documents = render("overlays/development")
+    assert not {"HorizontalPodAutoscaler", "PodDisruptionBudget", "Ingress"} & {d["kind"] for d in documents}
+    deployment = only(documents, "Deployment")
+    assert deployment["spec"]["replicas"] == 1
+    for container in deployment["spec"]["template"]["spec"]["containers"]:
+        assert [variable["name"] for variable in container["env"]] == ["SECRET_KEY"]
+
+
+def test_service_monitor_scrapes_the_port_of_the_service(documents: list[dict[str, Any]]) -> None:
+    monitor = yaml.safe_load((KUBERNETES / "components/monitoring/service-monitor.yaml").read_text())
+    service = only(documents, "Service")
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["spec"]["endpoints"][0]["port"] in [port["name"] for port in service["spec"]["ports"]]

@@ -1,0 +1,87 @@
+"""A real Prometheus that scrapes the scaled stack: targets, rules, every metric that is used, an alert that fires."""
+
+import json
+import re
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+
+from tests.deploy.conftest import require_images
+from tests.deploy.engine import Stack, docker, eventually, fetch
+from tests.deploy.load import Load
+from tests.deploy.scaled import SERVER, Traffic
+from tests.deploy.test_prometheus import used_metrics
+
+pytestmark = pytest.mark.timeout(600)
+# Only there once something happened that this test doesn't bring about.
+RARE = re.compile(r"pacsync_(tracked_work|dbpool_(exhausted|errors)).*")
+
+
+@pytest.fixture(scope="module")
+def prometheus(scaled: Stack, tokens: list[str]) -> Iterator[Stack]:
+    require_images("prom/prometheus:v2.53.3")
+    scaled.compose("--profile", "monitoring", "up", "-d", "--no-deps", "prometheus")
+    with Load(scaled.port, Traffic(tokens), rate=20, limit=30):
+        eventually(lambda: len(targets(scaled, "pacman-sync-instances")) == 3, within=60, what="three targets")
+        eventually(lambda: all(healths(scaled)), within=60, what="every target is up")
+    yield scaled
+    docker("rm", "-f", "-v", *scaled.containers("prometheus"))
+
+
+def ask(project: Stack, path: str) -> dict[str, object]:
+    code, _, body = fetch(project.ports["PROMETHEUS_PORT"], f"/api/v1/{path}")
+    assert code == 200, body
+    found = json.loads(body)["data"]
+    assert isinstance(found, dict)
+    return found
+
+
+def targets(project: Stack, job: str = "") -> list[dict[str, object]]:
+    found: list[dict[str, object]] = ask(project, "targets?state=active")["activeTargets"]  # type: ignore[assignment]
+    return [target for target in found if not job or target["labels"]["job"] == job]  # type: ignore[index]
+
+
+def healths(project: Stack) -> list[bool]:
+    return [target["health"] == "up" for target in targets(project)]
+
+
+def value(project: Stack, query: str) -> list[object]:
+    found: list[object] = ask(project, f"query?query={quote(query)}")["result"]  # type: ignore[assignment]
+    return found
+
+
+def test_every_target_is_scraped_without_an_error(prometheus: Stack) -> None:
+    found = targets(prometheus)
+    jobs = [target["labels"]["job"] for target in found]  # type: ignore[index]
+    assert sorted(set(jobs)) == ["haproxy", "pacman-sync-health", "pacman-sync-instances", "prometheus"]
+    assert [target["lastError"] for target in found] == [""] * len(found)
+
+
+def test_rules_are_loaded_and_healthy(prometheus: Stack) -> None:
+    groups: list[dict[str, list[dict[str, str]]]] = ask(prometheus, "rules")["groups"]  # type: ignore[assignment]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert len(rules) >= 10
+    eventually(lambda: all(rule["health"] in ("ok", "unknown") for rule in rules), within=30)
+
+
+def test_every_metric_of_rules_and_dashboard_has_samples(prometheus: Stack) -> None:
+    names = [name for name in used_metrics() if not RARE.fullmatch(name)]
+
+    def absent() -> list[str]:
+        return [name for name in names if not value(prometheus, f'{{__name__="{name}", job="pacman-sync-instances"}}')]
+
+    eventually(lambda: not absent(), within=60, every=2, what=f"samples of {absent()}")
+
+
+def test_documented_scrape_of_the_load_balancer_gives_the_health(prometheus: Stack) -> None:
+    assert value(prometheus, 'pacsync_healthy{job="pacman-sync-health"} == 1')
+
+
+def test_stopping_an_instance_fires_an_alert(prometheus: Stack, three: Stack) -> None:
+    docker("stop", "-t", "45", three.containers(SERVER)[0])
+
+    def firing() -> list[object]:
+        return value(prometheus, 'ALERTS{alertstate="firing", alertname=~"PacSyncFewerInstances|PacSyncInstanceDown"}')
+
+    eventually(lambda: firing(), within=150, every=2, what="an alert fires")

@@ -1,0 +1,188 @@
+"""An agent that is killed with -9 at any step, and started again, converges: finished, verified and reported."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import agent
+from tests.support.pacman import Fleet, Machine
+from tests.support.site import Site, running_site
+
+pytestmark = pytest.mark.needs("pacman")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_site(tmp_path_factory.mktemp("site")) as running:
+        yield running
+
+
+def many_files(name: str, count: int, version: str) -> dict[str, bytes]:
+    return {f"usr/share/{name}/{number}": version.encode() for number in range(count)}
+
+
+@pytest.fixture
+def pair(tmp_path: Path, site: Site) -> tuple[Machine, Machine]:
+    """Two enrolled machines; the second is the target: an upgrade, an installation, a removal, a reason, a rename."""
+    fleet = Fleet(tmp_path)
+    make = fleet.package
+    first = [make("lib", "1-1"), make("app", "1-1", depends=["lib=1"]), make("old", "1-1"), make("gone", "1-1")]
+    second = [
+        make("lib", "2-1", files=many_files("lib", 50, "2")),
+        make("app", "2-1", depends=["lib=2"]),
+        make("new", "1-1", conflicts=["old"], provides=["old=1"], replaces=["old"], files=many_files("new", 3000, "1")),
+        make("zlast", "1-1"),
+    ]
+    fleet.snapshot("2025/01/01", first)
+    fleet.snapshot("2025/02/01", second)
+    one = fleet.machine("m1", "2025/01/01")
+    one.install("app", "old", "gone")
+    two = fleet.machine("m2", "2025/02/01")
+    two.install("app", "new", "zlast")
+    two.pacman("-D", "--asdeps", "new")
+    site.enroll(site.pool(), one, two)
+    agent.run(two, "set-latest").ok()
+    return one, two
+
+
+def assert_converged(one: Machine, two: Machine) -> None:
+    assert one.state() == two.state()
+    assert one.problems() == []
+    assert not (one.dbpath / "db.lck").exists()
+    assert not (agent.state_dir(one) / "journal.json").exists()
+    assert not (agent.state_dir(one) / "rehearsal").exists()
+    assert one.file("usr/share/new/2999") == b"1"
+    assert one.file("usr/share/lib/49") == b"2"
+    assert one.file("usr/share/lib/version") is None
+    assert one.file("usr/share/gone/version") is None
+
+
+POINTS = [
+    "enter:create",
+    "sent:/operations",
+    "enter:claim",
+    "sent:/claim",
+    "enter:gather",
+    "before:apply",
+    "enter:apply",
+    "sent:/heartbeat",
+    "pacman:started",
+    "pacman:ended",
+    "enter:settle",
+    "enter:verify",
+    "enter:report",
+    "sent:/result",
+    "close",
+]
+
+
+@pytest.mark.parametrize("again", ["once", "sync"])
+@pytest.mark.parametrize("point", POINTS)
+def test_agent_killed_at_a_step_and_started_again_converges(
+    site: Site, pair: tuple[Machine, Machine], point: str, again: str
+) -> None:
+    one, two = pair
+    killed = agent.run_killed_at(one, point, "sync")
+    assert killed.code == -signal.SIGKILL, killed
+    agent.run(one, again).ok()
+    assert_converged(one, two)
+    name = site.call("GET", "/endpoints")["items"]
+    mine = [item["name"] for item in name if item["name"].startswith("m1")][-1]
+    operations = site.operations(mine)
+    assert [operation["status"] for operation in operations] == ["succeeded"], operations
+    assert "nothing to do" in agent.run(one, "sync").ok().out
+
+
+@pytest.mark.parametrize("text", ["removing", "upgrading lib", "installing new", "installing zlast"])
+def test_agent_and_pacman_killed_in_the_middle_converge(site: Site, pair: tuple[Machine, Machine], text: str) -> None:
+    one, two = pair
+    killed = agent.run_killed_at(one, f"pacman:cut:{text}", "sync")
+    assert killed.code == -signal.SIGKILL, killed
+    agent.run(one, "once").ok()
+    assert_converged(one, two)
+
+
+@pytest.mark.parametrize("text", ["resolving", "looking for", "checking"])
+def test_killed_before_anything_changed_a_file_of_ones_own_is_not_overwritten(
+    site: Site, pair: tuple[Machine, Machine], text: str
+) -> None:
+    one, _ = pair
+    before = one.state()
+    own = one.root / "usr/share/new/7"
+    own.parent.mkdir(parents=True)
+    own.write_text("my own")
+    killed = agent.run_killed_at(one, f"pacman:cut:{text}", "sync")
+    assert killed.code == -signal.SIGKILL, killed
+    refused = agent.run(one, "sync").refused(1)
+    assert "exists in filesystem" in refused.err
+    assert own.read_text() == "my own"
+    assert one.state() == before
+
+
+def test_reader_of_the_output_goes_away_the_sync_is_finished(site: Site, pair: tuple[Machine, Machine]) -> None:
+    one, two = pair
+    process = agent.start(one, "sync")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(timeout=100) == 0
+    assert_converged(one, two)
+
+
+def test_pacman_killed_under_a_living_agent_is_finished_by_it(pair: tuple[Machine, Machine]) -> None:
+    one, two = pair
+    process = agent.start(one, "sync")
+    log = agent.state_dir(one) / "pacman.log"
+    pid = None
+    while process.poll() is None and pid is None:
+        if log.exists() and "installing new" in log.read_text():
+            pid = pacman_pid(one)
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+    out, _ = process.communicate(timeout=100)
+    assert process.returncode == 0, out
+    assert_converged(one, two)
+
+
+def pacman_pid(machine: Machine) -> int | None:
+    """The pacman that works on this machine's database."""
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (directory / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words[0] == b"pacman" and str(machine.directory).encode() in b" ".join(words):
+            return int(directory.name)
+    return None
+
+
+@pytest.mark.needs("bash-static")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_while_pacman_runs_waits_for_it_and_finishes(
+    pair: tuple[Machine, Machine], number: signal.Signals
+) -> None:
+    one, two = pair
+    one.slow_down(3)
+    process = agent.start(one, "sync")
+    deadline = time.monotonic() + 60
+    while pacman_pid(one) is None or not (one.dbpath / "db.lck").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, number)  # Ctrl-C reaches the whole group
+    out, _ = process.communicate(timeout=100)
+    assert process.returncode == 0, out
+    assert_converged(one, two)
+
+
+@pytest.mark.needs("bash-static")
+def test_agent_killed_while_pacman_runs_the_next_one_waits_for_it(pair: tuple[Machine, Machine]) -> None:
+    one, two = pair
+    one.slow_down(3)
+    agent.run_killed_at(one, "pacman:started", "sync")
+    done = agent.run(one, "once").ok()
+    assert "waiting for it" in done.out
+    assert_converged(one, two)
+    assert (one.directory / "pacman.log").read_text().count("transaction started") == 2 + 1  # -S, ours, the marker

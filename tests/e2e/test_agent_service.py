@@ -1,0 +1,281 @@
+"""The agent over time: enrolment, the service, servers that go away, leases that are lost."""
+
+import http.server
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import agent
+from tests.support.pacman import Fleet, Machine
+from tests.support.site import Site, running_site
+
+pytestmark = pytest.mark.needs("pacman")
+
+OLD, NEW = "2025/01/01", "2025/02/01"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_site(tmp_path_factory.mktemp("site")) as running:
+        yield running
+
+
+def two_machines(directory: Path) -> tuple[Machine, Machine]:
+    fleet = Fleet(directory)
+    make = fleet.package
+    fleet.snapshot(OLD, [make("tool", "1-1"), make("gone", "1-1")])
+    fleet.snapshot(NEW, [make("tool", "2-1"), make("extra", "1-1")])
+    one, two = fleet.machine("m1", OLD), fleet.machine("m2", NEW)
+    one.install("tool", "gone")
+    two.install("tool", "extra")
+    return one, two
+
+
+@pytest.fixture
+def pair(site: Site, tmp_path: Path) -> tuple[Machine, Machine]:
+    one, two = two_machines(tmp_path)
+    site.enroll(site.pool(), one, two)
+    agent.run(two, "set-latest").ok()
+    return one, two
+
+
+def endpoint_name(machine: Machine) -> str:
+    return str(json.loads((agent.state_dir(machine) / "credentials.json").read_text())["name"])
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it didn't come to that"
+        time.sleep(0.1)
+
+
+@pytest.mark.needs("curl")
+def test_enrol_line_with_the_served_file_works_and_gives_the_host_name(site: Site, tmp_path: Path) -> None:
+    one, _ = two_machines(tmp_path)
+    target = tmp_path / "pacsync-agent"
+    subprocess.run(["curl", "-fsSo", target, f"{site.server.url}/agent/pacsync-agent"], check=True)
+    command = [sys.executable, target, "enroll", "--server", site.server.url, "--code", site.code(site.pool())]
+    done = subprocess.run([*command, "--config", one.config], capture_output=True, text=True, cwd="/")
+    assert done.returncode == 0, done
+    assert "Enrolled as" in done.stdout
+
+
+def test_enrol_twice_wrong_code_and_taken_name_are_refused_with_a_sentence(site: Site, tmp_path: Path) -> None:
+    one, two = two_machines(tmp_path)
+    code = site.code(site.pool())
+    server = ("--server", site.server.url)
+    done = agent.run(one, "enroll", *server, "--code", "psc_wrong", "--name", "first").refused(4)
+    assert "error: " in done.err
+    agent.run(one, "enroll", *server, "--code", code, "--name", "taken-1").ok()
+    assert "--force" in agent.run(one, "enroll", *server, "--code", code, "--name", "taken-2").refused(3).err
+    done = agent.run(two, "enroll", *server, "--code", code, "--name", "taken-1", "--json").refused(3)
+    assert done.last["code"] == "name_taken" and "--name" in done.last["hint"]
+    agent.run(two, "sync").refused(4)
+    agent.run(two, "enroll", "--server", "ftp://x", "--code", code).refused(7)
+    agent.run(two, "enroll", "--code", code).refused(7)
+    agent.run(two, "enroll", "--server", site.server.url).refused(2)
+
+
+def test_revoked_token_is_said_so(site: Site, pair: tuple[Machine, Machine]) -> None:
+    one, _ = pair
+    credentials = agent.state_dir(one) / "credentials.json"
+    credentials.write_text(credentials.read_text().replace("pse_", "pse_x"))
+    for command in ("once", "status", "diff", "sync", "run"):
+        assert "Enrol the machine again" in agent.run(one, command).refused(4).err
+
+
+def test_commands_without_pool_or_target_are_refused_with_the_reason(site: Site, tmp_path: Path) -> None:
+    one, _ = two_machines(tmp_path)
+    pool = site.pool()
+    [name] = site.enroll(pool, one)
+    assert agent.run(one, "sync", "--json").refused(3).last["code"] == "no_target"
+    assert agent.run(one, "revert", "--json").refused(3).last["code"] == "nothing_to_revert"
+    agent.run(one, "diff").refused(3)
+    site.call("PUT", f"/endpoints/{name}/pool", {"pool": None})
+    assert agent.run(one, "sync", "--json").refused(3).last["code"] == "no_pool"
+    assert agent.run(one, "set-latest", "--json").refused(3).last["code"] == "no_pool"
+    assert "no pool" in agent.run(one, "status").ok().out
+
+
+def test_diff_shows_each_change_and_says_by_its_exit_status(pair: tuple[Machine, Machine]) -> None:
+    one, _ = pair
+    done = agent.run(one, "diff", "--exit-code").refused(10)
+    assert done.out.splitlines() == [
+        "1 installation, 1 upgrade, 1 removal",
+        "  + extra        1-1",
+        "  - gone   1-1",
+        "  ↑ tool   1-1 → 2-1",
+    ]
+    assert agent.run(one, "diff", "--json").ok().last["counts"]["upgrade"] == 1
+    waybar = json.loads(agent.run(one, "status", "--waybar").ok().out)
+    assert waybar["class"] in {"behind", "diverged"} and waybar["text"] == "3"
+    agent.run(one, "sync").ok()
+    assert "In sync" in agent.run(one, "diff", "--exit-code").ok().out
+    assert json.loads(agent.run(one, "status", "--waybar").ok().out)["text"] == "✓"
+
+
+def test_run_carries_out_what_is_queued_and_stops_cleanly(site: Site, pair: tuple[Machine, Machine]) -> None:
+    one, two = pair
+    process = agent.start(one, "run")
+    name = endpoint_name(one)
+    try:
+        until(lambda: site.call("GET", f"/endpoints/{name}")["state"] is not None)
+        site.call("POST", "/operations", {"kind": "sync", "endpoint": name})
+        until(lambda: site.operations(name)[0]["status"] == "succeeded")
+        assert one.state() == two.state()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, out
+    assert out.rstrip().endswith("Stopped.")
+
+
+def test_run_server_away_for_a_while_is_survived(tmp_path: Path) -> None:
+    one, two = two_machines(tmp_path)
+    with running_site(tmp_path) as site:
+        name, _ = site.enroll(site.pool(), one, two)
+        agent.run(two, "set-latest").ok()
+        port = site.server.port
+        process = agent.start(one, "run")
+        try:
+            until(lambda: site.call("GET", f"/endpoints/{name}")["state"] is not None)
+            site.server.stop()
+            time.sleep(2)
+            site.server.start()
+            assert site.server.port == port
+            site.call("POST", "/operations", {"kind": "sync", "endpoint": name})
+            until(lambda: site.operations(name)[0]["status"] == "succeeded", 100)
+        finally:
+            process.terminate()
+            out, _ = process.communicate(timeout=60)
+        assert process.returncode == 0 and "Traceback" not in out, out
+
+
+def test_sync_server_gone_at_the_end_is_reported_later(tmp_path: Path) -> None:
+    """pacman is done, the server is away: the next `once` tells it, without touching the machine."""
+    one, two = two_machines(tmp_path)
+    with running_site(tmp_path) as site:
+        name, _ = site.enroll(site.pool(), one, two)
+        agent.run(two, "set-latest").ok()
+        agent.run_killed_at(one, "enter:report", "sync")
+        assert one.state() == two.state()
+        site.server.stop()
+        log = (one.directory / "pacman.log").read_text()
+        done = agent.run(one, "once", "--json").refused(5)
+        assert done.last["code"] == "server_unavailable"
+        site.server.start()
+        agent.run(one, "once").ok()
+        assert site.operations(name)[0]["status"] == "succeeded"
+        assert (one.directory / "pacman.log").read_text() == log
+
+
+def test_sync_lease_lost_while_downloading_stops_before_pacman(site: Site, pair: tuple[Machine, Machine]) -> None:
+    one, _ = pair
+    before = one.state()
+    agent.run_killed_at(one, "enter:gather", "sync")
+    journal = agent.state_dir(one) / "journal.json"
+    operation = json.loads(journal.read_text())["operation"]
+    # Somebody else finishes it meanwhile, with the same credentials (a cloned machine).
+    token = json.loads((agent.state_dir(one) / "credentials.json").read_text())["token"]
+    body = {"lease_token": json.loads(journal.read_text())["token"], "outcome": "failed", "seq": 10**15}
+    state = site.call("GET", f"/endpoints/{endpoint_name(one)}")["state"]
+    operator, site.token = site.token, token
+    site.call("POST", f"/operations/{operation}/result", {**body, "state": state})
+    site.token = operator
+    agent.run(one, "once").ok()
+    assert not journal.exists()
+    assert one.state() == before
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves what the test put into `answers` by path: a function of the handler."""
+
+    answers: dict[str, Any] = {}
+
+    def do_GET(self) -> None:
+        self.answers[self.path](self)
+
+    do_POST = do_GET
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def web() -> Iterator[tuple[str, dict[str, Any]]]:
+    """A web server of the test's own: its URL, and its answers by path."""
+    answers: dict[str, Any] = {}
+    handler = type("Own", (Handler,), {"answers": answers})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", answers
+    server.shutdown()
+    server.server_close()
+
+
+def test_sync_signal_while_downloading_gives_the_operation_back(
+    site: Site, tmp_path: Path, web: tuple[str, dict[str, Any]]
+) -> None:
+    url, answers = web
+    one, two = two_machines(tmp_path)
+    asked, go_on = threading.Event(), threading.Event()
+
+    def stall(handler: http.server.BaseHTTPRequestHandler) -> None:
+        asked.set()
+        go_on.wait(60)
+
+    for name in ("tool-2-1-any.pkg.tar.zst", "extra-1-1-any.pkg.tar.zst"):
+        answers[f"/{name}"] = stall
+    two.configure(url)
+    name, _ = site.enroll(site.pool(), one, two)
+    agent.run(two, "set-latest").ok()
+    process = agent.start(one, "sync")
+    assert asked.wait(60)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    go_on.set()
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT, out
+    assert "Stopped by a signal" in out
+    operation = site.operations(name)[0]
+    assert (operation["status"], operation["result"]["code"]) == ("failed", "interrupted")
+    assert not (agent.state_dir(one) / "journal.json").exists()
+
+
+def test_agent_server_that_is_none_is_said_so(tmp_path: Path, web: tuple[str, dict[str, Any]]) -> None:
+    url, answers = web
+    one, _ = two_machines(tmp_path)
+    seen = []
+
+    def portal(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(b"<html>Please log in</html>")
+
+    def redirect(handler: http.server.BaseHTTPRequestHandler) -> None:
+        seen.append(handler.headers.get("Authorization"))
+        handler.send_response(302)
+        handler.send_header("Location", f"{url}/elsewhere")
+        handler.end_headers()
+
+    answers["/api/v1/enroll"] = portal
+    done = agent.run(one, "enroll", "--server", url, "--code", "psc_x", "--name", "x", "--json").refused(1)
+    assert done.last["code"] == "server_unexpected"
+    directory = agent.state_dir(one)
+    values = {"server": url, "id": "1", "name": "x", "token": "pse_secret"}
+    (directory / "credentials.json").write_text(json.dumps(values))
+    answers["/api/v1/me"] = redirect
+    answers["/elsewhere"] = lambda handler: seen.append("followed")
+    done = agent.run(one, "status", "--json").refused(7)
+    assert done.last["code"] == "server_redirects"
+    assert seen == ["Bearer pse_secret"]

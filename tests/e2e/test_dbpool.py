@@ -1,0 +1,328 @@
+"""The dbpool of a real server against a real PostgreSQL that is restarted, locked, starved; and SQLite beside it."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Start
+from tests.e2e.test_shutdown import until, wait_exit
+from tests.support.load import Load, get, in_background
+from tests.support.pgbouncer import running_pgbouncer
+from tests.support.playground import Playground
+from tests.support.postgres import Postgres
+from tests.support.server import migrate
+
+
+def database(url: str) -> str:
+    return url.rsplit("/", 1)[1]
+
+
+def backends(postgres: Postgres, url: str, condition: str = "true") -> int:
+    with postgres.connect() as connection:
+        row = connection.execute(
+            f"SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND {condition}",  # noqa: S608
+            [database(url)],
+        ).fetchone()
+        assert row
+        return int(str(row[0]))
+
+
+class Watch(threading.Thread):
+    """Counts the backends of a database every few milliseconds; `most` is the highest number seen."""
+
+    def __init__(self, postgres: Postgres, url: str) -> None:
+        super().__init__(daemon=True)
+        self.postgres, self.url, self.most, self.ended = postgres, url, 0, threading.Event()
+
+    def run(self) -> None:
+        with self.postgres.connect() as connection:
+            while not self.ended.wait(0.02):
+                row = connection.execute(
+                    "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [database(self.url)]
+                ).fetchone()
+                assert row
+                self.most = max(self.most, int(str(row[0])))
+
+
+@contextmanager
+def watched(postgres: Postgres, url: str) -> Iterator[Watch]:
+    watch = Watch(postgres, url)
+    watch.start()
+    try:
+        yield watch
+    finally:
+        watch.ended.set()
+        watch.join(5)
+
+
+def numbers(server: Playground) -> dict[str, int]:
+    """The dbpool's numbers, summed over all workers."""
+    workers = json.loads(get(server.port, "/board")[2])["workers"]
+    samples = [worker["dbpool"] for worker in workers if worker["dbpool"]]
+    return {name: sum(sample[name] for sample in samples) for name in samples[0]} if samples else {}
+
+
+def test_budget_three_workers_under_load_never_exceeded_and_the_report_agrees(
+    playground: Start, postgres_url: str, shared_postgres: Postgres
+) -> None:
+    with (
+        playground(postgres_url, WEB_CONCURRENCY=3, WEB_THREADS=8, DB_POOL_MAX_SIZE=7) as server,
+        watched(shared_postgres, postgres_url) as watch,
+    ):
+        with Load(server.port, "/query/20", clients=16, pause=0.002, keep_alive=False) as load:
+            time.sleep(4)
+        assert load.seen[200] > 5
+        assert load.seen["lost"] == 0 and load.seen[500] == 0
+        assert watch.most <= 7
+        assert watch.most >= 5  # the load does use the budget
+        until(lambda: numbers(server).get("active") == 0, 5)
+        found = numbers(server)
+        assert (found["min_size"], found["max_size"]) == (2, 7)
+        until(lambda: numbers(server)["size"] == backends(shared_postgres, postgres_url), 5)
+
+
+def test_budget_not_shared_out_is_exceeded(playground: Start, postgres_url: str, shared_postgres: Postgres) -> None:
+    """The negative twin: a dbpool of 7 in each of 3 workers."""
+    with (
+        playground(
+            postgres_url, WEB_CONCURRENCY=3, WEB_THREADS=8, DB_POOL_MAX_SIZE=7, PLAYGROUND_WITHOUT_SHARE="1"
+        ) as server,
+        watched(shared_postgres, postgres_url) as watch,
+        Load(server.port, "/query/20", clients=16, pause=0.002, keep_alive=False),
+    ):
+        until(lambda: watch.most > 7, 10)
+
+
+def fill(server: Playground, size: int) -> None:
+    """Make the dbpool hold `size` idle connections."""
+    asked = [in_background(server.port, "/query/500") for _ in range(size)]
+    for pending in asked:
+        pending.join(20)
+        assert pending.status == 200
+    until(lambda: numbers(server)["idle"] >= size, 5)
+
+
+@pytest.mark.parametrize("protected", [True, False])
+def test_postgresql_restarted_under_idle_dbpool(playground: Start, postgres: Postgres, protected: bool) -> None:
+    """With the check nobody notices; the negative twin answers 503 once for each stale connection of a request."""
+    migrate(postgres.url())
+    env = {} if protected else {"PLAYGROUND_WITHOUT_CHECK": "1"}
+    with playground(
+        postgres.url(), DB_POOL_MIN_SIZE=8, DB_POOL_MAX_SIZE=9, HEALTH_CHECK_INTERVAL=3600, **env
+    ) as server:
+        fill(server, 8)
+        postgres.restart()
+        began = time.monotonic()
+        statuses = [get(server.port, "/query")[0]]
+        first = time.monotonic() - began
+        statuses += [get(server.port, "/query")[0] for _ in range(20)]
+        failed = len([status for status in statuses if status != 200])
+        if protected:
+            assert failed == 0, statuses
+            assert first < 2
+        else:
+            assert failed >= 1, statuses
+
+
+def test_dbpool_exhausted_quick_503_with_retry_after_and_counted(playground: Start, postgres_url: str) -> None:
+    with playground(postgres_url, DB_POOL_MIN_SIZE=1, DB_POOL_MAX_SIZE=4, DB_POOL_TIMEOUT=0.5) as server:
+        asked = [in_background(server.port, "/query/4000") for _ in range(3)]
+        until(lambda: numbers(server).get("active", 0) >= 3)
+        began = time.monotonic()
+        status, headers, _ = get(server.port, "/query")
+        assert (status, headers["retry-after"]) == (503, "1")
+        assert time.monotonic() - began < 2.5
+        assert get(server.port, "/background")[0] == 200  # the last connection is kept for background work
+        assert numbers(server)["exhausted"] >= 1
+        for pending in asked:
+            pending.join(20)
+            assert pending.status == 200
+
+
+def test_dbpool_exhausted_max_waiting_refuses_without_waiting(playground: Start, postgres_url: str) -> None:
+    with playground(
+        postgres_url, DB_POOL_MIN_SIZE=1, DB_POOL_MAX_SIZE=2, DB_POOL_TIMEOUT=8, DB_POOL_MAX_WAITING=1
+    ) as server:
+        asked = [in_background(server.port, "/query/3000") for _ in range(3)]
+        until(lambda: numbers(server).get("waiting", 0) >= 1)
+        began = time.monotonic()
+        assert get(server.port, "/query")[0] == 503
+        assert time.monotonic() - began < 2
+        for pending in asked:
+            pending.join(20)
+
+
+@pytest.mark.parametrize("limit", [6, 8])
+def test_table_locked_sixty_requests_probes_answered(
+    playground: Start, postgres_url: str, shared_postgres: Postgres, limit: int
+) -> None:
+    """The bulkhead keeps two of eight threads free; the negative twin gives all eight to requests."""
+    with playground(
+        postgres_url, WEB_THREADS=8, WEB_REQUEST_LIMIT=limit, DB_POOL_MAX_SIZE=10, DB_POOL_TIMEOUT=20
+    ) as server:
+        assert get(server.port, "/count")[0] == 200
+        with shared_postgres.connect(database(postgres_url)) as locker, locker.transaction():
+            locker.execute("LOCK TABLE lifecycle_instance IN ACCESS EXCLUSIVE MODE")
+            asked = [in_background(server.port, "/count") for _ in range(60)]
+            until(lambda: sum(p.status is not None for p in asked) >= 54 or limit == 8, 10)
+            time.sleep(1)
+            slowest = 0.0
+            for _ in range(10):
+                began = time.monotonic()
+                with suppress(TimeoutError):
+                    assert get(server.port, "/health/live", timeout=2)[0] == 200
+                slowest = max(slowest, time.monotonic() - began)
+                if slowest > 1.5:
+                    break
+        for pending in asked:
+            pending.join(20)
+        if limit == 6:
+            assert slowest < 1
+            refused = [pending for pending in asked if pending.status == 503]
+            assert len(refused) == 54
+            assert {pending.retry_after for pending in refused} == {"1"}
+        else:
+            assert slowest > 1.5
+
+
+def test_worker_killed_under_load_numbers_and_budget_right_again(
+    playground: Start, postgres_url: str, shared_postgres: Postgres
+) -> None:
+    with (
+        playground(postgres_url, WEB_CONCURRENCY=2, DB_POOL_MAX_SIZE=5) as server,
+        watched(shared_postgres, postgres_url) as watch,
+    ):
+        with Load(server.port, "/query/20", clients=8) as load:
+            time.sleep(1)
+            victim = json.loads(get(server.port, "/board")[2])["workers"][0]
+            os.kill(victim["pid"], signal.SIGKILL)
+            until(lambda: replaced(server, victim["pid"]), 10)
+            time.sleep(1)
+        assert load.seen["lost"] <= 8  # those that this worker had
+        assert watch.most <= 5 + 3  # for a moment PostgreSQL still has the dead worker's backends
+        until(lambda: numbers(server)["size"] == backends(shared_postgres, postgres_url) <= 5, 5)
+        workers = json.loads(get(server.port, "/board")[2])["workers"]
+        assert [worker["slot"] for worker in workers] == [0, 1]
+        assert numbers(server)["max_size"] == 5
+
+
+def replaced(server: Playground, pid: int) -> bool:
+    workers = json.loads(get(server.port, "/board")[2])["workers"]
+    return len(workers) == 2 and pid not in {worker["pid"] for worker in workers} and all(w["dbpool"] for w in workers)
+
+
+def test_worker_killed_in_a_query_its_backend_ends(
+    playground: Start, postgres_url: str, shared_postgres: Postgres
+) -> None:
+    with playground(postgres_url) as server:
+        in_background(server.port, "/query/25000")
+        running = "state = 'active' AND query LIKE '%%pg_sleep(%%'"
+        until(lambda: backends(shared_postgres, postgres_url, running) == 1)
+        os.kill(json.loads(get(server.port, "/board")[2])["pid"], signal.SIGKILL)
+        until(lambda: backends(shared_postgres, postgres_url, running) == 0, 5)
+
+
+@pytest.mark.parametrize("preload", ["false", "true"])
+def test_workers_each_have_their_own_backends(playground: Start, postgres_url: str, preload: str) -> None:
+    with playground(postgres_url, WEB_CONCURRENCY=2, DB_POOL_MAX_SIZE=4, PRELOAD_APP=preload) as server:
+        with Load(server.port, "/query", clients=6) as load:
+            time.sleep(1.5)
+        assert set(load.seen) == {200}
+        assert server.stop() == 0
+        errors = [line["message"] for line in server.lines() if line["level"] == "ERROR"]
+        assert set(errors) == {"cleanup task failing failed"}
+
+
+def test_postgresql_frozen_at_sigterm_exit_within_timeout(playground: Start, postgres: Postgres) -> None:
+    migrate(postgres.url())
+    with playground(postgres.url(), SHUTDOWN_TIMEOUT=5) as server:
+        assert get(server.port, "/query")[0] == 200
+        postgres.freeze()
+        try:
+            server.signal(signal.SIGTERM)
+            assert wait_exit(server) < 5.3
+        finally:
+            postgres.thaw()
+        assert server.evidence == ["async", "first"]
+        assert "registry" in server.shutdown_status()["cleanup_failed"]
+
+
+def test_postgresql_down_request_503_and_first_after_it_is_back_served(playground: Start, postgres: Postgres) -> None:
+    migrate(postgres.url())
+    with playground(postgres.url(), DB_POOL_TIMEOUT=1) as server:
+        assert get(server.port, "/query")[0] == 200
+        postgres.stop()
+        began = time.monotonic()
+        for _ in range(4):
+            status, headers, _ = get(server.port, "/query")
+            assert status == 503 and headers["retry-after"] == "2"
+        assert time.monotonic() - began < 8
+        until(lambda: numbers(server)["active"] == 0 and numbers(server)["size"] == 0, 10)  # no phantoms
+        postgres.start()
+        until(lambda: get(server.port, "/query")[0] == 200, 3)
+
+
+def test_sigterm_registry_row_is_deleted_and_a_killed_instance_stays_as_lost(
+    playground: Start, postgres_url: str, shared_postgres: Postgres
+) -> None:
+    def rows() -> list[tuple[object, ...]]:
+        with shared_postgres.connect(database(postgres_url)) as connection:
+            return connection.execute("SELECT name, phase, workers FROM lifecycle_instance").fetchall()
+
+    with playground(postgres_url, WEB_CONCURRENCY=2, INSTANCE_NAME="one", INSTANCE_HEARTBEAT_INTERVAL=0.5) as server:
+        until(lambda: rows() == [("one", "serving", 2)])
+        server.signal(signal.SIGTERM)
+        wait_exit(server)
+        assert rows() == []
+    with playground(postgres_url, INSTANCE_NAME="two") as server:
+        until(lambda: len(rows()) == 1)
+        server.kill()
+        assert rows() == [("two", "serving", 1)]
+
+
+@pytest.mark.needs("pgbouncer")
+def test_pgbouncer_in_transaction_mode_serves_and_leaks_no_session_state(
+    playground: Start, postgres_url: str, shared_postgres: Postgres
+) -> None:
+    with running_pgbouncer(shared_postgres, database(postgres_url)) as url:
+        with playground(url, DB_PGBOUNCER="true", WEB_CONCURRENCY=2) as server:
+            with Load(server.port, "/query/5", clients=8) as load:
+                time.sleep(1.5)
+            assert set(load.seen) == {200}
+            until(lambda: get(server.port, "/health/ready")[0] == 200)
+            until(lambda: instances(shared_postgres, postgres_url) == 1)
+            assert server.stop() == 0
+        assert instances(shared_postgres, postgres_url) == 0
+
+
+def instances(postgres: Postgres, url: str) -> int:
+    with postgres.connect(database(url)) as connection:
+        return len(connection.execute("SELECT 1 FROM lifecycle_instance").fetchall())
+
+
+def test_sqlite_several_workers_write_at_once_nothing_fails(playground: Start, sqlite_url: str) -> None:
+    with playground(sqlite_url, WEB_CONCURRENCY=3) as server:
+        with Load(server.port, "/write/load", clients=6) as load:
+            time.sleep(3)
+        assert set(load.seen) == {200}
+        assert load.seen[200] > 20
+        server.signal(signal.SIGTERM)
+        wait_exit(server)
+
+
+def test_configuration_fewer_connections_than_workers_refused_with_one_line(tmp_path: Path) -> None:
+    env = {"WEB_CONCURRENCY": 3, "DB_POOL_MIN_SIZE": 1, "DB_POOL_MAX_SIZE": 2}
+    server = Playground("postgresql://nobody@127.0.0.1:1/none", tmp_path, **env)
+    with pytest.raises(AssertionError, match="exit 1"):
+        server.start()
+    assert server.log().strip().splitlines() == [
+        "pacsync: DB_POOL_MAX_SIZE (2) must not be below WEB_CONCURRENCY (3): each worker needs a connection."
+    ]
+    server.log_path.unlink()

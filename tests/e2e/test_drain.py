@@ -1,0 +1,93 @@
+"""`manage.py drain` on real instances: without a signal, from another process, undone, waited for."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+from tests.e2e.conftest import Start
+from tests.e2e.test_shutdown import until, wait_exit
+from tests.support.load import get, in_background
+from tests.support.playground import Playground
+from tests.support.postgres import free_port
+from tests.support.server import manage
+
+
+def drain(server: Playground, *arguments: str, **env: object) -> tuple[int, str]:
+    """(exit code, all that it said) of the command in the environment of the server."""
+    done = manage(server.environment["DATABASE_URL"], "drain", *arguments, **{"HTTP_PORT": server.port, **env})
+    return done.returncode, done.stdout + done.stderr
+
+
+def phase(server: Playground) -> str:
+    return str(json.loads(get(server.port, "/board")[2])["phase"])
+
+
+def test_drain_readiness_503_still_serving_until_undone(playground: Start, sqlite_url: str) -> None:
+    with playground(sqlite_url, WEB_CONCURRENCY=2) as server:
+        until(lambda: get(server.port, "/health/ready")[0] == 200)
+        code, said = drain(server)
+        assert (code, said.strip()) == (
+            0,
+            f"instance on port {server.port} (pid {server.pid}) is draining: nothing in progress.",
+        )
+        assert get(server.port, "/health/ready")[0] == 503
+        status, headers, _ = get(server.port, "/board")
+        assert (status, headers["connection"]) == (200, "close")
+        assert phase(server) == "draining"
+        code, said = drain(server, "--undo")
+        assert code == 0 and "serves normally again" in said
+        until(lambda: get(server.port, "/health/ready")[0] == 200)
+        assert phase(server) == "serving"
+
+
+def test_drain_wait_returns_when_the_request_is_answered_and_sigterm_then_stops_without_delay(
+    playground: Start, sqlite_url: str
+) -> None:
+    with playground(sqlite_url, SHUTDOWN_DRAIN_DELAY=1) as server:
+        asked = in_background(server.port, "/sleep/4000")
+        until(lambda: json.loads(get(server.port, "/board")[2])["workers"][0]["in_flight"] >= 2)
+        began = time.monotonic()
+        code, said = drain(server, "--wait", "20", SHUTDOWN_DRAIN_DELAY=1)
+        assert code == 0, said
+        asked.join(5)
+        assert asked.status == 200
+        assert time.monotonic() - began > 1
+        server.signal(signal.SIGTERM)
+        wait_exit(server)
+        assert server.shutdown_status()["drained_seconds"] < 0.5  # what was drained before counts
+
+
+def test_drain_wait_too_short_says_what_is_in_progress(playground: Start, sqlite_url: str) -> None:
+    with playground(sqlite_url) as server:
+        in_background(server.port, "/sleep/20000")
+        until(lambda: json.loads(get(server.port, "/board")[2])["workers"][0]["in_flight"] >= 2)
+        code, said = drain(server, "--wait", "0.5")
+        assert code == 1
+        assert "Still in progress after 0.5 s: 1 requests." in said
+        assert "Traceback" not in said
+
+
+def test_drain_after_a_signal_undo_is_refused(playground: Start, sqlite_url: str) -> None:
+    with playground(sqlite_url, SHUTDOWN_DRAIN_DELAY=60, SHUTDOWN_TIMEOUT=90) as server:
+        server.signal(signal.SIGTERM)
+        until(lambda: phase(server) == "draining")
+        code, said = drain(server, "--undo")
+        assert code == 1 and "can't be taken back" in said
+        assert phase(server) == "draining"
+
+
+def test_drain_two_instances_only_the_chosen_one(playground: Start, sqlite_url: str, tmp_path: Path) -> None:
+    with playground(sqlite_url) as one, playground(sqlite_url) as two:
+        assert drain(two)[0] == 0
+        assert (phase(one), phase(two)) == ("serving", "draining")
+        assert drain(two, "--instance", str(one.pid))[0] == 0
+        assert phase(one) == "draining"
+
+
+def test_drain_no_instance_clear_error(sqlite_url: str) -> None:
+    port = free_port()
+    done = manage(sqlite_url, "drain", HTTP_PORT=port)
+    assert done.returncode == 1
+    assert f"No instance of this user runs on port {port}." in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

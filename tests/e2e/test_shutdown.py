@@ -1,0 +1,231 @@
+"""Shutdown of a real gunicorn by real signals: what is waited for, what is left behind, and that cleanup runs."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.conftest import Start
+from tests.support.load import Load, get, in_background
+from tests.support.playground import Playground
+from tests.support.postgres import Postgres
+
+CLEANED = ["async", "first"]  # the playground's tasks in reverse order; the one between them fails
+
+
+def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not become true"
+        time.sleep(0.02)
+
+
+def board(server: Playground) -> dict[str, object]:
+    return dict(json.loads(get(server.port, "/board")[2]))
+
+
+def wait_exit(server: Playground, seconds: float = 30) -> float:
+    """Wait for the master's exit, which must be 0; how long it took."""
+    assert server.process
+    began = time.monotonic()
+    assert server.process.wait(seconds) == 0, server.log()
+    return time.monotonic() - began
+
+
+def test_sigterm_drain_serves_new_and_reused_connections_until_it_ends(playground: Start, sqlite_url: str) -> None:
+    with playground(sqlite_url, SHUTDOWN_DRAIN_DELAY=1.5, WEB_CONCURRENCY=2) as server:
+        until(lambda: get(server.port, "/health/ready")[0] == 200)
+        reused = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        reused.request("GET", "/board")
+        assert reused.getresponse().read()
+        blocked = in_background(server.port, "/sleep/2500")
+        until(lambda: board(server)["workers"] and sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
+        server.signal(signal.SIGTERM)
+        began = time.monotonic()
+        until(lambda: get(server.port, "/health/ready")[0] == 503, 1)
+        status, _, body = get(server.port, "/health/ready")
+        assert (status, json.loads(body)["reason"]) == (503, "shutting_down")
+        assert get(server.port, "/health/live")[0] == 200
+        reused.request("GET", "/board")
+        answer = reused.getresponse()
+        assert json.loads(answer.read())["phase"] == "draining"
+        assert answer.getheader("Connection") == "close"
+        while time.monotonic() - began < 1.2:
+            assert get(server.port, "/board")[0] == 200
+            time.sleep(0.05)
+        wait_exit(server)
+        blocked.join(5)
+        assert blocked.status == 200
+        status_line = server.shutdown_status()
+        assert status_line["signal"] == "SIGTERM"
+        assert 1.4 <= status_line["drained_seconds"] <= 2.5
+        assert status_line["waited_for"]["requests"] >= 1
+        assert status_line["abandoned"] == {} and status_line["workers_killed"] == 0
+        assert status_line["total_seconds"] < 10
+
+
+def test_sigterm_idle_no_drain_exits_at_once_with_cleanup_in_reverse_order(playground: Start, sqlite_url: str) -> None:
+    with playground(sqlite_url) as server:
+        server.signal(signal.SIGTERM)
+        assert wait_exit(server) < 4
+        assert server.evidence == CLEANED
+        status = server.shutdown_status()
+        assert {"first", "failing", "async", "registry", "dbpool"} <= set(status["cleanup_tasks"])
+        assert status["cleanup_failed"] == ["failing"]
+
+
+@pytest.mark.parametrize("preload", ["false", "true"])
+def test_sigterm_half_sent_request_cleanup_runs_within_timeout_and_no_backend_is_left(
+    playground: Start, postgres_url: str, shared_postgres: Postgres, preload: str
+) -> None:
+    with playground(postgres_url, SHUTDOWN_TIMEOUT=4, PRELOAD_APP=preload) as server:
+        assert get(server.port, "/query")[0] == 200
+        with socket.create_connection(("127.0.0.1", server.port)) as half:
+            half.sendall(b"POST /board HTTP/1.1\r\nHost: x\r\nContent-Le")
+            time.sleep(0.3)
+            began = time.monotonic()
+            server.signal(signal.SIGTERM)
+            wait_exit(server)
+            assert time.monotonic() - began < 4.3
+        assert server.evidence == CLEANED
+        assert server.shutdown_status()["workers_killed"] == 0
+    until(lambda: backends(shared_postgres, postgres_url) == 0, 3)
+
+
+def backends(postgres: Postgres, url: str) -> int:
+    with postgres.connect() as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [url.rsplit("/", 1)[1]]
+        ).fetchone()
+        assert row
+        return int(str(row[0]))
+
+
+def test_sigterm_half_sent_request_same_timeout_for_worker_and_master_cleanup_is_lost(
+    playground: Start, sqlite_url: str
+) -> None:
+    """The negative twin: without the worker's own, shorter limit the master kills it before its cleanup."""
+    with playground(sqlite_url, SHUTDOWN_TIMEOUT=3, PLAYGROUND_WITHOUT_WORKER_LIMIT="1") as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as half:
+            half.sendall(b"POST /board HTTP/1.1\r\nHost: x\r\nContent-Le")
+            time.sleep(0.3)
+            server.signal(signal.SIGTERM)
+            wait_exit(server)
+        assert server.evidence == []
+        assert server.shutdown_status()["workers_killed"] == 1
+
+
+def test_sigterm_tracked_work_after_the_response_is_waited_for(playground: Start, sqlite_url: str) -> None:
+    with playground(sqlite_url) as server:
+        assert get(server.port, "/sleep/1500")[0] == 200
+        server.signal(signal.SIGTERM)
+        wait_exit(server)
+        assert server.evidence == ["worked", *CLEANED]
+        status = server.shutdown_status()
+        assert status["waited_for"]["sync_operation"] == 1
+        assert status["abandoned"] == {}
+
+
+def test_sigterm_stuck_work_and_stuck_cleanup_abandoned_within_timeout(playground: Start, sqlite_url: str) -> None:
+    with playground(sqlite_url, SHUTDOWN_TIMEOUT=4, PLAYGROUND_STUCK_CLEANUP="1") as server:
+        assert get(server.port, "/sleep/60000")[0] == 200
+        stuck = in_background(server.port, "/sleep/60000")
+        until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
+        server.signal(signal.SIGTERM)
+        assert wait_exit(server) < 4.3
+        status = server.shutdown_status()
+        assert status["abandoned"] == {"sync_operation": 1, "requests": 1}
+        assert {"failing", "stuck"} <= set(status["cleanup_failed"])
+        assert server.evidence == CLEANED
+        stuck.join(5)
+        assert stuck.status == "lost"
+
+
+def test_sigint_to_the_process_group_as_ctrl_c_request_is_answered(playground: Start, sqlite_url: str) -> None:
+    with playground(sqlite_url, WEB_CONCURRENCY=2) as server:
+        asked = in_background(server.port, "/sleep/1000")
+        until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
+        os.killpg(server.pid, signal.SIGINT)
+        wait_exit(server)
+        asked.join(5)
+        assert asked.status == 200
+        assert server.shutdown_status()["signal"] == "SIGINT"
+
+
+def test_second_sigint_stops_at_once(playground: Start, sqlite_url: str) -> None:
+    with playground(sqlite_url, SHUTDOWN_TIMEOUT=30, SHUTDOWN_DRAIN_DELAY=20) as server:
+        in_background(server.port, "/sleep/25000")
+        until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
+        os.killpg(server.pid, signal.SIGINT)
+        until(lambda: board(server)["phase"] == "draining")
+        os.killpg(server.pid, signal.SIGINT)
+        assert wait_exit(server) < 4
+        assert server.evidence == CLEANED
+        assert server.shutdown_status()["abandoned"] == {"requests": 1}
+
+
+def test_sigterm_twice_the_second_changes_nothing(playground: Start, sqlite_url: str) -> None:
+    with playground(sqlite_url, SHUTDOWN_DRAIN_DELAY=1) as server:
+        asked = in_background(server.port, "/sleep/1500")
+        until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
+        server.signal(signal.SIGTERM)
+        time.sleep(0.3)
+        server.signal(signal.SIGTERM)
+        wait_exit(server)
+        asked.join(5)
+        assert asked.status == 200
+        assert 0.9 <= server.shutdown_status()["drained_seconds"] <= 2
+
+
+@pytest.mark.parametrize("limit", [1, 0])
+def test_half_sent_requests_on_every_thread_probes_answered_after_the_read_timeout(
+    playground: Start, sqlite_url: str, limit: int
+) -> None:
+    """The negative twin has no limit: the probe waits for as long as the clients stall."""
+    with playground(sqlite_url, WEB_THREADS=4, REQUEST_READ_TIMEOUT=limit) as server:
+        stalled = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(8)]
+        try:
+            for half in stalled:
+                half.sendall(b"GET /board HTTP/1.1\r\nHost: x\r\nAcc")
+            time.sleep(0.3)
+            if limit:
+                assert get(server.port, "/health/live", timeout=15)[0] == 200
+                assert "Traceback" not in server.log()
+                assert "a client stalled" in server.log()
+            else:
+                with pytest.raises(TimeoutError):
+                    get(server.port, "/health/live", timeout=4)
+        finally:
+            for half in stalled:
+                half.close()
+
+
+def test_sighup_workers_replaced_no_request_lost_each_in_a_slot_of_its_own(playground: Start, sqlite_url: str) -> None:
+    with playground(sqlite_url, WEB_CONCURRENCY=3, PRELOAD_APP="true") as server:
+
+        def workers() -> list[tuple[int, int]]:
+            return [(w["slot"], w["pid"]) for w in board(server)["workers"]]  # type: ignore[attr-defined]
+
+        until(lambda: len(workers()) == 3)
+        old = {pid for _, pid in workers()}
+        with Load(server.port, "/sleep/5", clients=4, pause=0.02) as load:
+            server.signal(signal.SIGHUP)
+            until(lambda: len(workers()) == 3 and not old & {pid for _, pid in workers()}, 20)
+        assert set(load.seen) == {200}
+        assert len({slot for slot, _ in workers()}) == 3
+        assert server.stop() == 0
+
+
+def test_ttin_the_number_of_workers_stays_and_the_instance_serves(playground: Start, sqlite_url: str) -> None:
+    with playground(sqlite_url) as server:
+        for number in (signal.SIGTTIN, signal.SIGTTOU) * 4:
+            server.signal(number)
+            time.sleep(0.05)
+        until(lambda: "SIGTTOU ignored" in server.log())
+        assert get(server.port, "/health/live")[0] == 200
+        assert server.log().count("Booting worker") == 1

@@ -1,0 +1,160 @@
+"""Small makers of rows for tests. Each takes what the test is about and fills in the rest."""
+
+import hashlib
+import itertools
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from apps.fleet import endpoint_manager, pool_manager, states, sync_coordinator
+from apps.fleet.alpm import repository as repository_text
+from apps.fleet.alpm.repository import OfferedPackage
+from apps.fleet.alpm.state import DEPENDENCY, EXPLICIT, InstalledPackage
+from apps.fleet.endpoint_manager import CheckIn, ReportedRepository
+from apps.fleet.models import Endpoint, Operation, Pool, RepositoryContent, State, TargetRevision
+from apps.fleet.tokens import hash_of
+
+_numbers = itertools.count(1)
+BASIC = ("filesys 1-1", "libfoo 1.0-1 dependency", "app 1.0-1")
+
+
+def package(text: str, arch: str = "x86_64") -> InstalledPackage:
+    """`name version [arch] [dependency]` as an installed package."""
+    name, version, *rest = text.split()
+    reason = DEPENDENCY if DEPENDENCY in rest else EXPLICIT
+    arches = [word for word in rest if word not in (DEPENDENCY, EXPLICIT)]
+    return InstalledPackage(name, version, arches[0] if arches else arch, reason)
+
+
+def packages(*texts: str) -> list[InstalledPackage]:
+    return [package(text) for text in texts]
+
+
+def state(*texts: str) -> State:
+    """The state of these packages (`name version [arch] [dependency]`), a few basic ones by default."""
+    return states.save(packages(*(texts or BASIC)))[0]
+
+
+def repository(*texts: str) -> RepositoryContent:
+    """The content of a repository that offers these packages (`name version [arch]`)."""
+    text = repository_text.to_text(offered(line) for line in (texts or BASIC))
+    return endpoint_manager.store_repository(digest=repository_text.digest_of(text), text=text)[0]
+
+
+def offered(text: str) -> OfferedPackage:
+    found = package(text)
+    filename = f"{found.name}-{found.version}-{found.arch}.pkg.tar.zst"
+    sha256 = hashlib.sha256(filename.encode()).hexdigest()
+    return OfferedPackage(found.name, found.version, found.arch, filename, sha256, 1000)
+
+
+def pool(name: str = "", **policy: Any) -> Pool:
+    return pool_manager.create_pool(name=name or f"pool-{next(_numbers)}", actor="test", **policy)
+
+
+def endpoint(name: str = "", *, pool: Pool | None = None, token: str = "", arch: str = "x86_64") -> Endpoint:
+    """An endpoint that never reported."""
+    token = token or f"pse_{uuid.uuid4()}"
+    return Endpoint.objects.create(name=name or f"m{next(_numbers)}", pool=pool, arch=arch, token_hash=hash_of(token))
+
+
+def reported_repository(
+    content: RepositoryContent, name: str = "core", mirrors: Sequence[str] = ("https://mirror.example/core/os/x86_64",)
+) -> ReportedRepository:
+    return ReportedRepository(name=name, digest=content.digest, mirrors=tuple(mirrors))
+
+
+def report(
+    endpoint: Endpoint,
+    state: State,
+    *repositories: ReportedRepository,
+    holds: Sequence[str] = (),
+    seq: int | None = None,
+) -> CheckIn:
+    """A check-in of the endpoint, with the next number; without repositories it reports one that offers all it has."""
+    endpoint.refresh_from_db()
+    if not repositories:
+        lines = [f"{p.name} {p.version} {p.arch}" for p in states.load(state)]
+        repositories = (reported_repository(repository(*lines)),)
+    seen = endpoint_manager.check_in(
+        endpoint=endpoint,
+        seq=endpoint.report_seq + 1 if seq is None else seq,
+        state=state.digest,
+        repositories=repositories,
+        holds=holds,
+        agent_version="1.0.0",
+    )
+    endpoint.refresh_from_db()
+    return seen
+
+
+def reporting_endpoint(name: str = "", *, pool: Pool | None = None, state: State, **options: Any) -> Endpoint:
+    """An endpoint that has reported this state."""
+    made = endpoint(name, pool=pool)
+    assert report(made, state, **options).recorded
+    return made
+
+
+def target(pool: Pool, *texts: str) -> TargetRevision:
+    """Make exactly these packages the pool's target, by an endpoint that has them."""
+    source = reporting_endpoint(pool=pool, state=state(*texts))
+    revision = pool_manager.set_target(pool=pool, endpoint=source, actor="test")
+    pool.refresh_from_db()
+    return revision
+
+
+def queued(**policy: Any) -> Operation:
+    """A queued sync of an endpoint from `app 1.0-1` to `app 2.0-1`, in a pool with this policy."""
+    made = reporting_endpoint(pool=pool(**policy), state=state("app 1.0-1"))
+    assert made.pool
+    target(made.pool, "app 2.0-1")
+    return sync_coordinator.create_operation(endpoint=made, kind="sync", actor="test")[0]
+
+
+def leased(operation: Operation | None = None) -> Operation:
+    operation = operation or queued()
+    claim(operation)
+    operation.refresh_from_db()
+    return operation
+
+
+def claim(operation: Operation, lease_token: uuid.UUID | None = None) -> sync_coordinator.Claim:
+    return sync_coordinator.claim(
+        operation_id=operation.pk,
+        endpoint=operation.endpoint,
+        lease_token=lease_token or uuid.uuid4(),
+        state=operation.base_state_id,
+    )
+
+
+def applying(operation: Operation | None = None) -> Operation:
+    operation = leased(operation)
+    assert operation.lease_token
+    return sync_coordinator.heartbeat(
+        operation_id=operation.pk,
+        endpoint=operation.endpoint,
+        lease_token=operation.lease_token,
+        phase="applying",
+    )
+
+
+def finish(operation: Operation, state: State | None = None, outcome: str = "succeeded") -> Operation:
+    """The result of an operation that has a lease; by default it reached its target."""
+    assert operation.lease_token
+    operation.endpoint.refresh_from_db()
+    return sync_coordinator.finish(
+        operation_id=operation.pk,
+        endpoint=operation.endpoint,
+        lease_token=operation.lease_token,
+        outcome=outcome,
+        seq=operation.endpoint.report_seq + 1,
+        state=state.digest if state else operation.target_state_id,
+    )
+
+
+def synced(endpoint: Endpoint, kind: str = "sync") -> Operation:
+    """A whole operation of the endpoint, from its creation to its success."""
+    operation, _ = sync_coordinator.create_operation(endpoint=endpoint, kind=kind, actor="test")
+    done = finish(applying(operation))
+    endpoint.refresh_from_db()
+    return done

@@ -1,0 +1,127 @@
+"""HEALTH_DETAIL=private: who sees details, and that nobody's probe asks for more than it did."""
+
+from collections.abc import Callable
+from ipaddress import ip_network
+
+import pytest
+from django.conf import LazySettings
+from django.contrib.auth.models import User
+from django.test import Client
+
+from apps.fleet import tokens
+from apps.health.checker import Checker
+from tests.health.conftest import Answer, Get
+
+STATUS_ONLY = {"status", "service", "timestamp", "details"}
+
+
+@pytest.fixture
+def private(settings: LazySettings, checker: Checker, db: None) -> None:
+    settings.HEALTH_DETAIL = "private"
+    settings.HEALTH_DETAIL_NETWORKS = (ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"))
+    checker.step()
+
+
+def session_of(**user: bool) -> str:
+    """The Cookie header of somebody who signed in."""
+    client = Client()
+    client.force_login(User.objects.create_user("somebody", **user))
+    return f"theme=dark; sessionid={client.cookies['sessionid'].value}"
+
+
+def bearer() -> str:
+    return "Bearer " + tokens.create_api_token(name="prometheus", role="viewer", actor="test")[1]
+
+
+@pytest.mark.usefixtures("private")
+def test_private_stranger_gets_the_status_only(get: Get) -> None:
+    answer = get("/health/detailed")
+    assert answer.status == 200
+    assert set(answer.json) == STATUS_ONLY
+    page = get("/health/detailed?format=html").text
+    assert "Details are private" in page
+    assert "Components" not in page
+    for path in ("/metrics", "/health/detailed?format=prometheus"):
+        text = get(path).text
+        assert "pacsync_ready 1.0" in text
+        assert "pacsync_build_info" not in text
+        assert "pacsync_http" not in text
+
+
+@pytest.mark.usefixtures("private")
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/health/startup"])
+def test_private_probes_stay_open(get: Get, path: str) -> None:
+    assert get(path).status == 200
+
+
+@pytest.mark.usefixtures("private")
+@pytest.mark.parametrize(
+    ("address", "seen"),
+    [
+        ("10.9.8.7", True),
+        ("::ffff:10.9.8.7", True),
+        ("2001:db8::1", True),
+        ("192.0.2.1", False),
+        ("", False),
+        ("unix:", False),
+    ],
+)
+def test_private_listed_network_sees_details(get: Get, address: str, seen: bool) -> None:
+    answer = get("/health/detailed", REMOTE_ADDR=address, HTTP_X_FORWARDED_FOR="10.9.8.7")
+    assert ("components" in answer.json) is seen
+
+
+@pytest.mark.usefixtures("private")
+@pytest.mark.parametrize(
+    ("header", "seen"),
+    [
+        (bearer, True),
+        (lambda: bearer().replace("Bearer", "bearer"), True),
+        (lambda: bearer() + "x", False),
+        (lambda: bearer().replace("Bearer", "Basic"), False),
+        (lambda: "Bearer", False),
+        (lambda: "Bearer \u00e9", False),
+        (lambda: "Bearer " + "x" * 10_000, False),
+    ],
+)
+def test_private_api_token_sees_details(get: Get, header: Callable[[], str], seen: bool) -> None:
+    text = header()
+    assert ("components" in get("/health/detailed", HTTP_AUTHORIZATION=text).json) is seen
+    assert ("pacsync_build_info" in get("/metrics", HTTP_AUTHORIZATION=text).text) is seen
+
+
+@pytest.mark.usefixtures("private")
+def test_private_revoked_token_sees_the_status_only(get: Get) -> None:
+    token, text = tokens.create_api_token(name="old", role="viewer", actor="test")
+    assert "components" in get("/health/detailed", HTTP_AUTHORIZATION=f"Bearer {text}").json
+    tokens.revoke_api_token(token=token, actor="test")
+    assert set(get("/health/detailed", HTTP_AUTHORIZATION=f"Bearer {text}").json) == STATUS_ONLY
+
+
+@pytest.mark.usefixtures("private")
+@pytest.mark.parametrize(("staff", "seen"), [(True, True), (False, False)])
+def test_private_session_of_staff_sees_details(get: Get, staff: bool, seen: bool) -> None:
+    answer = get("/health/detailed", HTTP_COOKIE=session_of(is_staff=staff))
+    assert ("components" in answer.json) is seen
+
+
+@pytest.mark.usefixtures("private")
+@pytest.mark.parametrize(
+    "cookie", ["sessionid=made-up", "sessionid=", "sessionid", 'sessionid="', "a=b; sessionid=\x00"]
+)
+def test_private_nonsense_cookie_sees_the_status_only(get: Get, cookie: str) -> None:
+    assert set(get("/health/detailed", HTTP_COOKIE=cookie).json) == STATUS_ONLY
+
+
+@pytest.mark.usefixtures("private")
+def test_private_token_while_the_database_is_broken_is_not_looked_up(
+    get: Get, checker: Checker, django_assert_num_queries: Callable[..., object], broken_database: None
+) -> None:
+    header = bearer()
+    checker.step()
+
+    def ask() -> Answer:
+        return get("/health/detailed", HTTP_AUTHORIZATION=header)
+
+    with django_assert_num_queries(0):  # type: ignore[attr-defined]
+        assert set(ask().json) == STATUS_ONLY

@@ -1,0 +1,163 @@
+"""The metrics: their text, their labels, and their arithmetic over workers that come and go."""
+
+import subprocess
+
+import pytest
+from prometheus_client import parser
+from prometheus_client.openmetrics import parser as openmetrics
+
+from apps.health import ledger, meters
+from apps.health.checker import Checker
+from apps.health.ledger import Ledger
+from apps.health.wsgi import MeasureLayer
+from apps.lifecycle import board
+from tests.health.conftest import Get, ask, behind
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in parser.text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(text: str, name: str, **labels: str) -> float:
+    return samples(text).get((name, frozenset(labels.items())), 0.0)
+
+
+@pytest.mark.django_db
+def test_metrics_both_texts_are_parsed_by_their_own_parsers(checker: Checker, get: Get) -> None:
+    checker.step()
+    plain, modern = get("/metrics"), get("/metrics", Accept=OPENMETRICS)
+    names = {family.name for family in openmetrics.text_string_to_metric_families(modern.text)}
+    assert {"pacsync_ready", "pacsync_healthy", "pacsync_http_requests", "pacsync_lifecycle_phase"} <= names
+    assert samples(plain.text)
+    assert modern.text.endswith("# EOF\n")
+
+
+@pytest.mark.django_db
+@pytest.mark.needs("promtool")
+def test_metrics_promtool_has_nothing_to_say(checker: Checker, get: Get) -> None:
+    checker.step()
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=get("/metrics").text, capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.django_db
+def test_metrics_health_and_readiness_are_gauges(checker: Checker, get: Get) -> None:
+    before = get("/metrics").text
+    checker.step()
+    after = get("/metrics").text
+    assert value(before, "pacsync_ready") == value(before, "pacsync_healthy") == 0
+    assert value(before, "pacsync_not_ready", reason="starting") == 1
+    assert value(after, "pacsync_ready") == value(after, "pacsync_healthy") == 1
+    assert value(after, "pacsync_health_status", status="healthy") == 1
+    assert value(after, "pacsync_health_check_healthy", check="database") == 1
+    assert value(after, "pacsync_health_check_duration_seconds_count", check="database") >= 1
+
+
+def test_metrics_probes_are_counted_and_timed(get: Get) -> None:
+    labels = {"route": "/health/live", "method": "GET"}
+    before = get("/metrics").text
+    for _ in range(5):
+        get("/health/live/")
+    after = get("/metrics").text
+    name = "pacsync_http_requests_total"
+    assert value(after, name, status="200", **labels) - value(before, name, status="200", **labels) == 5
+    name = "pacsync_http_request_duration_seconds_count"
+    assert value(after, name, **labels) - value(before, name, **labels) == 5
+
+
+def test_metrics_what_strangers_make_up_is_one_label(get: Get) -> None:
+    layer = MeasureLayer(behind)
+    for number in range(30):
+        ask(layer, f"/made-up/{number}", f"METHOD{number}")
+    found = {
+        labels
+        for name, labels in samples(get("/metrics").text)
+        if name == "pacsync_http_requests_total" and ("status", "418") in labels
+    }
+    assert found == {frozenset({("route", "unmatched"), ("method", "other"), ("status", "418")})}
+
+
+def test_histogram_buckets_are_cumulative_and_end_with_the_count(get: Get) -> None:
+    get("/health/live")
+    text = get("/metrics").text
+    rows = {
+        dict(labels)["le"]: number
+        for (name, labels), number in samples(text).items()
+        if name == "pacsync_http_request_duration_seconds_bucket" and ("route", "/health/live") in labels
+    }
+    ordered = [rows[bound] for bound in sorted(rows, key=float)]
+    assert ordered == sorted(ordered)
+    count = value(text, "pacsync_http_request_duration_seconds_count", route="/health/live", method="GET")
+    assert ordered[-1] == rows["+Inf"] == count > 0
+
+
+def piece() -> memoryview:
+    return memoryview(bytearray(len(board.scratch())))
+
+
+def test_ledger_taken_over_goes_on_counting() -> None:
+    memory = piece()
+    first = Ledger(memory)
+    with first.lock:
+        first.doubles[first.position(b"requests", 1)] += 3
+    second = Ledger(memory)  # the worker that replaces the first one
+    with second.lock:
+        second.doubles[second.position(b"requests", 1)] += 1
+        second.doubles[second.position(b"others", 2) + 1] += 5
+    assert dict(Ledger(memory).numbers()) == {b"requests": [4.0], b"others": [0.0, 5.0]}
+
+
+def test_ledger_entry_half_made_by_a_killed_worker_is_not_seen() -> None:
+    memory = piece()
+    first = Ledger(memory)
+    with first.lock:
+        first.position(b"whole", 1)
+    end = first._words[0]
+    first._bytes[end : end + 12] = b"\xff" * 12  # its key, without the word that makes it count
+    second = Ledger(memory)
+    assert [key for key, _ in second.numbers()] == [b"whole"]
+    with second.lock:
+        second.doubles[second.position(b"next", 1)] += 1
+    assert dict(second.numbers())[b"next"] == [1.0]
+
+
+def test_ledger_full_drops_new_series_and_keeps_the_old(caplog: pytest.LogCaptureFixture) -> None:
+    full = Ledger(piece())
+    with full.lock:
+        first = full.position(b"first", 1)
+        positions = [full.position(b"%d" % number, 64) for number in range(10_000)]
+        assert positions[-1] == -1
+        assert full.position(b"first", 1) == first
+    assert caplog.text.count("no room for more metrics") == 1
+    assert len(list(full.numbers())) == sum(position >= 0 for position in positions) + 1
+
+
+def test_note_being_written_is_no_note() -> None:
+    written = Ledger(piece())
+    assert written.read_note() is None
+    written.write_note({"a": [1, "ä"]})
+    assert written.read_note() == {"a": [1, "ä"]}
+    written._note[10:12] = b"xx"
+    assert written.read_note() is None
+
+
+def test_totals_add_up_the_workers() -> None:
+    memories = [piece(), piece(), piece()]
+    for amount, memory in enumerate(memories[:2], 1):
+        one = Ledger(memory)
+        with one.lock:
+            one.doubles[one.position(b"both", 1)] += amount
+    assert ledger.totals(memories) == {b"both": [3.0]}
+
+
+def test_meters_every_name_is_documented_once() -> None:
+    assert len(meters.METERS) >= 6
+    assert all(meter.documentation.endswith(".") for meter in meters.METERS.values())

@@ -1,0 +1,71 @@
+"""In which form /health/detailed answers."""
+
+import pytest
+
+from apps.health.negotiation import Form, choose
+from tests.health.conftest import Get
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+PROMETHEUS = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;"
+    "q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        (None, Form.JSON),
+        ("", Form.JSON),
+        ("*/*", Form.JSON),
+        ("application/*", Form.JSON),
+        ("image/png", Form.JSON),
+        ("application/json", Form.JSON),
+        (BROWSER, Form.HTML),
+        ("text/html;q=0.5, application/json", Form.JSON),
+        ("text/html, application/json;q=0.9", Form.HTML),
+        ("text/html;q=0, */*", Form.JSON),
+        ("application/json;q=0, text/html;q=0.1", Form.HTML),
+        (PROMETHEUS, Form.PROMETHEUS),
+        ("text/plain;version=0.0.4", Form.PROMETHEUS),
+        ("TEXT/HTML", Form.HTML),
+        ("text/html;q=2", Form.JSON),
+        ("text/html;q=abc", Form.JSON),
+        ("text", Form.JSON),
+        ("/", Form.JSON),
+        ("*/html", Form.JSON),
+        (";;;,,,q=1", Form.JSON),
+        ("text/html" + "," * 100_000, Form.HTML),
+    ],
+)
+def test_choose_by_accept(accept: str | None, form: Form) -> None:
+    assert choose(accept) is form
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_choose_override_wins(form: Form) -> None:
+    assert choose(BROWSER, form.value) is form
+
+
+def test_choose_unknown_override_is_ignored() -> None:
+    assert choose(BROWSER, "xml") is Form.HTML
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("*/*", "application/json"),
+        (BROWSER, "text/html; charset=utf-8"),
+        (PROMETHEUS, "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        ("text/plain", "text/plain; version=0.0.4; charset=utf-8"),
+    ],
+)
+def test_detailed_content_type_follows_accept(get: Get, accept: str, content_type: str) -> None:
+    answer = get("/health/detailed", Accept=accept)
+    assert answer.headers["Content-Type"] == content_type
+    assert "Accept" in answer.headers["Vary"]
+
+
+def test_detailed_unhealthy_status_line_is_503_except_for_a_scraper(get: Get) -> None:
+    assert get("/health/detailed").status == get("/health/detailed?format=html").status == 503
+    assert get("/health/detailed?format=prometheus").status == get("/metrics").status == 200

@@ -1,0 +1,73 @@
+"""The bulkhead: counting, refusing, and giving the place back in every way a request can end."""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from apps.lifecycle import memory
+from apps.lifecycle.bulkhead import Bulkhead
+from apps.lifecycle.memory import Memory
+
+pytestmark = pytest.mark.usefixtures("served")
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch, own_board: Memory) -> None:
+    """As if this process had begun to serve long ago: no loop starts."""
+    monkeypatch.setattr("apps.lifecycle.serving.begin", lambda: None)
+
+
+def hello(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    start_response("200 OK", [])
+    return [b"hello"]
+
+
+def call(application: Any) -> tuple[str, dict[str, str], Iterable[bytes]]:
+    seen: list[Any] = []
+    body = application({}, lambda status, headers, *rest: seen.extend((status, dict(headers))))
+    return seen[0], seen[1], body
+
+
+def test_request_counts_until_the_server_closes_the_response() -> None:
+    _, _, body = call(Bulkhead(hello, limit=None))
+    assert memory.mine().in_flight == 1
+    assert b"".join(body) == b"hello"
+    assert memory.mine().in_flight == 1
+    body.close()  # type: ignore[attr-defined]
+    body.close()  # type: ignore[attr-defined]
+    assert memory.mine().in_flight == 0
+
+
+def test_request_beyond_the_limit_503_busy_with_retry_after() -> None:
+    application = Bulkhead(hello, limit=2)
+    bodies = [call(application)[2] for _ in range(2)]
+    status, headers, body = call(application)
+    assert status == "503 Service Unavailable"
+    assert headers["Retry-After"] == "1"
+    assert headers["Content-Type"] == "application/problem+json"
+    assert json.loads(b"".join(body))["code"] == "busy"
+    assert memory.mine().refused == 1
+    bodies[0].close()  # type: ignore[attr-defined]
+    assert call(application)[0] == "200 OK"
+
+
+def test_application_that_raises_gives_its_place_back() -> None:
+    def broken(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        call(Bulkhead(broken, limit=1))
+    assert memory.mine().in_flight == 0
+
+
+def test_response_whose_close_raises_gives_its_place_back() -> None:
+    class Body(list[bytes]):
+        def close(self) -> None:
+            raise ValueError
+
+    _, _, body = call(Bulkhead(lambda environ, start: (start("200 OK", []), Body())[1], limit=1))
+    with pytest.raises(ValueError):
+        body.close()  # type: ignore[attr-defined]
+    assert memory.mine().in_flight == 0

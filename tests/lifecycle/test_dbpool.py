@@ -1,0 +1,178 @@
+"""The dbpool in this process, against the real PostgreSQL of the test run."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import OperationalError, connection
+
+from apps.lifecycle import dbpool, memory, serving
+from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted
+from apps.lifecycle.memory import Memory
+
+pytestmark = [
+    pytest.mark.skipif(settings.DATABASE_TYPE != "postgresql", reason="only PostgreSQL has a dbpool"),
+    pytest.mark.django_db(transaction=True),
+]
+
+
+@pytest.fixture
+def serve(own_board: Memory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """`serve(max_size=4)`: this process has a dbpool with these options from now on."""
+    wrapper = cast(Any, connection)
+
+    def start(**options: object) -> Any:
+        wrapper.close()
+        own_board.integers[memory.WORKERS] = 1  # one worker: it has the whole budget
+        settings_of_it = wrapper.settings_dict["OPTIONS"]
+        monkeypatch.setitem(settings_of_it, "dbpool", settings_of_it["dbpool"] | options)
+        monkeypatch.setattr(serving, "active", lambda: True)
+        return wrapper
+
+    yield start
+    wrapper.close()
+    wrapper.close_pool()
+    monkeypatch.undo()
+
+
+def ask() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+def test_no_dbpool_in_a_process_that_does_not_serve() -> None:
+    ask()
+    assert cast(Any, connection).dbpool is None
+    assert dbpool.sample() is None
+
+
+def test_sample_counts_connections_in_use_and_idle(serve: Callable[..., Any]) -> None:
+    serve(min_size=1, max_size=4)
+    ask()
+    sample = dbpool.sample()
+    assert sample is not None
+    assert (sample.active, sample.min_size, sample.max_size) == (1, 1, 4)
+    connection.close()
+    sample = dbpool.sample()
+    assert sample is not None
+    assert sample.active == 0 and sample.idle == sample.size >= 1
+
+
+def test_shut_a_later_query_fails_instead_of_opening_it_again(serve: Callable[..., Any]) -> None:
+    serve(min_size=1, max_size=2)
+    ask()
+    dbpool.shut()
+    with pytest.raises(DatabaseUnavailable, match="shutting down"):
+        ask()
+    sample = dbpool.sample()
+    assert sample is not None and sample.size == 0
+
+
+def test_connection_killed_by_the_server_next_query_gets_a_new_one(serve: Callable[..., Any]) -> None:
+    serve(min_size=0, max_size=1)
+    first = ask()
+    connection.close()
+    with psycopg.connect(**plain_parameters()) as killer:
+        killer.execute("SELECT pg_terminate_backend(%s)", [first])
+    time.sleep(0.1)
+    assert ask() != first
+    sample = dbpool.sample()
+    assert sample is not None and sample.errors >= 1
+
+
+def plain_parameters() -> dict[str, Any]:
+    database = connection.settings_dict
+    return {"host": database["HOST"], "port": database["PORT"], "user": database["USER"], "dbname": database["NAME"]}
+
+
+def test_exhausted_background_gets_the_connection_that_requests_leave(serve: Callable[..., Any]) -> None:
+    wrapper = serve(min_size=0, max_size=3, timeout=0.3)
+    pool = wrapper.pool
+    pool.open_once()
+    held = [pool.getconn(timeout=5) for _ in range(2)]
+    with pytest.raises(DbpoolExhausted):
+        ask()
+    with dbpool.background(timeout=5):
+        assert ask()
+        connection.close()
+    assert pool.sample().exhausted == 1
+    for one in held:
+        pool.putconn(one)
+    assert ask()
+
+
+def test_exhausted_error_is_an_operational_error_with_retry_after(serve: Callable[..., Any]) -> None:
+    wrapper = serve(min_size=0, max_size=1, timeout=0.2)
+    pool = wrapper.pool
+    pool.open_once()
+    held = pool.getconn(timeout=5)
+    with pytest.raises(OperationalError) as caught:
+        ask()
+    assert isinstance(caught.value, DbpoolExhausted) and caught.value.retry_after == 1
+    pool.putconn(held)
+
+
+def test_maintain_retires_idle_connections_past_their_lifetime(serve: Callable[..., Any]) -> None:
+    serve(min_size=1, max_size=2, max_lifetime=0.2)
+    first = ask()
+    connection.close()
+    time.sleep(0.4)
+    dbpool.wake()
+    assert ask() != first
+
+
+def test_statement_timeout_applies_to_requests_not_to_commands(serve: Callable[..., Any]) -> None:
+    def limit() -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW statement_timeout")
+            return str(cursor.fetchone()[0])
+
+    assert limit() == "0"
+    serve()
+    assert limit() == "30s"
+
+
+def test_fork_child_does_not_use_the_parents_dbpool(serve: Callable[..., Any]) -> None:
+    serve(min_size=1, max_size=2)
+    ask()
+    connection.close()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if cast(Any, connection).dbpool is None else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert ask()
+
+
+def test_close_before_fork_leaves_no_connection(serve: Callable[..., Any]) -> None:
+    wrapper = serve(min_size=1, max_size=2)
+    ask()
+    dbpool.close_before_fork()
+    assert wrapper.connection is None and wrapper.dbpool is None
+
+
+def test_threads_more_than_connections_all_served(serve: Callable[..., Any]) -> None:
+    serve(min_size=1, max_size=4, timeout=20)
+    seen: list[int] = []
+    active: list[int] = []
+
+    def work() -> None:
+        for _ in range(5):
+            seen.append(ask())
+            sample = dbpool.sample()
+            active.append(sample.active if sample else 0)
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(seen) == 40
+    assert len(set(seen)) <= 4
+    assert max(active) <= 3  # the fourth is left to background work

@@ -1,0 +1,85 @@
+"""Background loops: who runs them, when they don't, that a failure doesn't end them."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from django.db import OperationalError
+
+from apps.lifecycle import loops, memory, phase, shutdown
+from apps.lifecycle.loops import Loop
+from apps.lifecycle.memory import Memory, Slot
+
+
+@pytest.fixture(autouse=True)
+def nothing_registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(loops, "_loops", {})
+    yield
+    loops.stop(5)
+
+
+def test_loop_due_only_in_the_leading_worker(own_board: Memory) -> None:
+    Slot(own_board, 1).claim(2)
+    one, every = Loop("one", 1, print), Loop("every", 1, print, everywhere=True)
+    assert (one.due(), every.due()) == (True, True)
+    memory.install(own_board, slot=1)
+    assert (one.due(), every.due()) == (False, True)
+
+
+def test_loop_due_not_while_draining_unless_it_says_so(own_board: Memory) -> None:
+    chore, heartbeat = Loop("chore", 1, print), Loop("heartbeat", 1, print, while_draining=True)
+    shutdown.begin(15, 10)
+    assert (chore.due(), heartbeat.due()) == (False, True)
+    shutdown.stop()
+    assert (chore.due(), heartbeat.due()) == (False, False)
+
+
+def test_loop_registered_does_not_run_before_start(own_board: Memory) -> None:
+    ran = threading.Event()
+    loops.register("early", 0.01, ran.set)
+    assert not ran.wait(0.1)
+    loops.start()
+    assert ran.wait(5)
+
+
+def test_loop_woken_does_its_step_before_the_interval_ends(own_board: Memory) -> None:
+    steps = threading.Semaphore(0)
+    loops.register("slow", 3600, steps.release)
+    loops.start()
+    assert steps.acquire(timeout=5)
+    loops.wake("slow")
+    assert steps.acquire(timeout=5)
+    loops.wake("nobody")
+
+
+def test_loop_failing_step_is_logged_and_it_goes_on(own_board: Memory, caplog: pytest.LogCaptureFixture) -> None:
+    errors = iter([OperationalError("connection refused\nmore"), ValueError("oops")])
+    done = threading.Event()
+
+    def step() -> None:
+        error = next(errors, None)
+        if error:
+            raise error
+        done.set()
+
+    with caplog.at_level(logging.WARNING):
+        loops.register("failing", 0.01, step)
+        loops.start()
+        assert done.wait(5)
+    first, second = caplog.records[:2]
+    assert first.getMessage().endswith("the database: connection refused") and first.exc_info is None
+    assert second.exc_info is not None
+
+
+def test_stop_waits_for_a_step_and_names_what_still_runs(own_board: Memory) -> None:
+    began, release = threading.Event(), threading.Event()
+    loops.register("stuck", 1, lambda: (began.set(), release.wait(10)))
+    loops.start()
+    assert began.wait(5)
+    assert loops.stop(0.05) == ["stuck"]
+    release.set()
+    assert not loops.running()
+    time.sleep(0.05)
+    assert phase.current() is phase.Phase.STARTING

