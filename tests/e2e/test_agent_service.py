@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from tests.support import agent
 from tests.support.pacman import Fleet, Machine
 from tests.support.site import Site, running_site
+from tests.support.wait import until
 
 pytestmark = pytest.mark.needs("pacman")
 
@@ -49,13 +50,6 @@ def pair(site: Site, tmp_path: Path) -> tuple[Machine, Machine]:
 
 def endpoint_name(machine: Machine) -> str:
     return str(json.loads((agent.state_dir(machine) / "credentials.json").read_text())["name"])
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it didn't come to that"
-        time.sleep(0.1)
 
 
 @pytest.mark.needs("curl")

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Start
-from tests.e2e.test_shutdown import until, wait_exit
+from tests.e2e.test_shutdown import wait_exit
 from tests.support.load import Load, get, in_background
 from tests.support.pgbouncer import running_pgbouncer
 from tests.support.playground import Playground
 from tests.support.postgres import Postgres
 from tests.support.server import migrate
+from tests.support.wait import until
 
 
 def database(url: str) -> str:

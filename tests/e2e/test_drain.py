@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 
 from tests.e2e.conftest import Start
-from tests.e2e.test_shutdown import until, wait_exit
+from tests.e2e.test_shutdown import wait_exit
 from tests.support.load import get, in_background
 from tests.support.playground import Playground
 from tests.support.postgres import free_port
 from tests.support.server import manage
+from tests.support.wait import until
 
 
 def drain(server: Playground, *arguments: str, **env: object) -> tuple[int, str]:

@@ -9,7 +9,7 @@ import sqlite3
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from prometheus_client import parser
 from tests.bench.load import with_threads
 from tests.support.postgres import Postgres, free_port
 from tests.support.server import Server, manage, migrate, running_server
+from tests.support.wait import until
 
 
 class Answer(NamedTuple):
@@ -43,13 +44,6 @@ def get(server: Server, path: str, **headers: str) -> Answer:
     except urllib.error.HTTPError as answer:
         with answer:
             return Answer(answer.code, answer.read(), time.monotonic() - started)
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it didn't happen in time"
-        time.sleep(0.05)
 
 
 def is_ready(server: Server) -> bool:

@@ -7,9 +7,10 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.e2e.test_health import is_ready, until
+from tests.e2e.test_health import is_ready
 from tests.support.browser import Browser, running_browser
 from tests.support.server import Server, running_server
+from tests.support.wait import until
 
 pytestmark = pytest.mark.needs("chromium", "chromedriver")
 WAIT = 40  # seconds; the page refreshes itself every 5

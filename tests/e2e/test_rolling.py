@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_shutdown import until
 from tests.support.haproxy import running_haproxy
 from tests.support.load import Load, get
 from tests.support.playground import Playground
 from tests.support.postgres import free_port
+from tests.support.wait import until
 
 
 def start(url: str, folder: Path, port: int, drain: float) -> Playground:

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -14,15 +13,9 @@ from tests.e2e.conftest import Start
 from tests.support.load import Load, get, in_background
 from tests.support.playground import Playground
 from tests.support.postgres import Postgres
+from tests.support.wait import until
 
 CLEANED = ["async", "first"]  # the playground's tasks in reverse order; the one between them fails
-
-
-def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not become true"
-        time.sleep(0.02)
 
 
 def board(server: Playground) -> dict[str, object]:
@@ -122,7 +115,7 @@ def test_sigterm_half_sent_request_same_timeout_for_worker_and_master_cleanup_is
 
 def test_sigterm_tracked_work_after_the_response_is_waited_for(playground: Start, sqlite_url: str) -> None:
     with playground(sqlite_url) as server:
-        assert get(server.port, "/sleep/1500")[0] == 200
+        assert get(server.port, "/task/1500")[0] == 200
         server.signal(signal.SIGTERM)
         wait_exit(server)
         assert server.evidence == ["worked", *CLEANED]
@@ -133,7 +126,7 @@ def test_sigterm_tracked_work_after_the_response_is_waited_for(playground: Start
 
 def test_sigterm_stuck_work_and_stuck_cleanup_abandoned_within_timeout(playground: Start, sqlite_url: str) -> None:
     with playground(sqlite_url, SHUTDOWN_TIMEOUT=4, PLAYGROUND_STUCK_CLEANUP="1") as server:
-        assert get(server.port, "/sleep/60000")[0] == 200
+        assert get(server.port, "/task/60000")[0] == 200
         stuck = in_background(server.port, "/sleep/60000")
         until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
         server.signal(signal.SIGTERM)

@@ -15,6 +15,7 @@ from apps.health import checker as checker_module
 from apps.health.checker import Checker
 from apps.health.checks import MigrationsPending, NotInitialized, Registered, Role
 from apps.health.results import Status
+from tests.support.wait import until
 
 
 @dataclass
@@ -60,13 +61,6 @@ def fail(error: Exception) -> Callable[[], None]:
 
 def registered(check: Any, role: Role = Role.DATABASE, name: str = "database") -> Registered:
     return Registered(name, check, role, needs_database=role is not Role.DATABASE)
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it didn't happen"
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def write(request: HttpRequest, name: str) -> HttpResponse:
     return HttpResponse("written")
 
 
-def work(request: HttpRequest, milliseconds: int) -> HttpResponse:
+def task(request: HttpRequest, milliseconds: int) -> HttpResponse:
     """Tracked work that goes on after the answer."""
 
     def run() -> None:
@@ -75,7 +75,7 @@ urlpatterns = [
     path("query/<int:milliseconds>", query),
     path("count", count),
     path("write/<str:name>", write),
-    path("work/<int:milliseconds>", work),
+    path("task/<int:milliseconds>", task),
     path("board", show),
     path("background", background),
     path("", include("pacsync.urls")),
