@@ -65,6 +65,6 @@ CODES = {
     "refused": Code(422, "Refused for another reason, which `detail` gives."),
     "internal_error": Code(500, "A fault of the server; its log has the request's X-Request-ID."),
     "busy": Code(503, "All database connections are in use, or a row is locked: try again after Retry-After seconds."),
-    "database_unavailable": Code(503, "The database can't be reached: try again after Retry-After seconds."),
+    "database_unavailable": Code(503, "The database can't be reached or written: try again after Retry-After seconds."),
     "shutting_down": Code(503, "This instance is stopping: try again after Retry-After seconds."),
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig, SuspiciousOperation
 from django.db import Error as AnyDatabaseError
-from django.db import IntegrityError, InterfaceError, OperationalError, ProgrammingError
+from django.db import IntegrityError, ProgrammingError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
@@ -17,7 +17,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from apps.api.auth import principal_of
 from apps.api.problems import FieldError, Refused, problem
 from apps.fleet.exceptions import FleetError
-from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted
+from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted, is_unavailable
 
 log = logging.getLogger(__name__)
 MAX_FIELD_ERRORS = 50
@@ -88,7 +88,7 @@ def on_database_error(request: HttpRequest, error: AnyDatabaseError) -> HttpResp
     if isinstance(error, IntegrityError):
         log.warning("a constraint refused the request: %s", error)
         return problem("conflict", "Something that this request depends on was changed at the same time.")
-    if not isinstance(error, (OperationalError, InterfaceError, ProgrammingError)):
+    if not (is_unavailable(error) or isinstance(error, ProgrammingError)):  # the latter: not migrated
         return on_exception(request, error)
     code = "busy" if is_busy(error) else "database_unavailable"
     log.warning("%s: %s", code, error)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any, Protocol, cast
 
-from django.db import OperationalError, connections
+from django.db import InterfaceError, InternalError, OperationalError, connections
 
 from apps.lifecycle import memory
 from apps.lifecycle.board import DbpoolSample
@@ -27,6 +27,16 @@ class DatabaseUnavailable(OperationalError):
     """No connection can be made, or the dbpool is closed. The answer is 503 with `Retry-After`."""
 
     retry_after = 2  # seconds
+
+
+READ_ONLY = "25006"  # PostgreSQL's read_only_sql_transaction: we write to what has become a standby
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the database can't do its work at the moment, as opposed to a fault of the request or of the program."""
+    if isinstance(error, InternalError):
+        return getattr(error.__cause__, "sqlstate", None) == READ_ONLY
+    return isinstance(error, OperationalError | InterfaceError)
 
 
 class Dbpool(Protocol):

@@ -3,18 +3,18 @@
 import logging
 from collections.abc import Callable
 
-from django.db import InterfaceError, OperationalError
+from django.db import Error as AnyDatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template import TemplateDoesNotExist
 
-from apps.lifecycle.dbpool import DbpoolExhausted
+from apps.lifecycle.dbpool import DbpoolExhausted, is_unavailable
 
 logger = logging.getLogger(__name__)
 
 
 class DatabaseUnavailableMiddleware:
-    """Turns OperationalError and InterfaceError of a view into 503; the page is the template 503.html."""
+    """Turns an error by which the database is unavailable into 503; the page is the template 503.html."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -23,13 +23,13 @@ class DatabaseUnavailableMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if not isinstance(error, OperationalError | InterfaceError):
+        if not is_unavailable(error):
             return None
         busy = isinstance(error, DbpoolExhausted)
         logger.warning("%s %s: %s: %s", request.method, request.path, type(error).__name__, error)
         try:
             response = render(request, "503.html", {"busy": busy}, status=503)
-        except (TemplateDoesNotExist, OperationalError, InterfaceError):
+        except (TemplateDoesNotExist, AnyDatabaseError):
             text = "The server is busy." if busy else "The database can't be reached."
             response = HttpResponse(f"{text} Try again in a moment.\n", content_type="text/plain", status=503)
         response["Retry-After"] = str(getattr(error, "retry_after", 2))

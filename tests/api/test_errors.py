@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.conf import settings
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError
+from django.db import DataError, IntegrityError, InterfaceError, InternalError, OperationalError
 from django.test import Client, RequestFactory
 from psycopg_pool import PoolTimeout
 
@@ -146,6 +146,8 @@ def raising(monkeypatch: pytest.MonkeyPatch, error: Exception, cause: Exception 
     [
         (OperationalError("host=db.internal refused"), None, 503, "database_unavailable"),
         (InterfaceError("connection already closed"), None, 503, "database_unavailable"),
+        (InternalError("read-only"), psycopg.errors.ReadOnlySqlTransaction(), 503, "database_unavailable"),
+        (InternalError("in doubt"), psycopg.errors.InFailedSqlTransaction(), 500, "internal_error"),
         (OperationalError("timeout"), PoolTimeout("2.0 s"), 503, "busy"),
         (OperationalError("deadlock"), psycopg.errors.DeadlockDetected(), 503, "busy"),
         (OperationalError("timeout"), psycopg.errors.QueryCanceled(), 503, "busy"),

@@ -270,6 +270,30 @@ def test_postgresql_down_request_503_and_first_after_it_is_back_served(playgroun
         until(lambda: get(server.port, "/query")[0] == 200, 3)
 
 
+def test_postgresql_read_only_as_after_a_failover_503_and_served_again(
+    playground: Start, postgres_url: str, shared_postgres: Postgres
+) -> None:
+    def make(read_only: str) -> None:
+        with shared_postgres.connect() as connection:
+            connection.execute(
+                f'ALTER DATABASE "{database(postgres_url)}" SET default_transaction_read_only = {read_only}'
+            )
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database(postgres_url)]
+            )
+
+    with playground(postgres_url, HEALTH_CHECK_INTERVAL=3600) as server:
+        assert get(server.port, "/write/before")[0] == 200
+        make("on")
+        status, headers, _ = get(server.port, "/write/refused")
+        assert (status, headers["retry-after"]) == (503, "2")
+        assert get(server.port, "/count")[0] == 200  # reading goes on
+        until(lambda: get(server.port, "/health/ready")[0] == 503)
+        make("off")
+        assert get(server.port, "/write/after")[0] == 200
+        until(lambda: get(server.port, "/health/ready")[0] == 200)
+
+
 def test_sigterm_registry_row_is_deleted_and_a_killed_instance_stays_as_lost(
     playground: Start, postgres_url: str, shared_postgres: Postgres
 ) -> None:
