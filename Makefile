@@ -34,8 +34,8 @@ lint: $(VENV)/.test ## format, lint, types, import contracts
 	$(TOOLS) $(BIN)/mypy
 	$(TOOLS) $(BIN)/lint-imports
 
-bench: $(VENV)/.test ## the probes beside a bare WSGI function, a Django view and django-health-check (a minute)
-	$(BIN)/python -m tests.bench
+bench: $(VENV)/.test ## probes, faults and restarts beside plain peers (8 minutes; ONLY="throughput frozen" for parts)
+	$(BIN)/python -m tests.bench $(ONLY)
 
 lock: ## compile the ranges of pyproject.toml to requirements*.txt (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet -o requirements.txt

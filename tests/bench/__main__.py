@@ -1,130 +1,60 @@
-"""`make bench`: PacSync's probes beside a bare WSGI function, a Django view and django-health-check's view.
+"""`make bench`: what the probes, the shutdown and the dbpool hold, beside plain peers, in one run.
 
-All under gunicorn with one gthread worker of eight threads, on one PostgreSQL, in turns, so that a slow moment of the
-machine hits everybody. The bare function has PacSync's own deploy/gunicorn.conf.py; Django projects with settings of
-their own can't, and run under plain gunicorn, as the bare function does once more. A minute and a half.
-Results: a table, and bench-results.json. On a busy machine only the column `cpu us` means something.
+The peers are started here, under plain gunicorn: a bare WSGI function, a Django view, django-health-check's own view,
+and a Django project with Django's own psycopg pool. Results: two tables, and bench-results.json. About eight minutes;
+`make bench ONLY="throughput frozen"` runs only those parts. A busy machine spoils the figures: the load average is
+printed and kept with them.
 """
 
-import contextlib
+import argparse
+import dataclasses
 import json
 import os
 import platform
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import load
-from tests.support.postgres import free_port, running_postgres
-from tests.support.server import Server, migrate, running_server
+from tests.bench import faults, rolling, throughput
+from tests.bench.row import Row
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "bench-results.json"
-ROUNDS, SECONDS = 4, 2.0  # wrk takes whole seconds
-THREADS = "8"
-
-
-@contextlib.contextmanager
-def peer(name: str, database_url: str) -> Iterator[tuple[str, int]]:
-    """One of tests/bench/peers.py under plain gunicorn: its URL, and the master's pid."""
-    port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "tests.bench.peers:application", f"--bind=127.0.0.1:{port}"]
-    options = ["--worker-class=gthread", f"--threads={THREADS}", "--keep-alive=65", "--no-control-socket"]
-    environment = os.environ | {"PEER": name, "DATABASE_URL": database_url}
-    with subprocess.Popen(
-        [*command, *options, "--log-level=error"], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            wait(f"http://127.0.0.1:{port}/")
-            yield f"http://127.0.0.1:{port}/", process.pid
-        finally:
-            process.terminate()
+RESULTS = Path(__file__).resolve().parents[2] / "bench-results.json"
+PARTS = {
+    "sql": faults.statements_per_probe,
+    "frozen": faults.frozen,
+    "restarted": faults.restarted,
+    "half-sent": faults.half_sent,
+    "budget": faults.budget,
+    "locked": faults.locked,
+    "killed": faults.killed,
+    "growth": faults.growth,
+    "rolling": rolling.rolling,
+    "rolling-restarted": rolling.rolling_while_postgresql_restarts,
+}
 
 
-class Bare(Server):
-    """The bare function under the very gunicorn configuration that PacSync has: hooks, logger and all."""
-
-    def _command(self) -> list[str]:
-        return [part.replace("pacsync.wsgi:", "tests.bench.peers:") for part in super()._command()]
-
-
-def wait(url: str, seconds: float = 20) -> None:
-    """Wait until `url` answers 200."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own loopback address
-                return
-        except (OSError, urllib.error.HTTPError):
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.1)
-
-
-def measure(targets: dict[str, tuple[str, int]]) -> dict[str, list[load.Figures]]:
-    """The figures of each round for each target, in turns."""
-    for url, pid in targets.values():
-        load.run(url, 1, pid)
-    found: dict[str, list[load.Figures]] = {name: [] for name in targets}
-    for _ in range(ROUNDS):
-        for name, (url, pid) in targets.items():
-            found[name].append(load.run(url, SECONDS, pid))
-    return found
-
-
-def summary(found: dict[str, list[load.Figures]]) -> dict[str, dict[str, float]]:
-    """The best round of each: the others have measured what else the machine did."""
-    rates = {name: max(figures.rate for figures in rounds) for name, rounds in found.items()}
-    return {
-        name: {
-            "requests_per_second": round(rates[name]),
-            "of_bare": round(rates[name] / rates["bare WSGI function"], 2),
-            "of_django_health_check": round(rates[name] / rates["django-health-check"], 1),
-            "cpu_us_per_request": round(min(figures.cpu for figures in rounds)),
-            "p99_ms": round(min(figures.p99 for figures in rounds), 2),
-            "errors": sum(figures.errors for figures in rounds),
-        }
-        for name, rounds in found.items()
-    }
-
-
-def table(results: dict[str, dict[str, float]]) -> str:
-    columns = ("requests_per_second", "of_bare", "of_django_health_check", "cpu_us_per_request", "p99_ms", "errors")
-    titles = ("req/s", "of bare", "of d-h-c", "cpu us", "p99 ms", "errors")
-    lines = [f"{'':26}" + "".join(f"{title:>10}" for title in titles)]
-    lines += [f"{name:26}" + "".join(f"{row[column]:>10g}" for column in columns) for name, row in results.items()]
-    return "\n".join(lines)
+def load_average() -> float:
+    return round(os.getloadavg()[0], 1)
 
 
 def main() -> None:
-    with contextlib.ExitStack() as stack:
-        postgres = stack.enter_context(running_postgres())
-        url = postgres.create_database("bench")
-        migrate(url)
-        settings = {"WEB_CONCURRENCY": 1, "WEB_THREADS": THREADS, "ENVIRONMENT": "production", "LOG_LEVEL": "ERROR"}
-        server = stack.enter_context(running_server(url, **settings))
-        wait(f"{server.url}/health/ready")
-        bare = Bare(url, **settings)
-        stack.callback(bare.kill)
-        bare.start()
-        targets = {
-            "bare WSGI function": (bare.url, bare.pid),
-            "the same, plain gunicorn": stack.enter_context(peer("bare", url)),
-            "Django view": stack.enter_context(peer("view", url)),
-            "django-health-check": stack.enter_context(peer("health_check", url)),
-            "PacSync /health/live": (f"{server.url}/health/live", server.pid),
-            "PacSync /health/ready": (f"{server.url}/health/ready", server.pid),
-            "PacSync /health": (f"{server.url}/health", server.pid),
-        }
-        results = summary(measure(targets))
-    print(table(results))
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("only", nargs="*", metavar="PART", help=f"throughput, {', '.join(PARTS)}; default: all")
+    only = parser.parse_args().only or ["throughput", *PARTS]
+    if unknown := set(only) - {"throughput", *PARTS}:
+        parser.error(f"there is no part {', '.join(sorted(unknown))}: choose from throughput, {', '.join(PARTS)}")
     about = {"python": platform.python_version(), "machine": platform.machine(), "processors": os.cpu_count()}
-    RESULTS.write_text(json.dumps({"about": about, "results": results}, indent=2) + "\n")
-    print(f"\nwritten to {RESULTS.relative_to(ROOT)}")
+    results: dict[str, object] = {"about": {**about, "load_average_before": load_average()}}
+    if "throughput" in only:
+        figures = throughput.run()
+        results["throughput"] = figures
+        print(throughput.table(figures), "\n", flush=True)
+    rows: list[Row] = []
+    for name, part in PARTS.items():
+        if name in only:
+            rows.append(part())
+            print(rows[-1].text(), f"  (load average {load_average()})\n", flush=True)
+    results["measures"] = [dataclasses.asdict(row) for row in rows]
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    print(f"written to {RESULTS.name}")
 
 
 if __name__ == "__main__":

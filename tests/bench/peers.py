@@ -1,6 +1,9 @@
 """What the bench compares PacSync with, each under the same gunicorn: chosen by the variable PEER."""
 
+import atexit
 import os
+import time
+from pathlib import Path
 from typing import Any
 
 BODY = b'{"status":"alive","uptime_seconds":123.45,"timestamp":"2025-01-15T10:30:00Z"}'
@@ -32,7 +35,8 @@ def _django(urls: Any, *apps: str) -> Any:
 def _database(url: str) -> dict[str, Any]:
     import environ
 
-    return {**environ.Env.db_url_config(url), "OPTIONS": {"pool": {"min_size": 2, "max_size": 10}}}
+    least, most = int(os.environ.get("DB_POOL_MIN_SIZE", "2")), int(os.environ.get("DB_POOL_MAX_SIZE", "10"))
+    return {**environ.Env.db_url_config(url), "OPTIONS": {"pool": {"min_size": least, "max_size": most}}}
 
 
 def view() -> Any:
@@ -51,16 +55,50 @@ def view() -> Any:
 
 
 def health_check() -> Any:
-    """django-health-check's own view, with its database check, as its documentation shows."""
+    """django-health-check's own view, with its database check, as its documentation shows; beside it a liveness view
+    and views that use the database, through Django's own psycopg pool."""
 
     def urls() -> list[Any]:
+        from django.db import connection
+        from django.http import HttpRequest, HttpResponse
         from django.urls import path
         from health_check.views import HealthCheckView
 
-        return [path("", HealthCheckView.as_view(checks=["health_check.Database"]))]
+        def live(request: HttpRequest) -> HttpResponse:
+            return HttpResponse(BODY, content_type="application/json")
+
+        def query(request: HttpRequest, milliseconds: int = 0) -> HttpResponse:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_sleep(%s)", [milliseconds / 1000])
+            return HttpResponse("done")
+
+        def count(request: HttpRequest) -> HttpResponse:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM lifecycle_instance")
+            return HttpResponse("counted")
+
+        def sleep(request: HttpRequest, milliseconds: int) -> HttpResponse:
+            time.sleep(milliseconds / 1000)
+            return HttpResponse("slept")
+
+        return [
+            path("", HealthCheckView.as_view(checks=["health_check.Database"])),
+            path("health/live", live),
+            path("query", query),
+            path("query/<int:milliseconds>", query),
+            path("count", count),
+            path("sleep/<int:milliseconds>", sleep),
+        ]
 
     return _django(urls, "health_check")
 
+
+def _note_cleanup() -> None:
+    Path(os.environ["PEER_EVIDENCE"]).write_text("cleaned up")
+
+
+if "PEER_EVIDENCE" in os.environ:
+    atexit.register(_note_cleanup)
 
 PEERS = {"view": view, "health_check": health_check}
 application = PEERS[os.environ["PEER"]]() if os.environ.get("PEER") in PEERS else bare

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bench.__main__ import peer
+from tests.bench.servers import running_peer
 from tests.e2e.test_health import Answer, get, is_ready
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.server import Server, migrate, running_server
@@ -94,10 +94,10 @@ def unhealthy_report(server: Server) -> Answer | None:
 
 def test_frozen_postgresql_holds_an_ordinary_health_view(cluster: Postgres) -> None:
     """The twin: the same freeze is seen by a view that asks the database in the request."""
-    with peer("health_check", cluster.url("migrated")) as (address, _):
+    with running_peer(cluster.url("migrated"), "health_check") as peer:
         cluster.freeze()
         try:
-            with pytest.raises(OSError), urllib.request.urlopen(address, timeout=4):  # noqa: S310
+            with pytest.raises(OSError), urllib.request.urlopen(peer.url, timeout=4):  # noqa: S310
                 pass
         finally:
             cluster.thaw()
@@ -157,8 +157,8 @@ def test_probes_send_no_sql() -> None:
             for _ in range(30):
                 get(server, "/health/live")
             assert statements(postgres) - quick < 60
-        with peer("health_check", url) as (address, _):
+        with running_peer(url, "health_check") as peer:
             before = statements(postgres)
             for _ in range(30):
-                urllib.request.urlopen(address, timeout=10).close()  # noqa: S310
+                urllib.request.urlopen(peer.url, timeout=10).close()  # noqa: S310
             assert statements(postgres) - before >= 30  # the twin: what a probe sends is seen

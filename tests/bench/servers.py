@@ -1,0 +1,40 @@
+"""The peers as running servers. It must not know what is measured."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from tests.support.server import Server
+
+
+class Bare(Server):
+    """The bare function under the very gunicorn configuration that PacSync has: hooks, logger and all."""
+
+    def _command(self) -> list[str]:
+        return [part.replace("pacsync.wsgi:", "tests.bench.peers:") for part in super()._command()]
+
+
+class Peer(Server):
+    """One of tests/bench/peers.py under plain gunicorn; `options` are gunicorn's."""
+
+    def __init__(self, database_url: str, name: str, *options: str, workers: int = 1, **env: object) -> None:
+        super().__init__(database_url, PEER=name, WEB_CONCURRENCY=workers, **env)
+        self.options = options
+
+    def _command(self) -> list[str]:
+        gunicorn = [sys.executable, "-m", "gunicorn", "tests.bench.peers:application", "--worker-class=gthread"]
+        plain = ["--threads=8", "--keep-alive=65", "--no-control-socket", "--log-level=error"]
+        # gunicorn reads the number of workers from WEB_CONCURRENCY.
+        return [*gunicorn, *plain, f"--bind=127.0.0.1:{self.port}", *self.options]
+
+
+@contextlib.contextmanager
+def running_peer(database_url: str, name: str, *options: str, workers: int = 1, **env: object) -> Iterator[Peer]:
+    """A started peer, killed at the end."""
+    peer = Peer(database_url, name, *options, workers=workers, **env)
+    try:
+        peer.start()
+        yield peer
+    finally:
+        peer.kill()
+        peer.log_path.unlink(missing_ok=True)
