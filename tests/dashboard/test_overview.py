@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils.html import escape
 
+from apps.dashboard import enrolment
 from apps.fleet import pool_manager, status
 from tests import factories
 
@@ -24,7 +26,7 @@ def test_overview_anonymous_goes_to_login(client: Client) -> None:
 def test_overview_nothing_yet_tells_the_first_step(staff: Client) -> None:
     page = text_of(staff)
     assert 'href="/create-pool"' in page
-    assert "curl -fsSo pacsync-agent http://testserver/agent/pacsync-agent &amp;&amp; sudo python3" in page
+    assert escape(enrolment.command("http://testserver", "CODE")) in page
 
 
 def test_overview_nothing_yet_reader_gets_no_button(reader: Client) -> None:

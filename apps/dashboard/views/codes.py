@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
+from apps.dashboard import enrolment
 from apps.dashboard.access import actor, reader, staff
 from apps.dashboard.answers import attempt_with_form, succeeded
 from apps.dashboard.forms import EnrolmentCodeForm
@@ -20,13 +21,10 @@ from apps.fleet.models import EnrolmentCode
 PER_PAGE = 50
 
 
-def enrol_command(request: HttpRequest, code: str) -> str:
-    """The one line that makes a machine an endpoint of this server."""
+def enrol_context(request: HttpRequest, code: str) -> dict[str, Any]:
+    """`command`, the line that enrols a machine at the address of this request; `only_here`: others can't reach it."""
     url = request.build_absolute_uri("/").rstrip("/")
-    return (
-        f"curl -fsSo pacsync-agent {url}/agent/pacsync-agent && "
-        f"sudo python3 pacsync-agent enroll --server {url} --code {code}"
-    )
+    return {"command": enrolment.command(url, code), "only_here": enrolment.is_loopback(url)}
 
 
 @reader
@@ -42,11 +40,11 @@ def codes(request: HttpRequest) -> HttpResponse:
             form, lambda: endpoint_manager.create_enrolment_code(actor=actor(request), **form.cleaned_data)
         )
         if made:
-            context |= {"made": made[0], "text": made[1], "command": enrol_command(request, made[1])}
+            context |= {"made": made[0], "text": made[1]}
             form = EnrolmentCodeForm()
     usable = EnrolmentCode.objects.filter(expires__gt=Now(), used__lt=F("uses")).select_related("pool")
     page = Paginator(usable.order_by("-created", "-pk"), PER_PAGE).get_page(request.GET.get("page"))
-    context |= {"form": form, "page": page, "example": enrol_command(request, "CODE")}
+    context |= {"form": form, "page": page, **enrol_context(request, context.get("text", "CODE"))}
     return render(request, "pacsync/codes.html", context, status=422 if form.errors else 200)
 
 

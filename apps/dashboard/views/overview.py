@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 from apps.dashboard.access import reader
 from apps.dashboard.look import STATUSES
 from apps.dashboard.reading import Row, Statuses, counted, page_of, rows, statuses_of
-from apps.dashboard.views.codes import enrol_command
+from apps.dashboard.views.codes import enrol_context
 from apps.fleet.models import Endpoint, Operation, Pool
 from apps.fleet.models.operations import ACTIVE
 
@@ -44,7 +44,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "has_endpoints": bool(statuses),
         "first_steps": not Pool.objects.filter(target__isnull=False).exists(),
         "only_pool": only,
-        "command": enrol_command(request, "CODE"),
+        **enrol_context(request, "CODE"),
     }
     return render(request, "pacsync/overview.html", context)
 

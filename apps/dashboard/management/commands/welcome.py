@@ -8,7 +8,9 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
+from apps.dashboard import enrolment
 from apps.fleet import endpoint_manager
+from apps.fleet.models import EnrolmentCode
 from apps.lifecycle import ports
 
 TEXT = """
@@ -18,9 +20,8 @@ TEXT = """
   Health         {local}/health/detailed
   API            {local}/api/v1/docs
 {admin}
-  Enrol a machine (this code is good for {uses} machines, for {hours} hours):
-    sudo sh -c 'curl -fsSo /usr/local/bin/pacsync-agent {remote}/agent/pacsync-agent &&
-      chmod +x /usr/local/bin/pacsync-agent && pacsync-agent enroll --server {remote} --code {code}'
+  Enrol a machine (the code is good for {uses} machines, for {hours} hours or until the next `make run`):
+    {command}
 
   Ctrl-C stops it.
 """
@@ -30,29 +31,36 @@ ADMIN = """
 """
 
 
+ACTOR = "make run"
+HOURS, USES = 24, 10
+
+
 class Command(BaseCommand):
     help = "Print the addresses of the server, how to make the first administrator, and how to enrol a machine."
-    hours, uses = 24, 10
 
     def handle(self, *args: Any, **options: Any) -> None:
         reason = ports.trouble(settings.HTTP_HOST, settings.HTTP_PORT)
         if reason:
             raise CommandError(reason)
-        _, code = endpoint_manager.create_enrolment_code(
-            actor="make run", valid_for=timedelta(hours=self.hours), uses=self.uses
-        )
         has_admin = get_user_model()._default_manager.filter(is_superuser=True).exists()
         self.stdout.write(
             TEXT.format(
                 version=settings.VERSION,
                 local=f"http://{_bracketed(local_host())}:{settings.HTTP_PORT}",
-                remote=f"http://{_bracketed(remote_host())}:{settings.HTTP_PORT}",
+                command=enrolment.command(f"http://{_bracketed(remote_host())}:{settings.HTTP_PORT}", _new_code()),
                 admin="" if has_admin else ADMIN.format(environment=settings.ENVIRONMENT),
-                code=code,
-                uses=self.uses,
-                hours=self.hours,
+                uses=USES,
+                hours=HOURS,
             )
         )
+
+
+def _new_code() -> str:
+    """The code of this start. Those of the starts before are deleted: only their hashes are there to be shown again."""
+    for former in EnrolmentCode.objects.filter(author=ACTOR):
+        endpoint_manager.delete_enrolment_code(code=former, actor=ACTOR)
+    _, text = endpoint_manager.create_enrolment_code(actor=ACTOR, valid_for=timedelta(hours=HOURS), uses=USES)
+    return text
 
 
 def local_host() -> str:
