@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 
 from . import audit, clock, texts
@@ -51,11 +51,13 @@ def authenticate_api_token(*, token: str) -> ApiToken | None:
     """The API token with this text, with its user; None when unknown or revoked. Notes its use once a minute."""
     if not token.startswith(API):
         return None
-    found = ApiToken.objects.filter(token_hash=hash_of(token), revoked=None).select_related("user").first()
+    valid = ApiToken.objects.filter(token_hash=hash_of(token), revoked=None)
+    stale = Q(last_used=None) | Q(last_used__lt=clock.moved(-_USED_RESOLUTION))
+    found = valid.select_related("user").annotate(stale=ExpressionWrapper(stale, BooleanField())).first()
     if found is None or (found.user is not None and not found.user.is_active):
         return None
-    stale = Q(last_used=None) | Q(last_used__lt=clock.moved(-_USED_RESOLUTION))
-    ApiToken.objects.filter(stale, pk=found.pk).update(last_used=Now())
+    if found.stale:  # asked in the same query: also an UPDATE of no row takes SQLite's write lock
+        ApiToken.objects.filter(stale, pk=found.pk).update(last_used=Now())
     return found
 
 
