@@ -98,7 +98,7 @@ def reporting_endpoint(name: str = "", *, pool: Pool | None = None, state: State
 def target(pool: Pool, *texts: str) -> TargetRevision:
     """Make exactly these packages the pool's target, by an endpoint that has them."""
     source = reporting_endpoint(pool=pool, state=state(*texts))
-    revision = pool_manager.set_target(pool=pool, endpoint=source, actor="test")
+    revision, _ = pool_manager.set_target(pool=pool, endpoint=source, actor="test", force=True)
     pool.refresh_from_db()
     return revision
 

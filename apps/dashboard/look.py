@@ -45,11 +45,3 @@ TONES = {"success": "ok", "error": "bad", "warning": "warn", "info": "info", "de
 def look(name: str) -> Look:
     """The look of a status or change; a name that is not known here (a newer fleet's) looks neutral."""
     return LOOKS.get(name) or Look("off", "•", name.replace("_", " "))
-
-
-def actor_words(actor: str) -> str:
-    """`user:ada` → `ada`, `endpoint:m1` → `endpoint m1`; anything else as it is."""
-    kind, separator, name = actor.partition(":")
-    if not separator or kind == "user":
-        return name or actor
-    return f"{kind} {name}"

@@ -1,7 +1,7 @@
 """What the fleet says about many endpoints, in a number of queries that doesn't grow with them. It holds no rule."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -20,6 +20,7 @@ CHUNK = 10_000
 CHANGES_SHOWN = 200
 # (pool id, status) of endpoints by their primary key.
 Statuses = dict[int, tuple[int | None, str]]
+StatusRule = Callable[[Iterable[Endpoint]], Mapping[int, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +51,12 @@ def rows(endpoints: Iterable[Endpoint], known: Statuses | None = None) -> list[R
     ]
 
 
-def statuses_of(endpoints: QuerySet[Endpoint]) -> Statuses:
-    """(pool id, status) of each endpoint, in the order of the query."""
+def statuses_of(endpoints: QuerySet[Endpoint], rule: StatusRule = status.of) -> Statuses:
+    """(pool id, status) of each endpoint by `rule` (of apps.fleet.status), in the order of the query."""
     found: Statuses = {}
     each = endpoints.only("pool_id", "state_id", "holds", "foreign", "last_seen").iterator(chunk_size=CHUNK)
     while chunk := list(islice(each, CHUNK)):
-        known = status.of(chunk)
+        known = rule(chunk)
         found.update((endpoint.pk, (endpoint.pool_id, str(known[endpoint.pk]))) for endpoint in chunk)
     return found
 

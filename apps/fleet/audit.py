@@ -18,3 +18,11 @@ def record(*, actor: str, verb: str, object: str, before: Any = None, after: Any
 def name_of(row: models.Model) -> str:
     """How a row is named in the audit: `pool:lab`, `endpoint:m1`, `operation:<uuid>`."""
     return f"{row._meta.model_name}:{getattr(row, 'name', None) or row.pk}"
+
+
+def words(actor: str) -> str:
+    """An actor for people: `user:ada` → `ada`, `endpoint:m1` → `endpoint m1`; anything else as it is."""
+    kind, separator, name = actor.partition(":")
+    if not separator or kind == "user":
+        return name or actor
+    return f"{kind} {name}"

@@ -109,13 +109,20 @@ def delete_pool(*, pool: Pool, actor: str) -> None:
 
 
 def set_target(
-    *, pool: Pool, endpoint: Endpoint, actor: str, expected_number: int | None = None, comment: str = ""
-) -> TargetRevision:
+    *,
+    pool: Pool,
+    endpoint: Endpoint,
+    actor: str,
+    expected_number: int | None = None,
+    comment: str = "",
+    force: bool = False,
+) -> tuple[TargetRevision, bool]:
     """A new revision: the endpoint's present state less its foreign packages and the pool's excluded ones.
 
-    `expected_number` is the number that the caller saw (0: no target yet). Without it, a repeat of the request that
-    made the current revision returns that one. Raises TargetChanged when `expected_number` is not the current one,
-    StateUnknown when the endpoint hasn't reported, Conflict when it is of another pool or has nothing left to share.
+    (revision, True); or (the current revision, False) when it has the same packages from the same repositories, unless
+    `force`. `expected_number` is the number that the caller saw (0: no target yet). Raises TargetChanged when that is
+    not the current one, StateUnknown when the endpoint hasn't reported, Conflict when it is of another pool or has
+    nothing to share.
     """
     comment = _comment(comment)
     with transaction.atomic():
@@ -126,14 +133,16 @@ def set_target(
         if endpoint.pool_id != pool.pk:
             raise Conflict(f"{endpoint.name} is not in the pool {pool.name}.")
         state = states.save(shareable(pool=pool, endpoint=endpoint))[0]
-        fields = {"state": state, "source_endpoint": endpoint, "author": actor[:200]}
-        current = pool.target
-        if current and expected_number is None and _is_repeat(current, comment=comment, **fields):
-            return current
         repositories = [
             {"name": row.name, "digest": row.content_id, "mirrors": row.mirrors} for row in endpoint.repositories.all()
         ]
-        return _revise(pool, actor=actor, repositories=repositories, comment=comment, **fields)
+        current = pool.target
+        if current and not force and (current.state, current.repositories) == (state, repositories):
+            return current, False
+        made = _revise(
+            pool, actor=actor, state=state, source_endpoint=endpoint, repositories=repositories, comment=comment
+        )
+        return made, True
 
 
 def _comment(text: object) -> str:
@@ -159,11 +168,6 @@ def shareable(*, pool: Pool, endpoint: Endpoint) -> list[InstalledPackage]:
     if not shared:
         raise Conflict(f"All packages of {endpoint.name} are foreign or excluded: nothing is left for a target.")
     return shared
-
-
-def _is_repeat(current: TargetRevision, **fields: Any) -> bool:
-    """Whether the current revision came of the same request."""
-    return current.copied_number is None and all(getattr(current, field) == value for field, value in fields.items())
 
 
 def go_back(

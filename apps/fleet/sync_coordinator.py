@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from . import clock, goals, judgement, leases, queueing, reports, rows, sources, texts
+from . import audit, clock, goals, judgement, leases, queueing, reports, rows, sources, texts
 from .exceptions import (
     BaseChanged,
     IdempotencyKeyReused,
@@ -102,7 +102,7 @@ def cancel(*, operation: Operation, actor: str) -> Operation:
 
     A repeat on a cancelled one returns it.
     """
-    result = judgement.server_result("cancelled", "cancelled", f"Cancelled by {actor}.")
+    result = judgement.server_result("cancelled", "cancelled", f"Cancelled by {audit.words(actor)}.")
     with transaction.atomic():
         queued = rows.operation(operation.pk)
         if queued.status == OperationStatus.QUEUED:

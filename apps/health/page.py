@@ -81,7 +81,7 @@ def _details(report: dict[str, Any]) -> dict[str, Any]:
         "uptime": duration(report["uptime_seconds"]),
         "phases": _phases(report["lifecycle"]),
         "shutdown": _shutdown(report["lifecycle"].get("shutdown")),
-        "checks": [_check(check) for check in report["checks"]],
+        "checks": [_check(check, pooled=pooled) for check in report["checks"]],
         "database": database,
         "gauge": pooled
         and charts.gauge(database["active_connections"], database["idle_connections"], database["max_size"]),
@@ -117,14 +117,17 @@ def ago(timestamp: str | None) -> str:
     )
 
 
-def _check(check: dict[str, Any]) -> dict[str, Any]:
+def _check(check: dict[str, Any], *, pooled: bool) -> dict[str, Any]:
+    said = PROBLEMS.get(check["problem"] or "", "")
+    if check["name"] == "dbpool" and not pooled:
+        said = said or "SQLite has none, so no request can wait for a connection."
     tone, sign = SIGNS[check["status"]]
     return check | {
         "label": check["name"].replace("_", " "),
         "tone": tone,
         "sign": sign,
         "words": check["status"].replace("_", " "),
-        "said": PROBLEMS.get(check["problem"] or "", ""),
+        "said": said,
         "ago": ago(check["last_check"]),
         "took": milliseconds(check["duration_ms"]) if check["last_check"] else "–",
         "strip": charts.strip(check["history"]),

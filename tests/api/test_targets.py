@@ -19,6 +19,13 @@ def test_set_target_from_endpoint_is_revision_1(operator: Api, machine: Machine)
     assert operator.get("/pools/lab").ok()["target"] == 1
 
 
+def test_set_target_again_200_the_same_revision_and_forced_a_new_one(operator: Api, machine: Machine) -> None:
+    machine.report("linux 1-1")
+    first = operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
+    assert operator.post("/pools/lab/targets", {"endpoint": "m1", "expected_number": 1}).ok(200) == first
+    assert operator.post("/pools/lab/targets", {"endpoint": "m1", "force": True}).ok(201)["number"] == 2
+
+
 def test_set_target_expected_number_that_is_old_409_nothing_made(operator: Api, machine: Machine) -> None:
     machine.report("linux 1-1")
     operator.post("/pools/lab/targets", {"endpoint": "m1", "expected_number": 0}).ok(201)

@@ -1,10 +1,12 @@
 """What staff can do: each action is done by a manager, and a refusal is a sentence on the next page."""
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.messages import get_messages
+from django.db.models.functions import Now
 from django.test import Client
 
 from apps.fleet import endpoint_manager, sync_coordinator
@@ -168,15 +170,25 @@ def test_sync_all_queues_each_that_is_not_in_sync(staff: Client, pool: Pool) -> 
     factories.reporting_endpoint("box2", pool=pool, state=factories.state("app 3-1"))
     page = staff.get("/pools/lab/sync")
     assert page.context["counts"] == {"behind": 1, "ahead": 1}
-    assert "2 queued" in said(staff.post("/pools/lab/sync"))
+    said_then = said(staff.post("/pools/lab/sync"))
+    assert "2 operations created, 1 already in sync. Endpoints start at their next check-in." in said_then
     assert sorted(Operation.objects.values_list("endpoint__name", flat=True)) == ["box", "box2"]
-    assert staff.get("/pools/lab/sync").status_code == 302  # nothing is left
+    again = said(staff.get("/pools/lab/sync"))
+    assert "There is nothing to sync: 1 already in sync, 2 have an operation under way." in again
+
+
+def test_sync_all_offline_counts_by_its_packages(staff: Client, pool: Pool) -> None:
+    factories.reporting_endpoint("there", pool=pool, state=factories.state("app 2-1"))
+    Endpoint.objects.update(last_seen=Now() - timedelta(days=1))
+    assert staff.get("/pools/lab/sync").context["counts"] == {"behind": 1}
+    assert "1 operation created, 2 already in sync." in said(staff.post("/pools/lab/sync"))
+    assert list(Operation.objects.values_list("endpoint__name", flat=True)) == ["box"]
 
 
 def test_sync_all_one_refused_says_so_and_does_the_rest(staff: Client, pool: Pool) -> None:
     factories.endpoint("silent", pool=pool)
     answer = staff.post("/pools/lab/sync")
-    assert "1 queued" in said(answer)
+    assert "1 operation created" in said(answer)
     assert "1 not queued: silent has not reported its packages yet." in said(answer)
 
 
@@ -194,6 +206,13 @@ def test_set_target_shows_the_change_then_does_it(staff: Client, pool: Pool) -> 
     assert "Target #2 of lab was set." in said(answer)
     pool.refresh_from_db()
     assert pool.target and (pool.target.number, pool.target.comment) == (2, "older is better")
+
+
+def test_set_target_same_again_changes_nothing(staff: Client, pool: Pool) -> None:
+    staff.post("/pools/lab/target/box", {"expected_number": 1})
+    answer = staff.post("/pools/lab/target/box", {"expected_number": 2})
+    assert "Nothing was changed: target #2 of lab has exactly that." in said(answer)
+    assert pool.revisions.count() == 2
 
 
 def test_set_target_somebody_was_faster_is_refused(staff: Client, pool: Pool) -> None:
@@ -240,6 +259,8 @@ def test_cancel_queued_operation_is_cancelled(staff: Client) -> None:
     assert "was cancelled" in said(staff.post(f"/operations/{operation.pk}/cancel"))
     operation.refresh_from_db()
     assert operation.status == "cancelled"
+    page = staff.get(f"/operations/{operation.pk}").content.decode()
+    assert ">Cancelled by ada.</p>" in page
 
 
 def test_cancel_leased_operation_is_refused(staff: Client) -> None:

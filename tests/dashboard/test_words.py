@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from apps.dashboard.ages import age, ago
-from apps.dashboard.look import CHANGES, OPERATIONS, STATUSES, actor_words, look
+from apps.dashboard.look import CHANGES, OPERATIONS, STATUSES, look
 from apps.dashboard.templatetags import pacsync
+from apps.fleet import audit
 from apps.fleet.difference import ChangeKind
 from apps.fleet.models.operations import OperationStatus
 from apps.fleet.status import Status
@@ -56,7 +57,7 @@ def test_look_of_something_newer_is_its_name() -> None:
     ("actor", "words"), [("user:ada", "ada"), ("endpoint:box", "endpoint box"), ("server", "server"), ("", "")]
 )
 def test_actor_in_words(actor: str, words: str) -> None:
-    assert actor_words(actor) == words
+    assert audit.words(actor) == words
 
 
 def test_badge_escapes_what_it_shows() -> None:

@@ -125,7 +125,7 @@ def test_set_target_foreign_and_excluded_packages_are_left_out() -> None:
     endpoint, _ = old_machine(pool, "yay 12.0-1")
     offers = factories.reported_repository(factories.repository(*OLD, "linux 6-1"))
     factories.report(endpoint, factories.state(*OLD, "linux 6-1", "yay 12.0-1"), offers)
-    revision = pool_manager.set_target(pool=pool, endpoint=endpoint, actor="test")
+    revision, _ = pool_manager.set_target(pool=pool, endpoint=endpoint, actor="test")
     assert [package.name for package in states.load(revision.state)] == ["app", "oldc"]
 
 

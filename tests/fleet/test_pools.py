@@ -90,20 +90,39 @@ def test_set_target_expected_number_decides() -> None:
     set_target = {"pool": pool, "endpoint": endpoint, "actor": "test"}
     with pytest.raises(exceptions.TargetChanged):
         pool_manager.set_target(**set_target, expected_number=1)
-    assert pool_manager.set_target(**set_target, expected_number=0).number == 1
+    assert pool_manager.set_target(**set_target, expected_number=0)[0].number == 1
     with pytest.raises(exceptions.TargetChanged) as refusal:
         pool_manager.set_target(**set_target, expected_number=0)
     assert refusal.value.extra["number"] == 1
-    assert pool_manager.set_target(**set_target, expected_number=1).number == 2
+    factories.report(endpoint, factories.state("app 9-1"))
+    assert pool_manager.set_target(**set_target, expected_number=1)[0].number == 2
 
 
-def test_set_target_repeat_returns_the_current_revision_and_a_change_makes_a_new_one() -> None:
+def test_set_target_same_again_is_a_no_op_unless_forced() -> None:
     pool = factories.pool()
     endpoint = factories.reporting_endpoint(pool=pool, state=factories.state("app 1.0-1"))
-    first = pool_manager.set_target(pool=pool, endpoint=endpoint, actor="anna")
-    assert pool_manager.set_target(pool=pool, endpoint=endpoint, actor="anna") == first
+    set_target = {"pool": pool, "endpoint": endpoint}
+    first, new = pool_manager.set_target(**set_target, actor="anna")
+    assert new
+    again = pool_manager.set_target(**set_target, actor="bert", expected_number=1, comment="again")
+    assert (again, AuditEvent.objects.filter(verb="set_target").count()) == ((first, False), 1)
+    forced, new = pool_manager.set_target(**set_target, actor="anna", force=True)
+    assert (forced.number, forced.state, new) == (2, first.state, True)
+
+
+def test_set_target_other_packages_or_repositories_make_a_new_one() -> None:
+    pool = factories.pool()
+    endpoint = factories.reporting_endpoint(pool=pool, state=factories.state("app 1.0-1"))
+    set_target = {"pool": pool, "endpoint": endpoint, "actor": "anna"}
+    assert pool_manager.set_target(**set_target)[0].number == 1
     factories.report(endpoint, factories.state("app 2.0-1"))
-    assert pool_manager.set_target(pool=pool, endpoint=endpoint, actor="anna").number == 2
+    assert pool_manager.set_target(**set_target)[0].number == 2
+    content = factories.repository("app 2.0-1")
+    for number, mirror in ((3, "https://m/core"), (4, "https://n/core")):
+        factories.report(
+            endpoint, factories.state("app 2.0-1"), factories.reported_repository(content, "core", [mirror])
+        )
+        assert pool_manager.set_target(**set_target)[0].number == number
 
 
 def test_set_target_keeps_where_the_packages_came_from() -> None:
@@ -113,7 +132,7 @@ def test_set_target_keeps_where_the_packages_came_from() -> None:
     factories.report(
         endpoint, factories.state("app 1.0-1"), factories.reported_repository(content, "core", ["https://m/core"])
     )
-    revision = pool_manager.set_target(pool=pool, endpoint=endpoint, actor="test")
+    revision, _ = pool_manager.set_target(pool=pool, endpoint=endpoint, actor="test")
     assert revision.repositories == [{"name": "core", "digest": content.digest, "mirrors": ["https://m/core"]}]
 
 

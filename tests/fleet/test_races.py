@@ -136,7 +136,7 @@ def test_target_many_at_once_with_the_same_expectation_one_wins() -> None:
     assert pool
     results = race(
         MANY,
-        lambda number: pool_manager.set_target(pool=pool, endpoint=endpoint, actor=f"a{number}", expected_number=0),
+        lambda number: pool_manager.set_target(pool=pool, endpoint=endpoint, actor=f"a{number}", expected_number=0)[0],
     )
     assert kinds(results) == {"TargetRevision": 1, "TargetChanged": MANY - 1}
 
@@ -145,7 +145,7 @@ def test_target_many_at_once_without_expectation_numbers_have_no_gap() -> None:
     endpoint = factories.reporting_endpoint(pool=factories.pool(), state=factories.state())
     pool = endpoint.pool
     assert pool
-    race(MANY, lambda number: pool_manager.set_target(pool=pool, endpoint=endpoint, actor=f"a{number}"))
+    race(MANY, lambda number: pool_manager.set_target(pool=pool, endpoint=endpoint, actor=f"a{number}", force=True))
     assert sorted(TargetRevision.objects.values_list("number", flat=True)) == list(range(1, MANY + 1))
     pool.refresh_from_db()
     assert pool.target and pool.target.number == MANY

@@ -5,6 +5,7 @@ import time
 from html.parser import HTMLParser
 
 import pytest
+from django.db import connection
 
 from apps.health import page
 from apps.health.answers import rfc3339
@@ -49,6 +50,14 @@ def test_page_shows_every_component_and_the_work(checker: Checker, get: Get) -> 
     assert "sync_operation" in text
     for item in CHECKS:
         assert item.name.replace("_", " ") in text
+
+
+@pytest.mark.django_db
+def test_page_dbpool_where_there_is_none_says_so(checker: Checker, get: Get) -> None:
+    checker.step()
+    text = get("/health/detailed?format=html").text
+    assert ("SQLite has none" in text) == (connection.vendor == "sqlite")
+    assert '<a href="/">Dashboard</a>' in text
 
 
 @pytest.mark.django_db

@@ -123,6 +123,7 @@ def _own_arguments(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument("--exit-code", action="store_true", help="exit status 10 when there are differences")
     elif name == "set-latest":
         command.add_argument("--comment", default="", help="why, for the history")
+        command.add_argument("--force", action="store_true", help="a new revision also when it is the target already")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -270,14 +270,16 @@ def set_latest(call: Call) -> int:
             "endpoint": context.credentials.name,
             "expected_number": answer["target"]["number"] if answer["target"] else 0,
             "comment": call.arguments.comment,
+            **({"force": True} if call.arguments.force else {}),
         }
         try:
             revision = context.client.post(f"/pools/{answer['pool']}/targets", body)
         except ApiError as error:
             raise error.as_agent_error() from None
-    name = context.credentials.name
-    text = f"The target of pool {answer['pool']} is now revision {revision['number']}: what {name} has."
-    call.output.result(text, command="set-latest", pool=answer["pool"], revision=revision)
+    new = revision["number"] != body["expected_number"]
+    text = f"The target of pool {answer['pool']} is {'now' if new else 'already'} revision {revision['number']}: "
+    text += f"what {context.credentials.name} has." + ("" if new else " Nothing was changed.")
+    call.output.result(text, command="set-latest", pool=answer["pool"], revision=revision, new=new)
     return Exit.OK
 
 

@@ -40,23 +40,27 @@ def get_target(request: ApiRequest, name: Name, number: PathNumber) -> RevisionO
 
 @router.post(
     "/pools/{name}/targets",
-    response={201: RevisionOut},
+    response={200: RevisionOut, 201: RevisionOut},
     auth=[*OPERATOR, *ENDPOINT],
     summary="Set the target from an endpoint",
     openapi_extra=refuses("target_changed", "state_unknown", "conflict"),
 )
 def set_target(request: ApiRequest, name: Name, payload: TargetIn) -> Status[RevisionOut]:
-    """An endpoint may do it for itself and its own pool, where the pool's policy allows."""
+    """201, or 200 with the present revision when it has the same packages from the same repositories already.
+
+    An endpoint may do it for itself and its own pool, where the pool's policy allows.
+    """
     pool, endpoint = pool_named(name), endpoint_named(payload.endpoint)
     _check_endpoint_may(request.auth.endpoint, endpoint, pool)
-    revision = pool_manager.set_target(
+    revision, new = pool_manager.set_target(
         pool=pool,
         endpoint=endpoint,
         actor=request.auth.actor,
         expected_number=payload.expected_number,
         comment=payload.comment,
+        force=payload.force,
     )
-    return Status(201, revision_out(revision))
+    return Status(201 if new else 200, revision_out(revision))
 
 
 def _check_endpoint_may(own: Endpoint | None, endpoint: Endpoint, pool: Pool) -> None:

@@ -118,6 +118,7 @@ class TargetIn(_TargetChange):
     """Take the present state of `endpoint` as the pool's target."""
 
     endpoint: Name
+    force: bool = Field(False, description="Make a new revision also when it has what the present one has.")
 
 
 class GoBackIn(_TargetChange):

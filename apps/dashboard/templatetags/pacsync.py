@@ -10,7 +10,8 @@ from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from apps.dashboard.ages import age, ago
-from apps.dashboard.look import CHANGES, TONES, actor_words, look
+from apps.dashboard.look import CHANGES, TONES, look
+from apps.fleet import audit
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.difference import Change, ChangeKind
 
@@ -25,7 +26,7 @@ def tone(level: str) -> str:
 
 @register.filter
 def actor(name: str) -> str:
-    return actor_words(name)
+    return audit.words(name)
 
 
 @register.filter

@@ -1,6 +1,7 @@
 """Syncing every endpoint of a pool: one operation for each that isn't in sync, as many as one request can make."""
 
 from collections import Counter
+from dataclasses import dataclass
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -11,8 +12,8 @@ from django.views.decorators.http import require_http_methods
 from apps.dashboard.access import actor, staff
 from apps.dashboard.answers import ask
 from apps.dashboard.reading import counted, statuses_of
-from apps.fleet import sync_coordinator
-from apps.fleet.exceptions import FleetError
+from apps.fleet import status, sync_coordinator
+from apps.fleet.exceptions import AlreadyInSync, FleetError, OperationActive
 from apps.fleet.models import Endpoint, Pool
 from apps.fleet.models.operations import ACTIVE
 
@@ -21,10 +22,28 @@ AT_ONCE = 200
 IN_SYNC = "in_sync"
 
 
-def _waiting(pool: Pool) -> dict[int, str]:
-    """The status of each endpoint of the pool that isn't in sync and has no active operation, by primary key."""
-    idle = Endpoint.objects.filter(pool=pool).exclude(operations__status__in=ACTIVE).order_by("name")
-    return {pk: status for pk, (_, status) in statuses_of(idle).items() if status != IN_SYNC}
+@dataclass(frozen=True)
+class _Members:
+    """The endpoints of a pool: `waiting` for a sync (status by primary key), and how many others are how."""
+
+    waiting: dict[int, str]
+    in_sync: int
+    active: int
+
+
+def _members(pool: Pool) -> _Members:
+    """By their packages: whether an endpoint is offline doesn't matter, its operation waits for it."""
+    found = Endpoint.objects.filter(pool=pool)
+    idle = found.exclude(operations__status__in=ACTIVE).order_by("name")
+    statuses = {pk: name for pk, (_, name) in statuses_of(idle, status.by_packages).items()}
+    waiting = {pk: name for pk, name in statuses.items() if name != IN_SYNC}
+    return _Members(waiting, len(statuses) - len(waiting), found.filter(operations__status__in=ACTIVE).count())
+
+
+def _words(in_sync: int, active: int) -> list[str]:
+    """`2 already in sync`, `1 has an operation under way`."""
+    parts = [f"{in_sync} already in sync"] if in_sync else []
+    return parts + ([f"{active} {'has' if active == 1 else 'have'} an operation under way"] if active else [])
 
 
 @staff
@@ -32,15 +51,14 @@ def _waiting(pool: Pool) -> dict[int, str]:
 def sync_all(request: HttpRequest, name: str) -> HttpResponse:
     """GET says which endpoints; POST queues an operation for each and says what was refused."""
     pool = get_object_or_404(Pool.objects.select_related("target"), name=name)
-    waiting = _waiting(pool)
+    members = _members(pool)
+    waiting = members.waiting
     if request.method == "POST":
-        _sync(request, list(waiting))
+        _sync(request, members)
         return redirect("pool", name=name)
     if pool.target is None or not waiting:
-        messages.info(
-            request,
-            "There is nothing to sync: " + ("no target." if pool.target is None else "all are in sync or at it."),
-        )
+        why = _words(members.in_sync, members.active) if pool.target else ["the pool has no target yet"]
+        messages.info(request, f"There is nothing to sync: {', '.join(why) or 'the pool has no endpoints'}.")
         return redirect("pool", name=name)
     return ask(
         request,
@@ -48,7 +66,7 @@ def sync_all(request: HttpRequest, name: str) -> HttpResponse:
         text=f"Each is brought to exactly target #{pool.target.number} at its next check-in, downgrades and removals "
         "included. What it holds, its foreign packages and what the pool excludes stay as they are. "
         "A machine that is offline starts when it is back.",
-        counts={status: count for status, count in counted(waiting.values()).items() if count},
+        counts={name: count for name, count in counted(waiting.values()).items() if count},
         note=f"{AT_ONCE} are queued at a time." if len(waiting) > AT_ONCE else "",
         button="Sync them",
         back=reverse("pool", args=[name]),
@@ -56,18 +74,25 @@ def sync_all(request: HttpRequest, name: str) -> HttpResponse:
     )
 
 
-def _sync(request: HttpRequest, keys: list[int]) -> None:
-    queued, refused = 0, Counter[str]()
+def _sync(request: HttpRequest, members: _Members) -> None:
+    keys = list(members.waiting)
+    queued, in_sync, active, refused = 0, members.in_sync, members.active, Counter[str]()
     for endpoint in Endpoint.objects.filter(pk__in=keys[:AT_ONCE]).select_related("pool__target__state", "state"):
         try:
             sync_coordinator.create_operation(endpoint=endpoint, kind="sync", actor=actor(request))
             queued += 1
+        except AlreadyInSync:
+            in_sync += 1
+        except OperationActive:
+            active += 1
         except FleetError as refusal:
             refused[f"{refusal.code}: {refusal}"] += 1
     left = len(keys) - AT_ONCE
     more = f" {left} more are waiting: press Sync all again." if left > 0 else ""
     if queued or not refused:
-        messages.success(request, f"{queued} queued. Endpoints start at their next check-in.{more}")
+        parts = [f"{queued} operation{'' if queued == 1 else 's'} created", *_words(in_sync, active)]
+        start = " Endpoints start at their next check-in." if queued else ""
+        messages.success(request, f"{', '.join(parts)}.{start}{more}")
     for reason, count in refused.most_common(5):
         messages.warning(request, f"{count} not queued: {reason.partition(': ')[2]}")
     if len(refused) > 5:

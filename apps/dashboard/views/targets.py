@@ -32,9 +32,18 @@ def _difference(request: HttpRequest, pool: Pool, packages: list[InstalledPackag
     return shown(request, difference.compare(present, packages))
 
 
+def _say(request: HttpRequest, revision: TargetRevision, new: bool) -> None:
+    if new:
+        messages.success(request, f"Target #{revision.number} of {revision.pool.name} was set.")
+    else:
+        messages.info(
+            request, f"Nothing was changed: target #{revision.number} of {revision.pool.name} has exactly that."
+        )
+
+
 def _saved(request: HttpRequest, pool: Pool, revision: TargetRevision | None) -> bool:
     if revision:
-        messages.success(request, f"Target #{revision.number} of {pool.name} was set.")
+        _say(request, revision, True)
     return revision is not None
 
 
@@ -61,7 +70,10 @@ def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpRes
             request,
             lambda: pool_manager.set_target(pool=pool, endpoint=source, actor=actor(request), **form.cleaned_data),
         )
-        return redirect("pool", name=name) if _saved(request, pool, made) else redirect(request.path)
+        if made is None:
+            return redirect(request.path)
+        _say(request, *made)
+        return redirect("pool", name=name)
     packages = attempt(request, lambda: pool_manager.shareable(pool=pool, endpoint=source))
     if packages is None:
         return redirect("choose_target", name=name)
