@@ -190,6 +190,14 @@ def test_sync_lease_lost_while_downloading_stops_before_pacman(site: Site, pair:
     assert one.state() == before
 
 
+def test_sync_lease_ran_out_on_a_suspended_machine_goes_on(site: Site, pair: tuple[Machine, Machine]) -> None:
+    one, two = pair
+    done = agent.run_killed_at(one, "suspended", "sync").ok()
+    assert "asking for it again" in done.out
+    assert one.state() == two.state()
+    assert [operation["status"] for operation in site.operations(endpoint_name(one))] == ["succeeded"]
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """Serves what the test put into `answers` by path: a function of the handler."""
 

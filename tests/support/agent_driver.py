@@ -2,7 +2,8 @@
 
 The points: `enter:STEP` (the journal has just reached STEP), `before:STEP` (it is about to), `close` (before it
 is closed), `sent:WORD` (a request whose path ends in WORD was answered), `pacman:started` (the agent alone, pacman
-goes on), `pacman:ended`, `pacman:cut:TEXT` (the agent and its pacman, as soon as pacman has said TEXT).
+goes on), `pacman:ended`, `pacman:cut:TEXT` (the agent and its pacman, as soon as pacman has said TEXT). At `suspended`
+it isn't killed: its lease runs out once, as on a machine that slept.
 The agent itself knows nothing of this.
 """
 
@@ -21,7 +22,7 @@ def die(*_: object) -> None:
 
 
 def patch(point: str) -> None:
-    from apps.agent.pacsync_agent import api, journal, pacman
+    from apps.agent.pacsync_agent import api, heartbeat, journal, pacman
 
     kind, _, detail = point.partition(":")
     if kind in {"enter", "before"}:
@@ -35,6 +36,15 @@ def patch(point: str) -> None:
                 die()
 
         journal.Journal.enter = dying_enter
+    elif kind == "suspended":
+        check = heartbeat.Heartbeat.check
+
+        def late_check(self: Any) -> None:
+            self._until = float("-inf")
+            heartbeat.Heartbeat.check = check
+            check(self)
+
+        heartbeat.Heartbeat.check = late_check
     elif kind == "close":
         journal.Journal.close = die
     elif kind == "sent":

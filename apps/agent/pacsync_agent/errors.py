@@ -64,13 +64,13 @@ class Local(AgentError):
 
 
 class LeaseLost(AgentError):
-    """Fenced: the operation isn't this agent's any more."""
+    """The time that the server gave for an operation ran out: pacman mustn't be started for it."""
 
     def __init__(self) -> None:
         super().__init__(
             "lease_lost",
-            "The server gave this operation to another run, so this one stopped before it changed anything.",
-            "Run the command again.",
+            "The lease of the operation was lost again and again, so this run stopped; nothing was changed.",
+            "See that the machine reaches the server all the time, and run the command again.",
         )
 
 

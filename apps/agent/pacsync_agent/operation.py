@@ -25,6 +25,8 @@ from .heartbeat import Heartbeat
 from .machine import Machine, pacman_failed
 from .outcome import Outcome
 
+# How often the lease of one operation is asked for anew: a suspended machine loses it, and may have it again.
+LEASES = 3
 FIELDS = ("name", "version", "arch", "reason")
 
 
@@ -57,21 +59,21 @@ def carry_out(context: Context, *, give_back: bool) -> Optional[Ended]:
     """Bring the journal's operation to its end; None when it isn't this agent's any more.
 
     `give_back`: a signal ends the operation as failed, instead of leaving it to the next start. Raises Unavailable
-    (the journal stays, and the next start goes on), Interrupted, Busy.
+    (the journal stays, and the next start goes on), LeaseLost (again and again), Interrupted, Busy.
     """
     journal = context.journal
-    if not journal.reached(steps.APPLY):
-        claim = _claim(context)
-        if claim is None:
-            return None
-        _work(context, claim, give_back=give_back)
-    elif journal.step != steps.REPORT:
-        _go_on(context)
-        if journal.step == steps.CLAIM:
-            return carry_out(context, give_back=give_back)
-    if not journal.data or not journal.reached(steps.REPORT):
-        return None
-    return send(context)
+    for _ in range(LEASES):
+        if not journal.reached(steps.APPLY):
+            claim = _claim(context)
+            if claim is None:
+                return None
+            _work(context, claim, give_back=give_back)
+        elif journal.step != steps.REPORT:
+            _go_on(context)
+        if journal.reached(steps.REPORT):
+            return send(context)
+    journal.close()
+    raise LeaseLost
 
 
 def _claim(context: Context) -> Optional[dict[str, Any]]:
@@ -107,8 +109,9 @@ def _work(context: Context, claim: dict[str, Any], *, give_back: bool) -> None:
         with Heartbeat(context.client, operation, token, claim["lease_seconds"]) as heartbeat:
             outcome = _reach(context, claim, heartbeat)
     except (LeaseLost, Stopped):
-        journal.close()
-        raise LeaseLost from None
+        context.output.line("The lease of the operation ran out before pacman was started: asking for it again.")
+        journal.enter(steps.CLAIM)  # the answer tells whether another run has the operation by now
+        return
     except Unavailable:
         journal.enter(steps.CLAIM)  # pacman was not started; the next start asks for the lease again
         raise

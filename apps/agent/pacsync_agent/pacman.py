@@ -45,6 +45,8 @@ class Run:
         pattern = r"(error: |:: .*(breaks dependency|are in conflict|unable to satisfy dependency))"
         found = [line for line in self.output.splitlines() if re.match(pattern, line)]
         details = [line for line in self.output.splitlines() if " exists in filesystem" in line]
+        if self.status > 128 and not (found or details):  # the shell's word for a signal
+            return [f"signal {self.status - 128} ended it"]
         if self.status and not (found or details):  # whatever it was, it is near the end
             found = [line for line in self.output.splitlines() if line.strip()][-3:]
         return [re.sub(r"^(error: |:: )", "", line).strip() for line in (*details, *found)]
