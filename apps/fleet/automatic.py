@@ -23,7 +23,7 @@ def wanted(endpoint: Endpoint) -> Goal | None:
         return None
     try:
         goal = goals.sync_goal(endpoint)
-    except Conflict:  # another architecture
+    except Conflict:  # another architecture, or nothing would be left
         return None
     return goal if _allowed(pool.conflict_resolution, goal) else None
 

@@ -32,7 +32,10 @@ class Goal:
 
 
 def sync_goal(endpoint: Endpoint) -> Goal:
-    """What a sync would do now. Raises NoPool, NoTarget, StateUnknown, Conflict (another architecture)."""
+    """What a sync would do now.
+
+    Raises NoPool, NoTarget, StateUnknown, Conflict (another architecture, or no package would be left).
+    """
     if endpoint.pool is None:
         raise NoPool(f"{endpoint.name} is in no pool.")
     revision = endpoint.pool.target
@@ -41,7 +44,10 @@ def sync_goal(endpoint: Endpoint) -> Goal:
     base = reported_state(endpoint)
     if revision.state.arch not in (machine_arch(endpoint.arch), "any"):
         raise Conflict(f"{endpoint.name} is {endpoint.arch}; the target is for {revision.state.arch}.")
-    return _goal(endpoint, base, states.load(revision.state), revision=revision)
+    goal = _goal(endpoint, base, states.load(revision.state), revision=revision)
+    if goal.installed and not goal.packages:
+        raise Conflict(f"A sync would leave {endpoint.name} without any package: it holds all that the target has.")
+    return goal
 
 
 def revert_goal(endpoint: Endpoint) -> Goal:

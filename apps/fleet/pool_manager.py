@@ -161,6 +161,8 @@ def shareable(*, pool: Pool, endpoint: Endpoint) -> list[InstalledPackage]:
     Raises StateUnknown when the endpoint hasn't reported, Conflict when nothing is left.
     """
     packages = states.load(goals.reported_state(endpoint))
+    if not packages:
+        raise Conflict(f"{endpoint.name} has no packages at all: that is no target.")
     target = states.load(pool.target.state) if pool.target else []
     left_out = set(goals.foreign_to(endpoint, target))
     left_out |= difference.matching((package.name for package in packages), pool.excluded_packages)

@@ -83,12 +83,19 @@ def test_put_other_text_under_a_known_digest_400(machine: Machine) -> None:
     )
 
 
-@pytest.mark.parametrize("text", [b"", b"linux\n", b"linux 1-1 x86_64 explicit", b"\xff\xfe\n", b"a 1-1 any maybe\n"])
+@pytest.mark.parametrize("text", [b"linux\n", b"linux 1-1 x86_64 explicit", b"\xff\xfe\n", b"a 1-1 any maybe\n"])
 @pytest.mark.parametrize(("kind", "code"), [("states", "invalid_state"), ("repositories", "invalid_repository")])
 def test_put_text_that_is_not_canonical_422_nothing_kept(machine: Machine, kind: str, code: str, text: bytes) -> None:
     path = f"/{kind}/{canonical.digest_of(text)}"
     machine.api.upload(path, gzip.compress(text)).refused(422, code)
     assert nothing_kept()
+
+
+def test_put_empty_state_is_kept_and_an_empty_repository_is_none(machine: Machine) -> None:
+    digest = canonical.digest_of(b"")
+    machine.api.upload(f"/repositories/{digest}", gzip.compress(b"")).refused(422, "invalid_repository")
+    assert nothing_kept()
+    assert machine.api.upload(f"/states/{digest}", gzip.compress(b"")).ok(201)["package_count"] == 0
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,17 @@ def test_create_in_sync_but_for_kept_packages_is_refused() -> None:
         create(endpoint)
 
 
+def test_create_sync_that_would_leave_no_package_is_refused() -> None:
+    pool = factories.pool()
+    factories.target(pool, "app 1.0-1")
+    Pool.objects.update(excluded_packages=["app"])
+    endpoint = factories.reporting_endpoint(pool=pool, state=factories.state("lib 1.0-1"))
+    with pytest.raises(exceptions.Conflict, match="without any package"):
+        create(endpoint)
+    factories.report(endpoint, factories.state("app 0.9-1", "lib 1.0-1"))
+    assert create(endpoint).plan["remove"] == 1
+
+
 def test_create_another_architecture_is_refused() -> None:
     pool = factories.pool()
     factories.target(pool, "app 1.0-1")

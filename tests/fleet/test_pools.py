@@ -146,6 +146,16 @@ def test_set_target_unreported_or_of_another_pool_is_refused() -> None:
     assert not TargetRevision.objects.exists()
 
 
+def test_set_target_from_a_machine_without_packages_is_refused() -> None:
+    pool = factories.pool()
+    empty, _ = states.save([])
+    endpoint = factories.reporting_endpoint(pool=pool, state=empty)
+    assert states.load(empty) == []
+    with pytest.raises(exceptions.Conflict, match="has no packages at all"):
+        pool_manager.set_target(pool=pool, endpoint=endpoint, actor="test")
+    assert not TargetRevision.objects.exists()
+
+
 def test_set_target_nothing_left_to_share_is_refused() -> None:
     pool = factories.pool(excluded_packages=["*"])
     endpoint = factories.reporting_endpoint(pool=pool, state=factories.state())

@@ -58,6 +58,7 @@ class Machine:
         goal: Packages,
         *,
         held: Collection[str],
+        ignored_groups: Collection[str] = (),
         again: Collection[str] = (),
         cached_only: bool = False,
         gathered: Callable[[], None] = lambda: None,
@@ -72,6 +73,7 @@ class Machine:
         plan.check_permitted(steps, protected=self.conf.hold, held=held)
         found = self._gatherer().gather(wanted_files(steps.install, () if cached_only else self.fetch))
         gathered()
+        plan.check_groups(found, ignored_groups)
         transaction.check_space(self.conf, found, installed)
         self.output.progress("rehearsing")
         return transaction.rehearse(

@@ -165,7 +165,8 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
         heartbeat.check()
         journal.enter(steps.REHEARSE)
 
-    prepared = machine.prepare(goal, held=report.holds(context.conf, base), gathered=gathered)
+    held, groups = report.holds(context.conf, base), context.conf.ignore_groups
+    prepared = machine.prepare(goal, held=held, ignored_groups=groups, gathered=gathered)
     heartbeat.check()
     with context.signals.shielded():
         context.transaction.clear()

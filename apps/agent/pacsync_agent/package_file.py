@@ -40,6 +40,7 @@ class PackageFile:
     arch: str
     provides: tuple[str, ...] = field(default=())
     conflicts: tuple[str, ...] = field(default=())
+    groups: tuple[str, ...] = field(default=())
     installed_size: int = 0
 
 
@@ -71,6 +72,7 @@ def _from_info(path: Path, text: str) -> PackageFile:
         arch=values.get("arch", [""])[-1],
         provides=tuple(values.get("provides", ())),
         conflicts=tuple(values.get("conflict", ())),
+        groups=tuple(values.get("group", ())),
         installed_size=int(size) if size.isdigit() else 0,
     )
 

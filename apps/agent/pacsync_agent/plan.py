@@ -95,6 +95,18 @@ def check_permitted(plan: Plan, *, protected: Iterable[str], held: Iterable[str]
         )
 
 
+def check_groups(files: Iterable[PackageFile], ignored_groups: Collection[str]) -> None:
+    """Refuse a package that only its own file shows to be of an IgnoreGroup: pacman would not bring it either."""
+    names = sorted(file.name for file in files if matching(file.groups, ignored_groups))
+    if names:
+        raise Refused(
+            "held_package",
+            f"The target brings {', '.join(names)}, of a group that IgnoreGroup holds here; the sync databases of this "
+            "machine don't say that yet.",
+            "Fetch them with `pacman -Sy`, report with `pacsync-agent once` and try again; or exclude it in the pool.",
+        )
+
+
 def marker_conflicts(plan: Plan, installed: Installed, files: Iterable[PackageFile]) -> list[str]:
     """One `conflict` word for each package to remove, which matches that package and nothing that stays or comes.
 

@@ -35,14 +35,17 @@ def next_seq(directory: Path) -> int:
 
 
 def holds(conf: PacmanConf, installed: Installed) -> list[str]:
-    """IgnorePkg, and each package of an IgnoreGroup by its name, installed or offered by a repository."""
+    """IgnorePkg, and each package of an IgnoreGroup by its name.
+
+    As pacman does it: by the groups of the installed package, or by those that the first repository which has it says.
+    """
     names = set(conf.ignore)
     if conf.ignore_groups:
-        groups = {package.name: package.groups for package in installed.values()}
+        offered: dict[str, tuple[str, ...]] = {}
         for repo in conf.repositories:
-            for name, found in _groups(conf.dbpath / "sync" / f"{repo.name}.db").items():
-                groups.setdefault(name, found)
-        names |= {name for name, found in groups.items() if plan.matching(found, conf.ignore_groups)}
+            offered = {**_groups(conf.dbpath / "sync" / f"{repo.name}.db"), **offered}
+        groups = [(name, package.groups) for name, package in installed.items()]
+        names |= {name for name, found in (*groups, *offered.items()) if plan.matching(found, conf.ignore_groups)}
     return sorted(names)
 
 

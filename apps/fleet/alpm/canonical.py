@@ -16,9 +16,9 @@ def write_lines(lines: list[str]) -> bytes:
 
 
 def read_lines(text: bytes) -> list[str]:
-    """The lines of a canonical text. ValueError: empty, not UTF-8, no final newline, not sorted, a pkgname twice."""
+    """The lines of a canonical text. ValueError: not UTF-8, no final newline, not sorted, a pkgname twice."""
     if not text:
-        raise ValueError("the text is empty")
+        return []
     if not text.endswith(b"\n"):
         raise ValueError("the last line does not end in a newline")
     raw = text[:-1].split(b"\n")

@@ -59,6 +59,8 @@ def to_text(packages: Iterable[OfferedPackage]) -> bytes:
 
 def parse(text: bytes) -> list[OfferedPackage]:
     """The packages of a canonical text, sorted by name. ValueError says which line is wrong, and why."""
+    if not text:
+        raise ValueError("the text is empty")
     packages = []
     for number, line in enumerate(canonical.read_lines(text), 1):
         try:

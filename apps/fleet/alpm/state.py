@@ -36,7 +36,7 @@ class InstalledPackage:
 
 
 def to_text(packages: Iterable[InstalledPackage]) -> bytes:
-    """The canonical text. ValueError when it could not be parsed again: no package, a bad field, a pkgname twice."""
+    """The canonical text; empty for no package. ValueError when it could not be parsed again (a pkgname twice, …)."""
     lines = []
     seen: set[str] = set()
     for package in packages:
@@ -45,8 +45,6 @@ def to_text(packages: Iterable[InstalledPackage]) -> bytes:
             raise ValueError(f"{package.name} is listed twice")
         seen.add(package.name)
         lines.append(f"{package.name} {package.version} {package.arch} {package.reason}")
-    if not lines:
-        raise ValueError("a state has at least one package")
     return canonical.write_lines(lines)
 
 
