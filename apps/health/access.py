@@ -20,6 +20,8 @@ from apps.health import process
 
 Environ = Mapping[str, Any]
 MAX_TOKEN_LENGTH = 200
+UNUSABLE = ("starting", "checker_stalled", "database_unhealthy", "migrations_pending")
+"""Reasons with which the database isn't asked."""
 
 
 class Level(IntEnum):
@@ -42,7 +44,7 @@ def is_known(environ: Environ) -> bool:
     token, cookies = str(environ.get("HTTP_AUTHORIZATION", "")), str(environ.get("HTTP_COOKIE", ""))
     if not token and settings.SESSION_COOKIE_NAME not in cookies:
         return False
-    if process.checker().current().readiness.reason in ("starting", "database_unhealthy", "migrations_pending"):
+    if process.checker().current().readiness.reason in UNUSABLE:
         return False
     try:
         return has_token(token) or is_staff(cookies)

@@ -12,17 +12,20 @@ from apps.health.response import Response
 from apps.health.results import Status
 
 Environ = Mapping[str, Any]
+PATIENCE = 0.3
+"""Seconds that a report waits for checks newer than a second. A probe or a scrape never does."""
 VARY = ("Vary", "Accept, Authorization, Cookie")
 
 
 def detailed(environ: Environ) -> Response:
     """The answer of /health/detailed, in the form that the reader wants."""
-    process.checker().ask()
     level = access.level(environ)
     query = parse_qs(str(environ.get("QUERY_STRING", ""))[:200])
     form = choose(environ.get("HTTP_ACCEPT"), query.get("format", [""])[-1])
     if form is Form.PROMETHEUS:
+        process.checker().ask()
         return _metrics(environ, level)
+    process.checker().await_round(PATIENCE)
     content = report.status_only() if level is Level.STATUS else report.report(names=level is Level.NAMES)
     # Only these two have the status in their status line: a scrape that fails would hide what is wrong.
     line = "200 OK" if Status(content["status"]).works else "503 Service Unavailable"

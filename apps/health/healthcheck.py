@@ -178,6 +178,7 @@ def texts(value: object) -> dict[str, str]:
 CAN_SERVE = "Requests can be served."
 SENTENCES = {
     "starting": "The server has just started; its first checks are not done.",
+    "checker_stalled": "The server's health checks don't run any more: restart it.",
     "database_unhealthy": "The database cannot be used.",
     "migrations_pending": "The database lacks migrations: run `python manage.py migrate`.",
     "dependencies_not_ready": "Not every component can work",

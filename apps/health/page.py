@@ -25,6 +25,7 @@ PHASES = ("starting", "serving", "draining", "stopping")
 SENTENCES = {
     "": "Ready for requests.",
     "starting": "Not ready for requests: its first checks are not done.",
+    "checker_stalled": "Not ready for requests: nobody knows, because the health checks don't run any more.",
     "database_unhealthy": "Not ready for requests: the database cannot be used.",
     "migrations_pending": "Not ready for requests: the database lacks migrations.",
     "dependencies_not_ready": "Not ready for requests: not every component works.",
@@ -32,6 +33,7 @@ SENTENCES = {
 }
 PROBLEMS = {
     "not_checked_yet": "Not checked yet.",
+    "checker_stalled": "Not known: the health checks don't run any more.",
     "timed_out": "It gave no answer in time.",
     "failed": "It failed.",
     "not_initialized": "It was not set up.",

@@ -39,10 +39,11 @@ DATABASE_UNHEALTHY = "database_unhealthy"
 HEALTHY = Outcome(Status.HEALTHY)
 UNKNOWN = Outcome(Status.NOT_INITIALIZED, "not_checked_yet")
 TIMED_OUT = Outcome(Status.UNHEALTHY, "timed_out")
-
+CHECKER_STALLED = "checker_stalled"
 
 REASONS = (
     "starting",
+    "checker_stalled",
     "database_unhealthy",
     "migrations_pending",
     "dependencies_not_ready",
@@ -67,13 +68,17 @@ class Flight:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The last outcome of each check at one moment. `finished` is when the last round ended (monotonic seconds)."""
+    """The last outcome of each check at one moment. `finished` is when the last round ended (monotonic seconds).
+
+    `stalled`: the checker itself doesn't work, so that nothing of this is known any more.
+    """
 
     checks: tuple[Registered, ...]
     outcomes: Mapping[str, Outcome]
     complete: bool = False
     finished: float = float("-inf")
     flight: Flight | None = None
+    stalled: bool = False
 
     @property
     def overdue_at(self) -> float:
@@ -89,6 +94,15 @@ class Snapshot:
         return replace(self, outcomes={**self.outcomes, self.flight.name: late}, complete=True, flight=None)
 
     @functools.cached_property
+    def without_checker(self) -> "Snapshot":
+        """The same once the checker doesn't do its rounds any more: what it found last is worth nothing."""
+        outcomes = {
+            item.name: self.outcomes.get(item.name, UNKNOWN)._replace(status=Status.UNHEALTHY, problem=CHECKER_STALLED)
+            for item in self.checks
+        }
+        return replace(self, outcomes=outcomes, complete=True, flight=None, stalled=True)
+
+    @functools.cached_property
     def effective(self) -> dict[str, Outcome]:
         """The outcome of every check, with what a broken database means for those that need it."""
         database_works = all(
@@ -98,7 +112,7 @@ class Snapshot:
 
     def _effective(self, item: Registered, database_works: bool) -> Outcome:
         outcome = self.outcomes.get(item.name, UNKNOWN)
-        if self.complete and item.needs_database and not database_works:
+        if self.complete and not self.stalled and item.needs_database and not database_works:
             return outcome._replace(status=Status.UNHEALTHY, problem=DATABASE_UNHEALTHY)
         return outcome
 
@@ -107,6 +121,8 @@ class Snapshot:
         """As far as checks decide it; the lifecycle phase is not known here."""
         if not self.complete:
             return Readiness("starting")
+        if self.stalled:
+            return Readiness(CHECKER_STALLED)
         failed = [item for item in self.checks if not self.effective[item.name].status.works]
         roles = {item.role for item in failed}
         # The second: a round is under way, and has not come to the checks that the broken database had made fail.

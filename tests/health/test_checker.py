@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from health_check import HealthCheck
 from health_check.exceptions import ServiceWarning
 
@@ -249,3 +250,133 @@ def test_error_of_a_check_is_logged_once_for_each_change(caplog: pytest.LogCaptu
         "WARNING",
         "INFO",
     ]
+
+
+def die() -> None:
+    raise SystemExit
+
+
+def is_stalled(checker: Checker) -> bool:
+    found = checker.ask()
+    return (found.readiness.reason, found.status) == ("checker_stalled", Status.UNHEALTHY)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_checker_whose_thread_dies_each_time_is_stalled_until_a_round_is_done(
+    running: Callable[..., Checker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checker_module, "RETRY", 0.05)
+    script = Script()
+    checker = running(registered(script))
+    until(lambda: checker.snapshot.complete)
+    assert checker.ask().readiness.reason == ""
+    script.action = die
+    checker.wake()
+    until(lambda: checker._threads == 0)
+    until(lambda: is_stalled(checker))
+    assert checker.current().effective["database"].problem == "checker_stalled"
+    until(lambda: checker.ask() is not None and script.runs >= 4)  # probes start another thread, and another
+    assert is_stalled(checker)
+    script.action = lambda: None
+    until(lambda: checker.ask().readiness.reason == "")
+    assert checker._threads == 1
+
+
+def test_checker_that_does_not_answer_to_its_wake_up_is_stalled(
+    running: Callable[..., Checker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checker_module, "ANSWER", 0.2)
+    gate = Gate()
+    checker = running(registered(Script()))
+    until(lambda: checker.snapshot.complete)
+    checker._after_round = lambda _: gate()  # it hangs between two rounds, where no check is in flight
+    checker.wake()
+    assert gate.entered.acquire(timeout=10)
+    assert checker.ask().readiness.reason == ""
+    until(lambda: is_stalled(checker))
+    gate.open()
+    checker._after_round = None
+    until(lambda: checker.ask().readiness.reason == "")
+
+
+def test_checker_that_hangs_within_a_round_is_stalled_and_gets_a_rival(
+    running: Callable[..., Checker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checker_module, "ANSWER", 0.2)
+    monkeypatch.setattr(checker_module, "SECOND_TRY", 0.2)
+    gate = Gate()
+    checker = running(registered(Script()))
+    until(lambda: checker.snapshot.complete)
+    checker._observe = lambda name, outcome: gate()
+    checker.wake()
+    assert gate.entered.acquire(timeout=10)
+    checker._observe = None
+    until(lambda: is_stalled(checker))
+    until(lambda: checker.ask().readiness.reason == "")  # by the rival
+    assert checker._threads == 2
+    gate.open()
+
+
+def test_checker_idle_and_not_asked_is_not_stalled(
+    running: Callable[..., Checker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative twin: nobody woke it, so nothing is owed."""
+    monkeypatch.setattr(checker_module, "ANSWER", 0.05)
+    checker = running(registered(Script()))
+    until(lambda: checker.snapshot.complete)
+    time.sleep(0.3)
+    assert checker.current().readiness.reason == ""
+
+
+def test_round_that_breaks_off_is_stalled_until_one_is_whole(
+    running: Callable[..., Checker], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(checker_module, "RETRY", 0.05)
+
+    def break_off(name: str, outcome: Any) -> None:
+        raise RuntimeError("no room")
+
+    checker = running(registered(Script()))
+    until(lambda: checker.snapshot.complete)
+    checker._observe = break_off
+    checker.wake()
+    until(lambda: is_stalled(checker))
+    assert "a round of the health checks broke off" in caplog.text
+    checker._observe = None
+    until(lambda: checker.ask().readiness.reason == "")
+
+
+def test_await_round_old_result_waits_for_the_next_one(running: Callable[..., Checker]) -> None:
+    script = Script()
+    checker = running(registered(script))
+    until(lambda: checker.snapshot.complete and not checker.fresh)
+    script.action = fail(OSError("x"))
+    checker.await_round(10)
+    assert checker.current().readiness.reason == "database_unhealthy"
+
+
+def test_await_round_check_that_hangs_is_not_waited_for(running: Callable[..., Checker]) -> None:
+    gate = Gate()
+    checker = running(registered(Script(gate)))
+    assert gate.entered.acquire(timeout=10)
+    began = time.monotonic()
+    checker.await_round(0.05)
+    until(lambda: checker.ask().readiness.reason == "database_unhealthy")
+    checker.await_round(20)  # it is past its limit: there is nothing to wait for
+    assert time.monotonic() - began < 10
+    gate.open()
+
+
+def test_error_of_the_database_is_one_line_with_its_text(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    checker = Checker(interval=1, checks=[registered(Script(fail(OperationalError("refused\n\tIs it running?"))))])
+    checker.step()
+    (record,) = [record for record in caplog.records if record.name == checker_module.__name__]
+    assert record.getMessage() == "health check database: unhealthy failed: refused Is it running?"
+    assert record.exc_info is None
+
+
+def test_error_of_the_code_keeps_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    checker = Checker(interval=1, checks=[registered(Script(fail(KeyError("x"))))])
+    checker.step()
+    assert caplog.records[0].exc_info is not None
