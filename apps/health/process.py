@@ -15,7 +15,7 @@ from apps.health import measurements, notes
 from apps.health.checker import Checker
 from apps.lifecycle import cleanup, dbpool
 
-STOP_SECONDS = 1.0  # how long shutdown waits for a round that is under way
+STOP_SECONDS = 0.2  # how long shutdown waits for a round that is under way; one that hangs is left to the dbpool
 
 
 @functools.cache

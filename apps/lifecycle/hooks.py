@@ -16,31 +16,32 @@ import threading
 import time
 from collections import Counter
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from django.conf import settings
 
-from apps.lifecycle import dbpool, memory, phase, ports, serving, shutdown
+from apps.lifecycle import arbiter, dbpool, memory, phase, ports, serving, shutdown
 from apps.lifecycle.cleanup import Outcome
 from apps.lifecycle.shutdown import Account
 
 logger = logging.getLogger(__name__)
 
-KILL_MARGIN = 0.2  # seconds before the deadline at which the master kills what is left
-QUICK = 1.0  # seconds that a worker has after a second SIGINT
+POLL = 1.0  # seconds between two looks of a gthread worker at its time limit
+QUICK = 1.0  # seconds that a worker has after SIGQUIT or a second SIGINT
 
 
 class _Master:
     """What the master keeps between its hooks: the arbiter's own handlers, and what ended workers reported."""
 
     kept: dict[int, Any] = {}
-    server: Any = None
     accounts: list[Account] = []
     killed = 0
 
 
 class _Worker:
     waited_for: Counter[str] = Counter()
+    leaving = False
+    wait_until: float | None = None  # the monotonic time until which requests and tracked work are waited for
     quick = False
 
 
@@ -65,11 +66,11 @@ def on_starting(server: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """Put the drain before the arbiter's handlers of SIGTERM and SIGINT."""
-    _Master.server = server
+    arbiter.watch(server)
     _limit_slow_clients(server)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number, handler in ((signal.SIGTERM, _on_signal), (signal.SIGINT, _on_signal), (signal.SIGQUIT, _on_quit)):
         _Master.kept[number] = signal.getsignal(number)
-        signal.signal(number, _on_signal)
+        signal.signal(number, handler)
     signal.signal(signal.SIGALRM, _on_drained)
     for number in (signal.SIGTTIN, signal.SIGTTOU):
         signal.signal(number, _keep_workers)
@@ -109,16 +110,17 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         _on_drained(number, frame)
 
 
+def _on_quit(number: int, frame: FrameType | None) -> None:
+    """At once: no drain, no request is waited for; cleanup tasks have QUICK seconds."""
+    shutdown.begin(number, settings.SHUTDOWN_TIMEOUT)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    shutdown.stop()
+    _Master.kept[number](number, frame)
+
+
 def _on_drained(number: int, frame: FrameType | None) -> None:
     shutdown.stop()
-    left = memory.current().floats[memory.DEADLINE] - time.monotonic() - KILL_MARGIN
-    _limit(_Master.server.cfg, max(0.1, left))
     _Master.kept[signal.SIGTERM](signal.SIGTERM, frame)
-
-
-def _limit(cfg: Any, seconds: float) -> None:
-    """Set gunicorn's graceful_timeout to the fraction of a second; `cfg.set` takes whole ones only."""
-    cfg.settings["graceful_timeout"].value = seconds
 
 
 def pre_fork(server: Any, worker: Any) -> None:
@@ -168,6 +170,8 @@ def on_exit(server: Any) -> None:
     for slot in memory.current().live():
         _collect(slot)
     shutdown.log(_Master.accounts, killed=_Master.killed)
+    if memory.current().integers[memory.SIGNAL]:
+        _exit()  # the interpreter's own tidying up takes a second on a busy machine, which would be past the deadline
 
 
 # --- worker -----------------------------------------------------------------------------------------------------
@@ -177,6 +181,7 @@ def post_fork(server: Any, worker: Any) -> None:
     """Take the slot; the master's handlers are not for a worker."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     memory.install(memory.current(), slot=worker.slot)
     memory.mine().claim(os.getpid())
@@ -187,11 +192,18 @@ def post_worker_init(worker: Any) -> None:
     # Ctrl-C reaches the whole process group; only the master decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     kept: Any = signal.getsignal(signal.SIGTERM)
-    _limit(worker.cfg, settings.SHUTDOWN_TIMEOUT - shutdown.EXIT_MARGIN - shutdown.reserve(settings.SHUTDOWN_TIMEOUT))
+    whole = settings.SHUTDOWN_TIMEOUT
+    arbiter.limit(worker.cfg, max(0.0, whole - shutdown.EXIT_MARGIN - shutdown.reserve(whole) - POLL))
 
     def on_term(number: int, frame: FrameType | None) -> None:
+        if _Worker.leaving:
+            return  # the master repeats it; the first one counts
+        _Worker.leaving = True
         _Worker.waited_for = shutdown.under_way()
-        _limit(worker.cfg, _until() - shutdown.reserve(_until() - time.monotonic()) - time.monotonic())
+        now, until = time.monotonic(), _until()
+        _Worker.wait_until = until - shutdown.reserve(until - now)
+        # It looks at its limit once a second; `finish` waits for the rest, to the point.
+        arbiter.limit(worker.cfg, max(0.0, _Worker.wait_until - now - POLL))
         kept(number, frame)
 
     signal.signal(signal.SIGTERM, on_term)
@@ -211,6 +223,7 @@ def _until() -> float:
 def worker_int(worker: Any) -> None:
     """SIGQUIT: a second SIGINT came."""
     _Worker.quick = True
+    _Worker.wait_until = time.monotonic()
     _Worker.waited_for = shutdown.under_way()
 
 
@@ -225,7 +238,7 @@ def worker_exit(server: Any, worker: Any) -> None:
     if os.getpid() != worker.pid or not serving.active():
         return
     until = _until() if phase.leaving() or _Worker.quick else time.monotonic() + shutdown.reserve(float("inf"))
-    account = shutdown.finish(until=until, waited_for=_Worker.waited_for)
+    account = shutdown.finish(until=until, waited_for=_Worker.waited_for, wait_until=_Worker.wait_until)
     memory.mine().write_report(account.as_dict())
     _end_with_stuck_threads()
 
@@ -237,8 +250,13 @@ def _end_with_stuck_threads() -> None:
         return  # gunicorn's own exit code matters
     time.sleep(0.05)
     if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
-        with contextlib.suppress(OSError, ValueError):
-            logging.shutdown()
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(0)
+        _exit()
+
+
+def _exit() -> NoReturn:
+    """End this process at once with 0; what was logged is written."""
+    with contextlib.suppress(OSError, ValueError):
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)

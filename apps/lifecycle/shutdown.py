@@ -103,12 +103,15 @@ def reserve(seconds: float) -> float:
     return min(5.0, seconds / 4)
 
 
-def finish(*, until: float, waited_for: Counter[str] | None = None) -> Account:
-    """End this process's work by the monotonic time `until`: wait, stop the loops, clean up, close the dbpool."""
+def finish(*, until: float, waited_for: Counter[str] | None = None, wait_until: float | None = None) -> Account:
+    """End this process's work by the monotonic time `until`: wait, stop the loops, clean up, close the dbpool.
+
+    Work is waited for until the monotonic time `wait_until`, by default `reserve()` before; the rest is the cleanup's.
+    """
     memory.mine().leave()
     waited = waited_for or under_way()
-    left = max(0.0, until - time.monotonic())
-    wait_until = until - reserve(left)
+    if wait_until is None:
+        wait_until = until - reserve(max(0.0, until - time.monotonic()))
     loops_left = loops.stop()  # no new step; those under way are tracked work or short
     tracking.wait(max(0.0, wait_until - time.monotonic()))
     _wait_for_requests(wait_until)

@@ -219,3 +219,65 @@ def test_ttin_the_number_of_workers_stays_and_the_instance_serves(playground: St
         until(lambda: "SIGTTOU ignored" in server.log())
         assert get(server.port, "/health/live")[0] == 200
         assert server.log().count("Booting worker") == 1
+
+
+def test_sighup_then_sigterm_with_a_stuck_request_exit_within_timeout(playground: Start, sqlite_url: str) -> None:
+    """gunicorn's reload waits in the master's main loop for the old workers: a shutdown must not wait behind it."""
+    with playground(sqlite_url, SHUTDOWN_TIMEOUT=6) as server:
+        in_background(server.port, "/sleep/60000")
+        until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
+        server.signal(signal.SIGHUP)
+        until(lambda: "Hang up" in server.log())
+        began = time.monotonic()
+        server.signal(signal.SIGTERM)
+        wait_exit(server)
+        assert time.monotonic() - began < 6.3
+        assert server.evidence[-2:] == CLEANED
+        status = server.shutdown_status()
+        assert status["abandoned"] == {"requests": 1}
+        assert status["total_seconds"] < 6
+
+
+def test_sigquit_at_once_with_cleanup_and_an_honest_status(
+    playground: Start, postgres_url: str, shared_postgres: Postgres
+) -> None:
+    def rows() -> int:
+        with shared_postgres.connect(postgres_url.rsplit("/", 1)[1]) as connection:
+            return len(connection.execute("SELECT 1 FROM lifecycle_instance").fetchall())
+
+    with playground(postgres_url, SHUTDOWN_TIMEOUT=30, SHUTDOWN_DRAIN_DELAY=20) as server:
+        until(lambda: rows() == 1)
+        in_background(server.port, "/query/25000")
+        until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
+        server.signal(signal.SIGQUIT)
+        assert wait_exit(server) < 5
+        status = server.shutdown_status()
+        assert (status["signal"], status["abandoned"], status["workers_killed"]) == ("SIGQUIT", {"requests": 1}, 0)
+        assert status["cleanup_failed"] == ["failing"]
+        assert server.evidence == CLEANED
+        assert rows() == 0
+    until(lambda: backends(shared_postgres, postgres_url) == 0, 5)
+
+
+def test_sigterm_query_stuck_on_a_lock_exit_within_timeout_and_cleanup_is_not_its_victim(
+    playground: Start, postgres_url: str, shared_postgres: Postgres
+) -> None:
+    """The lock holds up requests and the health checks; the row of the registry is in another table's way."""
+    name = postgres_url.rsplit("/", 1)[1]
+    with playground(postgres_url, SHUTDOWN_TIMEOUT=6, HEALTH_CHECK_INTERVAL=0.5, WEB_CONCURRENCY=2) as server:
+        until(lambda: get(server.port, "/health/ready")[0] == 200)
+        with shared_postgres.connect(name) as locker, locker.transaction():
+            locker.execute("LOCK TABLE fleet_pool IN ACCESS EXCLUSIVE MODE")
+            for _ in range(4):
+                in_background(server.port, "/pools")
+            until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 5)  # type: ignore[attr-defined]
+            server.signal(signal.SIGTERM)
+            began = time.monotonic()
+            wait_exit(server)
+            assert time.monotonic() - began < 6
+        status = server.shutdown_status()
+        assert status["total_seconds"] < 5.9
+        assert status["cleanup_failed"] == ["failing"]
+        assert status["workers_killed"] == 0
+        assert status["abandoned"] == {"requests": 4}
+    until(lambda: backends(shared_postgres, postgres_url) == 0, 5)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.apps import AppConfig
 
-from apps.lifecycle import budget, hooks
+from apps.lifecycle import arbiter, budget
 from apps.lifecycle.cleanup import register_cleanup_task
 
 
@@ -27,7 +27,7 @@ class PlaygroundConfig(AppConfig):
 
             Dbpool._check_or_drain = lambda self, connection: None  # type: ignore[method-assign]
         if os.environ.get("PLAYGROUND_WITHOUT_WORKER_LIMIT"):
-            hooks._limit = lambda cfg, seconds: None
+            arbiter.limit = lambda cfg, seconds: None
 
 
 def note(text: str) -> None:

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 
+from apps.fleet.models import Pool
 from apps.lifecycle import board, dbpool, memory
 from apps.lifecycle.models import Instance
 from apps.lifecycle.tracking import operation_context
@@ -32,6 +33,11 @@ def query(request: HttpRequest, milliseconds: int = 0) -> HttpResponse:
 def count(request: HttpRequest) -> HttpResponse:
     """Waits while somebody has locked the table."""
     return HttpResponse(str(Instance.objects.filter(name="nobody").count()))
+
+
+def pools(request: HttpRequest) -> HttpResponse:
+    """The same with a table that health checks read, too."""
+    return HttpResponse(str(Pool.objects.count()))
 
 
 def write(request: HttpRequest, name: str) -> HttpResponse:
@@ -74,6 +80,7 @@ urlpatterns = [
     path("query", query),
     path("query/<int:milliseconds>", query),
     path("count", count),
+    path("pools", pools),
     path("write/<str:name>", write),
     path("task/<int:milliseconds>", task),
     path("board", show),
