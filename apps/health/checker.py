@@ -102,7 +102,11 @@ class Checker:
         self.ask()
         if self.running:
             with self._ended:
-                self._ended.wait_for(lambda: self.fresh or self.current() is not self.snapshot, timeout=seconds)
+                self._ended.wait_for(self._nothing_to_wait_for, timeout=seconds)
+
+    def _nothing_to_wait_for(self) -> bool:
+        snapshot = self.snapshot
+        return self.fresh or self._as_of(snapshot, time.monotonic()) is not snapshot
 
     def wake(self) -> None:
         """Have the checks run soon, because something went wrong elsewhere. Any number of calls make one round."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from django.db import InterfaceError, OperationalError, connections
+from django.db import DatabaseError, InterfaceError, connections
 
 from apps.lifecycle import dbpool, memory, phase
 
@@ -28,6 +28,7 @@ class Loop:
     while_draining: bool = False
     _stopped: threading.Event = field(default_factory=threading.Event)
     _wake: threading.Event = field(default_factory=threading.Event)
+    _problem: str = ""  # what the database said at the last step
 
     def run(self) -> None:
         dbpool.mark_background()
@@ -45,14 +46,21 @@ class Loop:
         return self.everywhere or memory.leads()
 
     def guarded_step(self) -> None:
+        problem = ""
         try:
             self.step()
-        except (OperationalError, InterfaceError) as error:
-            # Expected while the database is down: one line each time, without a traceback.
-            logger.warning("background loop %s: the database: %s", self.name, str(error).strip().split("\n")[0])
+        except (DatabaseError, InterfaceError) as error:
+            # Expected while the database is down or not migrated: one line when that begins, without a traceback.
+            problem = str(error).strip().split("\n")[0]
+            if problem != self._problem:
+                logger.warning("background loop %s: the database: %s", self.name, problem)
         except Exception:
             logger.warning("background loop %s: a step failed", self.name, exc_info=True)
+        else:
+            if self._problem:
+                logger.info("background loop %s works again", self.name)
         finally:
+            self._problem = problem
             connections.close_all()
 
     def wake(self) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, ProgrammingError
 
 from apps.lifecycle import loops, memory, phase, shutdown
 from apps.lifecycle.loops import Loop
@@ -71,6 +71,34 @@ def test_loop_failing_step_is_logged_and_it_goes_on(own_board: Memory, caplog: p
     first, second = caplog.records[:2]
     assert first.getMessage().endswith("the database: connection refused") and first.exc_info is None
     assert second.exc_info is not None
+
+
+def test_loop_same_error_of_the_database_is_one_line_until_it_works_again(
+    own_board: Memory, caplog: pytest.LogCaptureFixture
+) -> None:
+    errors: list[Exception | None] = [
+        *[ProgrammingError("no such table")] * 3,
+        OperationalError("refused"),
+        None,
+        OperationalError("refused"),
+    ]
+
+    def step() -> None:
+        error = errors.pop(0)
+        if error:
+            raise error
+
+    loop = Loop("failing", 1, step)
+    with caplog.at_level(logging.INFO):
+        while errors:
+            loop.guarded_step()
+    assert [record.getMessage().removeprefix("background loop failing") for record in caplog.records] == [
+        ": the database: no such table",
+        ": the database: refused",
+        " works again",
+        ": the database: refused",
+    ]
+    assert not any(record.exc_info for record in caplog.records)
 
 
 def test_stop_waits_for_a_step_and_names_what_still_runs(own_board: Memory) -> None:
