@@ -34,7 +34,7 @@ def configuration(*, structured: bool, level: str, access_log: bool = True) -> d
             # gunicorn gives its own loggers handlers unless they are named here.
             "gunicorn.error": {"handlers": [], "level": level, "propagate": True},
             "gunicorn.access": {"handlers": [], "level": level if access_log else "CRITICAL", "propagate": True},
-            # What it says at INFO is one line per checkout.
-            "psycopg.pool": {"level": "WARNING"},
+            # One line per checkout and per attempt to connect; our dbpool says when that begins to fail.
+            "psycopg.pool": {"level": "ERROR"},
         },
     }

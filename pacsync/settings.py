@@ -249,7 +249,6 @@ else:
             "max_waiting": whole("DB_POOL_MAX_WAITING", 50),
             "max_lifetime": positive("DB_POOL_MAX_LIFETIME", 1800, minimum=1),
             "max_idle": positive("DB_POOL_MAX_IDLE", 300, minimum=1),
-            "reconnect_timeout": positive("DB_POOL_RECONNECT_TIMEOUT", 1),
             # client_connection_check_interval: the query of a worker that was killed ends within a second.
             "startup": ""
             if DB_PGBOUNCER

@@ -23,7 +23,7 @@ RETRY = 1.0
 SECOND_TRY = 10.0
 """Seconds past its limit after which a stuck check gets a rival: perhaps only its own connection is dead."""
 ANSWER = 5.0
-"""Seconds within which the thread must go on, once it was woken or has ended a check. Else nothing is known any more."""
+"""Seconds within which the thread must go on, once woken or after a check. Else nothing is known any more."""
 MAX_THREADS = 2
 """Threads at the same time. A stuck one holds its connection for as long as it is stuck."""
 HISTORY = 30
@@ -207,7 +207,7 @@ class Checker:
         database_works = True
         for item in self.checks:
             outcome, error = self._one(item, generation) if database_works or not item.needs_database else skipped()
-            if not self._publish(item, outcome, generation, error):
+            if not self._publish(item, outcome, generation, error) or self._stop.is_set():
                 return
             if item.role is Role.DATABASE:
                 database_works = outcome.status.works

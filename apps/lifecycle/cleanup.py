@@ -11,6 +11,8 @@ from typing import Any
 
 from django.db import connections
 
+from apps.lifecycle import dbpool
+
 logger = logging.getLogger(__name__)
 
 Task = Callable[[], Any] | Callable[[], Awaitable[Any]]
@@ -74,6 +76,7 @@ def _run_one(name: str, task: Task, seconds: float) -> Outcome:
 
 
 def _call(task: Task, seconds: float, errors: list[BaseException]) -> None:
+    dbpool.mark_background()  # requests that hang may have all connections but the one kept for this
     try:
         result = task()
         if inspect.isawaitable(result):

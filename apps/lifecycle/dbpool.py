@@ -44,6 +44,7 @@ class Dbpool(Protocol):
 
     def sample(self) -> DbpoolSample: ...
     def maintain(self) -> None: ...
+    def cancel(self) -> None: ...
 
 
 def _dbpool() -> Dbpool | None:
@@ -84,6 +85,13 @@ def wake() -> None:
     pool = _dbpool()
     if pool:
         pool.maintain()
+
+
+def cancel() -> None:
+    """Cancel what this process's connections are still doing. Takes half a second at most."""
+    pool = _dbpool()
+    if pool:
+        pool.cancel()
 
 
 def shut() -> None:

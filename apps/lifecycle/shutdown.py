@@ -119,6 +119,7 @@ def finish(*, until: float, waited_for: Counter[str] | None = None, wait_until: 
     abandoned = under_way()
     if abandoned:
         logger.warning("shutdown: abandoned %s", dict(abandoned))
+    dbpool.cancel()  # nobody waits for it any more, and the cleanup tasks need connections
     cleanup.register_cleanup_task(dbpool.shut, name="dbpool", last=True)
     outcomes = cleanup.run(max(0.1, until - time.monotonic()))
     return Account(os.getpid(), dict(waited), dict(abandoned), tuple(outcomes))

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 Conn = Connection[Any]
 CLOSED = "the dbpool is closed: this process is shutting down"
+UNREACHABLE = "no database connection can be made at the moment"
 RESERVE_FROM = 3  # a dbpool of this size or more keeps one connection for background work
 
 
@@ -32,9 +33,13 @@ class Dbpool(ConnectionPool[Conn]):
         self._out: dict[Conn, bool] = {}  # the connections in use, and whether a request has them
         self._numbers = threading.Lock()
         self._emptied_at = 0.0
+        self._failing = False  # whether the last attempt to connect failed
         self._lost = self._exhausted = self._queued = 0
         self._configure_more = configure
-        super().__init__(open=False, configure=self._opened_one, check=self._check_or_drain, **options)
+        # reconnect_timeout: an attempt that fails isn't repeated in the background, the next request makes a new one.
+        super().__init__(
+            open=False, configure=self._opened_one, check=self._check_or_drain, reconnect_timeout=0, **options
+        )
         reserve = 1 if self.max_size >= RESERVE_FROM else 0
         self._for_requests = threading.BoundedSemaphore(self.max_size - reserve)
 
@@ -58,6 +63,49 @@ class Dbpool(ConnectionPool[Conn]):
                 logger.warning("a database connection was dead: emptying the dbpool")
                 self.drain()
             raise
+
+    def _connect(self, timeout: float | None = None) -> Conn:
+        """Connect, and log when that begins to fail and when it works again: not each attempt."""
+        try:
+            connection = super()._connect(timeout)
+        except Exception as error:
+            if self._changed(failing=True):
+                logger.warning("no database connection can be made: %s", " ".join(str(error).split()))
+            raise
+        if self._changed(failing=False):
+            logger.info("database connections can be made again")
+        return connection
+
+    def _changed(self, *, failing: bool) -> bool:
+        with self._numbers:
+            before, self._failing = self._failing, failing
+        return before != failing
+
+    def reconnect_failed(self) -> None:
+        """An attempt to connect has failed, and is over: who waits for a connection needn't wait any longer.
+
+        Unless connections are in use: one of them may come back, and PostgreSQL may only have refused one more.
+        """
+        super().reconnect_failed()
+        with self._numbers:
+            if any(not connection.closed for connection in self._out):
+                return
+        with self._lock:
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        for client in waiting:
+            client.fail(DatabaseUnavailable(UNREACHABLE))
+
+    def _maybe_grow_pool(self) -> None:
+        """One more connection for somebody who waits, or below the minimum. (`check()` asks for one each time.)"""
+        if self._waiting or self._nconns < self._min_size:
+            super()._maybe_grow_pool()
+
+    def _shrink_pool(self) -> None:
+        """Close all that nobody needed for `max_idle`, down to the minimum. (psycopg closes one each time.)"""
+        for _ in range(self._nconns_min):
+            super()._shrink_pool()
+        self._nconns_min = len(self._pool)
 
     def open_once(self) -> None:
         """Open at the first use. Raises DatabaseUnavailable when it was closed: it doesn't come back."""
@@ -114,7 +162,7 @@ class Dbpool(ConnectionPool[Conn]):
         lifecycle.write(self.sample())
         if busy:
             return DbpoolExhausted(f"all {self.max_size} database connections of this worker are in use")
-        return DatabaseUnavailable("no database connection can be made at the moment")
+        return DatabaseUnavailable(UNREACHABLE)
 
     def putconn(self, conn: Conn) -> None:
         with self._numbers:
@@ -151,12 +199,27 @@ class Dbpool(ConnectionPool[Conn]):
 
     def abandon(self) -> None:
         """Close for good; a query that still runs is cancelled, so that no backend outlives this process."""
+        self.cancel()
         self.close(timeout=1)
         with self._numbers:
             stuck = list(self._out)
         for connection in stuck:
-            try:
-                connection.cancel_safe(timeout=1)
-            except Exception as error:
-                logger.warning("couldn't cancel a query that still ran: %s", type(error).__name__)
             connection.close()
+
+    def cancel(self, seconds: float = 0.5) -> None:
+        """Cancel every query that runs, all at the same time; `seconds` at most."""
+        with self._numbers:
+            busy = list(self._out)
+        threads = [threading.Thread(target=_cancel, args=(connection, seconds), daemon=True) for connection in busy]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + seconds
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+
+
+def _cancel(connection: Conn, seconds: float) -> None:
+    try:
+        connection.cancel_safe(timeout=seconds)
+    except Exception as error:
+        logger.warning("couldn't cancel a query that still ran: %s", type(error).__name__)

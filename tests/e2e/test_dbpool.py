@@ -253,15 +253,21 @@ def test_postgresql_frozen_at_sigterm_exit_within_timeout(playground: Start, pos
 
 def test_postgresql_down_request_503_and_first_after_it_is_back_served(playground: Start, postgres: Postgres) -> None:
     migrate(postgres.url())
-    with playground(postgres.url(), DB_POOL_TIMEOUT=1) as server:
+    with playground(postgres.url(), DB_POOL_TIMEOUT=60, HEALTH_CHECK_INTERVAL=3600) as server:
         assert get(server.port, "/query")[0] == 200
+        until(lambda: get(server.port, "/health/ready")[0] == 200)
+        time.sleep(2.5)  # so that the last round is older than a second
         postgres.stop()
-        for _ in range(4):
-            status, headers, _ = get(server.port, "/query")
+        status, _, body = get(server.port, "/health/detailed")
+        assert (status, json.loads(body)["status"]) == (503, "unhealthy")  # at the first look
+        for _ in range(10):
+            status, headers, _ = get(server.port, "/query", timeout=20)  # a third of DB_POOL_TIMEOUT
             assert status == 503 and headers["retry-after"] == "2"
+        assert server.log().count("no database connection can be made: ") <= 2  # one for each change, not each request
         until(lambda: numbers(server)["active"] == 0 and numbers(server)["size"] == 0, 10)  # no phantoms
         postgres.start()
-        until(lambda: get(server.port, "/query")[0] == 200)
+        assert get(server.port, "/query")[0] == 200  # the first one
+        assert "Traceback" not in server.log().replace("a cleanup task", "")
 
 
 def test_postgresql_read_only_as_after_a_failover_503_and_served_again(

@@ -176,3 +176,96 @@ def test_threads_more_than_connections_all_served(serve: Callable[..., Any]) -> 
     assert len(seen) == 40
     assert len(set(seen)) <= 4
     assert max(active) <= 3  # the fourth is left to background work
+
+
+def fill(pool: Any, size: int) -> None:
+    """Have `size` connections in use at once, and give them back."""
+    pool.open_once()
+    with_background = [pool.getconn(timeout=10) for _ in range(size)]
+    for one in with_background:
+        pool.putconn(one)
+
+
+def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not become true"
+        time.sleep(0.02)
+
+
+def test_maintain_opens_no_connection_that_nobody_waits_for(serve: Callable[..., Any]) -> None:
+    pool = serve(min_size=1, max_size=8).pool
+    ask()
+    connection.close()
+    until(lambda: pool.get_stats()["pool_size"] == pool.sample().size)
+    before = pool.sample().size
+    for _ in range(6):
+        dbpool.wake()
+    assert pool.get_stats()["pool_size"] == before < 8
+
+
+def test_maintain_below_the_minimum_opens_them_again(serve: Callable[..., Any]) -> None:
+    pool = serve(min_size=3, max_size=8).pool
+    ask()
+    connection.close()
+    until(lambda: pool.sample().size >= 3)
+    with pool._lock:
+        lost = [pool._pool.popleft() for _ in range(2)]
+        pool._nconns -= 2  # as after attempts that were given up
+    for one in lost:
+        one.close()
+    dbpool.wake()
+    until(lambda: pool.sample().size >= 3)
+
+
+def test_idle_connections_above_the_minimum_are_closed_together(serve: Callable[..., Any]) -> None:
+    pool = serve(min_size=1, max_size=8, max_idle=1).pool
+    fill(pool, 6)
+    assert pool.sample().size >= 6
+    until(lambda: pool.sample().size == 1, 6)
+
+
+def test_nobody_answers_all_who_wait_are_told_at_once_and_once_in_the_log(
+    serve: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    wrapper = serve(min_size=0, max_size=4, timeout=60)
+    pool = wrapper.pool
+    right = pool.kwargs["port"]
+    pool.kwargs["port"] = 1
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            ask()
+        except DatabaseUnavailable as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    for _ in range(3):
+        threads = [threading.Thread(target=work) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)  # half of what one of them would wait
+    assert len(errors) == 18
+    assert caplog.text.count("no database connection can be made: ") == 1
+    pool.kwargs["port"] = right
+    assert ask()  # the first one after it is back
+    assert caplog.text.count("database connections can be made again") == 1
+
+
+def test_nobody_answers_but_a_connection_is_in_use_waits_for_it(serve: Callable[..., Any]) -> None:
+    """PostgreSQL may only have refused one connection more than it has."""
+    pool = serve(min_size=0, max_size=4, timeout=20).pool
+    pool.open_once()
+    held = pool.getconn(timeout=5)
+    pool.kwargs["port"] = 1
+    answers: list[int] = []
+    thread = threading.Thread(target=lambda: (answers.append(ask()), connection.close()))
+    thread.start()
+    until(lambda: pool.get_stats().get("connections_errors", 0) >= 2)
+    pool.putconn(held)
+    thread.join(20)
+    assert len(answers) == 1
