@@ -83,6 +83,7 @@ def health_check() -> Any:
 
         return [
             path("", HealthCheckView.as_view(checks=["health_check.Database"])),
+            path("health/ready", HealthCheckView.as_view(checks=["health_check.Database"])),
             path("health/live", live),
             path("query", query),
             path("query/<int:milliseconds>", query),
