@@ -72,6 +72,8 @@ def when_ready(server: Any) -> None:
         _Master.kept[number] = signal.getsignal(number)
         signal.signal(number, handler)
     signal.signal(signal.SIGALRM, _on_drained)
+    # What came since the start was held back (deploy/entrypoint.sh): now it has a handler.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
     for number in (signal.SIGTTIN, signal.SIGTTOU):
         signal.signal(number, _keep_workers)
 

@@ -14,6 +14,7 @@ from tests.support.postgres import free_port
 
 pytestmark = pytest.mark.timeout(900)
 LOCKED_DOWN = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true")
+URL = "postgresql://pacsync:of-this-test@postgres:5432/pacsync"
 Start = Callable[..., tuple[str, int]]
 
 
@@ -52,9 +53,6 @@ def database(network: str) -> Iterator[str]:
     container = docker("run", "-d", "--label", LABEL, *where, *password, engine.POSTGRES)
     yield container
     run("docker", "rm", "-f", "-v", container, check=False)
-
-
-URL = "postgresql://pacsync:of-this-test@postgres:5432/pacsync"
 
 
 def logs(container: str) -> str:
@@ -115,6 +113,16 @@ def test_interrupt_ends_it_gracefully_too(start: Start) -> None:
     eventually(lambda: status(port, "/health/ready") == 200, within=60, what="ready")
     docker("kill", "-s", "INT", container)
     assert exit_code(container) == 0
+
+
+@pytest.mark.parametrize("moment", ["waiting up to", "the schema is up to date|migrated", "Listening at"])
+def test_signal_while_it_starts_ends_it(start: Start, moment: str) -> None:
+    """Process 1 gets no signal that it doesn't handle: it must neither be lost nor wait for the whole start."""
+    waits = {"DATABASE_URL": URL, "DATABASE_WAIT_SECONDS": 600} if moment == "waiting up to" else {}
+    container, _ = start(AUTO_MIGRATE="true", SHUTDOWN_DRAIN_DELAY="1", **waits)
+    eventually(lambda: re.search(moment, logs(container)), within=60, every=0.02, what=moment)
+    docker("kill", "-s", "TERM", container)
+    assert exit_code(container) in (0, 143)
 
 
 def test_docker_health_check_follows_readiness(start: Start) -> None:
