@@ -1,7 +1,9 @@
 """The scaled stack that several test modules share: its instances, endpoints and traffic, and HAProxy's view of it."""
 
+import csv
 import hashlib
 import json
+import subprocess
 import threading
 import time
 
@@ -14,30 +16,49 @@ JSON = {"Content-Type": "application/json"}
 SERVER = "pacman-sync-server"
 
 
-class Connections(threading.Thread):
-    """Watches how many connections PostgreSQL has of the service, in all and per instance, until `finish()`."""
+class Connections:
+    """Watches, ten times a second, how many connections PostgreSQL has of the service, in all and per instance."""
+
+    # All that serves, migrates or manages has the service's application name. psql (also the one that asks here),
+    # pg_dump and pg_isready are the administrator's, for whom PostgreSQL keeps connections of its own.
+    QUERY = """SELECT host(client_addr), count(*) FROM pg_stat_activity
+        WHERE application_name = 'pacman-sync-utility' GROUP BY 1 UNION ALL SELECT 'end', 0"""
 
     def __init__(self, project: Stack) -> None:
-        super().__init__(daemon=True)
-        self.postgres = project.containers("postgres")[0]
-        self.most, self.most_of_one = 0, 0
+        psql = ("psql", "-qAt", "-F", " ", "-U", "pacsync", "-d", "pacsync")
+        self._psql = subprocess.Popen(
+            ["docker", "exec", "-i", project.containers("postgres")[0], *psql],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.most, self.most_of_one, self.samples = 0, 0, 0
         self._over = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
 
-    def counts(self) -> list[int]:
-        """Connections per address: an instance that migrates has two, and doesn't serve yet."""
-        query = "SELECT count(*) FROM pg_stat_activity WHERE client_addr IS NOT NULL GROUP BY client_addr"
-        shell = f'psql -qAt -U pacsync -d pacsync -c "{query}"'
-        return [int(line) for line in docker("exec", self.postgres, "sh", "-c", shell).split()]
+    def __enter__(self) -> "Connections":
+        self._reader.start()
+        return self
 
-    def run(self) -> None:
-        while not self._over.wait(0.3):
-            found = self.counts()
+    def __exit__(self, *exception: object) -> None:
+        self._over.set()
+        self._reader.join(timeout=20)
+        self._psql.communicate(timeout=20)
+
+    def __str__(self) -> str:
+        return f"at most {self.most} connections, {self.most_of_one} of one instance, in {self.samples} samples"
+
+    def _read(self) -> None:
+        assert self._psql.stdin and self._psql.stdout
+        while not self._over.wait(0.1):
+            self._psql.stdin.write(" ".join(self.QUERY.split()) + ";\n")
+            self._psql.stdin.flush()
+            found = []
+            for line in iter(self._psql.stdout.readline, "end 0\n"):
+                if not line:
+                    return
+                found.append(int(line.split()[1]))
+            self.samples += 1
             self.most = max(self.most, sum(found))
             self.most_of_one = max(self.most_of_one, *found, 0)
-
-    def finish(self) -> None:
-        self._over.set()
-        self.join(timeout=20)
 
 
 def enrolled(port: int, code: str, name: str) -> str:
@@ -70,21 +91,27 @@ class Traffic:
         return "GET", "/api/v1/me", None, headers
 
 
-def servers(project: Stack) -> dict[str, str]:
-    """HAProxy's view: the status of each slot that an instance is in."""
-    text = fetch(project.ports["STATS_PORT"], "/stats;csv")[2].decode()
-    rows = [line.split(",") for line in text.splitlines() if line.startswith("pacman_sync_api,server")]
-    return {row[1]: row[17] for row in rows if not row[17].startswith("MAINT")}
+def servers(project: Stack) -> list[dict[str, str]]:
+    """HAProxy's view: its row for each slot that an instance is in."""
+    text = fetch(project.ports["STATS_PORT"], "/stats;csv")[2].decode().removeprefix("# ")
+    rows = [row for row in csv.DictReader(text.splitlines()) if row["pxname"] == "pacman_sync_api"]
+    return [row for row in rows if row["svname"].startswith("server") and not row["status"].startswith("MAINT")]
 
 
 def up(project: Stack) -> list[str]:
-    return [name for name, state in servers(project).items() if state.startswith("UP")]
+    """The slots to which HAProxy sends requests."""
+    return [row["svname"] for row in servers(project) if row["status"].startswith("UP")]
+
+
+def ready(project: Stack) -> list[str]:
+    """Those that a check has found ready: one that DNS has just named is UP for a moment before its first check."""
+    return [row["svname"] for row in servers(project) if row["status"] == "UP" and row["check_status"] == "L7OK"]
 
 
 def scale(project: Stack, number: int) -> None:
     """`docker-compose up --scale`, and wait until HAProxy has that many instances."""
     project.compose("up", "-d", "--no-build", "--no-recreate", "--scale", f"{SERVER}={number}", SERVER)
-    eventually(lambda: len(up(project)) == number, within=90, what=f"{number} instances are up")
+    eventually(lambda: len(ready(project)) == number == len(up(project)), within=90, what=f"{number} instances are up")
 
 
 def enrolment_code(project: Stack, uses: int) -> str:

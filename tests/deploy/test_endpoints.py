@@ -13,7 +13,7 @@ import pytest
 
 from tests.deploy.conftest import require_images
 from tests.deploy.engine import LABEL, Stack, docker, eventually, fetch, run
-from tests.deploy.scaled import JSON, SERVER, up
+from tests.deploy.scaled import JSON, SERVER, ready
 from tests.support.pacman import Fleet
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("endpoint_image")]
@@ -134,7 +134,7 @@ def replace_each_instance(project: Stack) -> None:
     for container in project.containers(SERVER):
         docker("stop", "-t", "45", container)
         docker("start", container)
-        eventually(lambda: len(up(project)) == 3, within=90, what="the replaced instance is up")
+        eventually(lambda: len(ready(project)) == 3, within=90, what="the replaced instance is up")
 
 
 def test_machines_reach_one_target_while_every_instance_is_replaced(three: Stack, machines: list[Machine]) -> None:

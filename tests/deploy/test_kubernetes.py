@@ -1,5 +1,6 @@
 """The Kubernetes manifests: strict schemas, the policies of a restricted cluster, the documented figures, the sums."""
 
+import functools
 import itertools
 import re
 from pathlib import Path
@@ -21,9 +22,16 @@ RENDERED = ["deployment.yaml"] + [
 ]
 
 
+@functools.cache
+def client_version() -> str:
+    return run("kubectl", "version", "--client", "-o", "json").stdout
+
+
 def render(name: str) -> list[dict[str, Any]]:
     """The documents of the single file, or of a kustomization as kubectl renders it."""
     path = KUBERNETES / name
+    if name.startswith("overlays/") and re.search(r'"minor": "(1?\d|20)\+?"', client_version()):
+        pytest.skip("an overlay needs kubectl 1.21 or newer; Debian's is of 2020")
     text = path.read_text() if path.is_file() else run("kubectl", "kustomize", path).stdout
     return [document for document in yaml.safe_load_all(text) if document]
 
