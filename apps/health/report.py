@@ -153,10 +153,11 @@ def tracked_work(snapshot: InstanceSnapshot) -> list[dict[str, Any]]:
 
 def instances(names: bool) -> list[dict[str, Any]]:
     """All instances that share this database. A name is that of a machine, which not everybody may see."""
-    found = figures.latest("instances")
-    if found is None:
-        return []
+    found = figures.latest("instances") or {"at": time.time(), "instances": []}
     since = time.time() - found["at"]
+    rows = found["instances"]
+    if not any(row["id"] == str(instance.identity()) for row in rows):
+        rows = [*rows, this_instance()]  # the others don't know it yet, or nobody can read the registry
     return [
         {
             "id": row["id"],
@@ -170,8 +171,25 @@ def instances(names: bool) -> list[dict[str, Any]]:
             "heartbeat_age_seconds": round(row["heartbeat_age"] + since, 1),
             "dbpool": row["dbpool"],
         }
-        for row in found["instances"]
+        for row in rows
     ]
+
+
+def this_instance() -> dict[str, Any]:
+    """The row of this instance in the registry, as it will be or would be; its heart beats at this moment."""
+    snapshot = board.snapshot()
+    pool = snapshot.dbpool
+    return {
+        "id": str(instance.identity()),
+        "name": instance.name(),
+        "version": settings.VERSION,
+        "phase": snapshot.phase,
+        "lost": False,
+        "workers": len(snapshot.workers),
+        "started": instance.started(),
+        "heartbeat_age": 0.0,
+        "dbpool": {"size": pool.size, "max_size": pool.max_size} if pool else {},
+    }
 
 
 def fleet() -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from django.conf import LazySettings
 from apps.health import figures, notes
 from apps.health.checker import Checker
 from apps.health.checks import CHECKS
+from apps.lifecycle import instance
 from apps.lifecycle.models import Instance
 from apps.lifecycle.tracking import operation_context
 from tests.health.conftest import Get
@@ -109,7 +110,23 @@ def test_detailed_figures_are_read_in_the_background_only(checker: Checker, get:
     body = get("/health/detailed").json
     assert body["fleet"]["pools"] == 0
     assert body["fleet"]["operations"]["queued"] == body["fleet"]["endpoints"]["in_sync"] == 0
-    assert [row["phase"] for row in body["instances"]] == ["serving"]
+    # This instance has no row in the registry here, and shows itself all the same.
+    assert [(row["phase"], row["this"]) for row in body["instances"]] == [("serving", False), ("starting", True)]
+
+
+def test_detailed_fresh_instance_shows_itself_at_once(checker: Checker, get: Get) -> None:
+    notes.forget()
+    notes.leave("checks", {"outcomes": {}, "history": {}})
+    (row,) = get("/health/detailed").json["instances"]
+    assert (row["this"], row["lost"], row["phase"], row["workers"]) == (True, False, "starting", 1)
+    assert "name" not in row
+
+
+@pytest.mark.django_db
+def test_detailed_registered_instance_is_shown_once(checker: Checker, get: Get) -> None:
+    Instance.objects.create(id=instance.identity(), name="host-1.example", version="1.0.0", phase="serving")
+    figures.refresh_instances()
+    assert [row["this"] for row in get("/health/detailed").json["instances"]] == [True]
 
 
 @pytest.mark.django_db
