@@ -55,9 +55,20 @@ def result(code: int, message: str, **known: Any) -> Result:
 # --- Options ----------------------------------------------------------------------------------------------------------
 def seconds(text: str) -> float:
     """A number of seconds that is not negative, and that a wait can take."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
     if not 0 <= value <= 1e6:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds, 1000000 at most, not {text}")
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, 1000000 at most, not {text!r}")
+    return value
+
+
+def positive_seconds(text: str) -> float:
+    """The same, and not 0: nothing can be found out in no time."""
+    value = seconds(text)
+    if not value:
+        raise argparse.ArgumentTypeError("must be more than 0 seconds")
     return value
 
 
@@ -74,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--wait", type=seconds, default=0.0, metavar="SECONDS", help="try again until it is ready, at most this long"
     )
     parser.add_argument(
-        "--timeout", type=seconds, default=5.0, metavar="SECONDS", help="how long one try may take (default 5)"
+        "--timeout", type=positive_seconds, default=5.0, metavar="SECONDS", help="how long one try may take (default 5)"
     )
     parser.add_argument("--component", metavar="NAME", help=f"only this component, one of {', '.join(COMPONENTS)}")
     parser.add_argument(
@@ -122,7 +133,7 @@ def fetch(url: str, path: str, *, timeout: float, headers: dict[str, str]) -> tu
         classes = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
         if parts.scheme not in classes or not parts.hostname:
             raise ValueError
-        connection = classes[parts.scheme](parts.hostname, parts.port, timeout=timeout or None)
+        connection = classes[parts.scheme](parts.hostname, parts.port, timeout=timeout)
     except (ValueError, http.client.HTTPException):
         raise Unanswered(f"{shown(url)!r} is not an http or https URL.") from None
     base = HEALTH_PATH.sub("", parts.path.rstrip("/"))

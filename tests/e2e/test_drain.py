@@ -2,8 +2,11 @@
 
 import json
 import signal
+import threading
 import time
 from pathlib import Path
+
+import pytest
 
 from tests.e2e.conftest import Start
 from tests.e2e.test_shutdown import wait_exit
@@ -67,6 +70,29 @@ def test_drain_wait_too_short_says_what_is_in_progress(playground: Start, sqlite
         assert code == 1
         assert "Still in progress after 0.5 s: 1 requests." in said
         assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("wait", ["-5", "nan", "inf", "soon"])
+def test_drain_wait_that_is_no_time_refused_and_nothing_drains(playground: Start, sqlite_url: str, wait: str) -> None:
+    with playground(sqlite_url) as server:
+        code, said = drain(server, f"--wait={wait}")
+        assert code != 0 and "--wait" in said and "Traceback" not in said
+        assert phase(server) == "serving"
+
+
+def test_drain_wait_undone_meanwhile_says_so(playground: Start, sqlite_url: str) -> None:
+    with playground(sqlite_url) as server:
+        in_background(server.port, "/sleep/60000")
+        until(lambda: json.loads(get(server.port, "/board")[2])["workers"][0]["in_flight"] >= 2)
+        found: list[tuple[int, str]] = []
+        waiting = threading.Thread(target=lambda: found.append(drain(server, "--wait", "50")))
+        waiting.start()
+        until(lambda: phase(server) == "draining", 30)
+        assert drain(server, "--undo")[0] == 0
+        waiting.join(30)
+        code, said = found[0]
+        assert code == 1 and "The drain was taken back: the instance serves normally again." in said
+        assert phase(server) == "serving"
 
 
 def test_drain_after_a_signal_undo_is_refused(playground: Start, sqlite_url: str) -> None:

@@ -157,7 +157,14 @@ def test_format_json_is_one_object(server: Answers, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--nonsense"], ["--wait", "-1"], ["--wait", "soon"], ["--timeout", "nan"], ["--format", "xml"]]
+    "arguments",
+    [
+        ["--nonsense"],
+        ["--wait", "-1"],
+        ["--wait", "soon"],
+        *(["--timeout", text] for text in ("nan", "0", "-1", "inf", "soon")),
+        ["--format", "xml"],
+    ],
 )
 def test_options_that_make_no_sense_are_exit_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
