@@ -121,8 +121,6 @@ def main(arguments: list[str]) -> None:
     # Started as a file: then the project's folder is not on the path.
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pacsync.settings")
-    # One connection works and one holds the lock, however large the server's dbpool will be.
-    os.environ.update(DB_POOL_MIN_SIZE="1", DB_POOL_MAX_SIZE="1", WEB_CONCURRENCY="1")
     import django
     from django.core.exceptions import ImproperlyConfigured
     from django.db import connection, connections

@@ -3,70 +3,16 @@
 It must not know what the apps do with a setting. A value that makes no sense is refused here with one clear line.
 """
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 
 import pacsync
 from pacsync import logging as pacsync_logging
+from pacsync.environment import DAY, address, env, flag, hosts, networks, origins, proxies, seconds, whole
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-# The most that a number may be: more seconds than any wait of Python's takes, and than anybody means.
-LARGEST = 1e9
-
-
-class Environment(environ.FileAwareEnv):  # type: ignore[misc]  # environ has no types
-    """Every variable NAME is also read from the file that NAME_FILE names (Docker and Kubernetes secrets)."""
-
-    def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().get_value(var, *args, **kwargs)
-        except OSError as error:
-            raise ImproperlyConfigured(f"{var}_FILE names {error.filename}: {error.strerror}.") from error
-        except UnicodeDecodeError as error:
-            raise ImproperlyConfigured(f"{var}_FILE names a file that is not UTF-8 text.") from error
-
-
-env = Environment()
-
-
-def positive(name: str, default: float, *, minimum: float = 0) -> float:
-    """The number in the variable `name`; ImproperlyConfigured when it is no number, below `minimum` or senseless."""
-    try:
-        value = float(env.str(name, default=str(default)))
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name} must be a number, not {env.str(name)!r}.") from error
-    if not minimum <= value <= LARGEST:
-        raise ImproperlyConfigured(f"{name} must be at least {minimum:g} and at most {LARGEST:g}, not {value:g}.")
-    return value
-
-
-def whole(name: str, default: int, *, minimum: int = 0) -> int:
-    """The whole number in the variable `name`; ImproperlyConfigured when it is none or below `minimum`."""
-    value = positive(name, default, minimum=minimum)
-    if value != int(value):
-        raise ImproperlyConfigured(f"{name} must be a whole number, not {value:g}.")
-    return int(value)
-
-
-def flag(name: str, default: bool) -> bool:
-    """The yes or no in the variable `name`; ImproperlyConfigured when it is neither."""
-    text = env.str(name, default=str(default)).strip().lower()
-    if text not in {"true", "yes", "on", "1", "false", "no", "off", "0", ""}:
-        raise ImproperlyConfigured(f"{name} must be true or false, not {text!r}.")
-    return text in {"true", "yes", "on", "1"}
-
-
-def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """The IP networks (10.0.0.0/8) and addresses in the variable `name`, between commas."""
-    try:
-        return tuple(ip_network(text.strip(), strict=False) for text in env.list(name, default=[]) if text.strip())
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name} must hold IP networks like 10.0.0.0/8: {error}.") from error
-
 
 # --- What this is -----------------------------------------------------------------------------------------------
 SERVICE_NAME = "pacman-sync-utility"
@@ -87,24 +33,27 @@ if not SECRET_KEY:
 
 # --- HTTP -------------------------------------------------------------------------------------------------------
 HTTP_HOST = env.str("HTTP_HOST", default="0.0.0.0")  # noqa: S104 - a container listens on all of its addresses
-HTTP_PORT = whole("HTTP_PORT", 8080, minimum=1)
-if HTTP_PORT > 65535:
-    raise ImproperlyConfigured(f"HTTP_PORT must be at most 65535, not {HTTP_PORT}.")
-WEB_CONCURRENCY = whole("WEB_CONCURRENCY", 1, minimum=1)
-WEB_THREADS = whole("WEB_THREADS", 16, minimum=2)
+HTTP_PORT = whole("HTTP_PORT", 8080, minimum=1, maximum=65535)
+WEB_CONCURRENCY = whole("WEB_CONCURRENCY", 1, minimum=1, maximum=1000)
+WEB_THREADS = whole("WEB_THREADS", 16, minimum=2, maximum=1000)
 # Application requests that a worker serves at once; the threads above it stay free for probes.
 WEB_REQUEST_LIMIT = whole("WEB_REQUEST_LIMIT", max(1, WEB_THREADS - 2), minimum=1)
-WEB_KEEPALIVE = whole("WEB_KEEPALIVE", 65)
+if WEB_REQUEST_LIMIT > WEB_THREADS:
+    raise ImproperlyConfigured(
+        f"WEB_REQUEST_LIMIT ({WEB_REQUEST_LIMIT}) must not be above WEB_THREADS ({WEB_THREADS}): "
+        "a worker serves no more requests at once than it has threads."
+    )
+WEB_KEEPALIVE = whole("WEB_KEEPALIVE", 65, maximum=DAY)
 WEB_MAX_REQUESTS = whole("WEB_MAX_REQUESTS", 0)
 # A client that sends or takes nothing for so long in the middle of a request is cut off; 0: never.
-REQUEST_READ_TIMEOUT = positive("REQUEST_READ_TIMEOUT", 20)
+REQUEST_READ_TIMEOUT = seconds("REQUEST_READ_TIMEOUT", 20)
 PRELOAD_APP = flag("PRELOAD_APP", False)
-FORWARDED_ALLOW_IPS = env.str("FORWARDED_ALLOW_IPS", default="127.0.0.1,::1")
+FORWARDED_ALLOW_IPS = proxies("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
 INSTANCE_NAME = env.str("INSTANCE_NAME", default="")
-INSTANCE_HEARTBEAT_INTERVAL = positive("INSTANCE_HEARTBEAT_INTERVAL", 10, minimum=0.1)
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"] if DEVELOPMENT else ["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+INSTANCE_HEARTBEAT_INTERVAL = seconds("INSTANCE_HEARTBEAT_INTERVAL", 10, minimum=0.1)
+ALLOWED_HOSTS = hosts("ALLOWED_HOSTS", ["*"] if DEVELOPMENT else ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = origins("CSRF_TRUSTED_ORIGINS")
+CORS_ALLOWED_ORIGINS = origins("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/api/"
 # The limit of a JSON or form body, in bytes. Uploads of agents have their own (apps/api/body.py).
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
@@ -202,13 +151,13 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Database ---------------------------------------------------------------------------------------------------
 # Seconds unless the name says otherwise; connections are per instance and are shared out over its workers.
-DB_POOL_MIN_SIZE = whole("DB_POOL_MIN_SIZE", 2)
-DB_POOL_MAX_SIZE = whole("DB_POOL_MAX_SIZE", 10, minimum=1)
+DB_POOL_MIN_SIZE = whole("DB_POOL_MIN_SIZE", 2, maximum=100_000)
+DB_POOL_MAX_SIZE = whole("DB_POOL_MAX_SIZE", 10, minimum=1, maximum=100_000)
 if DB_POOL_MIN_SIZE > DB_POOL_MAX_SIZE:
     raise ImproperlyConfigured(
         f"DB_POOL_MIN_SIZE ({DB_POOL_MIN_SIZE}) must not be above DB_POOL_MAX_SIZE ({DB_POOL_MAX_SIZE})."
     )
-DB_POOL_CHECK_INTERVAL = positive("DB_POOL_CHECK_INTERVAL", 30, minimum=0.1)
+DB_POOL_CHECK_INTERVAL = seconds("DB_POOL_CHECK_INTERVAL", 30, minimum=0.1)
 DB_PGBOUNCER = flag("DB_PGBOUNCER", False)
 try:
     _database: dict[str, Any] = env.db_url("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'data' / 'pacsync.sqlite3'}")
@@ -235,22 +184,22 @@ else:
     _database["CONN_MAX_AGE"] = 0
     # PgBouncer in transaction mode has no session: no server-side cursors, no start-up options.
     _database["DISABLE_SERVER_SIDE_CURSORS"] = DB_PGBOUNCER
-    _milliseconds = int(positive("DB_STATEMENT_TIMEOUT", 30) * 1000)
+    _milliseconds = int(seconds("DB_STATEMENT_TIMEOUT", 30) * 1000)
     _database["OPTIONS"] = {
-        "connect_timeout": whole("DB_CONNECT_TIMEOUT", 3, minimum=1),
-        "keepalives_idle": whole("DB_KEEPALIVES_IDLE", 30, minimum=1),
+        "connect_timeout": whole("DB_CONNECT_TIMEOUT", 3, minimum=1, maximum=3600),
+        "keepalives_idle": whole("DB_KEEPALIVES_IDLE", 30, minimum=1, maximum=32767),
         "keepalives_interval": 5,
         "keepalives_count": 3,
-        "tcp_user_timeout": int(positive("DB_TCP_USER_TIMEOUT", 15) * 1000),
+        "tcp_user_timeout": int(seconds("DB_TCP_USER_TIMEOUT", 15) * 1000),
         "application_name": SERVICE_NAME,
         **_database.get("OPTIONS", {}),
         "dbpool": {
             "min_size": DB_POOL_MIN_SIZE,
             "max_size": DB_POOL_MAX_SIZE,
-            "timeout": positive("DB_POOL_TIMEOUT", 3, minimum=0.1),
+            "timeout": seconds("DB_POOL_TIMEOUT", 3, minimum=0.1),
             "max_waiting": whole("DB_POOL_MAX_WAITING", 50),
-            "max_lifetime": positive("DB_POOL_MAX_LIFETIME", 1800, minimum=1),
-            "max_idle": positive("DB_POOL_MAX_IDLE", 300, minimum=1),
+            "max_lifetime": seconds("DB_POOL_MAX_LIFETIME", 1800, minimum=1, maximum=30 * DAY),
+            "max_idle": seconds("DB_POOL_MAX_IDLE", 300, minimum=1, maximum=30 * DAY),
             # client_connection_check_interval: the query of a worker that was killed ends within a second.
             "startup": ""
             if DB_PGBOUNCER
@@ -261,17 +210,17 @@ else:
 # --- Features ---------------------------------------------------------------------------------------------------
 ENABLE_REPOSITORY_ANALYSIS = flag("ENABLE_REPOSITORY_ANALYSIS", True)
 AUTO_CLEANUP_OLD_STATES = flag("AUTO_CLEANUP_OLD_STATES", True)
-POLL_SECONDS = whole("POLL_SECONDS", 60, minimum=1)
-PACKAGE_ARCHIVE_URL = env.str("PACKAGE_ARCHIVE_URL", default="https://archive.archlinux.org")
+POLL_SECONDS = whole("POLL_SECONDS", 60, minimum=1, maximum=DAY)
+PACKAGE_ARCHIVE_URL = address("PACKAGE_ARCHIVE_URL", "https://archive.archlinux.org")
 
 # --- Health and shutdown ----------------------------------------------------------------------------------------
-HEALTH_CHECK_INTERVAL = positive("HEALTH_CHECK_INTERVAL", 30, minimum=0.1)
+HEALTH_CHECK_INTERVAL = seconds("HEALTH_CHECK_INTERVAL", 30, minimum=0.1)
 HEALTH_DETAIL = env.str("HEALTH_DETAIL", default="public")
 if HEALTH_DETAIL not in {"public", "private"}:
     raise ImproperlyConfigured(f"HEALTH_DETAIL must be public or private, not {HEALTH_DETAIL!r}.")
 HEALTH_DETAIL_NETWORKS = networks("HEALTH_DETAIL_NETWORKS")
-SHUTDOWN_TIMEOUT = positive("SHUTDOWN_TIMEOUT", 30, minimum=1)
-SHUTDOWN_DRAIN_DELAY = positive("SHUTDOWN_DRAIN_DELAY", 5)
+SHUTDOWN_TIMEOUT = seconds("SHUTDOWN_TIMEOUT", 30, minimum=1)
+SHUTDOWN_DRAIN_DELAY = seconds("SHUTDOWN_DRAIN_DELAY", 5)
 if SHUTDOWN_DRAIN_DELAY >= SHUTDOWN_TIMEOUT:
     raise ImproperlyConfigured(
         f"SHUTDOWN_DRAIN_DELAY ({SHUTDOWN_DRAIN_DELAY:g} s) must be below SHUTDOWN_TIMEOUT ({SHUTDOWN_TIMEOUT:g} s)."

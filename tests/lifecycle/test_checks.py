@@ -59,13 +59,39 @@ def test_check_senseless_value_is_found(settings: Any, name: str, changed: dict[
         ({"SECRET_KEY_FILE": "/"}, "SECRET_KEY_FILE names /: Is a directory."),
         (
             {"HEALTH_CHECK_INTERVAL": "1e300"},
-            "HEALTH_CHECK_INTERVAL must be at least 0.1 and at most 1e+09, not 1e+300.",
+            "HEALTH_CHECK_INTERVAL must be at least 0.1 and at most 86400, not 1e+300.",
         ),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not 'LOUD'."),
-        ({"HTTP_PORT": 70000}, "HTTP_PORT must be at most 65535, not 70000."),
+        ({"HTTP_PORT": 70000}, "HTTP_PORT must be at least 1 and at most 65535, not 70000."),
+        ({"REQUEST_READ_TIMEOUT": "1e9"}, "REQUEST_READ_TIMEOUT must be at least 0 and at most 86400, not 1e+09."),
+        ({"SHUTDOWN_TIMEOUT": "nan"}, "SHUTDOWN_TIMEOUT must be at least 1 and at most 86400, not nan."),
+        (
+            {"WEB_REQUEST_LIMIT": 20},
+            "WEB_REQUEST_LIMIT (20) must not be above WEB_THREADS (16): "
+            "a worker serves no more requests at once than it has threads.",
+        ),
+        *(
+            (
+                {"PACKAGE_ARCHIVE_URL": url},
+                f"PACKAGE_ARCHIVE_URL must be an address like https://archive.archlinux.org, not '{url}'.",
+            )
+            for url in ("hello", "ftp://x", "https://", "https://x:port")
+        ),
+        *(
+            (
+                {"ALLOWED_HOSTS": f"localhost,{host}"},
+                "ALLOWED_HOSTS must hold names like pacsync.example, .example or *, without scheme and port, "
+                f"not '{host}'.",
+            )
+            for host in ("http://x", "x:8080")
+        ),
+        (
+            {"CSRF_TRUSTED_ORIGINS": "pacsync.example"},
+            "CSRF_TRUSTED_ORIGINS must hold origins like https://pacsync.example, not 'pacsync.example'.",
+        ),
         ({"DB_PGBOUNCER": "perhaps"}, "DB_PGBOUNCER must be true or false, not 'perhaps'."),
         ({"DB_POOL_MAX_SIZE": "many"}, "DB_POOL_MAX_SIZE must be a number, not 'many'."),
-        ({"DB_POOL_TIMEOUT": 0}, "DB_POOL_TIMEOUT must be at least 0.1 and at most 1e+09, not 0."),
+        ({"DB_POOL_TIMEOUT": 0}, "DB_POOL_TIMEOUT must be at least 0.1 and at most 86400, not 0."),
     ],
 )
 def test_server_senseless_configuration_refused_with_one_line(env: dict[str, object], line: str) -> None:
@@ -80,6 +106,32 @@ def test_server_senseless_configuration_refused_with_one_line(env: dict[str, obj
     )
     assert done.returncode == 1
     assert done.stderr.strip() == f"pacsync: {line}"
+
+
+@pytest.mark.parametrize("command", [["manage.py", "migrate"], ["deploy/database.py", "wait"]])
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({"WEB_CONCURRENCY": "two"}, "WEB_CONCURRENCY must be a number, not 'two'."),
+        ({"FORWARDED_ALLOW_IPS": "10.0.0.1/8"}, "FORWARDED_ALLOW_IPS must hold IP addresses or networks, or *: "),
+        ({"FORWARDED_ALLOW_IPS": "proxy"}, "FORWARDED_ALLOW_IPS must hold IP addresses or networks, or *: "),
+    ],
+)
+def test_what_runs_before_the_server_finds_what_gunicorn_would_trip_over(
+    command: list[str], env: dict[str, str], words: str
+) -> None:
+    """gunicorn reads these two itself, before our file: every documented start runs one of these commands first."""
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=settings.BASE_DIR,
+        env=environment(URL, **env),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert words in line
 
 
 def test_command_senseless_configuration_refused_with_one_line() -> None:
