@@ -69,6 +69,7 @@ def report(
     state: State,
     *repositories: ReportedRepository,
     holds: Sequence[str] = (),
+    replaced: Sequence[str] = (),
     seq: int | None = None,
 ) -> CheckIn:
     """A check-in of the endpoint, with the next number; without repositories it reports one that offers all it has."""
@@ -82,6 +83,7 @@ def report(
         state=state.digest,
         repositories=repositories,
         holds=holds,
+        replaced=replaced,
         agent_version="1.0.0",
     )
     endpoint.refresh_from_db()

@@ -39,6 +39,7 @@ def check_in(
     repositories: Sequence[ReportedRepository],
     holds: Sequence[str],
     agent_version: str,
+    replaced: Sequence[str] = (),
 ) -> CheckIn:
     """Record a report: state, history, repositories, holds, foreign packages, last_seen (always).
 
@@ -47,6 +48,7 @@ def check_in(
     """
     reports.checked_seq(seq)
     holds = texts.patterns(list(holds), field="holds")
+    replaced = texts.patterns(list(replaced), field="replaced")
     texts.line(agent_version, field="agent_version", maximum=32, empty=True)
     reported = _checked(repositories)
     operation = _active(endpoint)
@@ -65,6 +67,7 @@ def check_in(
             state=state,
             cause=EndpointState.Cause.REPORT,
             reported=reported,
+            replaced=replaced,
             holds=holds,
             agent_version=agent_version,
         )

@@ -4,7 +4,7 @@ It must not know leases, policies, nor HTTP. Who calls this has locked the endpo
 lock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,11 +38,13 @@ def record(
     state: str,
     cause: str,
     reported: Sequence[ReportedRepository] | None = None,
+    replaced: Collection[str] = (),
     **fields: Any,
 ) -> bool:
     """Write a report down unless it is an old one; whether it was written.
 
-    `reported` None leaves the repositories as they are; `fields` are further columns of the endpoint. A repeat of the
+    `reported` None leaves the repositories as they are; `replaced` are installed names that pacman would replace by
+    others of these repositories, so they aren't foreign; `fields` are further columns of the endpoint. A repeat of the
     last report counts as written.
     """
     if seq <= endpoint.report_seq:
@@ -52,12 +54,20 @@ def record(
     if moved:
         EndpointState.objects.create(endpoint=endpoint, seq=seq, state_id=state, cause=cause)
     resourced = reported is not None and _replace_repositories(endpoint, reported)
+    known = _managed(endpoint) if reported is None and moved else set(replaced)
     endpoint.state_id, endpoint.report_seq = state, seq
     if moved or resourced:
-        fields["foreign"] = foreign(endpoint)
+        fields["foreign"] = [name for name in foreign(endpoint) if name not in known]
     Endpoint.objects.filter(pk=endpoint.pk).update(report_seq=seq, state=state, last_seen=Now(), **fields)
     endpoint.refresh_from_db()
     return True
+
+
+def _managed(endpoint: Endpoint) -> set[str]:
+    """The installed names that aren't foreign: the result of an operation makes none of them so."""
+    if endpoint.state is None:
+        return set()
+    return {package.name for package in states.load(endpoint.state)} - set(endpoint.foreign)
 
 
 def has_repositories(endpoint: Endpoint, reported: Sequence[ReportedRepository]) -> bool:

@@ -172,6 +172,28 @@ def test_sync_ignored_group_that_only_the_package_says_is_refused(site: Site, fl
     assert one.state() == {name: found for name, found in two.state().items() if name != "extra"}
 
 
+def test_sync_rename_that_the_machines_databases_know_already(site: Site, fleet: Fleet) -> None:
+    """Somebody ran `pacman -Sy`: the old name is in no repository any more, but it isn't foreign."""
+    new = fleet.package("new", "1-1", provides=["old"], conflicts=["old"], replaces=["old<2"])
+    fleet.snapshot(OLD, [fleet.package("old", "1-1")])
+    fleet.snapshot(NEW, [new])
+    one, two = fleet.machine("m1", OLD), fleet.machine("m2", OLD)
+    one.install("old")
+    two.install("old")
+    one.install_file(fleet.package("own", "1-1"))
+    one.go_to(NEW)
+    two.go_to(NEW)
+    two.upgrade()
+    name, _ = site.enroll(site.pool(), one, two)
+    assert site.call("GET", f"/endpoints/{name}")["foreign"] == ["own"]
+    before = one.state()
+    agent.run(two, "set-latest").ok()
+    agent.run(one, "sync").ok()
+    assert sorted(one.state()) == ["new", "own"]
+    agent.run(one, "revert").ok()
+    assert one.state() == before
+
+
 def test_sync_machine_without_packages_gets_them_and_back(site: Site, fleet: Fleet) -> None:
     one, two = two_machines(fleet)
     one.pacman("-R", "tool", "base")

@@ -168,7 +168,6 @@ def test_store_digest_of_something_else_is_refused(digest: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        b"",
         b"app",
         b"b 1-1 any explicit\na 1-1 any explicit\n",
         b"a 1-1 any maybe\n",

@@ -50,6 +50,19 @@ def test_foreign_repository_drops_the_package_becomes_foreign() -> None:
     assert endpoint.foreign == ["oldc"]
 
 
+def test_foreign_replaced_by_another_of_the_repository_is_not_also_after_an_operation() -> None:
+    pool = factories.pool()
+    factories.target(pool, "app 1.0-1", "newc 1.0-1")
+    endpoint = factories.endpoint(pool=pool)
+    newer = factories.reported_repository(factories.repository(*NEW))
+    factories.report(endpoint, factories.state(*OLD, "yay 12.0-1"), newer, replaced=["oldc"])
+    assert endpoint.foreign == ["yay"]
+    factories.synced(endpoint)
+    assert names(endpoint) == {"app", "newc", "yay"} and endpoint.foreign == ["yay"]
+    factories.synced(endpoint, "revert")
+    assert names(endpoint) == {"app", "oldc", "yay"} and endpoint.foreign == ["yay"]
+
+
 def test_foreign_renamed_by_a_sync_is_not_and_goes_with_the_sync_back() -> None:
     pool = factories.pool()
     factories.target(pool, *OLD)

@@ -10,7 +10,7 @@ from typing import Any
 from apps.fleet.alpm import desc, repository, state, syncdb
 from apps.fleet.alpm.archive import members
 
-from . import __version__, database_lock, files, local_db, plan
+from . import __version__, database_lock, dependency, files, local_db, plan
 from .api import ApiError
 from .context import Context
 from .errors import Failed
@@ -43,23 +43,24 @@ def holds(conf: PacmanConf, installed: Installed) -> list[str]:
     if conf.ignore_groups:
         offered: dict[str, tuple[str, ...]] = {}
         for repo in conf.repositories:
-            offered = {**_groups(conf.dbpath / "sync" / f"{repo.name}.db"), **offered}
+            offered = {**_lists(conf.dbpath / "sync" / f"{repo.name}.db", "GROUPS"), **offered}
         groups = [(name, package.groups) for name, package in installed.items()]
         names |= {name for name, found in (*groups, *offered.items()) if plan.matching(found, conf.ignore_groups)}
     return sorted(names)
 
 
-def _groups(path: Path) -> dict[str, tuple[str, ...]]:
-    groups = {}
+def _lists(path: Path, key: str) -> dict[str, tuple[str, ...]]:
+    """The values of `key` of each package in a sync database; nothing where it can't be read."""
+    found = {}
     try:
         for entry, file in members(path):
             directory, _, kind = entry.rpartition("/")
             if kind == "desc":
                 values = desc.parse(file.read().decode(errors="replace"))
-                groups[desc.split_entry(directory)[0]] = tuple(values.get("GROUPS", ()))
+                found[desc.split_entry(directory)[0]] = tuple(values.get(key, ()))
     except (OSError, ValueError):
         return {}
-    return groups
+    return found
 
 
 def repository_of(conf: PacmanConf) -> dict[str, str]:
@@ -106,26 +107,37 @@ class Repositories:
         return found
 
     def _digest(self, name: str) -> str:
-        path = self.context.conf.dbpath / "sync" / f"{name}.db"
+        path = self._path(name)
         known = self.cache.get(str(path), {})
         try:
             found = path.stat()
         except OSError:
             return ""
         stamp = [found.st_mtime_ns, found.st_size, found.st_ino]
-        if known.get("stamp") != stamp:
+        if known.get("stamp") != stamp or "replaces" not in known:
             try:
                 text = self.text(name)
             except (OSError, ValueError) as error:
                 self.context.output.warn(f"{error}; run `pacman -Syy` to get it anew.")
                 return str(known.get("digest", ""))
-            known = {"stamp": stamp, "digest": repository.digest_of(text) if text else ""}
+            words = sorted({word for found in _lists(path, "REPLACES").values() for word in found})
+            known = {"stamp": stamp, "digest": repository.digest_of(text) if text else "", "replaces": words}
             self.cache[str(path)] = known
         return str(known["digest"])
 
+    def replaced(self, installed: Installed) -> list[str]:
+        """The installed packages that pacman would replace by others of the repositories. After `report`."""
+        known = [self.cache.get(str(self._path(repo.name)), {}) for repo in self.context.conf.repositories]
+        words = [dependency.parse(word) for one in known for word in one.get("replaces", ())]
+        present = [(word, installed.get(word.name)) for word in words]
+        return sorted({word.name for word, package in present if package and word.holds_for(package.version)})
+
+    def _path(self, name: str) -> Path:
+        return self.context.conf.dbpath / "sync" / f"{name}.db"
+
     def text(self, name: str) -> bytes:
         """The canonical text of a repository; empty when it offers nothing. Raises OSError, ValueError."""
-        offered = syncdb.read(self.context.conf.dbpath / "sync" / f"{name}.db")
+        offered = syncdb.read(self._path(name))
         text = repository.to_text(offered) if offered else b""
         self.texts[repository.digest_of(text)] = text
         return text
@@ -135,7 +147,7 @@ class Repositories:
         for name in [repo.name for repo in self.context.conf.repositories]:
             if digest in self.texts:
                 break
-            if self.cache.get(str(self.context.conf.dbpath / "sync" / f"{name}.db"), {}).get("digest") == digest:
+            if self.cache.get(str(self._path(name)), {}).get("digest") == digest:
                 self.text(name)
         if digest not in self.texts:
             raise Failed(
@@ -154,6 +166,7 @@ def check_in(context: Context) -> dict[str, Any]:
         "state": state.digest_of(text),
         "repositories": repositories.report(),
         "holds": holds(context.conf, installed),
+        "replaced": repositories.replaced(installed)[:1000],
         "agent_version": __version__,
     }
     try:

@@ -46,6 +46,7 @@ def check_in(request: ApiRequest, payload: CheckInIn) -> CheckInOut:
             for one in payload.repositories
         ],
         holds=payload.holds,
+        replaced=payload.replaced,
         agent_version=payload.agent_version,
     )
     return check_in_out(done)

@@ -47,6 +47,9 @@ class CheckInIn(Body):
     state: Digest
     repositories: list[ReportedRepositoryIn] = Field([], max_length=100, description="In pacman's order.")
     holds: list[Pattern] = Field([], max_length=1000, description="IgnorePkg, with IgnoreGroup spelled out.")
+    replaced: list[Pattern] = Field(
+        [], max_length=1000, description="Installed names that packages of the repositories replace (%REPLACES%)."
+    )
     agent_version: AgentVersion = ""
 
     @field_validator("repositories")
