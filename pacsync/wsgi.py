@@ -13,5 +13,10 @@ from apps.lifecycle import serving  # noqa: E402
 from apps.lifecycle.bulkhead import Bulkhead  # noqa: E402
 
 # Probes pass outside the bulkhead, so that a saturated instance still answers them; what it refuses is counted too.
-bulkhead = Bulkhead(django_application, limit=settings.WEB_REQUEST_LIMIT)
+bulkhead = Bulkhead(
+    django_application,
+    limit=settings.WEB_REQUEST_LIMIT,
+    queue=settings.WEB_QUEUE_SIZE,
+    patience=settings.WEB_QUEUE_TIMEOUT,
+)
 application = ProbeLayer(MeasureLayer(bulkhead), begin=serving.begin)

@@ -110,6 +110,7 @@ def _instance(snapshot: InstanceSnapshot) -> Iterator[Metric]:
 
 def _requests(snapshot: InstanceSnapshot) -> Iterator[Metric]:
     yield _gauge("http_requests_in_flight", "Requests being served, probes excluded.", snapshot.in_flight)
+    yield _gauge("http_requests_waiting", "Requests in flight that wait for their turn.", snapshot.waiting)
     yield CounterMetricFamily(
         "pacsync_http_requests_refused", "Requests refused because the instance was full.", value=snapshot.refused
     )

@@ -28,7 +28,7 @@ def report(*, names: bool = False) -> dict[str, Any]:
         "components": components(health, snapshot),
         "configuration": configuration(),
         "lifecycle": lifecycle(snapshot),
-        "requests": {"in_flight": snapshot.in_flight, "refused": snapshot.refused},
+        "requests": {"in_flight": snapshot.in_flight, "waiting": snapshot.waiting, "refused": snapshot.refused},
         "tracked_work": tracked_work(snapshot),
         "instances": instances(names),
         "fleet": fleet(),

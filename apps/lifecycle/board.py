@@ -31,11 +31,13 @@ class DbpoolSample:
 
 @dataclass(frozen=True)
 class WorkerSnapshot:
-    """One worker. `tracked` is (name, started); `sampled` is when the dbpool's numbers were taken, else None."""
+    """One worker. `waiting` of the requests in flight wait for their turn. `tracked` is (name, started); `sampled` is
+    when the dbpool's numbers were taken, else None."""
 
     slot: int
     pid: int
     in_flight: int
+    waiting: int
     tracked: tuple[tuple[str, float], ...]
     dbpool: DbpoolSample | None
     sampled: float | None
@@ -54,6 +56,10 @@ class InstanceSnapshot:
     @property
     def in_flight(self) -> int:
         return sum(worker.in_flight for worker in self.workers)
+
+    @property
+    def waiting(self) -> int:
+        return sum(worker.waiting for worker in self.workers)
 
     @property
     def tracked(self) -> tuple[tuple[str, float], ...]:
@@ -85,6 +91,7 @@ def _worker(slot: memory.Slot) -> WorkerSnapshot:
         slot=slot.index,
         pid=slot.pid,
         in_flight=slot.in_flight,
+        waiting=slot.waiting,
         tracked=tuple((name, phase.wall(started)) for name, started in slot.tracked()),
         dbpool=DbpoolSample(*sample[1]) if sample else None,
         sampled=phase.wall(sample[0]) if sample else None,

@@ -1,11 +1,13 @@
 """The bulkhead: a WSGI layer that counts requests in flight and keeps the last threads free for probes.
 
-gthread queues a request that finds no free thread, and a probe behind it. So the application never gets all threads:
-beyond the limit a request is refused at once, which frees its thread within a millisecond.
+gthread queues a request that finds no free thread, and a probe behind it. So the application never gets all threads: at
+most `limit` requests are served at once, `queue` more wait for their turn in threads of their own, and what comes
+beyond that, or has waited `patience` seconds, is refused. (Why there is a queue at all: docs/adr/0010.)
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from apps.lifecycle import memory, serving
@@ -26,29 +28,47 @@ BODY = json.dumps(
 
 
 class Bulkhead:
-    """`limit` requests at once per worker; None: only count."""
+    """`limit` requests at once per worker, and `queue` more that wait `patience` seconds at most."""
 
-    def __init__(self, application: "WSGIApplication", *, limit: int | None) -> None:
-        self.application, self.limit = application, limit
+    def __init__(self, application: "WSGIApplication", *, limit: int, queue: int = 0, patience: float = 0) -> None:
+        self.application, self.most, self.patience = application, limit + queue, patience
+        self._places = threading.BoundedSemaphore(limit)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         if not serving.active():
             serving.begin()
         slot = memory.mine()
-        if not slot.count(1, limit=self.limit):
+        if not slot.count(1, limit=self.most):
+            return _refuse(start_response)
+        if not self._admit(slot):
+            slot.count(-1)
+            slot.refuse()
             return _refuse(start_response)
         try:
-            return _Counted(self.application(environ, start_response), slot)
+            return _Counted(self.application(environ, start_response), self._leave)
         except BaseException:
-            slot.count(-1)
+            self._leave()
             raise
+
+    def _admit(self, slot: memory.Slot) -> bool:
+        if self._places.acquire(blocking=False):
+            return True
+        slot.wait(1)
+        try:
+            return self._places.acquire(timeout=self.patience)
+        finally:
+            slot.wait(-1)
+
+    def _leave(self) -> None:
+        self._places.release()
+        memory.mine().count(-1)
 
 
 class _Counted:
     """A response whose request is over when the server closes it."""
 
-    def __init__(self, response: Iterable[bytes], slot: memory.Slot) -> None:
-        self._response, self._slot, self._open = response, slot, True
+    def __init__(self, response: Iterable[bytes], leave: Callable[[], None]) -> None:
+        self._response, self._leave, self._open = response, leave, True
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._response)
@@ -61,7 +81,7 @@ class _Counted:
         finally:
             if self._open:
                 self._open = False
-                self._slot.count(-1)
+                self._leave()
 
 
 def _refuse(start_response: "StartResponse") -> list[bytes]:

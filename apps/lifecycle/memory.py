@@ -30,6 +30,7 @@ IDENTITY: Final = 16  # two words: the 128 bits of the instance's UUID
 
 PID, LEAVING, IN_FLIGHT, REFUSED, CLAIMED_AT, SAMPLE = range(6)
 SAMPLE_WORDS: Final = 8
+WAITING: Final = SAMPLE + 1 + SAMPLE_WORDS
 TRACKED: Final = 16
 TRACKED_ENTRIES: Final = 64  # more threads than a worker has; what does not fit is still waited for, only not named
 ENTRY_WORDS: Final = 8  # a stamp and 56 bytes of name
@@ -134,6 +135,11 @@ class Slot:
         return self._integers[self._base + IN_FLIGHT]
 
     @property
+    def waiting(self) -> int:
+        """Those of them that wait for their turn."""
+        return self._integers[self._base + WAITING]
+
+    @property
     def refused(self) -> int:
         """Requests that the bulkhead refused, since the instance started."""
         return self._integers[self._base + REFUSED]
@@ -146,7 +152,7 @@ class Slot:
 
     def release(self) -> None:
         """Free the slot. The scratch area and the refusals stay: counters never go backwards."""
-        for word in (PID, LEAVING, IN_FLIGHT):
+        for word in (PID, LEAVING, IN_FLIGHT, WAITING):
             self._integers[self._base + word] = 0
         self._floats[self._base + SAMPLE] = 0
         self._integers[self._base + REPORT] = 0
@@ -165,6 +171,16 @@ class Slot:
                 return False
             self._integers[self._base + IN_FLIGHT] = present + change
             return True
+
+    def wait(self, change: int) -> None:
+        """Add to the requests in flight that wait for their turn."""
+        with self._lock:
+            self._integers[self._base + WAITING] += change
+
+    def refuse(self) -> None:
+        """One more refusal."""
+        with self._lock:
+            self._integers[self._base + REFUSED] += 1
 
     def _entry(self, number: int) -> int:
         return self._base + TRACKED + number * ENTRY_WORDS

@@ -161,9 +161,8 @@ def test_table_locked_sixty_requests_probes_answered(
     playground: Start, postgres_url: str, shared_postgres: Postgres, limit: int
 ) -> None:
     """The bulkhead keeps two of eight threads free; the negative twin gives all eight to requests."""
-    with playground(
-        postgres_url, WEB_THREADS=8, WEB_REQUEST_LIMIT=limit, DB_POOL_MAX_SIZE=10, DB_POOL_TIMEOUT=20
-    ) as server:
+    settings = {"WEB_THREADS": 8, "WEB_REQUEST_LIMIT": limit, "WEB_QUEUE_SIZE": 30 if limit == 6 else 0}
+    with playground(postgres_url, DB_POOL_MAX_SIZE=10, DB_POOL_TIMEOUT=20, **settings) as server:
         assert get(server.port, "/count")[0] == 200
         with shared_postgres.connect(database(postgres_url)) as locker, locker.transaction():
             locker.execute("LOCK TABLE lifecycle_instance IN ACCESS EXCLUSIVE MODE")

@@ -1,6 +1,7 @@
 """The bulkhead: counting, refusing, and giving the place back in every way a request can end."""
 
 import json
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from apps.lifecycle import memory
 from apps.lifecycle.bulkhead import Bulkhead
 from apps.lifecycle.memory import Memory
+from tests.support.wait import until
 
 pytestmark = pytest.mark.usefixtures("served")
 
@@ -31,7 +33,7 @@ def call(application: Any) -> tuple[str, dict[str, str], Iterable[bytes]]:
 
 
 def test_request_counts_until_the_server_closes_the_response() -> None:
-    _, _, body = call(Bulkhead(hello, limit=None))
+    _, _, body = call(Bulkhead(hello, limit=1))
     assert memory.mine().in_flight == 1
     assert b"".join(body) == b"hello"
     assert memory.mine().in_flight == 1
@@ -51,6 +53,28 @@ def test_request_beyond_the_limit_503_busy_with_retry_after() -> None:
     assert memory.mine().refused == 1
     bodies[0].close()  # type: ignore[attr-defined]
     assert call(application)[0] == "200 OK"
+
+
+def test_request_beyond_the_limit_waits_for_its_turn() -> None:
+    application = Bulkhead(hello, limit=1, queue=1, patience=60)
+    _, _, served = call(application)
+    found: list[str] = []
+    second = threading.Thread(target=lambda: found.append(call(application)[0]))
+    second.start()
+    until(lambda: memory.mine().waiting == 1)
+    assert memory.mine().in_flight == 2
+    assert call(application)[0] == "503 Service Unavailable"  # the queue is full
+    served.close()  # type: ignore[attr-defined]
+    second.join(10)
+    assert found == ["200 OK"]
+    assert (memory.mine().waiting, memory.mine().refused) == (0, 1)
+
+
+def test_request_that_has_waited_long_enough_503() -> None:
+    application = Bulkhead(hello, limit=1, queue=1, patience=0.01)
+    call(application)
+    assert call(application)[0] == "503 Service Unavailable"
+    assert (memory.mine().in_flight, memory.mine().waiting, memory.mine().refused) == (1, 0, 1)
 
 
 def test_application_that_raises_gives_its_place_back() -> None:
