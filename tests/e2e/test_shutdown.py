@@ -96,16 +96,15 @@ def backends(postgres: Postgres, url: str) -> int:
         return int(str(row[0]))
 
 
-def test_sigterm_half_sent_request_same_timeout_for_worker_and_master_cleanup_is_lost(
+def test_sigterm_stuck_request_same_timeout_for_worker_and_master_cleanup_is_lost(
     playground: Start, sqlite_url: str
 ) -> None:
     """The negative twin: without the worker's own, shorter limit the master kills it before its cleanup."""
     with playground(sqlite_url, SHUTDOWN_TIMEOUT=3, PLAYGROUND_WITHOUT_WORKER_LIMIT="1") as server:
-        with socket.create_connection(("127.0.0.1", server.port)) as half:
-            half.sendall(b"POST /board HTTP/1.1\r\nHost: x\r\nContent-Le")
-            time.sleep(0.3)
-            server.signal(signal.SIGTERM)
-            wait_exit(server)
+        in_background(server.port, "/sleep/60000")
+        until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
+        server.signal(signal.SIGTERM)
+        wait_exit(server)
         assert server.evidence == []
         assert server.shutdown_status()["workers_killed"] == 1
 
@@ -172,27 +171,77 @@ def test_sigterm_twice_the_second_changes_nothing(playground: Start, sqlite_url:
         assert server.shutdown_status()["drained_seconds"] >= 0.9
 
 
-@pytest.mark.parametrize("limit", [1, 0])
-def test_half_sent_requests_on_every_thread_probes_answered_after_the_read_timeout(
-    playground: Start, sqlite_url: str, limit: int
+@pytest.mark.parametrize("gathering", [True, False])
+def test_heads_that_drip_on_more_connections_than_threads_probes_answered(
+    playground: Start, sqlite_url: str, gathering: bool
 ) -> None:
-    """The negative twin has no limit: the probe waits for as long as the clients stall."""
-    with playground(sqlite_url, WEB_THREADS=4, REQUEST_READ_TIMEOUT=limit) as server:
-        stalled = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(8)]
-        try:
-            for half in stalled:
-                half.sendall(b"GET /board HTTP/1.1\r\nHost: x\r\nAcc")
-            time.sleep(0.3)
-            if limit:
-                assert get(server.port, "/health/live", timeout=15)[0] == 200
-                assert "Traceback" not in server.log()
-                assert "a client stalled" in server.log()
-            else:
-                with pytest.raises(TimeoutError):
-                    get(server.port, "/health/live", timeout=4)
-        finally:
-            for half in stalled:
-                half.close()
+    """The negative twin gives each connection to a thread at once: the probe waits for as long as the clients drip."""
+    env = {} if gathering else {"PLAYGROUND_WITHOUT_GATHERING": "1"}
+    with playground(sqlite_url, WEB_THREADS=4, WEB_QUEUE_SIZE=0, REQUEST_READ_TIMEOUT=60, **env) as server:
+        silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(8)]
+        dripping = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(8)]
+        for letter in b"GET /board HTTP/1.1\r\nHost: x\r\nAcc":
+            for half in dripping:
+                half.sendall(bytes([letter]))
+        if gathering:
+            for _ in range(3):
+                assert get(server.port, "/health/live", timeout=30)[0] == 200
+            for half in dripping + silent:  # and none of them has lost anything
+                half.sendall(b"ept: */*\r\n\r\n" if half in dripping else b"GET /board HTTP/1.0\r\n\r\n")
+                assert half.recv(100)[8:].startswith(b" 200 OK")
+        else:
+            with pytest.raises(TimeoutError):
+                get(server.port, "/health/live", timeout=4)
+        for half in dripping + silent:
+            half.close()
+
+
+def test_head_that_drips_is_cut_off_after_the_read_timeout_in_all(playground: Start, sqlite_url: str) -> None:
+    """Each byte comes well within the limit; their sum doesn't."""
+    with (
+        playground(sqlite_url, REQUEST_READ_TIMEOUT=2) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as half,
+    ):
+        half.sendall(b"GET /board HTTP/1.1\r\nX: ")
+        half.settimeout(0.2)
+        end = time.monotonic() + 20
+        while True:
+            assert time.monotonic() < end, "it is still served"
+            try:
+                half.sendall(b"x")
+                if half.recv(1) == b"":
+                    break
+            except TimeoutError:
+                pass
+            except OSError:
+                break
+        until(lambda: "a client stalled" in server.log())
+        assert "Traceback" not in server.log()
+
+
+def test_client_that_ends_its_part_in_the_middle_of_a_head_costs_nothing(playground: Start, sqlite_url: str) -> None:
+    """Such a socket stays readable though nothing more will come."""
+    with (
+        playground(sqlite_url, REQUEST_READ_TIMEOUT=60) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as half,
+    ):
+        half.sendall(b"GET /board HTTP/1.1\r\nHo")
+        assert get(server.port, "/health/live")[0] == 200
+        half.shutdown(socket.SHUT_WR)
+        assert half.recv(1) == b""  # closed at once, not after a minute
+
+
+def test_two_requests_in_one_packet_both_answered(playground: Start, sqlite_url: str) -> None:
+    with (
+        playground(sqlite_url) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as client,
+    ):
+        client.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        answers = b""
+        while answers.count(b"HTTP/1.1 200 OK") < 2:
+            more = client.recv(4096)
+            assert more, answers
+            answers += more
 
 
 def test_sighup_workers_replaced_no_request_lost_each_in_a_slot_of_its_own(playground: Start, sqlite_url: str) -> None:

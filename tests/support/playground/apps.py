@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.apps import AppConfig
 
-from apps.lifecycle import arbiter, budget
+from apps.lifecycle import arbiter, budget, worker
 from apps.lifecycle.cleanup import register_cleanup_task
 
 
@@ -26,6 +26,8 @@ class PlaygroundConfig(AppConfig):
             from pacsync.postgresql.dbpool import Dbpool
 
             Dbpool._check_or_drain = lambda self, connection: None  # type: ignore[method-assign]
+        if os.environ.get("PLAYGROUND_WITHOUT_GATHERING"):
+            del worker.Worker.enqueue_req
         if os.environ.get("PLAYGROUND_WITHOUT_WORKER_LIMIT"):
             arbiter.limit = lambda cfg, seconds: None
 
