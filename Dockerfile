@@ -39,7 +39,7 @@ RUN SECRET_KEY=only-for-the-build python manage.py collectstatic --noinput --ver
 FROM base AS development
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /app ./
-RUN install -d -o pacsync -g pacsync -m 0750 /app/data
+RUN install -d -o pacsync -g root -m 0770 /app/data
 ENV ENVIRONMENT=development \
     STRUCTURED_LOGGING=false \
     SHUTDOWN_DRAIN_DELAY=0
@@ -54,7 +54,8 @@ CMD ["serve", "--reload"]
 FROM base AS production
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /app ./
-RUN install -d -o pacsync -g pacsync -m 0750 /app/data
+# Writable for the group root, too: that is what `--user NUMBER` (and OpenShift) gives any other user.
+RUN install -d -o pacsync -g root -m 0770 /app/data
 USER 10001:10001
 # SQLite, and nothing else, is kept here; with PostgreSQL it stays empty.
 VOLUME ["/app/data"]

@@ -31,6 +31,9 @@ if (
 if not SECRET_KEY:
     raise ImproperlyConfigured("SECRET_KEY is not set: set SECRET_KEY or SECRET_KEY_FILE. (`make run` makes one.)")
 
+# Keys of before, which still verify sessions while a new one is introduced.
+SECRET_KEY_FALLBACKS = [key for key in env.list("SECRET_KEY_FALLBACKS", default=[]) if key]
+
 # --- HTTP -------------------------------------------------------------------------------------------------------
 HTTP_HOST = env.str("HTTP_HOST", default="0.0.0.0")  # noqa: S104 - a container listens on all of its addresses
 HTTP_PORT = whole("HTTP_PORT", 8080, minimum=1, maximum=65535)
@@ -187,10 +190,11 @@ else:
     _database["CONN_MAX_AGE"] = 0
     # PgBouncer in transaction mode has no session: no server-side cursors, no start-up options.
     _database["DISABLE_SERVER_SIDE_CURSORS"] = DB_PGBOUNCER
+    _idle = whole("DB_KEEPALIVES_IDLE", 30, minimum=1, maximum=32767)
     _milliseconds = int(seconds("DB_STATEMENT_TIMEOUT", 30) * 1000)
     _database["OPTIONS"] = {
         "connect_timeout": whole("DB_CONNECT_TIMEOUT", 3, minimum=1, maximum=3600),
-        "keepalives_idle": whole("DB_KEEPALIVES_IDLE", 30, minimum=1, maximum=32767),
+        "keepalives_idle": _idle,
         "keepalives_interval": 5,
         "keepalives_count": 3,
         "tcp_user_timeout": int(seconds("DB_TCP_USER_TIMEOUT", 15) * 1000),
@@ -203,10 +207,12 @@ else:
             "max_waiting": whole("DB_POOL_MAX_WAITING", 50),
             "max_lifetime": seconds("DB_POOL_MAX_LIFETIME", 1800, minimum=1, maximum=30 * DAY),
             "max_idle": seconds("DB_POOL_MAX_IDLE", 300, minimum=1, maximum=30 * DAY),
-            # client_connection_check_interval: the query of a worker that was killed ends within a second.
+            # client_connection_check_interval: the query of a worker that was killed ends within a second. PostgreSQL's
+            # keepalives end the idle connections of a machine that is gone; its own default is two hours.
             "startup": ""
             if DB_PGBOUNCER
-            else f"-c statement_timeout={_milliseconds} -c client_connection_check_interval=1000",
+            else f"-c statement_timeout={_milliseconds} -c client_connection_check_interval=1000 "
+            f"-c tcp_keepalives_idle={_idle} -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
         },
     }
 

@@ -11,6 +11,7 @@ django_application = get_wsgi_application()  # first: it loads the apps
 from apps.health.wsgi import MeasureLayer, ProbeLayer  # noqa: E402
 from apps.lifecycle import serving  # noqa: E402
 from apps.lifecycle.bulkhead import Bulkhead  # noqa: E402
+from apps.lifecycle.forwarded import ForwardedAddress  # noqa: E402
 
 # Probes pass outside the bulkhead, so that a saturated instance still answers them; what it refuses is counted too.
 bulkhead = Bulkhead(
@@ -19,4 +20,5 @@ bulkhead = Bulkhead(
     queue=settings.WEB_QUEUE_SIZE,
     patience=settings.WEB_QUEUE_TIMEOUT,
 )
-application = ProbeLayer(MeasureLayer(bulkhead), begin=serving.begin)
+probes = ProbeLayer(MeasureLayer(bulkhead), begin=serving.begin)
+application = ForwardedAddress(probes, trusted=settings.FORWARDED_ALLOW_IPS)

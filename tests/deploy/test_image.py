@@ -115,6 +115,12 @@ def test_interrupt_ends_it_gracefully_too(start: Start) -> None:
     assert exit_code(container) == 0
 
 
+def test_any_other_user_can_run_it_too(start: Start) -> None:
+    container, port = start("--user", "12345", AUTO_MIGRATE="true")
+    eventually(lambda: status(port, "/health/ready") == 200, within=60, what="ready")
+    assert docker("exec", container, "id", "-u") == "12345"
+
+
 @pytest.mark.parametrize("moment", ["waiting up to", "the schema is up to date|migrated", "Listening at"])
 def test_signal_while_it_starts_ends_it(start: Start, moment: str) -> None:
     """Process 1 gets no signal that it doesn't handle: it must neither be lost nor wait for the whole start."""

@@ -5,6 +5,7 @@ The tests leave the stack with three ready instances, whatever they did to it.
 
 import json
 import re
+import secrets
 import threading
 import time
 
@@ -32,6 +33,17 @@ def test_front_door_serves_health_to_anybody(three: Stack) -> None:
     assert headers["x-content-type-options"] == "nosniff"
     assert "server" not in headers
     assert re.fullmatch(r"server\d+", headers["x-served-by"])
+
+
+def test_instances_log_the_client_and_not_what_it_makes_up(three: Stack) -> None:
+    path = f"/api/v1/{secrets.token_hex(8)}"
+    fetch(three.port, path, headers={"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=203.0.113.9"})
+    haproxy = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.Gateway}} {{end}}"
+    address, gateway = docker("inspect", "-f", haproxy, three.containers("haproxy")[0]).split()[:2]
+    eventually(lambda: f"{path} 404" in three.logs(SERVER), within=30, what="the request is in the log")
+    (line,) = [line for line in three.logs(SERVER).splitlines() if path in line and '"remote"' in line]
+    # From this machine the client is the bridge's gateway.
+    assert json.loads(line[line.index("{") :])["remote"] == gateway != address
 
 
 def test_statistics_are_at_their_documented_place_and_read_only(three: Stack) -> None:

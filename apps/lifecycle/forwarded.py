@@ -1,0 +1,60 @@
+"""The client's address behind proxies: a WSGI layer that puts what trusted proxies say of it into REMOTE_ADDR.
+
+It must not know who uses the address (the access log, HEALTH_DETAIL_NETWORKS).
+"""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+Address = IPv4Address | IPv6Address
+ANYBODY = "*"
+
+
+class ForwardedAddress:
+    """`trusted` is FORWARDED_ALLOW_IPS: addresses and networks separated by commas, or `*` for every direct peer.
+
+    Each proxy appends the address of its own peer to X-Forwarded-For. So the header is read from its end, past further
+    trusted proxies, up to the first address that none of them vouches for; what is before that may be made up. With `*`
+    only the direct peer is trusted, so its entry is the last. Raises ValueError when `trusted` is no such list.
+    """
+
+    def __init__(self, application: "WSGIApplication", *, trusted: str) -> None:
+        words = [word.strip() for word in trusted.split(",") if word.strip()]
+        self.application = application
+        self._anybody = ANYBODY in words
+        self._networks = [ip_network(word, strict=False) for word in words if word != ANYBODY]
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        forwarded = environ.get("HTTP_X_FORWARDED_FOR")
+        if forwarded and (self._anybody or self._is_trusted(parsed(environ.get("REMOTE_ADDR", "")))):
+            found = self._client(forwarded)
+            if found is not None:
+                environ["REMOTE_ADDR"] = str(found)
+        return self.application(environ, start_response)
+
+    def _client(self, forwarded: str) -> Address | None:
+        client = None
+        for entry in reversed(forwarded.split(",")):
+            address = parsed(entry)
+            if address is None:
+                break
+            client = address
+            if not self._is_trusted(address):
+                break
+        return client
+
+    def _is_trusted(self, address: Address | None) -> bool:
+        return address is not None and any(address in network for network in self._networks)
+
+
+def parsed(text: str) -> Address | None:
+    """The address in `text`, IPv4 also where it comes as IPv6; None when there is none."""
+    try:
+        address = ip_address(text.strip().partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
