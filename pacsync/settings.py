@@ -3,6 +3,7 @@
 It must not know what the apps do with a setting. A value that makes no sense is refused here with one clear line.
 """
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -166,10 +167,14 @@ if DB_POOL_MIN_SIZE > DB_POOL_MAX_SIZE:
 DB_POOL_CHECK_INTERVAL = seconds("DB_POOL_CHECK_INTERVAL", 30, minimum=0.1)
 DB_PGBOUNCER = flag("DB_PGBOUNCER", False)
 try:
-    _database: dict[str, Any] = env.db_url("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'data' / 'pacsync.sqlite3'}")
+    with warnings.catch_warnings():  # environ warns of a scheme that it doesn't know, and quotes the password
+        warnings.simplefilter("ignore")
+        _default = f"sqlite:///{BASE_DIR / 'data' / 'pacsync.sqlite3'}"
+        _database: dict[str, Any] = env.db_url("DATABASE_URL", default=_default)
 except ValueError:  # a port that is none; what Python says of it may quote the password
     _database = {}
-if _database.get("ENGINE") not in {"django.db.backends.sqlite3", "django.db.backends.postgresql"}:
+_named = _database.get("NAME") or "service" in _database.get("OPTIONS", {})
+if _database.get("ENGINE") not in {"django.db.backends.sqlite3", "django.db.backends.postgresql"} or not _named:
     raise ImproperlyConfigured("DATABASE_URL must be postgresql://user:password@host:port/database or sqlite:///path.")
 DATABASES: dict[str, dict[str, Any]] = {"default": _database}
 DATABASE_TYPE = "sqlite" if _database["ENGINE"].endswith("sqlite3") else "postgresql"

@@ -53,7 +53,12 @@ def test_check_senseless_value_is_found(settings: Any, name: str, changed: dict[
                 {"DATABASE_URL": url},
                 "DATABASE_URL must be postgresql://user:password@host:port/database or sqlite:///path.",
             )
-            for url in ("mysql://me@127.0.0.1/here", "postgresql://me:secret@127.0.0.1:notaport/here")
+            for url in (
+                "mysql://me@127.0.0.1/here",
+                "postgresqll://me:secret@127.0.0.1/here",
+                "postgresql://me:secret@127.0.0.1:notaport/here",
+                "postgresql://",
+            )
         ),
         ({"SECRET_KEY_FILE": "/nowhere/key"}, "SECRET_KEY_FILE names /nowhere/key: No such file or directory."),
         ({"SECRET_KEY_FILE": "/"}, "SECRET_KEY_FILE names /: Is a directory."),
