@@ -49,7 +49,7 @@ if WEB_REQUEST_LIMIT > WEB_THREADS:
     )
 # So many more may wait for so long, each in a further thread; then they are refused.
 WEB_QUEUE_SIZE = whole("WEB_QUEUE_SIZE", 64, maximum=1000)
-WEB_QUEUE_TIMEOUT = seconds("WEB_QUEUE_TIMEOUT", 1)
+WEB_QUEUE_TIMEOUT = seconds("WEB_QUEUE_TIMEOUT", 2)
 WEB_KEEPALIVE = whole("WEB_KEEPALIVE", 65, maximum=DAY)
 WEB_MAX_REQUESTS = whole("WEB_MAX_REQUESTS", 0)
 # A client that sends or takes nothing for so long in the middle of a request is cut off; 0: never.

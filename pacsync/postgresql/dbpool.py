@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 Conn = Connection[Any]
 CLOSED = "the dbpool is closed: this process is shutting down"
 UNREACHABLE = "no database connection can be made at the moment"
+RESTART = 3.0  # seconds for which requests wait for a database that has gone; after that they are refused at once
+AGAIN = 0.1  # seconds between attempts to connect meanwhile
 RESERVE_FROM = 3  # a dbpool of this size or more keeps one connection for background work
 
 
@@ -33,7 +35,7 @@ class Dbpool(ConnectionPool[Conn]):
         self._out: dict[Conn, bool] = {}  # the connections in use, and whether a request has them
         self._numbers = threading.Lock()
         self._emptied_at = 0.0
-        self._failing = False  # whether the last attempt to connect failed
+        self._failing_since: float | None = None  # when the first of the attempts failed that have failed since
         self._lost = self._exhausted = self._queued = 0
         self._configure_more = configure
         # reconnect_timeout: an attempt that fails isn't repeated in the background, the next request makes a new one.
@@ -78,8 +80,15 @@ class Dbpool(ConnectionPool[Conn]):
 
     def _changed(self, *, failing: bool) -> bool:
         with self._numbers:
-            before, self._failing = self._failing, failing
-        return before != failing
+            before = self._failing_since
+            if failing != (before is not None):
+                self._failing_since = time.monotonic() if failing else None
+        return failing != (before is not None)
+
+    def _restarting(self) -> bool:
+        """Whether connecting has begun to fail only now: so short an outage (a restart, a failover) is waited out."""
+        with self._numbers:
+            return self._failing_since is not None and time.monotonic() < self._failing_since + RESTART
 
     def reconnect_failed(self) -> None:
         """An attempt to connect has failed, and is over: who waits for a connection needn't wait any longer.
@@ -130,7 +139,7 @@ class Dbpool(ConnectionPool[Conn]):
 
     def _take(self, end: float, *, request: bool) -> Conn:
         try:
-            connection = super().getconn(max(0.01, end - time.monotonic()))
+            connection = self._wait_for_one(end, patient=request)
         except (PoolTimeout, TooManyRequests) as error:
             raise self._refusal() from error
         except PoolClosed as error:
@@ -139,6 +148,15 @@ class Dbpool(ConnectionPool[Conn]):
             self._out[connection] = request
         lifecycle.write(self.sample())
         return connection
+
+    def _wait_for_one(self, end: float, *, patient: bool) -> Conn:
+        while True:
+            try:
+                return super().getconn(max(0.01, end - time.monotonic()))
+            except DatabaseUnavailable:
+                if not patient or time.monotonic() + AGAIN > end or not self._restarting():
+                    raise
+            time.sleep(AGAIN)
 
     def _admit(self, seconds: float) -> bool:
         """Wait for one of the connections that requests may use; not at all when `max_waiting` wait already."""

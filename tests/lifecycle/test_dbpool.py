@@ -256,6 +256,18 @@ def test_nobody_answers_all_who_wait_are_told_at_once_and_once_in_the_log(
     assert caplog.text.count("database connections can be made again") == 1
 
 
+def test_nobody_answers_for_a_moment_only_the_request_waits_and_is_served(serve: Callable[..., Any]) -> None:
+    pool = serve(min_size=0, max_size=4, timeout=20).pool
+    right, pool.kwargs["port"] = pool.kwargs["port"], 1
+    answers: list[int] = []
+    thread = threading.Thread(target=lambda: (answers.append(ask()), connection.close()))
+    thread.start()
+    until(lambda: pool.get_stats().get("connections_errors", 0) >= 2)
+    pool.kwargs["port"] = right
+    thread.join(20)
+    assert len(answers) == 1
+
+
 def test_nobody_answers_but_a_connection_is_in_use_waits_for_it(serve: Callable[..., Any]) -> None:
     """PostgreSQL may only have refused one connection more than it has."""
     pool = serve(min_size=0, max_size=4, timeout=20).pool
