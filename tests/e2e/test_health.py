@@ -182,7 +182,8 @@ def test_many_probes_let_nothing_grow(shared_postgres: Postgres, postgres_url: s
     """20,000 probes: hours of a kubelet and two load balancers, in some seconds."""
     with running_server(postgres_url, DB_POOL_MAX_SIZE=3, DB_POOL_MIN_SIZE=1) as server:
         until(lambda: is_ready(server))
-        with_threads(f"{server.url}/health/ready", 2)  # every path was taken once
+        for path in ("/health/ready", "/metrics"):
+            with_threads(server.url + path, 2)  # every path was taken once, and threads are there
         (worker,) = psutil.Process(server.pid).children()
         before = worker.memory_info().rss, worker.num_threads(), worker.num_fds()
         asked = 0.0

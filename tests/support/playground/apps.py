@@ -22,6 +22,8 @@ class PlaygroundConfig(AppConfig):
             register_cleanup_task(lambda: time.sleep(60), name="stuck")
         if os.environ.get("PLAYGROUND_WITHOUT_SHARE"):
             budget.share = lambda total, workers, slot: total
+        if os.environ.get("PLAYGROUND_WITHOUT_PROBES_IN_THE_MAIN_LOOP"):
+            worker.is_probe = lambda head: False
         if os.environ.get("PLAYGROUND_WITHOUT_CHECK"):
             from pacsync.postgresql.dbpool import Dbpool
 
