@@ -2,7 +2,7 @@
 
 The drain comes before the arbiter's own handling of SIGTERM: its handlers are kept, and called by a timer when the
 drain is over. Until then listener, heartbeats and respawn stay as they are. Only documented hooks and the standard
-`signal` interface are used.
+`signal` interface are used here; the two places that reach into gunicorn's classes are arbiter.py and worker.py.
 """
 
 import contextlib
