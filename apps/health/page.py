@@ -5,6 +5,7 @@ from calendar import timegm
 from typing import Any
 
 from django.conf import settings
+from django.shortcuts import resolve_url
 from django.template.loader import render_to_string
 
 from apps.health import charts
@@ -66,7 +67,7 @@ def render(report: dict[str, Any]) -> bytes:
         "tone": SIGNS[report["status"]][0],
         "sign": SIGNS[report["status"]][1],
         "refresh": REFRESH,
-        "login": settings.LOGIN_URL,
+        "login": f"{resolve_url(settings.LOGIN_URL)}?next=/health/detailed",
     }
     return render_to_string("health/detailed.html", context | (_details(report) if "checks" in report else {})).encode()
 

@@ -52,6 +52,7 @@ def prepare() -> None:
     """Make the board, once: before the application is loaded, so that it is there with `preload_app` too."""
     if memory.current().integers[memory.MASTER] != os.getpid() or not memory.current().integers[memory.PORT]:
         memory.install(memory.Memory.create(workers=settings.WEB_CONCURRENCY, port=settings.HTTP_PORT, findable=True))
+        memory.current().floats[memory.DRAIN_DELAY] = settings.SHUTDOWN_DRAIN_DELAY  # `manage.py drain` waits for it
 
 
 def on_starting(server: Any) -> None:

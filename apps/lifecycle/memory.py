@@ -20,12 +20,12 @@ from typing import Any, Final
 
 # Linux shows this name in /proc/PID/fd, which is how `manage.py drain` finds the instance without a file.
 NAME: Final = "pacsync-instance"
-MAGIC: Final = 0x5041435359_0002  # "PACSY", and the version of this layout
+MAGIC: Final = 0x5041435359_0003  # "PACSY", and the version of this layout
 
 WORD: Final = 8
 HEADER_WORDS: Final = 32
 MAGIC_AT, MASTER, SLOTS, WORKERS, PORT, SIGNAL = range(6)
-STARTED, SERVING_AT, DRAIN_REQUESTED_AT, SIGNAL_AT, STOPPING_AT, DEADLINE = range(8, 14)
+STARTED, SERVING_AT, DRAIN_REQUESTED_AT, SIGNAL_AT, STOPPING_AT, DEADLINE, DRAIN_DELAY = range(8, 15)
 IDENTITY: Final = 16  # two words: the 128 bits of the instance's UUID
 
 PID, LEAVING, IN_FLIGHT, REFUSED, CLAIMED_AT, SAMPLE = range(6)

@@ -52,7 +52,9 @@ def test_drain_wait_returns_when_the_request_is_answered_and_sigterm_then_stops_
         asked = in_background(server.port, "/sleep/4000")
         until(lambda: json.loads(get(server.port, "/board")[2])["workers"][0]["in_flight"] >= 2)
         began = time.monotonic()
-        code, said = drain(server, "--wait", "20", SHUTDOWN_DRAIN_DELAY=1)
+        code, said = drain(
+            server, "--wait", "20", SHUTDOWN_DRAIN_DELAY=60, SHUTDOWN_TIMEOUT=90
+        )  # the server's own delay counts
         assert code == 0, said
         asked.join(5)
         assert asked.status == 200

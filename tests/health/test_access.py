@@ -1,5 +1,6 @@
 """HEALTH_DETAIL=private: who sees details, and that nobody's probe asks for more than it did."""
 
+import re
 from collections.abc import Callable
 from ipaddress import ip_network
 
@@ -40,6 +41,8 @@ def test_private_stranger_gets_the_status_only(get: Get) -> None:
     assert set(answer.json) == STATUS_ONLY
     page = get("/health/detailed?format=html").text
     assert "Details are private" in page
+    (link,) = re.findall('<a href="([^"]*next=[^"]*)">Sign in', page)
+    assert Client().get(link).status_code == 200
     assert "Components" not in page
     for path in ("/metrics", "/health/detailed?format=prometheus"):
         text = get(path).text

@@ -30,6 +30,10 @@ class PlaygroundConfig(AppConfig):
             Dbpool._check_or_drain = lambda self, connection: None  # type: ignore[method-assign]
         if os.environ.get("PLAYGROUND_WITHOUT_GATHERING"):
             del worker.Worker.enqueue_req
+        if os.environ.get("PLAYGROUND_WITHOUT_LINGERING"):
+            del worker.Worker.finish_request
+        if os.environ.get("PLAYGROUND_WITHOUT_MAKING_ROOM"):
+            worker.Worker._make_room = lambda self: False  # type: ignore[method-assign]
         if os.environ.get("PLAYGROUND_WITHOUT_WORKER_LIMIT"):
             arbiter.limit = lambda cfg, seconds: None
 

@@ -63,7 +63,7 @@ class Command(BaseCommand):
 
     def _wait(self, instance: memory.Memory, seconds: float) -> None:
         end = time.monotonic() + seconds
-        drained = phase.began(instance) + settings.SHUTDOWN_DRAIN_DELAY
+        drained = phase.began(instance) + instance.floats[memory.DRAIN_DELAY]
         while True:
             now = time.monotonic()
             if not (instance.floats[memory.DRAIN_REQUESTED_AT] or instance.floats[memory.SIGNAL_AT]):
