@@ -12,7 +12,7 @@ from apps.lifecycle import memory, phase, shutdown
 from apps.lifecycle.phase import Phase
 
 KILL_MARGIN = 0.3  # seconds before the deadline at which the master kills what is left
-QUICK_LIMIT = 4.0  # seconds after which workers are killed that got SIGQUIT; they take 1 themselves
+QUICK_LIMIT = 5.0  # seconds after which workers are killed that got SIGQUIT; they take 2 themselves
 
 
 def watch(server: Any) -> None:

@@ -27,7 +27,7 @@ from apps.lifecycle.shutdown import Account
 logger = logging.getLogger(__name__)
 
 POLL = 1.0  # seconds between two looks of a gthread worker at its time limit
-QUICK = 1.0  # seconds that a worker has after SIGQUIT or a second SIGINT
+QUICK = 2.0  # seconds that a worker has after SIGQUIT or a second SIGINT
 
 
 class _Master:
