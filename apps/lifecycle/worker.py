@@ -144,6 +144,12 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
             self.lingering.remove(conn)
             self._drop(conn)
 
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """SIGQUIT. gunicorn's gthread closes its threads in this handler, which needs the lock that the main loop holds
+        when it has been interrupted in handing over a request: the worker would hang until it is killed, without its
+        cleanup. The process ends with its threads (hooks.worker_exit)."""
+        super(gthread.ThreadWorker, self).handle_quit(sig, frame)
+
     # --- time passes ----------------------------------------------------------------------------------------------
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Until the next connection's time is over, `timeout` seconds at most."""

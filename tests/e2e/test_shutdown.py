@@ -299,7 +299,8 @@ def test_sigquit_at_once_with_cleanup_and_an_honest_status(
         server.signal(signal.SIGQUIT)
         wait_exit(server, 15)  # before the drain is over
         status = server.shutdown_status()
-        assert (status["signal"], status["abandoned"]) == ("SIGQUIT", {"requests": 1})
+        assert (status["signal"], status["abandoned"], status["workers_killed"]) == ("SIGQUIT", {"requests": 1}, 0)
+        assert status["cleanup_failed"] == ["failing"]
         assert server.evidence == CLEANED
         assert rows() == 0
     until(lambda: backends(shared_postgres, postgres_url) == 0, 5)
