@@ -4,20 +4,36 @@ It must not know any setting; `pacsync/settings.py` names them. Everything here 
 """
 
 import re
+import warnings
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from environ.fileaware_mapping import FileAwareMapping
 
 DAY = 86_400  # seconds
 HOST = re.compile(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\]")
 ORIGIN = re.compile(r"https?://(\*\.)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
+# What Django's PostgreSQL backend takes beside libpq's own parameters.
+DJANGO_PARAMETERS = {"assume_role", "isolation_level", "server_side_binding"}
+
+
+class Variables(FileAwareMapping):  # type: ignore[misc]  # environ has no types
+    """A value that comes from a file ends before its last line break, which editors and `echo` put there."""
+
+    def __getitem__(self, key: str) -> str:
+        value: str = super().__getitem__(key)
+        return value.rstrip("\r\n") if f"{key}_FILE" in self.env else value
+
+
 class Environment(environ.FileAwareEnv):  # type: ignore[misc]  # environ has no types
     """Every variable NAME is also read from the file that NAME_FILE names (Docker and Kubernetes secrets)."""
+
+    ENVIRON = Variables()
 
     def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -115,3 +131,36 @@ def address(name: str, default: str) -> str:
     if not works or any(letter.isspace() for letter in text):
         raise ImproperlyConfigured(f"{name} must be an address like {default}, not {text!r}.")
     return text
+
+
+def database(name: str, default: str) -> dict[str, Any]:
+    """The database of the URL in the variable `name`, as an entry of Django's DATABASES: ENGINE, NAME, OPTIONS …
+
+    What it says of a wrong one never quotes the URL: it holds a password.
+    """
+    try:
+        with warnings.catch_warnings():  # environ warns of a scheme that it doesn't know, and quotes the password
+            warnings.simplefilter("ignore")
+            found: dict[str, Any] = env.db_url(name, default=default)
+    except ValueError:  # a port that is none; what Python says of it may quote the password
+        found = {}
+    options = found.get("OPTIONS", {})
+    engines = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
+    if found.get("ENGINE") not in engines or not (found.get("NAME") or "service" in options):
+        raise ImproperlyConfigured(f"{name} must be postgresql://user:password@host:port/database or sqlite:///path.")
+    if options:
+        if found["ENGINE"].endswith("sqlite3"):
+            raise ImproperlyConfigured(f"{name}: SQLite takes no parameters ({', '.join(sorted(options))}).")
+        _check_parameters(name, options)
+    return found
+
+
+def _check_parameters(name: str, options: dict[str, Any]) -> None:
+    from psycopg.pq import Conninfo  # only here: commands that ask no database start without it
+
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()} | DJANGO_PARAMETERS
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ImproperlyConfigured(
+            f"{name} has a parameter that PostgreSQL's libpq doesn't know: {', '.join(unknown)}."
+        )

@@ -3,7 +3,6 @@
 It must not know what the apps do with a setting. A value that makes no sense is refused here with one clear line.
 """
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 import pacsync
 from pacsync import logging as pacsync_logging
-from pacsync.environment import DAY, address, env, flag, hosts, networks, origins, proxies, seconds, whole
+from pacsync.environment import DAY, address, database, env, flag, hosts, networks, origins, proxies, seconds, whole
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -22,7 +21,7 @@ ENVIRONMENT = env.str("ENVIRONMENT", default="production")
 DEVELOPMENT = ENVIRONMENT in {"development", "test"}
 DEBUG = flag("DEBUG", False)
 
-SECRET_KEY = env.str("SECRET_KEY", default="")
+SECRET_KEY = env.str("SECRET_KEY", default="").strip()
 if (
     not SECRET_KEY
     and (DEVELOPMENT or not env.str("ENVIRONMENT", default=""))
@@ -166,16 +165,7 @@ if DB_POOL_MIN_SIZE > DB_POOL_MAX_SIZE:
     )
 DB_POOL_CHECK_INTERVAL = seconds("DB_POOL_CHECK_INTERVAL", 30, minimum=0.1)
 DB_PGBOUNCER = flag("DB_PGBOUNCER", False)
-try:
-    with warnings.catch_warnings():  # environ warns of a scheme that it doesn't know, and quotes the password
-        warnings.simplefilter("ignore")
-        _default = f"sqlite:///{BASE_DIR / 'data' / 'pacsync.sqlite3'}"
-        _database: dict[str, Any] = env.db_url("DATABASE_URL", default=_default)
-except ValueError:  # a port that is none; what Python says of it may quote the password
-    _database = {}
-_named = _database.get("NAME") or "service" in _database.get("OPTIONS", {})
-if _database.get("ENGINE") not in {"django.db.backends.sqlite3", "django.db.backends.postgresql"} or not _named:
-    raise ImproperlyConfigured("DATABASE_URL must be postgresql://user:password@host:port/database or sqlite:///path.")
+_database = database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'data' / 'pacsync.sqlite3'}")
 DATABASES: dict[str, dict[str, Any]] = {"default": _database}
 DATABASE_TYPE = "sqlite" if _database["ENGINE"].endswith("sqlite3") else "postgresql"
 if DATABASE_TYPE == "sqlite":

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from django.conf import settings
+from django.core.checks.security.base import check_secret_key
 
 from apps.lifecycle import arbiter, dbpool, memory, phase, ports, serving, shutdown
 from apps.lifecycle.cleanup import Outcome
@@ -56,7 +57,10 @@ def prepare() -> None:
 
 
 def on_starting(server: Any) -> None:
-    """Say in one line that the port is taken, instead of trying for five seconds."""
+    """Say in one line that the port is taken, instead of trying for five seconds; warn of a key that can be guessed."""
+    if not settings.DEVELOPMENT:
+        for message in check_secret_key(None):
+            logger.warning("%s (%s)", message.msg, message.id)
     if "GUNICORN_PID" in os.environ or "LISTEN_FDS" in os.environ:
         return  # the listener is inherited
     for host, port in (address for address in server.cfg.address if isinstance(address, tuple)):

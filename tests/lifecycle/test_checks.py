@@ -1,16 +1,20 @@
 """Each system check, and the refusals of settings.py at start."""
 
+import secrets
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.conf import settings
 
-from apps.lifecycle import checks
+from apps.lifecycle import checks, hooks
 from tests.support.server import environment, manage
 
 URL = "postgresql://nobody@127.0.0.1:1/none"
+NO_KEY = "SECRET_KEY is not set: set SECRET_KEY or SECRET_KEY_FILE. (`make run` makes one.)"
 
 
 def test_checks_of_the_tests_configuration_find_nothing() -> None:
@@ -59,6 +63,16 @@ def test_check_senseless_value_is_found(settings: Any, name: str, changed: dict[
                 "postgresql://me:secret@127.0.0.1:notaport/here",
                 "postgresql://",
             )
+        ),
+        ({"SECRET_KEY": " "}, NO_KEY),
+        ({"SECRET_KEY_FILE": "/dev/null"}, NO_KEY),
+        (
+            {"DATABASE_URL": "postgresql://me:secret@127.0.0.1/here?nonsense=1"},
+            "DATABASE_URL has a parameter that PostgreSQL's libpq doesn't know: nonsense.",
+        ),
+        (
+            {"DATABASE_URL": "sqlite:////tmp/here?mode=ro"},
+            "DATABASE_URL: SQLite takes no parameters (mode).",
         ),
         ({"SECRET_KEY_FILE": "/nowhere/key"}, "SECRET_KEY_FILE names /nowhere/key: No such file or directory."),
         ({"SECRET_KEY_FILE": "/"}, "SECRET_KEY_FILE names /: Is a directory."),
@@ -111,6 +125,34 @@ def test_server_senseless_configuration_refused_with_one_line(env: dict[str, obj
     )
     assert done.returncode == 1
     assert done.stderr.strip() == f"pacsync: {line}"
+
+
+@pytest.mark.parametrize("parameter", ["sslmode=prefer", "application_name=mine", "isolation_level=2"])
+def test_database_url_with_a_parameter_of_libpq_or_django_is_accepted(parameter: str) -> None:
+    assert manage(f"{URL}?{parameter}", "check").returncode == 0
+
+
+def test_value_from_a_file_ends_before_its_last_line_break(tmp_path: Path) -> None:
+    """`echo KEY >file`, and most editors, put one there: it's no part of a key or of a password."""
+    key, url = tmp_path / "key", tmp_path / "url"
+    key.write_text("k" * 50 + "\n")
+    url.write_text("postgresql://me:secret@127.0.0.1:1/here\r\n")
+    code = "from django.conf import settings as s; print(repr(s.SECRET_KEY), repr(s.DATABASES['default']['NAME']))"
+    done = manage(URL, "shell", "--no-imports", "-c", code, SECRET_KEY_FILE=key, DATABASE_URL_FILE=url)
+    assert done.stdout.strip() == f"{'k' * 50!r} 'here'", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "warned"),
+    [("short", "production", True), ("short", "development", False), ("", "production", False)],
+)
+def test_server_with_a_short_key_starts_and_warns_in_production(
+    caplog: pytest.LogCaptureFixture, settings: Any, key: str, kind: str, warned: bool
+) -> None:
+    settings.SECRET_KEY = key or secrets.token_urlsafe(50)
+    settings.DEVELOPMENT = kind == "development"
+    hooks.on_starting(SimpleNamespace(cfg=SimpleNamespace(address=[])))
+    assert ("security.W009" in caplog.text) is warned
 
 
 @pytest.mark.parametrize("command", [["manage.py", "migrate"], ["deploy/database.py", "wait"]])

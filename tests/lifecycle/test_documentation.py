@@ -10,7 +10,9 @@ ELSEWHERE = {"AUTO_MIGRATE", "DATABASE_WAIT_SECONDS"}  # read by the image's ent
 def test_configuration_page_names_exactly_the_variables_of_the_settings() -> None:
     source = (settings.BASE_DIR / "pacsync" / "settings.py").read_text()
     read = set(
-        re.findall(r'(?:env\.\w+|seconds|whole|flag|networks|proxies|hosts|origins|address)\(\s*"([A-Z_]+)"', source)
+        re.findall(
+            r'(?:env\.\w+|seconds|whole|flag|networks|proxies|hosts|origins|address|database)\(\s*"([A-Z_]+)"', source
+        )
     )
     page = (settings.BASE_DIR / "docs" / "configuration.md").read_text()
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
