@@ -1,4 +1,4 @@
-"""Docker and docker-compose as the tests use them: all is labelled, on ports of the kernel's choice, and removed.
+"""Docker and docker-compose as the tests use them: all is labelled, on free ports, and removed.
 
 It must not know what runs inside. Programs are run with low priority: the machine is shared.
 """
@@ -19,9 +19,12 @@ from pathlib import Path
 from tests.support.postgres import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-LABEL = "pacsync.test=1"
-IMAGE = "pacman-sync-utility:pacsync-test"
-DEV_IMAGE = "pacman-sync-utility:pacsync-test-development"
+# Of this run alone: two may share an engine, and each removes what is its own. What a killed run left is found by
+# `docker ps -a --filter label=pacsync.test`.
+RUN = secrets.token_hex(4)
+LABEL = f"pacsync.test={RUN}"
+IMAGE = f"pacman-sync-utility:pacsync-test-{RUN}"
+DEV_IMAGE = f"{IMAGE}-development"
 POSTGRES = "postgres:17"
 BASE = ("docker-compose.yml",)
 SCALED = ("docker-compose.yml", "docker-compose.scale.yml")
@@ -121,7 +124,8 @@ def json_of(port: int, path: str, **options: object) -> dict[str, object]:
 class Stack:
     """A compose project of the test's own: its name, its .env, its ports. Removed with its volumes by `down()`."""
 
-    def __init__(self, files: tuple[str, ...], **env: object) -> None:
+    def __init__(self, files: tuple[str, ...], program: tuple[str, ...], **env: object) -> None:
+        self.program = program
         self.name = f"pacsync-test-{secrets.token_hex(4)}"
         self.directory = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
         self.ports = {name: free_port() for name in ("HTTP_PORT", "STATS_PORT", "MONITORING_PORT", "PROMETHEUS_PORT")}
@@ -137,7 +141,8 @@ class Stack:
         }
         self.env_file = self.directory / "env"
         self.env_file.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
-        self.files = [part for file in files for part in ("-f", str(ROOT / file))]
+        named = [part for file in files for part in ("-f", str(ROOT / file))]
+        self.options = ["--project-directory", str(ROOT), "--env-file", str(self.env_file), "-p", self.name, *named]
 
     @property
     def port(self) -> int:
@@ -145,8 +150,8 @@ class Stack:
 
     def compose(self, *arguments: object, timeout: float = 300, check: bool = True) -> subprocess.CompletedProcess[str]:
         """`docker-compose …` in this project."""
-        where = ["--project-directory", ROOT, "--env-file", self.env_file, "-p", self.name, *self.files]
-        return run("docker-compose", *where, *arguments, timeout=timeout, check=check, env=environment(), cwd=ROOT)
+        command = [*self.program, *self.options, *arguments]
+        return run(*command, timeout=timeout, check=check, env=environment(), cwd=ROOT)
 
     def containers(self, service: str, *, running: bool = True) -> list[str]:
         """The ids of the containers of a service, oldest first."""
@@ -172,9 +177,9 @@ class Stack:
 
 
 @contextlib.contextmanager
-def stack(*files: str, **env: object) -> Iterator[Stack]:
+def stack(*files: str, program: tuple[str, ...] = ("docker-compose",), **env: object) -> Iterator[Stack]:
     """A compose project that isn't started yet, removed at the end whatever happened."""
-    project = Stack(files, **env)
+    project = Stack(files, program, **env)
     try:
         yield project
     finally:

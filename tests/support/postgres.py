@@ -5,6 +5,7 @@ import contextlib
 import functools
 import importlib.util
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -36,10 +37,15 @@ def program_directory() -> Path:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody has at the moment, below those that the kernel gives to outgoing connections (32768 up).
+
+    One of the kernel's choice is soon taken again by a client of a server under load.
+    """
+    while True:
+        port = 16_384 + secrets.randbelow(16_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            return port
 
 
 class Postgres:
