@@ -12,12 +12,13 @@ import time
 import pytest
 
 from tests.deploy.conftest import Figures
-from tests.deploy.engine import Stack, docker, eventually, fetch, json_of, status
+from tests.deploy.engine import ROOT, Stack, docker, environment, eventually, fetch, json_of, run, status
 from tests.deploy.load import Load
 from tests.deploy.scaled import SERVER, Connections, Traffic, ready, scale, up
 
 pytestmark = pytest.mark.timeout(600)
 DBPOOL = 5  # DB_POOL_MAX_SIZE of docker-compose.scale.yml
+UPDATE = ROOT / "deploy" / "rolling-update.sh"
 SEEN = 2.0  # seconds within which HAProxy notices an instance that goes
 
 
@@ -128,6 +129,55 @@ def test_scaling_up_and_down_under_load_loses_nothing_and_keeps_the_connections(
     assert watch.samples > 100
     assert 0 < watch.most_of_one <= DBPOOL
     assert watch.most <= 5 * DBPOOL
+
+
+def test_rolling_update_under_load_replaces_every_instance_and_loses_nothing(
+    three: Stack, tokens: list[str], figures: Figures
+) -> None:
+    before = set(three.containers(SERVER))
+    with Load(three.port, Traffic(tokens), rate=200) as load:
+        said = run(UPDATE, *three.options, env=environment()).stdout
+    figures(f"rolling update of three: {load.result}")
+    assert "3 of 3 instances replaced" in said
+    after = set(three.containers(SERVER, running=False))
+    assert len(after) == 3
+    assert not after & before
+    load.result.nothing_is_lost()
+
+
+def test_rolling_update_to_an_image_that_does_not_serve_leaves_everything_as_it_was(three: Stack) -> None:
+    before = three.containers(SERVER)
+    done = run(UPDATE, *three.options, env=environment() | {"PACSYNC_IMAGE": "haproxy:3.0"}, check=False)
+    assert done.returncode == 1
+    assert "did not become ready; it is removed, and the others stay as they are" in done.stderr
+    assert three.containers(SERVER, running=False) == before
+    assert len(up(three)) == 3
+
+
+def test_reload_of_the_load_balancer_under_load_loses_nothing(
+    three: Stack, tokens: list[str], figures: Figures
+) -> None:
+    (haproxy,) = three.containers("haproxy")
+    with Load(three.port, Traffic(tokens), rate=200) as load:
+        for _ in range(3):
+            time.sleep(2)
+            docker("kill", "-s", "HUP", haproxy)
+        time.sleep(2)
+    figures(f"three reloads of HAProxy: {load.result}")
+    assert three.logs("haproxy").count("Former worker") >= 3
+    load.result.nothing_is_lost()
+
+
+def test_frozen_instance_is_left_though_its_connections_are_still_taken(three: Stack, figures: Figures) -> None:
+    container = three.containers(SERVER)[0]
+    began = time.monotonic()
+    docker("pause", container)
+    try:
+        figures(f"frozen instance: left after {view_loses_one(three, began):.2f} s")
+        assert {status(three.port, "/health/ready") for _ in range(6)} == {200}
+    finally:
+        docker("unpause", container)
+    eventually(lambda: len(ready(three)) == 3, within=30, what="it is back")
 
 
 def test_load_without_a_drain_is_seen_to_lose_requests(image: str, tokens: list[str], scaled: Stack) -> None:
