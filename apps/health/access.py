@@ -79,7 +79,7 @@ def is_staff(header: str) -> bool:
 
 
 def is_listed(address: str) -> bool:
-    """Whether the peer's address is in HEALTH_DETAIL_NETWORKS. (X-Forwarded-For can be made up; it doesn't count.)"""
+    """Whether this address is in HEALTH_DETAIL_NETWORKS. (What strangers say in X-Forwarded-For never gets here.)"""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
