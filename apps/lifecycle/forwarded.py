@@ -19,7 +19,9 @@ class ForwardedAddress:
 
     Each proxy appends the address of its own peer to X-Forwarded-For. So the header is read from its end, past further
     trusted proxies, up to the first address that none of them vouches for; what is before that may be made up. With `*`
-    only the direct peer is trusted, so its entry is the last. Raises ValueError when `trusted` is no such list.
+    only the direct peer is trusted, so its entry is the last. No client at the other end of a network is this machine:
+    a loopback address in the header is made up, unless it is a trusted proxy's. Raises ValueError when `trusted` is no
+    such list.
     """
 
     def __init__(self, application: "WSGIApplication", *, trusted: str) -> None:
@@ -42,8 +44,10 @@ class ForwardedAddress:
             address = parsed(entry)
             if address is None:
                 break
-            client = address
-            if not self._is_trusted(address):
+            trusted = self._is_trusted(address)
+            if trusted or not address.is_loopback:
+                client = address
+            if not trusted:
                 break
         return client
 

@@ -48,6 +48,16 @@ def test_any_peer_is_believed_for_its_own_entry_only() -> None:
     assert seen("192.0.2.1", "10.0.0.1, 203.0.113.9", trusted="*") == "203.0.113.9"
 
 
+@pytest.mark.parametrize("forwarded", ["127.0.0.1", "203.0.113.9, 127.8.8.8", "::1", "::ffff:127.0.0.1"])
+def test_loopback_that_a_peer_names_is_not_believed(forwarded: str) -> None:
+    assert seen("192.0.2.1", forwarded, trusted="*") == "192.0.2.1"
+
+
+def test_loopback_of_a_trusted_proxy_is_passed() -> None:
+    assert seen("127.0.0.1", "203.0.113.9, 127.0.0.1") == "203.0.113.9"
+    assert seen("127.0.0.1", "127.0.0.1") == "127.0.0.1"
+
+
 def test_trusted_that_is_no_address_is_refused() -> None:
     with pytest.raises(ValueError, match=r"proxy\.example"):
         ForwardedAddress(lambda environ, start: [], trusted="proxy.example")
