@@ -10,7 +10,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.deploy.engine import ROOT, run
+from tests.deploy.engine import ROOT, eventually, fetch, run, status
+from tests.support.server import manage, migrate, running_server
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 SCHEMAS = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
@@ -169,6 +170,29 @@ def test_selectors_and_references_name_what_exists(documents: list[dict[str, Any
     backend = rule["http"]["paths"][0]["backend"]["service"]
     assert backend["name"] == only(documents, "Service")["metadata"]["name"]
     assert rule["host"] in only(documents, "ConfigMap")["data"]["ALLOWED_HOSTS"].split(",")
+
+
+def test_details_are_for_nobody_behind_the_ingress(tmp_path: Path, documents: list[dict[str, Any]]) -> None:
+    """A real server with the ConfigMap's values, asked as the Ingress asks for others."""
+    config = {name: value for name, value in only(documents, "ConfigMap")["data"].items() if name != "HTTP_PORT"}
+    database = f"sqlite:///{tmp_path / 'pacsync.sqlite3'}"
+    migrate(database)
+    token = manage(database, "create_api_token", "prometheus").stdout.strip()
+    outside = [
+        "203.0.113.9",
+        "10.0.0.7",  # a node's, when a load balancer replaces the client's
+        "127.0.0.1, 10.0.0.7",  # made up by the client
+    ]
+    with running_server(database, **{**config, "SECRET_KEY": "x" * 50, "SHUTDOWN_DRAIN_DELAY": "0"}) as server:
+        eventually(lambda: status(server.port, "/health/ready") == 200, within=30, what="ready")
+        for client in outside:
+            for path in ("/health/detailed", "/metrics"):
+                headers = {"X-Forwarded-For": client, "X-Forwarded-Proto": "https", "Host": "pacman-sync.example.com"}
+                answer = fetch(server.port, path, headers=headers)[2]
+                assert b"python" not in answer, (client, path, answer)
+                answer = fetch(server.port, path, headers={**headers, "Authorization": f"Bearer {token}"})[2]
+                assert b"python" in answer or b"components" in answer, (client, path, answer)
+        assert b"components" in fetch(server.port, "/health/detailed")[2], "kubectl port-forward"
 
 
 @pytest.mark.needs("kubectl")
