@@ -1,9 +1,10 @@
 #!/bin/sh
-# Write deployment.yaml from the base, comments included. `bundle.sh --print` only prints it (a test compares).
+# Write deployment.yaml from the base, and the alerts of ../prometheus as a PrometheusRule; comments included.
+# `bundle.sh --print deployment` and `--print rules` only print them (a test compares).
 set -eu
 cd "$(dirname "$0")"
 
-bundle() {
+deployment() {
   cat <<'END'
 # PacSync on Kubernetes, in one file. Made by bundle.sh from base/: edit there.
 #
@@ -20,8 +21,28 @@ END
   done
 }
 
-case ${1:-} in
---print) bundle ;;
-"") bundle >deployment.yaml ;;
-*) echo "usage: bundle.sh [--print]" >&2; exit 2 ;;
+rules() {
+  cat <<'END'
+# The alerts of deploy/prometheus/rules.yml for the Prometheus Operator. Made by bundle.sh: edit there.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: pacman-sync-utility
+  namespace: pacman-sync
+  labels:
+    app.kubernetes.io/name: pacman-sync-utility
+    app.kubernetes.io/part-of: pacman-sync-utility
+spec:
+END
+  sed 's/^./  &/' ../prometheus/rules.yml
+}
+
+case "$*" in
+"--print deployment") deployment ;;
+"--print rules") rules ;;
+"")
+  deployment >deployment.yaml
+  rules >components/monitoring/prometheus-rule.yaml
+  ;;
+*) echo "usage: bundle.sh [--print deployment|rules]" >&2; exit 2 ;;
 esac

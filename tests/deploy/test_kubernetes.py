@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def test_manifest_with_an_unknown_field_is_refused_by_the_schema(documents: list
 
 
 def test_single_file_is_what_the_base_makes() -> None:
-    assert run(KUBERNETES / "bundle.sh", "--print").stdout == (KUBERNETES / "deployment.yaml").read_text()
+    assert run(KUBERNETES / "bundle.sh", "--print", "deployment").stdout == (KUBERNETES / "deployment.yaml").read_text()
 
 
 @pytest.mark.needs("kubectl")
@@ -205,8 +206,47 @@ def test_development_overlay_needs_no_database_and_no_autoscaler() -> None:
         assert [variable["name"] for variable in container["env"]] == ["SECRET_KEY"]
 
 
-def test_service_monitor_scrapes_the_port_of_the_service(documents: list[dict[str, Any]]) -> None:
-    monitor = yaml.safe_load((KUBERNETES / "components/monitoring/service-monitor.yaml").read_text())
+@pytest.fixture
+def monitor() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((KUBERNETES / "components/monitoring/service-monitor.yaml").read_text())
+    return found
+
+
+def test_service_monitor_scrapes_the_port_of_the_service(
+    monitor: dict[str, Any], documents: list[dict[str, Any]]
+) -> None:
     service = only(documents, "Service")
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
-    assert monitor["spec"]["endpoints"][0]["port"] in [port["name"] for port in service["spec"]["ports"]]
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
+    assert set(endpoint["authorization"]["credentials"]) == {"name", "key"}, "details are private"
+
+
+def test_service_monitor_names_the_job_of_rules_and_dashboard(monitor: dict[str, Any]) -> None:
+    (relabeling,) = monitor["spec"]["endpoints"][0]["relabelings"]
+    assert set(relabeling) == {"targetLabel", "replacement"}
+    assert relabeling["targetLabel"] == "job"
+    assert jobs_of_rules_and_dashboard() == {relabeling["replacement"]}
+
+
+def jobs_of_rules_and_dashboard() -> set[str]:
+    """HAProxy's own and the load balancer's health are other jobs, which Kubernetes hasn't got."""
+    files = ROOT / "deploy/prometheus/rules.yml", ROOT / "deploy/grafana/dashboards/pacman-sync.json"
+    return set(re.findall(r'\bpacsync_\w+\{[^}]*job=\\?"([^"\\]+)', "".join(path.read_text() for path in files)))
+
+
+def test_prometheus_rule_is_made_of_the_rules_of_prometheus() -> None:
+    path = KUBERNETES / "components/monitoring/prometheus-rule.yaml"
+    assert run(KUBERNETES / "bundle.sh", "--print", "rules").stdout == path.read_text()
+    document = yaml.safe_load(path.read_text())
+    assert (document["apiVersion"], document["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
+    assert document["spec"] == yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
+
+
+@pytest.mark.needs("kubectl")
+def test_base_with_the_monitoring_component_renders(tmp_path: Path) -> None:
+    base, component = (os.path.relpath(KUBERNETES / name, tmp_path) for name in ("base", "components/monitoring"))
+    text = f"apiVersion: kustomize.config.k8s.io/v1beta1\nresources: [{base}]\ncomponents: [{component}]\n"
+    (tmp_path / "kustomization.yaml").write_text(f"kind: Kustomization\n{text}")
+    kinds = [document["kind"] for document in yaml.safe_load_all(run("kubectl", "kustomize", tmp_path).stdout)]
+    assert {"Deployment", "ServiceMonitor", "PrometheusRule"} <= set(kinds)
