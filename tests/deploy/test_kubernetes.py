@@ -100,9 +100,10 @@ def test_pods_obey_pod_security_restricted(name: str) -> None:
             "runAsNonRoot": True,
             "capabilities": {"drop": ["ALL"]},
         }
-        assert {"cpu", "memory"} <= set(container["resources"]["limits"])
-        assert {"cpu", "memory"} <= set(container["resources"]["requests"])
-        assert ":" in container["image"]
+        for bound in ("requests", "limits"):
+            assert set(container["resources"][bound]) == {"cpu", "memory", "ephemeral-storage"}
+        assert re.fullmatch(r"[\w./-]+:\d[\w.]*", container["image"]), "a version, not `latest`"
+        assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 
 def test_probes_have_the_documented_figures(documents: list[dict[str, Any]]) -> None:
