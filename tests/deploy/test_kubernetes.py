@@ -127,6 +127,29 @@ def test_pod_ends_by_itself_within_its_grace_period(documents: list[dict[str, An
     assert float(config["SHUTDOWN_DRAIN_DELAY"]) < float(config["SHUTDOWN_TIMEOUT"])
 
 
+def test_starting_container_gives_up_on_the_database_before_the_kubelet_kills_it(
+    documents: list[dict[str, Any]],
+) -> None:
+    pod = only(documents, "Deployment")["spec"]["template"]["spec"]
+    probe = pod["containers"][0]["startupProbe"]
+    last = probe["initialDelaySeconds"] + (probe["failureThreshold"] - 1) * probe["periodSeconds"]
+
+    def wait(container: dict[str, Any]) -> float:
+        (found,) = [variable for variable in container["env"] if variable["name"] == "DATABASE_WAIT_SECONDS"]
+        return float(found["value"])
+
+    assert wait(pod["containers"][0]) + 10 <= last
+    assert wait(pod["initContainers"][0]) >= 600, "it has no probe: it waits, instead of ending again and again"
+
+
+def test_variable_of_a_container_is_not_in_the_config_map_too(documents: list[dict[str, Any]]) -> None:
+    """Kubernetes prefers `env`, podman prefers `envFrom`."""
+    pod = only(documents, "Deployment")["spec"]["template"]["spec"]
+    for container in itertools.chain(pod["initContainers"], pod["containers"]):
+        names = {variable["name"] for variable in container["env"]}
+        assert not names & set(only(documents, "ConfigMap")["data"])
+
+
 def test_connections_of_all_pods_fit_into_postgresql(documents: list[dict[str, Any]]) -> None:
     deployment, config = only(documents, "Deployment")["spec"], only(documents, "ConfigMap")["data"]
     pods = only(documents, "HorizontalPodAutoscaler")["spec"]["maxReplicas"]
@@ -203,8 +226,9 @@ def test_development_overlay_needs_no_database_and_no_autoscaler() -> None:
     assert not {"HorizontalPodAutoscaler", "PodDisruptionBudget", "Ingress"} & {d["kind"] for d in documents}
     deployment = only(documents, "Deployment")
     assert deployment["spec"]["replicas"] == 1
-    for container in deployment["spec"]["template"]["spec"]["containers"]:
-        assert [variable["name"] for variable in container["env"]] == ["SECRET_KEY"]
+    pod = deployment["spec"]["template"]["spec"]
+    for container in itertools.chain(pod["initContainers"], pod["containers"]):
+        assert "DATABASE_URL" not in [variable["name"] for variable in container["env"]]
 
 
 @pytest.fixture
