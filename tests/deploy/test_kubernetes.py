@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 import os
 import re
 from pathlib import Path
@@ -152,13 +153,21 @@ def test_variable_of_a_container_is_not_in_the_config_map_too(documents: list[di
 
 def test_connections_of_all_pods_fit_into_postgresql(documents: list[dict[str, Any]]) -> None:
     deployment, config = only(documents, "Deployment")["spec"], only(documents, "ConfigMap")["data"]
-    pods = only(documents, "HorizontalPodAutoscaler")["spec"]["maxReplicas"]
+    pod = deployment["template"]["spec"]
+    wanted = only(documents, "HorizontalPodAutoscaler")["spec"]["maxReplicas"]
     surge = deployment["strategy"]["rollingUpdate"]["maxSurge"]
-    ready = deployment["template"]["spec"]["containers"][0]["readinessProbe"]["initialDelaySeconds"]
-    ending = (15 + int(config["SHUTDOWN_TIMEOUT"])) // (ready + deployment["minReadySeconds"])
-    most = (pods + surge + ending) * int(config["DB_POOL_MAX_SIZE"])
+    assert only(documents, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    # One that ends is replaced by one that is ready first, which takes at least so long.
+    ready = pod["containers"][0]["readinessProbe"]["initialDelaySeconds"]
+    rolling = surge + math.ceil(pod["terminationGracePeriodSeconds"] / (ready + deployment["minReadySeconds"]))
+    drained = math.ceil(pod["terminationGracePeriodSeconds"] / ready)
+    cut_off = math.ceil(wanted / 2)
+    more = max(rolling, drained, cut_off)
+    size = int(config["DB_POOL_MAX_SIZE"])
+    most = (wanted + more) * size
     assert most <= 100 - 3
-    assert f"= {most}," in (KUBERNETES / "base" / "config-map.yaml").read_text(), "the sum is written beside the number"
+    text = (KUBERNETES / "base" / "config-map.yaml").read_text()
+    assert f"{wanted + more} x {size} (DB_POOL_MAX_SIZE) = {most}," in text, "the sum is written beside the number"
 
 
 def test_rolling_update_never_takes_a_ready_pod_away_first(documents: list[dict[str, Any]]) -> None:
