@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import json
 import math
 import os
 import re
@@ -284,3 +285,39 @@ def test_base_with_the_monitoring_component_renders(tmp_path: Path) -> None:
     (tmp_path / "kustomization.yaml").write_text(f"kind: Kustomization\n{text}")
     kinds = [document["kind"] for document in yaml.safe_load_all(run("kubectl", "kustomize", tmp_path).stdout)]
     assert {"Deployment", "ServiceMonitor", "PrometheusRule"} <= set(kinds)
+
+
+@pytest.mark.needs("promtool")
+def test_documented_scrape_keeps_the_servers_port_and_names_the_job(
+    tmp_path: Path, documents: list[dict[str, Any]]
+) -> None:
+    """Debian's Prometheus is built without Kubernetes: what it would discover is given to it."""
+    (text,) = re.findall(r"```yaml\n(scrape_configs:.*?)```", (ROOT / "docs/operations.md").read_text(), re.DOTALL)
+    configuration = yaml.safe_load(text)
+    (scrape,) = configuration["scrape_configs"]
+    assert scrape.pop("kubernetes_sd_configs")[0]["role"] == "pod"
+    scrape["authorization"]["credentials_file"] = str(tmp_path / "token")
+    (tmp_path / "token").write_text("token")
+    template = only(documents, "Deployment")["spec"]["template"]
+    name = template["metadata"]["labels"]["app.kubernetes.io/name"]
+    port = template["spec"]["containers"][0]["ports"][0]["name"]
+    scrape["static_configs"] = [discovered(name, port), discovered("other", port), discovered(name, "other")]
+    path = tmp_path / "prometheus.yml"
+    path.write_text(yaml.safe_dump(configuration))
+    run("promtool", "check", "config", path)
+    said = json.loads(run("promtool", "check", "service-discovery", "--timeout=2s", path, scrape["job_name"]).stdout)
+    (kept,) = [target["labels"] for target in said if target["labels"]]
+    assert {kept["job"]} == jobs_of_rules_and_dashboard()
+    assert (kept["pod"], kept["instance"]) == (f"{name}-{port}", f"{name}-{port}:8080")
+
+
+def discovered(name: str, port: str) -> dict[str, Any]:
+    """A container's port as Prometheus finds it in a cluster, of a pod with this name for a label."""
+    labels = {
+        "pod_label_app_kubernetes_io_name": name,
+        "pod_container_port_name": port,
+        "pod_name": f"{name}-{port}",
+        "namespace": "pacman-sync",
+    }
+    meta = {f"__meta_kubernetes_{label}": value for label, value in labels.items()}
+    return {"targets": [f"{name}-{port}:8080"], "labels": meta}
