@@ -54,7 +54,7 @@ def wait(seconds: float) -> None:
     import psycopg
 
     deadline = time.monotonic() + seconds
-    pause, said = 0.1, False
+    pause, said = 0.1, ""
     while True:
         try:
             connect().close()
@@ -63,9 +63,9 @@ def wait(seconds: float) -> None:
             reason = " ".join(str(error).split())
         if time.monotonic() >= deadline:
             raise SystemExit(f"The database did not answer within {seconds:g} s (DATABASE_WAIT_SECONDS): {reason}")
-        if not said:
-            say(f"waiting up to {seconds:g} s for it to answer")
-            said = True
+        if reason != said:
+            say(f"waiting up to {seconds:g} s for it to answer: {reason}")
+            said = reason
         time.sleep(pause)
         pause = min(pause * 1.5, 2)
 

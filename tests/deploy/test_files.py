@@ -1,11 +1,14 @@
 """The other files that operators copy, each read by the program that it is for. No container engine is needed."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.deploy.engine import ROOT, run
+from tests.support.postgres import free_port
+from tests.support.server import environment
 
 SCRIPTS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "deploy").rglob("*.sh"))
 
@@ -70,3 +73,14 @@ def test_dockerignore_lets_in_no_secret_and_no_history() -> None:
 @pytest.mark.parametrize("name", ["Dockerfile", "docker-compose.yml", "docker-compose.scale.yml"])
 def test_container_file_names_no_default_password(name: str) -> None:
     assert not re.search(r"(PASSWORD|SECRET_KEY)[A-Z_]*:?-[^}]", Path(ROOT / name).read_text())
+
+
+def test_wait_for_a_database_that_refuses_says_why_while_it_waits() -> None:
+    url = f"postgresql://pacsync:of-this-test@127.0.0.1:{free_port()}/pacsync"
+    env = environment(url, DATABASE_WAIT_SECONDS=1)
+    done = run(sys.executable, ROOT / "deploy" / "database.py", "wait", env=env, check=False)
+    said = done.stderr.splitlines()
+    assert re.fullmatch(r"database: waiting up to 1 s for it to answer: .*refused.*", said[0])
+    assert len(said) == 2, "each reason once, and the end"
+    assert "of-this-test" not in done.stderr
+    assert done.returncode == 1
