@@ -90,5 +90,9 @@ class Podman:
         return self("exec", container, *command, check=check).stdout.strip()
 
     def remove(self) -> None:
+        # The cgroups are the machine's: podman has to take its own away, and leaves the empty one that is above them.
+        self("pod", "rm", "--all", "--force", "--time", "0", check=False)
+        rest = ("/sys/fs/cgroup", "-depth", "-type", "d", "-path", "*/libpod_parent*", "-delete")
+        run("docker", "exec", self.container, "find", *rest, check=False)
         run("docker", "rm", "-f", "-v", self.container, check=False)
         run("docker", "rmi", "-f", "--no-prune", IMAGE, check=False)
