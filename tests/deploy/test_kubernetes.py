@@ -31,11 +31,16 @@ def client_version() -> str:
     return run("kubectl", "version", "--client", "-o", "json").stdout
 
 
+def skip_with_old_kubectl() -> None:
+    if re.search(r'"minor": "(1?\d|20)\+?"', client_version()):
+        pytest.skip("overlays and components need kubectl 1.21 or newer; Debian's is of 2020")
+
+
 def render(name: str) -> list[dict[str, Any]]:
     """The documents of the single file, or of a kustomization as kubectl renders it."""
     path = KUBERNETES / name
-    if name.startswith("overlays/") and re.search(r'"minor": "(1?\d|20)\+?"', client_version()):
-        pytest.skip("an overlay needs kubectl 1.21 or newer; Debian's is of 2020")
+    if name.startswith("overlays/"):
+        skip_with_old_kubectl()
     text = path.read_text() if path.is_file() else run("kubectl", "kustomize", path).stdout
     return [document for document in yaml.safe_load_all(text) if document]
 
@@ -280,6 +285,7 @@ def test_prometheus_rule_is_made_of_the_rules_of_prometheus() -> None:
 
 @pytest.mark.needs("kubectl")
 def test_base_with_the_monitoring_component_renders(tmp_path: Path) -> None:
+    skip_with_old_kubectl()
     base, component = (os.path.relpath(KUBERNETES / name, tmp_path) for name in ("base", "components/monitoring"))
     text = f"apiVersion: kustomize.config.k8s.io/v1beta1\nresources: [{base}]\ncomponents: [{component}]\n"
     (tmp_path / "kustomization.yaml").write_text(f"kind: Kustomization\n{text}")
