@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.deploy import engine
 from tests.deploy.conftest import unavailable
 from tests.deploy.engine import LABEL, run
 from tests.support.postgres import free_port
 
-IMAGE = "pacsync-test-podman"
+IMAGE = f"{engine.IMAGE}-podman"
 # Debian trixie's podman, in an image that every container test has anyway. runc, for crun refuses mixed cgroups.
 DOCKERFILE = """FROM python:3.13-slim
 RUN apt-get update -q && apt-get install -yq --no-install-recommends \\
