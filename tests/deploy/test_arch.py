@@ -12,7 +12,7 @@ import pytest
 from tests.deploy.engine import ROOT, run
 
 ARCH, SYSTEMD = ROOT / "deploy" / "arch", ROOT / "deploy" / "systemd"
-UNITS = sorted([*ARCH.glob("*.service"), *ARCH.glob("*.timer"), *SYSTEMD.glob("*.service")])
+UNITS = sorted([*ARCH.glob("*.service"), *ARCH.glob("*.timer"), *SYSTEMD.glob("*.service"), *SYSTEMD.glob("*.socket")])
 
 
 @pytest.fixture(scope="module")
