@@ -4,7 +4,10 @@ The static tests in this folder need none of it.
 """
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +65,27 @@ def containers() -> Iterator[None]:
     ):
         for name in engine.docker(*listing, "--filter", f"label={engine.LABEL}").split():
             engine.run("docker", *remove, name, check=False)
+
+
+@pytest.fixture(scope="session")
+def agent_package() -> Iterator[Path]:
+    """The agent's package. makepkg refuses root, so nobody builds it then, in a copy of the checkout."""
+    place = Path(tempfile.mkdtemp(prefix="pacsync-test-arch-"))
+    place.chmod(0o755)  # pytest's own folders are closed to nobody
+    checkout = place / "checkout"
+    keep_out = shutil.ignore_patterns("__pycache__", "*.pkg.tar*", "src", "pkg")
+    for name in ("apps", "deploy"):
+        shutil.copytree(engine.ROOT / name, checkout / name, ignore=keep_out)
+    shutil.copy(engine.ROOT / "LICENSE", checkout)
+    as_nobody: dict[str, object] = {}
+    if os.geteuid() == 0:
+        engine.run("chown", "-R", "nobody", checkout)
+        as_nobody = {"user": "nobody"}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(checkout), "PKGEXT": ".pkg.tar.zst", "LC_ALL": "C"}
+    engine.run("makepkg", "--nodeps", "--nosign", "--force", cwd=checkout / "deploy/arch", env=environment, **as_nobody)
+    (built,) = (checkout / "deploy" / "arch").glob("*.pkg.tar.zst")
+    yield built
+    shutil.rmtree(place, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
