@@ -14,19 +14,11 @@ import pytest
 from tests.deploy.conftest import require_images
 from tests.deploy.engine import LABEL, Stack, docker, eventually, fetch, run
 from tests.deploy.scaled import JSON, SERVER, ready
-from tests.support.pacman import Fleet
+from tests.support.pacman import CONTAINER_CONFIGURATION, Fleet
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("endpoint_image")]
 # Debian's pacman 7 with Python; made from Debian by whoever sets the machine up.
 ENDPOINT = "pacsync-local/arch-endpoint"
-CONFIGURATION = """[options]
-Architecture = x86_64
-SigLevel = Never
-LocalFileSigLevel = Never
-DisableSandbox
-[core]
-Server = {url}/repos/{day}/$repo/os/$arch
-"""
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +71,7 @@ class Machine:
 
     def go_to(self, day: str) -> None:
         """Use the repositories of that day from now on."""
-        text = CONFIGURATION.format(url=self.archive.base_url, day=day)
+        text = CONTAINER_CONFIGURATION.format(url=self.archive.base_url, day=day)
         run("docker", "exec", "-i", self.container, "tee", "/etc/pacman.conf", input=text)
         self.sh("pacman -Syy --noconfirm >/dev/null")
 

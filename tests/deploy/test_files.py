@@ -10,7 +10,11 @@ from tests.deploy.engine import ROOT, run
 from tests.support.postgres import free_port
 from tests.support.server import environment
 
-SCRIPTS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "deploy").rglob("*.sh"))
+SCRIPTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "deploy").rglob("*")
+    if path.is_file() and re.match(rb"#!.*sh\n", path.read_bytes())
+)
 
 
 @pytest.mark.needs("shellcheck")

@@ -12,20 +12,12 @@ import pytest
 from tests.deploy import systemd
 from tests.deploy.conftest import require_images
 from tests.deploy.engine import LABEL, RUN, docker, eventually, run
-from tests.support.pacman import Fleet
+from tests.support.pacman import CONTAINER_CONFIGURATION, Fleet
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.needs("makepkg", "bsdtar", "zstd", "fakeroot")]
 ENDPOINT = "pacsync-local/arch-endpoint"
 AGENT = "pacsync-agent"
 NETWORK = f"pacsync-test-systemd-{RUN}"
-CONFIGURATION = """[options]
-Architecture = x86_64
-SigLevel = Never
-LocalFileSigLevel = Never
-DisableSandbox
-[core]
-Server = {url}/repos/2025/01/01/$repo/os/$arch
-"""
 # What Arch's own package of systemd has as hooks.
 HOOK = """[Trigger]
 Type = Path
@@ -120,8 +112,9 @@ def bare(archive: Fleet, agent_package: Path, server: str) -> Iterator[Endpoint]
         machine = Endpoint(tag, "--network", NETWORK, "--hostname", "endpoint", *options)
         try:
             packages = archive.archive / "packages"
+            configuration = CONTAINER_CONFIGURATION.format(url=archive.base_url, day="2025/01/01")
             machine.sh(
-                f"cat >/etc/pacman.conf <<'END'\n{CONFIGURATION.format(url=archive.base_url)}END\n"
+                f"cat >/etc/pacman.conf <<'END'\n{configuration}END\n"
                 "pacman -Syy --noconfirm\n"
                 f"pacman -U --noconfirm {packages}/p/pacman/* {packages}/p/python/* {packages}/s/systemd/*"
             )

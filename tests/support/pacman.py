@@ -15,6 +15,15 @@ from pathlib import Path
 
 import zstandard
 
+# pacman.conf of a container, where pacman 7 can't make its sandbox; `url` is a Fleet's, `day` one of its snapshots.
+CONTAINER_CONFIGURATION = """[options]
+Architecture = x86_64
+SigLevel = Never
+LocalFileSigLevel = Never
+DisableSandbox
+[core]
+Server = {url}/repos/{day}/$repo/os/$arch
+"""
 LIST_KEYS = {
     "groups": "GROUPS",
     "depends": "DEPENDS",
