@@ -1,5 +1,6 @@
 """The agent over time: enrolment, the service, servers that go away, leases that are lost."""
 
+import fcntl
 import http.server
 import json
 import signal
@@ -131,6 +132,27 @@ def test_run_carries_out_what_is_queued_and_stops_cleanly(site: Site, pair: tupl
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 0, out
     assert out.rstrip().endswith("Stopped.")
+
+
+def test_run_that_meets_another_agent_looks_again_before_the_next_poll(
+    site: Site, pair: tuple[Machine, Machine]
+) -> None:
+    """A hook's report, say, at the very moment when the service starts."""
+    one, _ = pair
+    name = endpoint_name(one)
+    site.call("POST", "/operations", {"kind": "sync", "endpoint": name})
+    with (agent.state_dir(one) / "agent.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        process = agent.start(one, "run")
+        try:
+            assert process.stdout and process.stdout.readline().startswith("Reporting ")
+            time.sleep(2)
+            assert site.operations(name)[0]["status"] == "queued"
+            fcntl.flock(other, fcntl.LOCK_UN)
+            until(lambda: site.operations(name)[0]["status"] == "succeeded", 30)
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
 
 
 def test_run_server_away_for_a_while_is_survived(tmp_path: Path) -> None:

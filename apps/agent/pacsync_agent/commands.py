@@ -22,6 +22,7 @@ from .signals import Signals
 
 INTERACTIVE_PATIENCE = 20  # seconds that a person waits for a server that doesn't answer
 BACKGROUND_PATIENCE = 60
+BUSY_PAUSE = 5  # seconds until `run` looks again whether it may work: a hook's report takes about one
 LOOPBACK = re.compile(r"https?://(127\.|localhost\b|\[::1\])")
 
 
@@ -149,8 +150,10 @@ def run(call: Call) -> int:
     poll, failures, said = 60.0, 0, ""
     try:
         while not call.signals.stop.is_set():
+            busy = False
             try:
-                poll = _round(call, context) or poll
+                asked = _round(call, context)
+                busy, poll = asked is None, asked or poll
                 if failures:
                     call.output.line("The server answers again.")
                 failures, said = 0, ""
@@ -161,7 +164,7 @@ def run(call: Call) -> int:
                 if error.message != said:
                     call.output.error(error)
                     said = error.message
-            delay = min(poll * 2 ** min(failures, 3), 600) if failures else poll
+            delay = min(poll * 2 ** min(failures, 3), 600) if failures else min(poll, BUSY_PAUSE) if busy else poll
             call.signals.stop.wait(delay * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
     except Interrupted:
         pass
@@ -170,7 +173,8 @@ def run(call: Call) -> int:
 
 
 def _round(call: Call, context: Context) -> Optional[float]:
-    """One round of `run`; how many seconds until the next, as the server wishes. The configuration is read anew."""
+    """One round of `run`; how many seconds until the next, as the server wishes, or None while another agent or pacman
+    is at work. The configuration is read anew."""
     context.conf = pacman_conf.read(call.options.config, call.options.root, call.options.dbpath)
     try:
         with only_agent(context.state_dir, wait=0):
