@@ -11,6 +11,7 @@ application like any other request.
 import errno
 import fcntl
 import re
+import select
 import socket
 import struct
 import termios
@@ -58,6 +59,18 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
             return
         if self.nr_conns >= self.worker_connections:
             self._make_room()
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Once the worker ends: answer who is connected already, then let the kernel refuse the next ones, whom a load
+        balancer then sends elsewhere. gunicorn keeps the listener open until it is done, and whoever connects meanwhile
+        is reset at the end."""
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
+            return
+        for listener in (one for one in self.sockets if one.sock):
+            while self.nr_conns < self.worker_connections and has_connection(listener):
+                self.accept(listener)
+            listener.close()
 
     def _make_room(self) -> bool:
         for conns in (self.gathering, self.keepalived_conns):
@@ -170,6 +183,11 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
             self._drop(conn)
         while self.lingering and self.lingering[0].timeout <= now:
             self._drop(self.lingering.popleft())
+
+
+def has_connection(listener: Any) -> bool:
+    """Whether somebody waits to be accepted."""
+    return bool(select.select([listener], [], [], 0)[0])
 
 
 def read_ahead(conn: Any) -> bytes:

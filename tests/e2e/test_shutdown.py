@@ -61,6 +61,36 @@ def test_sigterm_drain_serves_new_and_reused_connections_until_it_ends(playgroun
         assert status_line["abandoned"] == {} and status_line["workers_killed"] == 0
 
 
+def asked_anew(port: int) -> object:
+    """The status of a request on a new connection, or what became of it instead."""
+    try:
+        return get(port, "/sleep/20")[0]
+    except ConnectionRefusedError:
+        return "refused"
+    except (OSError, http.client.HTTPException) as error:
+        return repr(error)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sigterm_new_connections_are_answered_or_refused_while_a_request_is_finished(
+    playground: Start, sqlite_url: str, workers: int
+) -> None:
+    """Never accepted by the kernel and reset at the end: whoever is refused can go elsewhere, whatever the method."""
+    with playground(sqlite_url, WEB_CONCURRENCY=workers) as server:
+        until(lambda: get(server.port, "/health/ready")[0] == 200)
+        slow = in_background(server.port, "/sleep/4000")
+        until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
+        server.signal(signal.SIGTERM)
+        seen = []
+        while slow.is_alive():
+            seen.append(asked_anew(server.port))
+        assert slow.status == 200
+        assert set(seen) <= {200, "refused"}, seen
+        assert seen[-1] == "refused"
+        assert seen.count("refused") > 50, "long before the slow request was done"
+        wait_exit(server)
+
+
 def test_sigterm_idle_no_drain_exits_at_once_with_cleanup_in_reverse_order(playground: Start, sqlite_url: str) -> None:
     with playground(sqlite_url, SHUTDOWN_TIMEOUT=30) as server:
         server.signal(signal.SIGTERM)
