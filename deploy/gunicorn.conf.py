@@ -46,6 +46,8 @@ keepalive = settings.WEB_KEEPALIVE
 # Whole seconds; the hooks set what is left of SHUTDOWN_TIMEOUT when a signal comes.
 graceful_timeout = max(1, int(settings.SHUTDOWN_TIMEOUT))
 forwarded_allow_ips = settings.FORWARDED_ALLOW_IPS
+# A trusted proxy names the client, not the path: SCRIPT_NAME and PATH_INFO as headers would get round its rules.
+forwarder_headers = ""
 # gunicorn's control socket is one per HOME: a second instance would take the first one's.
 control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - heartbeats that touch no disk

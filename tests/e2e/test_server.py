@@ -4,7 +4,9 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.load import get
 from tests.support.server import migrate, running_server
+from tests.support.wait import until
 
 
 def test_running_server_stopped_no_process_left(tmp_path: Path) -> None:
@@ -17,3 +19,14 @@ def test_running_server_stopped_no_process_left(tmp_path: Path) -> None:
         assert server.stop() == 0
     assert not [process for process in family if process.is_running()]
     assert not server.log_path.exists()
+
+
+def test_script_name_that_a_client_sends_changes_no_path(tmp_path: Path) -> None:
+    """gunicorn takes it from a trusted proxy, and with * everybody is one: a path behind the front door's rules."""
+    database_url = f"sqlite:///{tmp_path}/test.sqlite3"
+    migrate(database_url)
+    with running_server(database_url, FORWARDED_ALLOW_IPS="*") as server:
+        until(lambda: get(server.port, "/health/ready")[0] == 200)
+        for name in ("SCRIPT_NAME", "PATH_INFO"):
+            assert get(server.port, "/login", headers={name: "/nope"})[0] == 200
+            assert get(server.port, "/health/login", headers={name: "/health"})[0] == 404

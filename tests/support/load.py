@@ -61,11 +61,13 @@ class Load:
         return response.status
 
 
-def get(port: int, path: str, *, timeout: float = 20) -> tuple[int, dict[str, str], bytes]:
+def get(
+    port: int, path: str, *, timeout: float = 20, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], bytes]:
     """One request on a connection of its own: (status, headers, body)."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=headers or {})
         response = connection.getresponse()
         return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
     finally:
