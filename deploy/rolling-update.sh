@@ -2,8 +2,9 @@
 # Replace every instance by one of the present image and settings, one after the other, without losing a request:
 #   deploy/rolling-update.sh                                                     the stack of docker-compose.yml
 #   deploy/rolling-update.sh -f docker-compose.yml -f docker-compose.scale.yml   the scaled one
-# What is given goes to docker-compose (or Compose v2) before its command: -f, -p, --env-file. A new instance that does
-# not become ready is removed again, and the old ones stay as they are.
+# What is given goes to docker-compose (or Compose v2) before its command: -f, -p, --env-file. Nothing is built. A new
+# instance that does not become ready is removed again, and the old ones stay as they are. Ctrl-C ends it after the
+# instance that it is at; the number of instances stays the same. Instances that are stopped are removed.
 #   READY_WITHIN  seconds that a new instance may take, its migration included (default 300)
 #   COMPOSE       the command (default: docker-compose where there is one, else docker compose)
 set -eu
@@ -11,38 +12,66 @@ service=pacman-sync-server
 # HAProxy asks DNS every 500 ms and takes an instance after two good checks, 250 ms apart.
 seen_by_haproxy=3
 
-case ${1:-} in -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit ;; esac
+case ${1:-} in -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit ;; esac
 if command -v docker-compose >/dev/null; then compose=docker-compose; else compose='docker compose'; fi
 compose=${COMPOSE:-$compose}
 
-running() { # ids of the instances that run, one a line
-  for id in $($compose "$@" ps -q $service); do
-    [ "$(docker inspect -f '{{.State.Running}}' "$id")" = true ] && echo "$id"
-  done
-  true
-}
-name() { docker inspect -f '{{slice .Name 1}}' "$1"; }
+# Two at once would take each other's instances for their own.
+if command -v flock >/dev/null; then
+  exec 9<"$0"
+  flock -n 9 || { echo "Another rolling update is at work." >&2; exit 1; }
+fi
 
-old=$(running "$@")
-count=$(echo "$old" | grep -c . || true)
-if [ "$count" = 0 ]; then
+all() { # the service's containers, running or not, but for those of `run`
+  for id in $($compose "$@" ps -qa $service); do
+    [ "$(docker inspect -f '{{index .Config.Labels "com.docker.compose.oneoff"}}' "$id")" != False ] || echo "$id"
+  done
+}
+is_running() { [ "$(docker inspect -f '{{.State.Running}}' "$1")" = true ]; }
+name() { docker inspect -f '{{slice .Name 1}}' "$1"; }
+remove() { docker rm -f -v "$1" >/dev/null; }
+
+old=
+for id in $(all "$@"); do
+  if is_running "$id"; then old="$old $id"; else
+    # `up --scale` would start it again, with the image of before.
+    echo "$(name "$id") is stopped: removed"
+    remove "$id"
+  fi
+done
+count=$(echo "$old" | wc -w)
+if [ "$count" -eq 0 ]; then
   echo "No instance of $service is running: $compose $* up -d starts the service." >&2
   exit 1
 fi
+
+interrupted=
+trap 'interrupted=yes' INT TERM
+replaced=0
 for id in $old; do
-  $compose "$@" up -d --no-deps --no-recreate --scale $service=$((count + 1)) $service
-  new=$(running "$@" | grep -vxF "$old${made:+
-$made}" | head -n 1)
-  if [ -z "$new" ] || ! docker exec "$new" python manage.py healthcheck --url http://127.0.0.1:8080 --wait "${READY_WITHIN:-300}"; then
-    echo "The new instance did not become ready; it is removed, and the others stay as they are. Its last lines:" >&2
-    [ -z "$new" ] || { docker logs --tail 20 "$new" >&2; docker rm -f -v "$new" >/dev/null; }
+  before=$(all "$@")
+  $compose "$@" up -d --no-deps --no-build --no-recreate --scale $service=$((count + 1)) $service </dev/null || true
+  new=$(all "$@" | grep -vxF "$before" | head -n 1 || true)
+  if [ -n "$interrupted" ] || [ -z "$new" ] ||
+    ! docker exec "$new" python manage.py healthcheck --url http://127.0.0.1:8080 --wait "${READY_WITHIN:-300}" </dev/null; then
+    if [ -n "$new" ]; then
+      [ -n "$interrupted" ] || docker logs --tail 20 "$new" >&2
+      remove "$new"
+    fi
+    [ -n "$interrupted" ] && break
+    echo "The new instance did not become ready (its last lines are above); it is removed, the others stay as they are." >&2
     exit 1
   fi
-  made="${made:+$made
-}$new"
-  sleep $seen_by_haproxy
+  sleep $seen_by_haproxy || true
   echo "$(name "$new") serves; $(name "$id") drains and ends"
-  docker stop -t 45 "$id" >/dev/null
-  docker rm -v "$id" >/dev/null
+  # In a session of its own: Ctrl-C must not leave it half done.
+  setsid docker stop -t 45 "$id" >/dev/null
+  remove "$id"
+  replaced=$((replaced + 1))
+  [ -z "$interrupted" ] || break
 done
-echo "$count of $count instances replaced"
+if [ "$replaced" -ne "$count" ]; then
+  echo "Interrupted: $replaced of $((count)) instances replaced. Run it again for the others." >&2
+  exit 130
+fi
+echo "$replaced of $((count)) instances replaced"
