@@ -5,12 +5,13 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # As process 1 the kernel gives us no signal without a handler: a container that is stopped while it starts would serve
-# on until it is killed. So a signal ends what prepares, and us; and gunicorn, which needs a second to be able to take
+# on until it is killed. So a signal ends what runs under us, and us; and gunicorn, which needs a second to be able to take
 # one, is started with them held back until it is (apps/lifecycle/hooks.py, when_ready).
 child=
-trap '[ -z "$child" ] || kill "$child" 2>/dev/null || true; exit 143' TERM INT
-database() {
-  python deploy/database.py "$@" &
+trap '[ -z "$child" ] || { kill "$child" && wait "$child"; } 2>/dev/null || true; exit 143' TERM INT
+exec 3<&0 # what runs in the background gets no standard input by itself
+run() {
+  "$@" <&3 3<&- &
   child=$!
   wait "$child" || exit $?
   child=
@@ -21,14 +22,23 @@ command=${1:-serve}
 case $command in
 serve)
   # Serving never changes the schema unless it was told to; several instances may be told at once (a lock).
-  case ${AUTO_MIGRATE:-false} in
-  true | True | TRUE | 1 | yes | on) database migrate ;;
-  false | False | FALSE | 0 | no | off | "") database wait ;;
+  case $(echo "${AUTO_MIGRATE:-false}" | tr '[:upper:]' '[:lower:]') in
+  true | 1 | yes | on) run python deploy/database.py migrate ;;
+  false | 0 | no | off | "") run python deploy/database.py wait ;;
   *) echo "AUTO_MIGRATE must be true or false, not '$AUTO_MIGRATE'." >&2; exit 2 ;;
   esac
+  exec 3<&-
   exec env --block-signal=TERM --block-signal=INT gunicorn pacsync.wsgi:application --config deploy/gunicorn.conf.py "$@"
   ;;
-migrate) database migrate "$@" ;;
-manage) exec python manage.py "$@" ;;
-*) exec "$command" "$@" ;;
+migrate) run python deploy/database.py migrate "$@" ;;
+manage)
+  # At a terminal the command itself gets Ctrl-C.
+  if [ -t 0 ]; then exec python manage.py "$@" 3<&-; fi
+  run python manage.py "$@"
+  ;;
+-h | --help | help)
+  echo "usage: serve [gunicorn's options] | migrate | manage COMMAND [ARGUMENTS] | another program
+serve is the default. Settings come from the environment: docs/configuration.md; manage --help lists the commands."
+  ;;
+*) exec "$command" "$@" 3<&- ;;
 esac

@@ -44,7 +44,8 @@ def test_development_service_runs_with_sqlite_and_the_mounted_code(development_i
 
 
 def test_postgres_profile_runs_the_service_and_keeps_its_data(image: str) -> None:
-    with stack(*BASE, COMPOSE_PROFILES="", SHUTDOWN_DRAIN_DELAY=1) as project:
+    password = "any/letters?at%41all@:"  # in a URL most of them would mean something
+    with stack(*BASE, COMPOSE_PROFILES="", SHUTDOWN_DRAIN_DELAY=1, POSTGRES_PASSWORD=password) as project:
         project.compose("--profile", "postgres", "up", "-d", "--no-build")
         project.ready()
         detailed = json_of(project.port, "/health/detailed")

@@ -99,6 +99,18 @@ def test_make_env_writes_a_private_file_with_new_secrets(env_file: Path) -> None
     assert re.fullmatch(r"[A-Za-z0-9_-]+", values["POSTGRES_PASSWORD"])
 
 
+def test_make_env_without_what_makes_secrets_writes_nothing_and_fails(env_file: Path, tmp_path: Path) -> None:
+    env_file.unlink()
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("nice", "sh", "dirname", "cat", "tr", "head"):  # no base64, and no Python anyway
+        (programs / name).symlink_to(str(shutil.which(name)))
+    done = run(env_file.parent / "deploy" / "make-env.sh", check=False, env={"PATH": str(programs)})
+    assert done.returncode != 0
+    assert "can be made here" in done.stderr
+    assert not env_file.exists()
+
+
 def test_make_env_with_an_existing_file_leaves_it_and_fails(env_file: Path) -> None:
     before = env_file.read_bytes()
     done = run(env_file.parent / "deploy" / "make-env.sh", check=False)

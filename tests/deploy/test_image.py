@@ -131,6 +131,21 @@ def test_signal_while_it_starts_ends_it(start: Start, moment: str) -> None:
     assert exit_code(container) in (0, 143)
 
 
+def test_signal_ends_a_command_that_is_process_one(start: Start) -> None:
+    waiting = ("manage", "healthcheck", "--url", "http://127.0.0.1:9", "--wait", "600")
+    container, _ = start(command=waiting)
+    eventually(lambda: "healthcheck" in docker("top", container), within=30, what="it runs")
+    docker("kill", "-s", "TERM", container)
+    assert exit_code(container) == 143
+
+
+def test_commands_exit_code_and_standard_input_are_those_of_the_container(image: str) -> None:
+    command = ("docker", "run", "--rm", "-i", "-e", "SECRET_KEY=only-for-tests", image, "manage")
+    assert run(*command, "shell", "-v", "0", input="print(6 * 7)").stdout.strip() == "42"
+    assert run(*command, "nonsense", check=False).returncode == 1
+    assert "migrate | manage" in run("docker", "run", "--rm", image, "--help").stdout
+
+
 def test_docker_health_check_follows_readiness(start: Start) -> None:
     container, _ = start("--health-interval=1s", AUTO_MIGRATE="true")
 
