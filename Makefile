@@ -23,7 +23,7 @@ $(VENV)/.test: requirements-dev.txt $(VENV)/.run
 run: $(VENV)/.run ## the server on http://localhost:8080, with SQLite in data/
 	@exec deploy/run.sh
 
-test: $(VENV)/.test ## every test, on SQLite and on PostgreSQL
+test: $(VENV)/.test ## every test but test-deploy, on SQLite and on PostgreSQL
 	PACSYNC_TEST_DATABASE=sqlite $(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/deploy
 	PACSYNC_TEST_DATABASE=postgresql $(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/deploy
 	PACSYNC_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/e2e

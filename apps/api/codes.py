@@ -25,7 +25,7 @@ CODES = {
         400, "The body is not what Content-Encoding says: truncated, damaged, more than one member."
     ),
     "digest_mismatch": Code(400, "The text is not the one that the digest names."),
-    "bad_request": Code(400, "The request can't be read as HTTP: its host, path, headers or body."),
+    "bad_request": Code(400, "The request can't be read as HTTP, or its host is not in the server's ALLOWED_HOSTS."),
     "token_invalid": Code(401, "No token, or none that is known (any more)."),
     "forbidden": Code(403, "A valid token or session that may not do this."),
     "csrf_failed": Code(403, "A change with a dashboard session needs its CSRF token (X-CSRFToken) and origin."),

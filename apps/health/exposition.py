@@ -133,9 +133,12 @@ def _dbpool(snapshot: InstanceSnapshot) -> Iterator[Metric]:
 def _fleet() -> Iterator[Metric]:
     registry = figures.latest("instances")
     if registry:
-        lost = sum(row["lost"] for row in registry["instances"])
-        states = {"alive": len(registry["instances"]) - lost, "lost": lost}
+        lost = [row for row in registry["instances"] if row["lost"]]
+        states = {"alive": len(registry["instances"]) - len(lost), "lost": len(lost)}
         yield _by("state", "instances", "Instances that share this database.", states.items())
+        # One that ends by itself removes its row. It can't be asked: its listener is closed.
+        overruns = sum(row["phase"] in {Phase.DRAINING, Phase.STOPPING} for row in lost)
+        yield _gauge("shutdown_overruns", "Lost instances that were killed before their shutdown was over.", overruns)
     found = figures.latest()
     if not found:
         return

@@ -6,7 +6,8 @@ cd "$(dirname "$0")"
 
 deployment() {
   cat <<'END'
-# PacSync on Kubernetes, in one file. Made by bundle.sh from base/: edit there.
+# PacSync on Kubernetes, in one file: put your image, host name and origin in here. (It is made by bundle.sh from base/,
+# which is the place for changes that should last, and for a kustomization of yours.)
 #
 #   kubectl apply -f deploy/kubernetes/deployment.yaml
 #   kubectl -n pacman-sync create secret generic pacman-sync-utility-secrets \

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ import pytest
 from tests.deploy.conftest import require_images
 from tests.deploy.engine import Stack, docker, eventually, fetch
 from tests.deploy.load import Load
-from tests.deploy.scaled import SERVER, Traffic
+from tests.deploy.scaled import SERVER, Traffic, up
 from tests.deploy.test_prometheus import used_metrics
 
 pytestmark = pytest.mark.timeout(600)
@@ -85,3 +86,13 @@ def test_stopping_an_instance_fires_an_alert(prometheus: Stack, three: Stack) ->
         return value(prometheus, 'ALERTS{alertstate="firing", alertname=~"PacSyncFewerInstances|PacSyncInstanceDown"}')
 
     eventually(lambda: firing(), within=150, every=2, what="an alert fires")
+
+
+def test_instance_killed_before_its_shutdown_is_over_is_told_by_the_others(prometheus: Stack, three: Stack) -> None:
+    victim = three.containers(SERVER)[0]
+    docker("kill", "-s", "TERM", victim)
+    eventually(lambda: len(up(three)) == 2, within=15, every=0.05, what="it drains")
+    time.sleep(1)  # its row says so
+    docker("kill", "-s", "KILL", victim)
+    told = 'max(pacsync_shutdown_overruns{job="pacman-sync-instances"}) == 1'
+    eventually(lambda: value(prometheus, told), within=150, every=2, what="the others tell it")

@@ -1,16 +1,19 @@
 """The metrics: their text, their labels, and their arithmetic over workers that come and go."""
 
 import subprocess
+from datetime import timedelta
 
 import pytest
+from django.db.models.functions import Now
 from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics
 
-from apps.health import ledger, meters
+from apps.health import figures, ledger, meters
 from apps.health.checker import Checker
 from apps.health.ledger import Ledger
 from apps.health.wsgi import MeasureLayer
 from apps.lifecycle import board
+from apps.lifecycle.models import Instance
 from tests.health.conftest import Get, ask, behind
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -26,6 +29,18 @@ def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
 
 def value(text: str, name: str, **labels: str) -> float:
     return samples(text).get((name, frozenset(labels.items())), 0.0)
+
+
+@pytest.mark.django_db
+def test_instances_killed_before_their_shutdown_was_over_are_counted(checker: Checker, get: Get) -> None:
+    """Lost ones that were serving were killed, too, but not by their shutdown; a draining one may still end well."""
+    for name, phase, minutes in [("a", "stopping", 5), ("b", "draining", 5), ("c", "serving", 5), ("d", "draining", 0)]:
+        row = Instance.objects.create(name=name, version="1", phase=phase)
+        Instance.objects.filter(id=row.id).update(heartbeat=Now() - timedelta(minutes=minutes))
+    figures.refresh_instances()
+    text = get("/metrics").text
+    assert value(text, "pacsync_shutdown_overruns") == 2
+    assert value(text, "pacsync_instances", state="lost") == 3
 
 
 @pytest.mark.django_db
