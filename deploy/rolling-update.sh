@@ -64,8 +64,8 @@ for id in $old; do
   fi
   sleep $seen_by_haproxy || true
   echo "$(name "$new") serves; $(name "$id") drains and ends"
-  # In a session of its own: Ctrl-C must not leave it half done.
-  setsid docker stop -t 45 "$id" >/dev/null
+  # In a session of its own, where that can be had: Ctrl-C must not leave it half done.
+  $(command -v setsid || true) docker stop -t 45 "$id" >/dev/null
   remove "$id"
   replaced=$((replaced + 1))
   [ -z "$interrupted" ] || break
