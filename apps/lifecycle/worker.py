@@ -46,8 +46,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         self.lingering: deque[Any] = deque()
 
     # --- a request comes ------------------------------------------------------------------------------------------
-    def accept(self, listener: Any) -> None:
-        """Too many connections end the oldest one that has asked nothing yet, else the one that is idle longest."""
+    def accept(self, listener: Any) -> bool:
+        """Too many connections end the oldest one that has asked nothing yet, else the one that is idle longest. False
+        when nothing is left to accept with."""
         try:
             super().accept(listener)
         except OSError as error:
@@ -56,9 +57,10 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
             self.log.warning("no connection can be accepted: %s", error)
             if not self._make_room():
                 time.sleep(PAUSE)
-            return
+            return False
         if self.nr_conns >= self.worker_connections:
             self._make_room()
+        return True
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Once the worker ends: answer who is connected already, then let the kernel refuse the next ones, whom a load
@@ -68,8 +70,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         if enabled or self.alive:
             return
         for listener in (one for one in self.sockets if one.sock):
-            while self.nr_conns < self.worker_connections and has_connection(listener):
-                self.accept(listener)
+            while self.nr_conns < self.worker_connections and has_connection(listener) and self.accept(listener):
+                pass
             listener.close()
 
     def _make_room(self) -> bool:
