@@ -172,7 +172,16 @@ class Stack:
             raise AssertionError(f"{error}\n{self.logs('pacman-sync-server')[-4000:]}") from None
 
     def down(self) -> None:
+        """Also what joined the stack's networks from outside: an engine has only some thirty networks to give."""
+        ours = f"label=com.docker.compose.project={self.name}"
+        for network in docker("network", "ls", "-q", "--filter", ours).split():
+            guests = docker("ps", "-aq", "--filter", f"network={network}").split()
+            if guests:
+                run("docker", "rm", "-f", "-v", *guests, check=False)
         self.compose("down", "-v", "--remove-orphans", "-t", "2", check=False, timeout=120)
+        for kind in ("network", "volume"):
+            for name in docker(kind, "ls", "-q", "--filter", ours).split():
+                run("docker", kind, "rm", name, check=False)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.deploy.conftest import require_images
-from tests.deploy.engine import Stack, docker, eventually, fetch
+from tests.deploy.engine import Stack, docker, eventually, fetch, status
 from tests.deploy.load import Load
 from tests.deploy.scaled import SERVER, Traffic, up
 from tests.deploy.test_prometheus import used_metrics
@@ -23,6 +23,9 @@ RARE = re.compile(r"pacsync_(tracked_work|dbpool_(exhausted|errors)).*")
 def prometheus(scaled: Stack, tokens: list[str]) -> Iterator[Stack]:
     require_images("prom/prometheus:v2.53.3")
     scaled.compose("--profile", "monitoring", "up", "-d", "--no-deps", "prometheus")
+    eventually(
+        lambda: status(scaled.ports["PROMETHEUS_PORT"], "/-/ready") == 200, within=60, what="Prometheus is ready"
+    )
     with Load(scaled.port, Traffic(tokens), rate=20, limit=30):
         eventually(lambda: len(targets(scaled, "pacman-sync-instances")) == 3, within=60, what="three targets")
         eventually(lambda: all(healths(scaled)), within=60, what="every target is up")
