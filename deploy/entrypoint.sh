@@ -1,6 +1,6 @@
 #!/bin/sh
 # The entry point of the image: `serve` (default), `migrate`, `manage COMMAND…`, or any other program.
-# It only prepares and then execs, so that the server is process 1 and gets the signals itself.
+# For the server it only prepares and then execs, so that gunicorn is process 1 and gets the signals itself.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import ssl
 import time
 from collections import Counter
@@ -132,6 +133,10 @@ def test_tls_proxy_in_front_is_believed_when_it_is_named(image: str, tmp_path: P
         assert code == 200
         assert "secure" in headers["set-cookie"].lower()
         assert headers["strict-transport-security"]
+        # The monitoring port has no TLS, and its page its style all the same.
+        static = re.findall(r'href="(/static/[^"]+\.css)"', page(project, "/health/detailed"))
+        assert static
+        assert {fetch(project.ports["MONITORING_PORT"], sheet)[0] for sheet in static} == {200}
         # HAProxy, too, is asked by the stack's own network here: so the bare request is believed to be plain HTTP.
         code, headers, _ = fetch(project.port, "/login", headers={"Host": "localhost"})
         assert (code, headers["location"]) == (301, "https://localhost/login")
@@ -147,6 +152,11 @@ def test_forwarded_headers_of_strangers_are_not_believed(image: str) -> None:
         assert fetch(project.port, "/login", headers=headers)[0] == 301
         assert json_of(project.port, "/health", headers=headers)["status"] == "healthy"
         eventually(lambda: remotes(project, "/login") == [gateway(project)], within=30, what="the real address")
+
+
+def page(project: Stack, path: str) -> str:
+    """What a browser gets on the monitoring port."""
+    return fetch(project.ports["MONITORING_PORT"], path, headers={"Accept": "text/html"})[2].decode()
 
 
 def tls_proxy(project: Stack, folder: Path) -> int:
