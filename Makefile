@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE ?=
 # What the tools need to load the settings; no server runs with these.
-TOOLS := SECRET_KEY=only-for-tools ENVIRONMENT=development
+TOOLS := env -i PATH="$(PATH)" SECRET_KEY=only-for-tools ENVIRONMENT=development
 
 .PHONY: help run test lint lock bench clean env test-deploy
 help: ## list the commands
@@ -48,7 +48,7 @@ env: ## write .env with new secrets, for the compose files
 	@deploy/make-env.sh
 
 test-deploy: $(VENV)/.test ## the deployment files, run for real (docker; without it the static part)
-	PACSYNC_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/deploy
+	@$(BIN)/python -I tests/__main__.py $(or $(ONLY),deploy)
 
 clean: ## remove what was built (not data/)
 	rm -rf $(VENV) build staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -20,41 +20,42 @@ sys.path.insert(0, str(ROOT))  # `python -I`, which heeds no variable of the cal
 
 from tests.support import isolation  # noqa: E402 - the import path has to be set first
 
+TESTS, E2E, DEPLOY = ROOT / "tests", ROOT / "tests/e2e", ROOT / "tests/deploy"
+NO_SERVERS = (f"--ignore={E2E}", f"--ignore={DEPLOY}")
 INTERRUPTED, NOTHING_COLLECTED = 2, 5  # pytest's exit codes
 SLOWEST = 10
 
 
 @dataclass(frozen=True)
 class Part:
-    """`waits`: its tests mostly wait for servers, so that there is room for more of them than processors."""
+    """`share` is the number of workers for each processor; 0: one test after the other, without workers."""
 
     about: str
     database: str
     options: tuple[str, ...]
-    servers: bool = False
-    waits: bool = False
-    workers: bool = True
+    folder: Path = TESTS
+    share: int = 1
 
 
-E2E, DEPLOY = ROOT / "tests/e2e", ROOT / "tests/deploy"
-NO_SERVERS = (f"--ignore={E2E}", f"--ignore={DEPLOY}")
 PARTS = {
     "unit": Part("what needs no database", "sqlite", ("--database=without", *NO_SERVERS)),
     "sqlite": Part("what needs a database, on SQLite", "sqlite", ("--database=with", *NO_SERVERS)),
     "postgresql": Part("the same on PostgreSQL", "postgresql", ("--database=with", *NO_SERVERS)),
-    "e2e": Part("real servers, agents, browsers", "sqlite", ("-m", "not alone"), servers=True, waits=True),
-    "alone": Part("those of e2e that bear no company", "sqlite", ("-m", "alone"), servers=True, workers=False),
+    "e2e": Part("real servers, agents, browsers", "sqlite", ("-m", "not alone"), folder=E2E, share=3),
+    "alone": Part("those of e2e that bear no company", "sqlite", ("-m", "alone"), folder=E2E, share=0),
+    "deploy": Part("the deployment files (make test-deploy)", "sqlite", (), folder=DEPLOY, share=0),
 }
+DEFAULT = [name for name in PARTS if name != "deploy"]
 
 
 def main() -> int:
     """Run what the command line names; the exit code is 0 only if everything passed."""
     parser = argparse.ArgumentParser(prog="make test", usage='make test [ONLY="NAME ..."]', description=__doc__)
-    parser.add_argument("only", nargs="*", help=f"{', '.join(PARTS)}, or a path; default: every part")
+    parser.add_argument("only", nargs="*", help=f"{', '.join(PARTS)}, or a path; default: {' '.join(DEFAULT)}")
     names, paths = choose(parser, parser.parse_args().only)
     todo = {name: places for name in names if (places := where(PARTS[name], paths))}
     if not todo:
-        parser.error(f"no part that was named has {' '.join(paths)}. (Those in tests/deploy: make test-deploy.)")
+        parser.error(f"no part that was named has {' '.join(paths)}. (Those in tests/deploy: make test-deploy)")
     os.chdir(ROOT)
     isolation.isolate()
     signal.signal(signal.SIGINT, lambda *_: None)  # pytest gets it too, and ends what it started
@@ -75,20 +76,19 @@ def choose(parser: argparse.ArgumentParser, only: Sequence[str]) -> tuple[list[s
             f"ONLY names no part of the tests and no path: {' '.join(unknown)}. "
             f"The parts are {', '.join(PARTS)}; a path is one like tests/api or tests/api/test_pools.py."
         )
-    return [word for word in PARTS if word in only] or list(PARTS), paths
+    return [word for word in PARTS if word in only] or DEFAULT, paths
 
 
 def where(part: Part, paths: Sequence[str]) -> list[str]:
-    """Those of the paths that the part runs: what is in tests/e2e, or what isn't; its whole folder without any."""
-    if not paths:
-        return [str(E2E if part.servers else ROOT / "tests")]
-    found = []
+    """Those of the paths that are in the part's folder; without any the folder."""
+    found = [] if paths else [str(part.folder)]
     for path in paths:
         file = (ROOT / path.partition("::")[0]).resolve()
-        if part.servers and file in E2E.parents:
-            found.append(str(E2E))
-        elif file.is_relative_to(E2E) == part.servers and not file.is_relative_to(DEPLOY):
+        home = next(folder for folder in (E2E, DEPLOY, TESTS, ROOT, file) if file.is_relative_to(folder))
+        if home == part.folder:
             found.append(path)
+        elif file in part.folder.parents:
+            found.append(str(part.folder))
     return found
 
 
@@ -123,9 +123,7 @@ def run(name: str, part: Part, places: Sequence[str]) -> Result:
 
 def workers(part: Part) -> list[str]:
     processors = len(os.sched_getaffinity(0))
-    if not part.workers:
-        return []
-    return ["-n", str(min(3 * processors, 12) if part.waits else processors), "--dist=worksteal"]
+    return ["-n", str(min(part.share * processors, 12)), "--dist=worksteal"] if part.share else []
 
 
 def read(report: Path) -> tuple[str, list[tuple[float, str]]]:
