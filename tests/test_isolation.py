@@ -86,7 +86,15 @@ def test_isolate_the_folder_of_the_run_is_deleted_at_its_end() -> None:
 
 def test_this_run_is_isolated(monkeypatch: pytest.MonkeyPatch) -> None:
     known = isolation.KEPT | isolation.KEPT_BY_WORKERS | isolation.SET.keys()
-    ours = {"SECRET_KEY", "ENVIRONMENT", "STRUCTURED_LOGGING", "DJANGO_SETTINGS_MODULE", "DATABASE_URL", "HOME"}
+    ours = {
+        "SECRET_KEY",
+        "ENVIRONMENT",
+        "STRUCTURED_LOGGING",
+        "DJANGO_SETTINGS_MODULE",
+        "DATABASE_URL",
+        "HOME",
+        "PYENV_ROOT",
+    }
     others = {
         name for name in os.environ if name not in known | ours and not name.startswith(("PYTEST_", "HYPOTHESIS_"))
     }

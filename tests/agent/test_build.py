@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -51,7 +52,8 @@ def test_build_agent_command_unwritable_path_is_one_sentence(tmp_path: Path) -> 
 
 def python39() -> str:
     """A Python 3.9 that runs: on PATH (pyenv's stand-ins there may lead nowhere), or among pyenv's own."""
-    candidates = [shutil.which("python3.9"), *map(str, Path.home().glob(".pyenv/versions/3.9.*/bin/python3.9"))]
+    pyenv = Path(os.environ.get("PYENV_ROOT", "/nonexistent"))
+    candidates = [shutil.which("python3.9"), *map(str, pyenv.glob("versions/3.9.*/bin/python3.9"))]
     for candidate in candidates:
         if candidate and subprocess.run([candidate, "--version"], capture_output=True).returncode == 0:
             return candidate

@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import fcntl
 import os
+import pwd
 import shutil
 import signal
 import tempfile
@@ -39,16 +40,22 @@ def isolate() -> Path:
     """
     reset_signals()
     os.umask(0o022)
-    docker = Path(os.environ.get("HOME", "/")) / ".docker"
     kept = clean(os.environ)
     os.environ.clear()
     os.environ.update(kept)
     tempfile.tempdir = None  # what TMPDIR said may have been noted already
     folder = Path(os.environ.get(RUN) or _new_folder())
     os.environ["HOME"] = str(folder / "home")
-    if "DOCKER_CONFIG" not in os.environ and docker.is_dir():
-        os.environ["DOCKER_CONFIG"] = str(docker)
+    _keep_folders_of_programs()
     return folder
+
+
+def _keep_folders_of_programs() -> None:
+    """Name the folders that Docker's client and pyenv's stand-ins on PATH look for in the real home."""
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    for name, folder in (("DOCKER_CONFIG", home / ".docker"), ("PYENV_ROOT", home / ".pyenv")):
+        if folder.is_dir():
+            os.environ.setdefault(name, str(folder))
 
 
 def reset_signals() -> None:
