@@ -121,6 +121,6 @@ def test_vercmp_bytes_and_text_are_the_same() -> None:
     "text", ["1." * 200_000, "a1" * 200_000, "0" * 400_000, "." * 400_000, ":" * 400_000, "-" * 400_000]
 )
 def test_vercmp_very_long_input_takes_linear_time(text: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()  # what it computes, however busy the machine is
     assert vercmp(text + "1", text + "2") == -1
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
