@@ -8,14 +8,11 @@ BIN=${VENV:-.venv}/bin
 : "${ENVIRONMENT:=development}" "${SHUTDOWN_DRAIN_DELAY:=0}" "${STRUCTURED_LOGGING:=false}" "${HTTP_PORT:=8080}"
 export ENVIRONMENT SHUTDOWN_DRAIN_DELAY STRUCTURED_LOGGING HTTP_PORT
 
-if [ -z "${SECRET_KEY:-}" ] && [ -z "${SECRET_KEY_FILE:-}" ]; then
-    SECRET_KEY_FILE=data/secret_key
-    export SECRET_KEY_FILE
-    if [ ! -s "$SECRET_KEY_FILE" ]; then
-        mkdir -p data
-        (umask 077 && "$BIN/python" -c 'import secrets; print(secrets.token_urlsafe(50))' >"$SECRET_KEY_FILE.new")
-        mv "$SECRET_KEY_FILE.new" "$SECRET_KEY_FILE"
-    fi
+# The settings use this key in development only, and only if no other is given.
+if [ "$ENVIRONMENT" = development ] && [ ! -s data/secret_key ]; then
+    mkdir -p data
+    (umask 077 && "$BIN/python" -c 'import secrets; print(secrets.token_urlsafe(50))' >data/secret_key.new)
+    mv data/secret_key.new data/secret_key
 fi
 
 mkdir -p staticfiles # WhiteNoise warns when it is missing; in development it serves from the apps

@@ -5,6 +5,7 @@ It must not know any setting; `pacsync/settings.py` names them. Everything here 
 
 import re
 import warnings
+from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 from urllib.parse import urlsplit
@@ -78,6 +79,14 @@ def flag(name: str, default: bool) -> bool:
     if text not in {"true", "yes", "on", "1", "false", "no", "off", "0", ""}:
         raise ImproperlyConfigured(f"{name} must be true or false, not {text!r}.")
     return text in {"true", "yes", "on", "1"}
+
+
+def choice(name: str, default: str, known: Sequence[str]) -> str:
+    """The one of the `known` words that the variable `name` holds; an empty one means the default."""
+    text = str(env.str(name, default="")).strip() or default
+    if text not in known:
+        raise ImproperlyConfigured(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, not {text!r}.")
+    return text
 
 
 def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:

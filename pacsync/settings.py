@@ -3,6 +3,7 @@
 It must not know what the apps do with a setting. A value that makes no sense is refused here with one clear line.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +11,43 @@ from django.core.exceptions import ImproperlyConfigured
 
 import pacsync
 from pacsync import logging as pacsync_logging
-from pacsync.environment import DAY, address, database, env, flag, hosts, networks, origins, proxies, seconds, whole
+from pacsync.environment import (
+    DAY,
+    address,
+    choice,
+    database,
+    env,
+    flag,
+    hosts,
+    networks,
+    origins,
+    proxies,
+    seconds,
+    whole,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- What this is -----------------------------------------------------------------------------------------------
 SERVICE_NAME = "pacman-sync-utility"
 VERSION = pacsync.__version__
-ENVIRONMENT = env.str("ENVIRONMENT", default="production")
+ENVIRONMENT = choice("ENVIRONMENT", "production", ("production", "staging", "development", "test"))
 DEVELOPMENT = ENVIRONMENT in {"development", "test"}
 DEBUG = flag("DEBUG", False)
 
+# How a person runs a management command here: in the clone of `make run` the environment has to be named.
+MANAGE_COMMAND = "python manage.py"
+if ENVIRONMENT == "development" and Path(sys.prefix).resolve() == (BASE_DIR / ".venv").resolve():
+    MANAGE_COMMAND = "ENVIRONMENT=development .venv/bin/python manage.py"
+
 SECRET_KEY = env.str("SECRET_KEY", default="").strip()
-if (
-    not SECRET_KEY
-    and (DEVELOPMENT or not env.str("ENVIRONMENT", default=""))
-    and (BASE_DIR / "data" / "secret_key").is_file()
-):
+if not SECRET_KEY and ENVIRONMENT == "development" and (BASE_DIR / "data" / "secret_key").is_file():
     SECRET_KEY = (BASE_DIR / "data" / "secret_key").read_text().strip()  # the one that `make run` made
 if not SECRET_KEY:
-    raise ImproperlyConfigured("SECRET_KEY is not set: set SECRET_KEY or SECRET_KEY_FILE. (`make run` makes one.)")
+    raise ImproperlyConfigured(
+        "SECRET_KEY is not set: set SECRET_KEY or SECRET_KEY_FILE. "
+        "(With ENVIRONMENT=development the key is used that `make run` made.)"
+    )
 
 # Keys of before, which still verify sessions while a new one is introduced.
 SECRET_KEY_FALLBACKS = [key for key in env.list("SECRET_KEY_FALLBACKS", default=[]) if key]

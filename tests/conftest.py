@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 
+from tests.support.isolation import run_folder, worker
 from tests.support.postgres import Postgres, running_postgres
 
 # What to install on Debian for each program that a test may need.
@@ -49,10 +50,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings() -> None:
-    """SQLite tests use a file: in memory there is no WAL, and threads and processes share nothing."""
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """A database for each worker. SQLite tests use a file: in memory there is no WAL, and threads share nothing."""
     if settings.DATABASE_TYPE == "sqlite":
-        settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(settings.BASE_DIR / "data" / "test.sqlite3")
+        settings.DATABASES["default"]["TEST"]["NAME"] = str(run_folder() / f"test-{worker()}.sqlite3")
 
 
 @pytest.fixture

@@ -183,7 +183,7 @@ CHECKS: tuple[Registered, ...] = (
         "Requests wait for a database connection: raise DB_POOL_MAX_SIZE, or look for slow queries.",
         needs_database=False,
     ),
-    Registered("migrations", Migrations(), Role.MIGRATIONS, "Apply them: python manage.py migrate"),
+    Registered("migrations", Migrations(), Role.MIGRATIONS, f"Apply them: {settings.MANAGE_COMMAND} migrate"),
     Registered("pool_manager", Component("pool_manager", pool_manager.probe), Role.DEPENDENCY, _COMPONENT),
     Registered("sync_coordinator", Component("sync_coordinator", sync_coordinator.probe), Role.DEPENDENCY, _COMPONENT),
     Registered("endpoint_manager", Component("endpoint_manager", endpoint_manager.probe), Role.DEPENDENCY, _COMPONENT),

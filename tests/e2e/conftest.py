@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.isolation import once
 from tests.support.playground import Playground
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.server import migrate
@@ -16,15 +17,14 @@ Start = Callable[..., AbstractContextManager[Playground]]
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("migrated") / "database.sqlite3"
-    migrate(f"sqlite:///{path}")
-    return path
+def migrated_sqlite() -> Path:
+    """Made once for all workers; to be copied, never opened."""
+    return once("migrated.sqlite3", lambda path: migrate(f"sqlite:///{path}"))
 
 
 @pytest.fixture(scope="session")
 def shared_postgres() -> Iterator[Postgres]:
-    """One PostgreSQL for tests that leave it running, with a migrated database."""
+    """One PostgreSQL for the tests of a worker that leave it running, with a migrated database."""
     with running_postgres() as server:
         migrate(server.create_database("migrated"))
         yield server

@@ -14,7 +14,10 @@ from apps.lifecycle import checks, hooks
 from tests.support.server import environment, manage
 
 URL = "postgresql://nobody@127.0.0.1:1/none"
-NO_KEY = "SECRET_KEY is not set: set SECRET_KEY or SECRET_KEY_FILE. (`make run` makes one.)"
+NO_KEY = (
+    "SECRET_KEY is not set: set SECRET_KEY or SECRET_KEY_FILE. "
+    "(With ENVIRONMENT=development the key is used that `make run` made.)"
+)
 
 
 def test_checks_of_the_tests_configuration_find_nothing() -> None:
@@ -63,6 +66,10 @@ def test_check_senseless_value_is_found(settings: Any, name: str, changed: dict[
                 "postgresql://me:secret@127.0.0.1:notaport/here",
                 "postgresql://",
             )
+        ),
+        *(
+            ({"ENVIRONMENT": name}, f"ENVIRONMENT must be production, staging, development or test, not {name!r}.")
+            for name in ("prod", "Production", "dev", "testing")
         ),
         ({"SECRET_KEY": " "}, NO_KEY),
         ({"SECRET_KEY_FILE": "/dev/null"}, NO_KEY),

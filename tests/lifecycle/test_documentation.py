@@ -11,7 +11,8 @@ def test_configuration_page_names_exactly_the_variables_of_the_settings() -> Non
     source = (settings.BASE_DIR / "pacsync" / "settings.py").read_text()
     read = set(
         re.findall(
-            r'(?:env\.\w+|seconds|whole|flag|networks|proxies|hosts|origins|address|database)\(\s*"([A-Z_]+)"', source
+            r'(?:env\.\w+|seconds|whole|flag|choice|networks|proxies|hosts|origins|address|database)\(\s*"([A-Z_]+)"',
+            source,
         )
     )
     page = (settings.BASE_DIR / "docs" / "configuration.md").read_text()

@@ -7,12 +7,12 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from apps.agent import build
+from tests.support.isolation import once
 from tests.support.pacman import Machine
 
 DRIVER = Path(__file__).with_name("agent_driver.py")
@@ -21,9 +21,7 @@ DRIVER = Path(__file__).with_name("agent_driver.py")
 @cache
 def agent_path() -> Path:
     """The built agent."""
-    path = Path(tempfile.mkdtemp(prefix="pacsync-agent-")) / "pacsync-agent"
-    build.write(path)
-    return path
+    return once("pacsync-agent", build.write)
 
 
 def run(machine: Machine, *arguments: object, python: str = sys.executable) -> "Done":

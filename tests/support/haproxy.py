@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.isolation import run_folder
 from tests.support.postgres import free_port
 
 CONFIGURATION = """
@@ -34,7 +35,7 @@ backend back
 def running_haproxy(ports: Sequence[int]) -> Iterator[int]:
     """The port of the proxy, while it runs."""
     port = free_port()
-    folder = Path(tempfile.mkdtemp(prefix="pacsync-haproxy-"))
+    folder = Path(tempfile.mkdtemp(prefix="haproxy-", dir=run_folder()))
     servers = "\n".join(f"    server s{number} 127.0.0.1:{one}" for number, one in enumerate(ports))
     (folder / "haproxy.cfg").write_text(CONFIGURATION.format(folder=folder, port=port, servers=servers))
     program = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/sbin") or "haproxy"

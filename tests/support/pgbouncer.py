@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 
+from tests.support.isolation import run_folder
 from tests.support.postgres import UNPRIVILEGED, Postgres, free_port
 
 CONFIGURATION = """
@@ -29,7 +30,7 @@ default_pool_size = 3
 def running_pgbouncer(postgres: Postgres, database: str) -> Iterator[str]:
     """The DATABASE_URL through the bouncer, while it runs."""
     port = free_port()
-    folder = Path(tempfile.mkdtemp(prefix="pacsync-pgbouncer-"))
+    folder = Path(tempfile.mkdtemp(prefix="pgbouncer-", dir=run_folder()))
     configuration = folder / "pgbouncer.ini"
     configuration.write_text(CONFIGURATION.format(database=database, server=postgres.port, port=port))
     folder.chmod(0o755)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.isolation import run_folder
 from tests.support.postgres import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +59,7 @@ class Server:
         self.port = int(str(env.get("HTTP_PORT") or free_port()))
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = environment(database_url, **env) | {"HTTP_HOST": "127.0.0.1", "HTTP_PORT": str(self.port)}
-        descriptor, name = tempfile.mkstemp(prefix="pacsync-server-", suffix=".log")
+        descriptor, name = tempfile.mkstemp(prefix="server-", suffix=".log", dir=run_folder())
         os.close(descriptor)
         self.log_path = Path(name)
         self.process: subprocess.Popen[bytes] | None = None

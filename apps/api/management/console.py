@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import Error as AnyDatabaseError
 from django.db import OperationalError, ProgrammingError, connection
@@ -31,5 +32,5 @@ def clear_errors() -> Iterator[None]:
 def _why(error: AnyDatabaseError) -> str:
     text = str(error).splitlines()[0]
     if "no such table" in text or "does not exist" in text:
-        return f"The database isn't migrated: run `python manage.py migrate` first. ({text})"
+        return f"The database isn't migrated: run `{settings.MANAGE_COMMAND} migrate` first. ({text})"
     return f"The database can't be used: {text}"

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from apps.api.management.console import clear_errors
@@ -18,7 +19,8 @@ class Command(BaseCommand):
                 ApiToken.objects.order_by("name").values_list("name", "role", "created", "last_used", "revoked")
             )
         if not rows:
-            self.stderr.write("There are no API tokens. Make one: manage.py create_api_token NAME --role operator")
+            make = f"{settings.MANAGE_COMMAND} create_api_token NAME --role operator"
+            self.stderr.write(f"There are no API tokens. Make one: {make}")
             return
         self._line("NAME", "ROLE", "CREATED", "LAST USED", "REVOKED")
         for name, role, *times in rows:

@@ -27,7 +27,7 @@ TEXT = """
 """
 ADMIN = """
   The first administrator, in another terminal:
-    ENVIRONMENT={environment} .venv/bin/python manage.py createsuperuser
+    {manage} createsuperuser
 """
 
 
@@ -48,7 +48,7 @@ class Command(BaseCommand):
                 version=settings.VERSION,
                 local=f"http://{_bracketed(local_host())}:{settings.HTTP_PORT}",
                 command=enrolment.command(f"http://{_bracketed(remote_host())}:{settings.HTTP_PORT}", _new_code()),
-                admin="" if has_admin else ADMIN.format(environment=settings.ENVIRONMENT),
+                admin="" if has_admin else ADMIN.format(manage=settings.MANAGE_COMMAND),
                 uses=USES,
                 hours=HOURS,
             )
