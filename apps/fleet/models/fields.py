@@ -1,0 +1,24 @@
+"""Text that is compared byte by byte, so that no library of the database's host has a say in what is unique.
+
+It must not know which models use it, nor why two texts must differ.
+"""
+
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+class BytewiseCharField(models.CharField):  # type: ignore[type-arg]  # generic for mypy only
+    """A CharField with the collation "C" on PostgreSQL. SQLite compares text so by default (BINARY).
+
+    The order of any other collation belongs to the C library or ICU of PostgreSQL's host. When that changes under an
+    existing index (another image, another version), a search misses rows that are there, and a UNIQUE constraint lets
+    them be made twice.
+    """
+
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> dict[str, Any]:
+        parameters: dict[str, Any] = {**super().db_parameters(connection)}
+        if connection.vendor == "postgresql":
+            parameters["collation"] = "C"
+        return parameters
