@@ -3,14 +3,14 @@
 It must not know which models use it, nor why two texts must differ.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 
-class BytewiseCharField(models.CharField):  # type: ignore[type-arg]  # generic for mypy only
-    """A CharField with the collation "C" on PostgreSQL. SQLite compares text so by default (BINARY).
+class Bytewise:
+    """Gives a text field the collation "C" on PostgreSQL. SQLite compares text so by default (BINARY).
 
     The order of any other collation belongs to the C library or ICU of PostgreSQL's host. When that changes under an
     existing index (another image, another version), a search misses rows that are there, and a UNIQUE constraint lets
@@ -18,7 +18,13 @@ class BytewiseCharField(models.CharField):  # type: ignore[type-arg]  # generic 
     """
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> dict[str, Any]:
-        parameters: dict[str, Any] = {**super().db_parameters(connection)}
-        if connection.vendor == "postgresql":
-            parameters["collation"] = "C"
-        return parameters
+        parameters: dict[str, Any] = super().db_parameters(connection)  # type: ignore[misc]
+        return parameters | {"collation": "C"} if connection.vendor == "postgresql" else parameters
+
+
+if TYPE_CHECKING:
+    BytewiseCharField = models.CharField  # django-stubs knows the types of its values
+else:
+
+    class BytewiseCharField(Bytewise, models.CharField):
+        pass
