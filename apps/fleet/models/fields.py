@@ -3,7 +3,7 @@
 It must not know which models use it, nor why two texts must differ.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -23,7 +23,15 @@ class Bytewise:
 
 
 if TYPE_CHECKING:
-    BytewiseCharField = models.CharField  # django-stubs knows the types of its values
+    _Set = TypeVar("_Set", contravariant=True)
+    _Get = TypeVar("_Get", covariant=True)
+
+    class BytewiseCharField(models.CharField[_Set, _Get]):
+        """For the type checker: django-stubs derives the types of values from these."""
+
+        _pyi_private_set_type: str
+        _pyi_private_get_type: str
+        _pyi_lookup_exact_type: Any
 else:
 
     class BytewiseCharField(Bytewise, models.CharField):
