@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 WAIT_SECONDS = 60
-# How long to wait for another instance that migrates, in seconds.
-LOCK_SECONDS = 600
+# How long to wait for another instance that migrates, in seconds, beside the time that it may take (MIGRATE_TIMEOUT).
+LOCK_SECONDS = 60
 # Whoever migrates holds this PostgreSQL advisory lock; the number only has to be the same in all versions.
 MIGRATION_LOCK = 0x7061_6373_796E_6301
 
@@ -81,13 +81,15 @@ def wait(seconds: float) -> None:
 @contextlib.contextmanager
 def postgresql_lock() -> Iterator[None]:
     """The migration lock, bound to a transaction: so it holds through PgBouncer, and ends with this process."""
+    from django.conf import settings
     from django.db import OperationalError
 
+    seconds = int(settings.MIGRATE_TIMEOUT) + LOCK_SECONDS
     ours = connect()
     ours.set_autocommit(False)
     try:
         with ours.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+            cursor.execute(f"SET LOCAL lock_timeout = '{seconds}s'")
             cursor.execute("SET LOCAL statement_timeout = 0")
             cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             try:
@@ -95,7 +97,7 @@ def postgresql_lock() -> Iterator[None]:
             except OperationalError as error:
                 if getattr(error.__cause__, "sqlstate", None) != "55P03":  # lock_not_available
                     raise
-                raise SystemExit(f"Another instance has been migrating for {LOCK_SECONDS} s; giving up.") from None
+                raise SystemExit(f"Another instance has been migrating for {seconds} s; giving up.") from None
         yield
     finally:
         ours.close()
@@ -116,7 +118,7 @@ def sqlite_lock(database: Path) -> Iterator[None]:
 
 def migrate() -> None:
     """Bring the schema up to date, or see that it is."""
-    from django.core.management import call_command
+    from django.core.management import CommandError, call_command
     from django.db import connection
     from django.db.migrations.executor import MigrationExecutor
 
@@ -126,7 +128,10 @@ def migrate() -> None:
         say("the schema is up to date")
         return
     say(f"applying {len(plan)} migration(s): {plan[0][0]} to {plan[-1][0]}")
-    call_command("migrate", interactive=False, verbosity=0)
+    try:
+        call_command("migrate", interactive=False, verbosity=0)
+    except CommandError as error:
+        raise SystemExit(f"database: {error}") from None
     say("migrated")
 
 

@@ -16,10 +16,15 @@ from apps.lifecycle import budget, memory, serving
 from apps.lifecycle.dbpool import checkout_timeout
 from pacsync.postgresql import options, requirements
 from pacsync.postgresql.dbpool import Dbpool
+from pacsync.postgresql.schema import SchemaEditor
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """`dbpool` is the process's dbpool or None; it isn't opened before the process serves, and not again after shut."""
+
+    SchemaEditorClass = SchemaEditor
+    migration_lock_timeout = 0.0  # seconds that a change of the schema waits for a lock; 0: as the session is set
+    migration_pid: int | None = None  # the backend that changes the schema now
 
     _dbpools: ClassVar[dict[str, Dbpool]] = {}
     _lock: ClassVar[threading.RLock] = threading.RLock()
