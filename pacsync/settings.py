@@ -183,15 +183,19 @@ if DB_POOL_MIN_SIZE > DB_POOL_MAX_SIZE:
     )
 DB_POOL_CHECK_INTERVAL = seconds("DB_POOL_CHECK_INTERVAL", 30, minimum=0.1)
 DB_PGBOUNCER = flag("DB_PGBOUNCER", False)
+# How long a statement of a migration waits for a lock, and how long a migration is tried again.
+MIGRATE_LOCK_TIMEOUT = seconds("MIGRATE_LOCK_TIMEOUT", 2, minimum=0.1, maximum=60)
+MIGRATE_TIMEOUT = seconds("MIGRATE_TIMEOUT", 600)
 _database = database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'data' / 'pacsync.sqlite3'}")
 DATABASES: dict[str, dict[str, Any]] = {"default": _database}
 DATABASE_TYPE = "sqlite" if _database["ENGINE"].endswith("sqlite3") else "postgresql"
 if DATABASE_TYPE == "sqlite":
     _database["OPTIONS"] = {
+        # FULL: what was answered is on the disk, and a power cut takes none of it (docs/adr/0017-…).
         # IMMEDIATE: a writing transaction takes its lock first, so that it waits instead of failing half-way.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
     }
 else:
     if DB_POOL_MAX_SIZE < WEB_CONCURRENCY:

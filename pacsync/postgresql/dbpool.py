@@ -10,12 +10,13 @@ import time
 import weakref
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, OperationalError
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from apps.lifecycle import dbpool as lifecycle
 from apps.lifecycle.board import DbpoolSample
 from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted
+from pacsync.postgresql.options import explained
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +71,11 @@ class Dbpool(ConnectionPool[Conn]):
         """Connect, and log when that begins to fail and when it works again: not each attempt."""
         try:
             connection = super()._connect(timeout)
-        except Exception as error:
+        except Exception as raised:
+            error = explained(raised) if isinstance(raised, OperationalError) else raised
             if self._changed(failing=True):
                 logger.warning("no database connection can be made: %s", " ".join(str(error).split()))
-            raise
+            raise error from raised
         if self._changed(failing=False):
             logger.info("database connections can be made again")
         return connection
