@@ -38,6 +38,9 @@ def _check(component: str | None, timeout: float) -> Result:
     broken = load_settings()
     if broken:
         return result(UNDETERMINED, broken, reason="settings_broken")
+    failed = load_release()
+    if failed:
+        return failed
     late = lambda: healthcheck.not_ready("database_unhealthy", {}, f"No answer within {timeout:g} s.")  # noqa: E731
     remaining = max(0.1, timeout - (time.monotonic() - started))
     return healthcheck.bounded(lambda: check_configuration(component), remaining, late)
@@ -61,22 +64,25 @@ def load_settings() -> str:
     return ""
 
 
-def check_configuration(component: str | None) -> Result:
-    """What the system checks and the health checks say, in this thread."""
+def load_release() -> Result:
+    """Load all that a server loads at its start. The result when that fails; empty when it doesn't."""
+    from apps.lifecycle import loading
+
     try:
-        return _check_configuration(component)
+        loading.load()
+    except loading.ReleaseBroken as error:
+        text = first_line(error)
+        reason = "configuration_invalid" if error.part == loading.CONFIGURATION else "release_broken"
+        return result(NOT_READY, text[0].upper() + text[1:], reason=reason)
+    return {}
+
+
+def check_configuration(component: str | None) -> Result:
+    """What the health checks say, in this thread."""
+    try:
+        return judged(component)
     except Exception as error:  # the edge: see above
         return result(UNDETERMINED, f"The checks cannot run: {type(error).__name__}: {first_line(error)}")
-
-
-def _check_configuration(component: str | None) -> Result:
-    from django.core import checks
-
-    wrong = [message for message in checks.run_checks() if message.level >= checks.ERROR and not message.is_silenced()]
-    if wrong:
-        text = "; ".join(f"{message.id}: {message.msg}" for message in wrong)
-        return result(NOT_READY, f"The configuration is wrong: {text}", reason="configuration_invalid")
-    return judged(component)
 
 
 def judged(component: str | None) -> Result:
