@@ -3,6 +3,7 @@
     python deploy/database.py wait       at most DATABASE_WAIT_SECONDS (60; 0 asks once); exit 1 with one clear line
     python deploy/database.py migrate    waits, then migrates; any number of instances may do it at once
 
+A release that can't serve migrates nothing: all that a server loads at its start is loaded first (exit 3).
 It must not know what serves afterwards. It waits and locks on connections of its own, never on the server's dbpool.
 """
 
@@ -116,6 +117,17 @@ def sqlite_lock(database: Path) -> Iterator[None]:
         yield
 
 
+def load_release() -> None:
+    """Load what a server loads. SystemExit (3) with one line when that fails: such a release changes no schema."""
+    from apps.lifecycle import loading
+
+    try:
+        loading.load()
+    except loading.ReleaseBroken as error:
+        say(f"not migrated: {error}")
+        raise SystemExit(loading.EXIT) from None
+
+
 def migrate() -> None:
     """Bring the schema up to date, or see that it is."""
     from django.core.management import CommandError, call_command
@@ -151,6 +163,8 @@ def main(arguments: list[str]) -> None:
         vendor = connection.vendor
     except ImproperlyConfigured as error:
         raise SystemExit(f"The configuration is wrong: {error}") from None
+    if arguments == ["migrate"]:
+        load_release()
     if vendor == "postgresql":
         wait(seconds)
     if arguments == ["migrate"]:

@@ -48,16 +48,7 @@ def prepare() -> Result | None:
     broken = load_settings()
     if broken:
         return result(UNDETERMINED, broken, reason="settings_broken")
-    try:
-        from django.db import connection
-
-        from apps.health import checker, schema  # noqa: F401 - loads the checks
-
-        schema.migrations_of_the_code()
-        connection.vendor  # noqa: B018 - loads the backend
-        return check_configuration()
-    except Exception as error:  # the edge: see below
-        return result(UNDETERMINED, f"The checks cannot run: {type(error).__name__}: {first_line(error)}")
+    return load_release()
 
 
 def load_settings() -> str:
@@ -78,15 +69,19 @@ def load_settings() -> str:
     return ""
 
 
-def check_configuration() -> Result | None:
-    """What the system checks say."""
-    from django.core import checks
+def load_release() -> Result | None:
+    """Load all that a server loads at its start. What is wrong with it; None: nothing."""
+    from apps.health import schema
+    from apps.lifecycle import loading
 
-    wrong = [message for message in checks.run_checks() if message.level >= checks.ERROR and not message.is_silenced()]
-    if not wrong:
-        return None
-    text = "; ".join(f"{message.id}: {message.msg}" for message in wrong)
-    return result(NOT_READY, f"The configuration is wrong: {text}", reason="configuration_invalid")
+    try:
+        loading.load()
+        schema.migrations_of_the_code()
+    except loading.ReleaseBroken as error:
+        text = first_line(error)
+        reason = "configuration_invalid" if error.part == loading.CONFIGURATION else "release_broken"
+        return result(NOT_READY, text[0].upper() + text[1:], reason=reason)
+    return None
 
 
 def check_database(component: str | None) -> Result:
