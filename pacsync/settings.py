@@ -65,12 +65,22 @@ if WEB_REQUEST_LIMIT > WEB_THREADS:
         "a worker serves no more requests at once than it has threads."
     )
 # So many more may wait for so long, each in a further thread; then they are refused.
-WEB_QUEUE_SIZE = whole("WEB_QUEUE_SIZE", 64, maximum=1000)
+WEB_QUEUE_SIZE = whole("WEB_QUEUE_SIZE", 128, maximum=1000)
 WEB_QUEUE_TIMEOUT = seconds("WEB_QUEUE_TIMEOUT", 2)
 WEB_KEEPALIVE = whole("WEB_KEEPALIVE", 65, maximum=DAY)
 WEB_MAX_REQUESTS = whole("WEB_MAX_REQUESTS", 0)
 # A client that sends or takes nothing for so long in the middle of a request is cut off; 0: never.
 REQUEST_READ_TIMEOUT = seconds("REQUEST_READ_TIMEOUT", 20)
+# A whole body, a whole answer, and the bytes per second that either has to make on average; 0: no limit.
+REQUEST_BODY_TIMEOUT = seconds("REQUEST_BODY_TIMEOUT", 900)
+RESPONSE_TIMEOUT = seconds("RESPONSE_TIMEOUT", 900)
+TRANSFER_MIN_RATE = whole("TRANSFER_MIN_RATE", 1000)
+# Bytes of a body on an anonymous route, or of a request with neither a token nor a session.
+REQUEST_ANONYMOUS_BODY_LIMIT = whole("REQUEST_ANONYMOUS_BODY_LIMIT", 64 * 1024, minimum=1024)
+# Bytes that a worker keeps in memory and temporary files for slow clients; above it the slowest one is ended.
+WEB_SPOOL_LIMIT = whole("WEB_SPOOL_LIMIT", 256 << 20, minimum=1 << 20)
+# Connections of one address to a worker, trusted proxies apart; 0: no limit.
+WEB_SOURCE_CONNECTIONS = whole("WEB_SOURCE_CONNECTIONS", 200)
 PRELOAD_APP = flag("PRELOAD_APP", False)
 FORWARDED_ALLOW_IPS = proxies("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
 INSTANCE_NAME = env.str("INSTANCE_NAME", default="")
