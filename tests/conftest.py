@@ -55,6 +55,16 @@ def django_db_modify_db_settings() -> None:
         settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(settings.BASE_DIR / "data" / "test.sqlite3")
 
 
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    """What the process counts and remembers of requests and comparisons doesn't go from one test to the next."""
+    from apps.fleet import status
+    from apps.lifecycle import rates
+
+    rates.forget()
+    status.forget()
+
+
 @pytest.fixture
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL of the test's own, which it may freeze, stop and restart."""
