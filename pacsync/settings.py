@@ -123,10 +123,12 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "apps.api.rate_limits.RateLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "apps.api.anonymous.SmallBodyMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "apps.lifecycle.middleware.DatabaseUnavailableMiddleware",
@@ -248,6 +250,27 @@ ENABLE_REPOSITORY_ANALYSIS = flag("ENABLE_REPOSITORY_ANALYSIS", True)
 AUTO_CLEANUP_OLD_STATES = flag("AUTO_CLEANUP_OLD_STATES", True)
 POLL_SECONDS = whole("POLL_SECONDS", 60, minimum=1, maximum=DAY)
 PACKAGE_ARCHIVE_URL = address("PACKAGE_ARCHIVE_URL", "https://archive.archlinux.org")
+
+# --- Limits of work ---------------------------------------------------------------------------------------------
+# Packages of a state and of a repository; the limits of the uploads' bytes follow from them (apps/api/body.py).
+STATE_MAX_PACKAGES = whole("STATE_MAX_PACKAGES", 20_000, minimum=1, maximum=1_000_000)
+REPOSITORY_MAX_PACKAGES = whole("REPOSITORY_MAX_PACKAGES", 50_000, minimum=1, maximum=1_000_000)
+# Seconds of processor time that one request's comparisons may take; 0: no limit.
+COMPARISON_TIMEOUT = seconds("COMPARISON_TIMEOUT", 5)
+# Requests a minute, and so many at once, from one address and from all together, of whoever has not shown a valid token
+# or session; 0: no limit.
+RATE_LIMIT_ANONYMOUS = whole("RATE_LIMIT_ANONYMOUS", 1500)
+RATE_LIMIT_ANONYMOUS_TOTAL = whole("RATE_LIMIT_ANONYMOUS_TOTAL", 6000)
+RATE_LIMIT_ENROLMENT = whole("RATE_LIMIT_ENROLMENT", 1000)
+RATE_LIMIT_ENROLMENT_TOTAL = whole("RATE_LIMIT_ENROLMENT_TOTAL", 3000)
+RATE_LIMIT_LOGIN = whole("RATE_LIMIT_LOGIN", 20)
+RATE_LIMIT_LOGIN_TOTAL = whole("RATE_LIMIT_LOGIN_TOTAL", 60)
+RATE_LIMIT_FAILURES = whole("RATE_LIMIT_FAILURES", 100)
+RATE_LIMIT_FAILURES_TOTAL = whole("RATE_LIMIT_FAILURES_TOTAL", 6000)
+# What one endpoint may upload: texts in an hour, MiB in a day, MiB that are still kept; 0: no limit.
+UPLOAD_QUOTA_PER_HOUR = whole("UPLOAD_QUOTA_PER_HOUR", 300)
+UPLOAD_QUOTA_MB_PER_DAY = whole("UPLOAD_QUOTA_MB_PER_DAY", 2048)
+UPLOAD_QUOTA_MB_STORED = whole("UPLOAD_QUOTA_MB_STORED", 4096)
 
 # --- Health and shutdown ----------------------------------------------------------------------------------------
 HEALTH_CHECK_INTERVAL = seconds("HEALTH_CHECK_INTERVAL", 30, minimum=0.1)
