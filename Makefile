@@ -4,29 +4,32 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE ?=
 # What the tools need to load the settings; no server runs with these.
-TOOLS := SECRET_KEY=only-for-tools ENVIRONMENT=development
+TOOLS := env -i PATH="$(PATH)" SECRET_KEY=only-for-tools ENVIRONMENT=development
 
 .PHONY: help run test lint lock bench clean env test-deploy
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-$(VENV)/.run: requirements.txt
+INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes
+
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "PacSync needs Python 3.11 or newer.")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements.txt | $(BIN)/python
+	$(INSTALL) -r requirements.txt
 	@touch $@
 
-$(VENV)/.test: requirements-dev.txt $(VENV)/.run
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	@touch $@
+# It holds requirements.txt: one installation is enough, whichever comes first.
+$(VENV)/.test: requirements-dev.txt | $(BIN)/python
+	$(INSTALL) -r requirements-dev.txt
+	@touch $(VENV)/.run $@
 
 run: $(VENV)/.run ## the server on http://localhost:8080, with SQLite in data/
 	@exec deploy/run.sh
 
-test: $(VENV)/.test ## every test but test-deploy, on SQLite and on PostgreSQL
-	PACSYNC_TEST_DATABASE=sqlite $(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/deploy
-	PACSYNC_TEST_DATABASE=postgresql $(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/deploy
-	PACSYNC_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/e2e
+test: $(VENV)/.test ## every test but test-deploy; ONLY="unit sqlite postgresql e2e alone" for parts, or a path
+	@$(BIN)/python -I tests/__main__.py $(ONLY)
 
 lint: $(VENV)/.test ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
@@ -45,7 +48,7 @@ env: ## write .env with new secrets, for the compose files
 	@deploy/make-env.sh
 
 test-deploy: $(VENV)/.test ## the deployment files, run for real (docker; without it the static part)
-	PACSYNC_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/deploy
+	@$(BIN)/python -I tests/__main__.py $(or $(ONLY),deploy)
 
 clean: ## remove what was built (not data/)
 	rm -rf $(VENV) build staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -14,8 +14,7 @@ from tests.support.isolation import isolate, worker
 FOLDER = isolate()
 KIND = os.environ.get("PACSYNC_TEST_DATABASE") or "sqlite"
 # Whoever asks for one of these fixtures needs the database of the run.
-FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback", "django_db_setup"}
-FIXTURES |= {"live_server", "django_db_blocker"}
+FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback", "live_server"}
 SETTINGS = {
     "SECRET_KEY": "only-for-tests",
     "ENVIRONMENT": "test",

@@ -61,7 +61,7 @@ def test_drain_wait_returns_when_the_request_is_answered_and_sigterm_then_stops_
         assert time.monotonic() - began > 1
         server.signal(signal.SIGTERM)
         wait_exit(server)
-        assert server.shutdown_status()["drained_seconds"] < 0.5  # what was drained before counts
+        assert server.shutdown_status()["drained_seconds"] < 1  # SHUTDOWN_DRAIN_DELAY; what was drained before counts
 
 
 def test_drain_wait_too_short_says_what_is_in_progress(playground: Start, sqlite_url: str) -> None:

@@ -65,6 +65,7 @@ def server(cluster: Postgres) -> Iterator[Server]:
         yield made
 
 
+@pytest.mark.alone
 def test_frozen_postgresql_makes_no_probe_slow(cluster: Postgres, server: Server) -> None:
     with Watch(server, "/health/ready") as ready, Watch(server, "/health/live") as live:
         until(lambda: len(live.answers) >= 10 and ready.saw(200, 0))

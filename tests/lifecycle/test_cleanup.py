@@ -62,7 +62,7 @@ def test_run_stuck_tasks_left_behind_and_the_last_still_has_time() -> None:
     began = time.monotonic()
     outcomes = cleanup.run(1)
     release.set()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20  # each of the stuck ones takes 60
     assert done == ["first"]
     assert [bool(outcome.error) for outcome in outcomes] == [True, True, False]
 

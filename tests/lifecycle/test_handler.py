@@ -36,7 +36,7 @@ def test_signal_work_longer_than_the_timeout_is_abandoned() -> None:
     began = time.monotonic()
     program.send_signal(signal.SIGTERM)
     output, _ = program.communicate(timeout=30)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 20  # the work takes 60
     assert program.returncode == 0
     assert "worked" not in output and "cleaned" in output and "abandoned={'sync_operation': 1}" in output
 

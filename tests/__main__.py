@@ -1,0 +1,155 @@
+"""`make test`: runs the parts of the suite one after the other, each on all processors; lists the ten slowest tests.
+
+It must not know any test: a part is a database, a choice of pytest's and a number of workers.
+`make test ONLY="unit e2e"` runs these parts, `make test ONLY=tests/api/test_pools.py` a path in every part that has it.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # `python -I`, which heeds no variable of the caller, leaves it out
+
+from tests.support import isolation  # noqa: E402 - the import path has to be set first
+
+TESTS, E2E, DEPLOY = ROOT / "tests", ROOT / "tests/e2e", ROOT / "tests/deploy"
+NO_SERVERS = (f"--ignore={E2E}", f"--ignore={DEPLOY}")
+INTERRUPTED, NOTHING_COLLECTED = 2, 5  # pytest's exit codes
+SLOWEST = 10
+
+
+@dataclass(frozen=True)
+class Part:
+    """`share` is the number of workers for each processor; 0: one test after the other, without workers."""
+
+    about: str
+    database: str
+    options: tuple[str, ...]
+    folder: Path = TESTS
+    share: int = 1
+
+
+PARTS = {
+    "unit": Part("what needs no database", "sqlite", ("--database=without", *NO_SERVERS)),
+    "sqlite": Part("what needs a database, on SQLite", "sqlite", ("--database=with", *NO_SERVERS)),
+    "postgresql": Part("the same on PostgreSQL", "postgresql", ("--database=with", *NO_SERVERS)),
+    "e2e": Part("real servers, agents, browsers", "sqlite", ("-m", "not alone"), folder=E2E, share=3),
+    "alone": Part("those of e2e that bear no company", "sqlite", ("-m", "alone"), folder=E2E, share=0),
+    "deploy": Part("the deployment files (make test-deploy)", "sqlite", (), folder=DEPLOY, share=0),
+}
+DEFAULT = [name for name in PARTS if name != "deploy"]
+
+
+def main() -> int:
+    """Run what the command line names; the exit code is 0 only if everything passed."""
+    parser = argparse.ArgumentParser(prog="make test", usage='make test [ONLY="NAME ..."]', description=__doc__)
+    parser.add_argument("only", nargs="*", help=f"{', '.join(PARTS)}, or a path; default: {' '.join(DEFAULT)}")
+    names, paths = choose(parser, parser.parse_args().only)
+    todo = {name: places for name in names if (places := where(PARTS[name], paths))}
+    if not todo:
+        parser.error(f"no part that was named has {' '.join(paths)}. (Those in tests/deploy: make test-deploy)")
+    os.chdir(ROOT)
+    isolation.isolate()
+    signal.signal(signal.SIGINT, lambda *_: None)  # pytest gets it too, and ends what it started
+    results = {}
+    for name, places in todo.items():
+        results[name] = run(name, PARTS[name], places)
+        if results[name].code == INTERRUPTED:
+            break
+    report(results)
+    return int(any(result.failed for result in results.values()) or all(result.empty for result in results.values()))
+
+
+def choose(parser: argparse.ArgumentParser, only: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(names of parts, paths); an unknown word ends the program with the names that there are."""
+    paths = [word for word in only if (ROOT / word.partition("::")[0]).exists() and word not in PARTS]
+    if unknown := [word for word in only if word not in PARTS and word not in paths]:
+        parser.error(
+            f"ONLY names no part of the tests and no path: {' '.join(unknown)}. "
+            f"The parts are {', '.join(PARTS)}; a path is one like tests/api or tests/api/test_pools.py."
+        )
+    return [word for word in PARTS if word in only] or DEFAULT, paths
+
+
+def where(part: Part, paths: Sequence[str]) -> list[str]:
+    """Those of the paths that are in the part's folder; without any the folder."""
+    found = [] if paths else [str(part.folder)]
+    for path in paths:
+        file = (ROOT / path.partition("::")[0]).resolve()
+        home = next(folder for folder in (E2E, DEPLOY, TESTS, ROOT, file) if file.is_relative_to(folder))
+        if home == part.folder:
+            found.append(path)
+        elif file in part.folder.parents:
+            found.append(str(part.folder))
+    return found
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    seconds: float
+    counts: str
+    tests: list[tuple[float, str]]
+
+    @property
+    def empty(self) -> bool:
+        return self.code == NOTHING_COLLECTED
+
+    @property
+    def failed(self) -> bool:
+        return self.code not in (0, NOTHING_COLLECTED)
+
+
+def run(name: str, part: Part, places: Sequence[str]) -> Result:
+    """Run pytest for this part in these folders and files, with what it says shown as it comes."""
+    print(f"\n== {name}: {part.about}", flush=True)
+    report = isolation.run_folder() / f"{name}.xml"
+    command = [sys.executable, "-m", "pytest", *workers(part), *part.options, f"--junitxml={report}", *places]
+    began = time.monotonic()
+    # Each part is a run of its own, with a folder of its own.
+    env = isolation.clean(os.environ) | {"PACSYNC_TEST_DATABASE": part.database}
+    code = subprocess.run(command, env=env).returncode
+    counts, tests = read(report)
+    return Result(code, time.monotonic() - began, counts, tests)
+
+
+def workers(part: Part) -> list[str]:
+    processors = len(os.sched_getaffinity(0))
+    return ["-n", str(min(part.share * processors, 12)), "--dist=worksteal"] if part.share else []
+
+
+def read(report: Path) -> tuple[str, list[tuple[float, str]]]:
+    """(what came of it in words, the seconds and the name of each test) by pytest's JUnit file."""
+    if not report.exists():
+        return "ended early", []
+    suite = next(ElementTree.parse(report).iter("testsuite"))  # noqa: S314 - pytest of this run wrote it
+    bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+    skipped, total = int(suite.get("skipped", 0)), int(suite.get("tests", 0))
+    counts = f"{total - bad - skipped} passed, {bad} failed, {skipped} skipped"
+    cases = suite.iter("testcase")
+    return counts, [(float(case.get("time", 0)), f"{case.get('classname')}::{case.get('name')}") for case in cases]
+
+
+def report(results: dict[str, Result]) -> None:
+    """What took how long, and what came of it."""
+    tests = sorted(((*test, name) for name, result in results.items() for test in result.tests), reverse=True)
+    print(f"\nThe {SLOWEST} slowest tests, in seconds:")
+    for seconds, test, name in tests[:SLOWEST]:
+        print(f"  {seconds:7.1f}  {name:<10}  {test}")
+    print("\nThe parts, in seconds:")
+    for name, result in results.items():
+        if not result.empty:
+            print(f"  {result.seconds:7.1f}  {name:<10}  {'FAILED: ' if result.failed else ''}{result.counts}")
+    print(f"  {sum(result.seconds for result in results.values()):7.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
