@@ -215,7 +215,8 @@ else:
             f"DB_POOL_MAX_SIZE ({DB_POOL_MAX_SIZE}) must not be below WEB_CONCURRENCY ({WEB_CONCURRENCY}): "
             "each worker needs a connection."
         )
-    _database["ENGINE"] = "pacsync.postgresql"
+    if DB_PGBOUNCER and "assume_role" in _database["OPTIONS"]:
+        raise ImproperlyConfigured("DATABASE_URL: assume_role can't pass PgBouncer: set the role in its configuration.")
     _database["CONN_MAX_AGE"] = 0
     # PgBouncer in transaction mode has no session: no server-side cursors, no start-up options.
     _database["DISABLE_SERVER_SIDE_CURSORS"] = DB_PGBOUNCER

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
-from psycopg import IsolationLevel, OperationalError
+from psycopg import IsolationLevel, OperationalError, sql
 
 from apps.lifecycle import budget, memory, serving
 from apps.lifecycle.dbpool import checkout_timeout
@@ -82,6 +82,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
             startup = self.settings_dict["OPTIONS"].get("dbpool", {}).get("startup", "")
             requirements.prepare(connection, direct=bool(startup))
         return bool(super()._configure_connection(connection))  # type: ignore[misc]
+
+    def _configure_role(self, connection: Any) -> bool:
+        """As Django's, which asks the dbpool for a further connection, only to quote the name."""
+        if role := self.settings_dict["OPTIONS"].get("assume_role"):
+            connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        return bool(role)
 
     def _close(self) -> None:
         owner = getattr(self.connection, "_pool", None)
