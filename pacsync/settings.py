@@ -132,6 +132,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "apps.lifecycle.middleware.DatabaseUnavailableMiddleware",
+    "apps.dashboard.middleware.ComparisonRefusedMiddleware",
 ]
 ROOT_URLCONF = "pacsync.urls"
 WSGI_APPLICATION = "pacsync.wsgi.application"

@@ -7,46 +7,22 @@ as its address hasn't sent too much. Probes and static files never get here. (do
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network
 
 from django.conf import settings
 from django.contrib.auth.signals import user_login_failed
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
-from django.urls import reverse
 
 from apps.api.problems import problem
 from apps.lifecycle import rates
-from apps.lifecycle.forwarded import parsed
-from apps.lifecycle.rates import Limit
+from apps.lifecycle.rates import limits
 
 PREFIX = "/api/"
+# Only without `ProbeLayer`, which answers them ahead of Django; details have their limit in apps/health/details.py.
+HEALTH = ("/health", "/metrics")
 ENROL = "/api/v1/enroll"
-EVERYBODY = "*"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The limit of one kind of request for each address, and the one for all together."""
-
-    each: Limit
-    total: Limit
-
-    def wait(self, source: str, *, count: int) -> float:
-        """Count a request; 0, or the seconds until the next one may come."""
-        return self.each.wait(source, count=count) or self.total.wait(EVERYBODY, count=count)
-
-    def add(self, source: str) -> None:
-        self.each.add(source)
-        self.total.add(EVERYBODY)
-
-
-def limits(kind: str) -> Limits:
-    """The limits of ANONYMOUS, ENROLMENT, LOGIN or FAILURES, as they are set."""
-    each, total = (getattr(settings, f"RATE_LIMIT_{kind}{end}") for end in ("", "_TOTAL"))
-    return Limits(Limit(kind, each), Limit(kind, total))
+LOGINS = frozenset(("/login", "/admin/login/"))
 
 
 class RateLimitMiddleware:
@@ -54,10 +30,12 @@ class RateLimitMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
-        self._logins = frozenset((reverse("login"), reverse("admin:login")))
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        source, credential, kind = source_of(request), credential_of(request), self._kind(request)
+        if request.path_info.startswith(HEALTH):
+            return self.get_response(request)
+        source = rates.source(request.META.get("REMOTE_ADDR", ""))
+        credential, kind = credential_of(request), kind_of(request)
         if kind != "ANONYMOUS" or credential is None or not rates.is_known(credential):
             seconds = _wait(kind, source, credential)
             if seconds:
@@ -66,18 +44,12 @@ class RateLimitMiddleware:
         _account(request, response, kind=kind, source=source, credential=credential)
         return response
 
-    def _kind(self, request: HttpRequest) -> str:
-        if request.method == "POST" and request.path_info == ENROL:
-            return "ENROLMENT"
-        return "LOGIN" if request.method == "POST" and request.path_info in self._logins else "ANONYMOUS"
 
-
-def source_of(request: HttpRequest) -> str:
-    """The client's address; of IPv6 the /64, which is what one machine or one line has."""
-    address = parsed(request.META.get("REMOTE_ADDR", ""))
-    if isinstance(address, IPv6Address):
-        return str(IPv6Network((address, 64), strict=False))
-    return str(address)
+def kind_of(request: HttpRequest) -> str:
+    """Which of the limits the request counts against."""
+    if request.method == "POST" and request.path_info == ENROL:
+        return "ENROLMENT"
+    return "LOGIN" if request.method == "POST" and request.path_info in LOGINS else "ANONYMOUS"
 
 
 def credential_of(request: HttpRequest) -> str | None:

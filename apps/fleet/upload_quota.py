@@ -59,11 +59,11 @@ def _check(endpoint: Endpoint) -> None:
     )
     number, daily, stored = settings.UPLOAD_QUOTA_PER_HOUR, settings.UPLOAD_QUOTA_MB_PER_DAY, _stored_quota()
     if number and found["number"] >= number:
-        _refuse(f"{number:,} uploads in an hour (UPLOAD_QUOTA_PER_HOUR)", _left(found["first_in_hour"], HOUR, now))
+        _refuse(f"made {number:,} uploads in an hour (UPLOAD_QUOTA_PER_HOUR)", _left(found["first_in_hour"], HOUR, now))
     if daily and found["daily"] >= daily * MIB:
-        _refuse(f"{daily:,} MiB in a day (UPLOAD_QUOTA_MB_PER_DAY)", _left(found["first_in_day"], DAY, now))
+        _refuse(f"uploaded {daily:,} MiB in a day (UPLOAD_QUOTA_MB_PER_DAY)", _left(found["first_in_day"], DAY, now))
     if stored and found["stored"] >= stored * MIB:
-        _refuse(f"{stored:,} MiB that are still kept (UPLOAD_QUOTA_MB_STORED)", _LONGEST_WAIT)
+        _refuse(f"uploaded {stored:,} MiB that are still kept (UPLOAD_QUOTA_MB_STORED)", _LONGEST_WAIT)
 
 
 def _of(endpoint: Endpoint) -> "QuerySet[Upload]":
@@ -83,7 +83,7 @@ def _left(first: datetime, window: timedelta, now: datetime) -> int:
 
 
 def _refuse(what: str, seconds: int) -> None:
-    raise QuotaExceeded(f"This endpoint has uploaded {what}; it may go on in {seconds} s.", retry_after=seconds)
+    raise QuotaExceeded(f"This endpoint has {what}; it may go on in {seconds} s.", retry_after=seconds)
 
 
 def forget() -> int:

@@ -9,13 +9,18 @@ Names are hashed to two words each, and the fuller one counts (a count-min sketc
 one word with a busy source isn't slowed down by it. The hash has a key, so that nobody can choose whom to share with.
 """
 
-import time
 from dataclasses import dataclass
 from hashlib import blake2b
+from ipaddress import IPv6Address, IPv6Network
+from time import monotonic
+
+from django.conf import settings
 
 from apps.lifecycle import memory
+from apps.lifecycle.forwarded import parsed
 
 MINUTE = 60.0
+EVERYBODY = "*"
 WORDS = memory.SHARED_BYTES // memory.WORD
 # Half of the words are buckets, and half say when a credential was last found to be valid.
 BUCKETS = KNOWN = WORDS // 2
@@ -34,7 +39,7 @@ class Limit:
         if not self.most:
             return 0
         words = memory.current().shared().cast("d")
-        now, interval = time.monotonic(), MINUTE / self.most
+        now, interval = monotonic(), MINUTE / self.most
         places = _places(f"{self.kind} {source}")
         full = [max(now, words[place]) for place in places]
         excess = min(full) + max(1, count) * interval - (now + MINUTE)
@@ -50,14 +55,43 @@ class Limit:
         if self.most and self.wait(source, count=1):
             words = memory.current().shared().cast("d")
             for place in _places(f"{self.kind} {source}"):
-                words[place] = time.monotonic() + MINUTE
+                words[place] = monotonic() + MINUTE
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limit of one kind of request for each address, and the one for all together."""
+
+    each: Limit
+    total: Limit
+
+    def wait(self, source: str, *, count: int) -> float:
+        """As `Limit.wait`."""
+        return self.each.wait(source, count=count) or self.total.wait(EVERYBODY, count=count)
+
+    def add(self, source: str) -> None:
+        """As `Limit.add`."""
+        self.each.add(source)
+        self.total.add(EVERYBODY)
+
+
+def limits(kind: str, *, of: str = "") -> Limits:
+    """What RATE_LIMIT_{kind} and RATE_LIMIT_{kind}_TOTAL say; `of` is counted apart with the same numbers."""
+    each, total = (getattr(settings, f"RATE_LIMIT_{kind}{end}") for end in ("", "_TOTAL"))
+    return Limits(Limit(of or kind, each), Limit(of or kind, total))
+
+
+def source(address: str) -> str:
+    """Whose address that is: of IPv6 the /64, which is what one machine or one line has."""
+    found = parsed(address)
+    return str(IPv6Network((found, 64), strict=False)) if isinstance(found, IPv6Address) else str(found)
 
 
 def remember(credential: str) -> None:
     """The credential is valid: for a day `is_known` says so, even if its source is over a limit."""
     words = memory.current().shared().cast("d")
     for place in _places(credential):
-        words[BUCKETS + place] = time.monotonic()
+        words[BUCKETS + place] = monotonic()
 
 
 def disown(credential: str) -> None:
@@ -70,7 +104,7 @@ def disown(credential: str) -> None:
 def is_known(credential: str) -> bool:
     """Whether the credential was found to be valid lately. It is no proof: it still has to be checked."""
     words = memory.current().shared().cast("d")
-    latest = time.monotonic() - KNOWN_FOR
+    latest = monotonic() - KNOWN_FOR
     return all(words[BUCKETS + place] > max(0.0, latest) for place in _places(credential))
 
 
