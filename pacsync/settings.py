@@ -235,6 +235,8 @@ else:
             "min_size": DB_POOL_MIN_SIZE,
             "max_size": DB_POOL_MAX_SIZE,
             "timeout": seconds("DB_POOL_TIMEOUT", 3, minimum=0.1),
+            # PostgreSQL has no limit for COMMIT, which waits for a synchronous standby for ever.
+            "commit_timeout": seconds("DB_COMMIT_TIMEOUT", 10, minimum=0.1),
             "max_waiting": whole("DB_POOL_MAX_WAITING", 50),
             "max_lifetime": seconds("DB_POOL_MAX_LIFETIME", 1800, minimum=1, maximum=30 * DAY),
             "max_idle": seconds("DB_POOL_MAX_IDLE", 300, minimum=1, maximum=30 * DAY),

@@ -79,5 +79,11 @@ CODES = {
     "internal_error": Code(500, "A fault of the server; its log has the request's X-Request-ID."),
     "busy": Code(503, "All database connections are in use, or a row is locked: try again after Retry-After seconds."),
     "database_unavailable": Code(503, "The database can't be reached or written: try again after Retry-After seconds."),
+    "database_not_writable": Code(
+        503, "The database can be read, but takes no changes; nothing was changed. Try again after Retry-After seconds."
+    ),
+    "outcome_unknown": Code(
+        503, "The change was not confirmed in time and may have been carried out: look, or repeat it idempotently."
+    ),
     "shutting_down": Code(503, "This instance is stopping: try again after Retry-After seconds."),
 }

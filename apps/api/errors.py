@@ -18,6 +18,7 @@ from apps.api.auth import principal_of
 from apps.api.problems import FieldError, Refused, problem
 from apps.fleet.exceptions import FleetError
 from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted, is_unavailable
+from apps.lifecycle.middleware import BUSY, UNAVAILABLE, code_of
 
 log = logging.getLogger(__name__)
 MAX_FIELD_ERRORS = 10
@@ -97,7 +98,9 @@ def on_database_error(request: HttpRequest, error: AnyDatabaseError) -> HttpResp
         return problem("conflict", "Something that this request depends on was changed at the same time.")
     if not (is_unavailable(error) or isinstance(error, ProgrammingError)):  # the latter: not migrated
         return on_exception(request, error)
-    code = "busy" if is_busy(error) else "database_unavailable"
+    code = code_of(error, request.method or "")
+    if code == UNAVAILABLE and is_busy(error):
+        code = BUSY
     log.warning("%s: %s", code, error)
     return problem(code)
 

@@ -54,6 +54,8 @@ def _as_problem(response: HttpResponseBase) -> HttpResponseBase:
     status = response.status_code
     if status < 400 or response.get("Content-Type", "").startswith((MEDIA_TYPE, "application/json")):
         return response
-    code = BY_STATUS.get(status, "bad_request" if status < 500 else "internal_error")
+    code = getattr(response, "problem_code", "") or BY_STATUS.get(
+        status, "bad_request" if status < 500 else "internal_error"
+    )
     kept = {name: response[name] for name in KEPT_HEADERS if name in response}
     return problem(code, headers=kept)

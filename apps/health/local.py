@@ -94,9 +94,14 @@ def check_database(component: str | None) -> Result:
 
 def judged(component: str | None) -> Result:
     from apps.health.checker import Checker
+    from apps.lifecycle import registry, writes
 
     checker = Checker(interval=1)
     checker.step()
+    if not checker.snapshot.readiness.reason:
+        registry.try_to_write()
+        if writes.problem():
+            checker.step()
     errors = {name: first_line(text) for name, text in checker.errors.items()}
     snapshot = checker.snapshot
     statuses = {name: str(outcome.status) for name, outcome in snapshot.effective.items()}

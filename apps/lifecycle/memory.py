@@ -28,6 +28,8 @@ HEADER_WORDS: Final = 32
 MAGIC_AT, MASTER, SLOTS, WORKERS, PORT, SIGNAL = range(6)
 STARTED, SERVING_AT, DRAIN_REQUESTED_AT, SIGNAL_AT, STOPPING_AT, DEADLINE, DRAIN_DELAY = range(8, 15)
 IDENTITY: Final = 16  # two words: the 128 bits of the instance's UUID
+# Written by any worker, but each time as a whole, and none depends on what was there before.
+WRITES_PROBLEM, WRITES_DOUBTED_AT = 24, 25
 
 PID, LEAVING, IN_FLIGHT, REFUSED, CLAIMED_AT, SAMPLE = range(6)
 SAMPLE_WORDS: Final = 8

@@ -14,7 +14,7 @@ from psycopg import IsolationLevel, OperationalError, sql
 
 from apps.lifecycle import budget, memory, serving
 from apps.lifecycle.dbpool import checkout_timeout
-from pacsync.postgresql import options, requirements
+from pacsync.postgresql import commits, options, requirements
 from pacsync.postgresql.dbpool import Dbpool
 from pacsync.postgresql.schema import SchemaEditor
 
@@ -28,6 +28,31 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     _dbpools: ClassVar[dict[str, Dbpool]] = {}
     _lock: ClassVar[threading.RLock] = threading.RLock()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.commit_timeout = float(self.settings_dict["OPTIONS"].get("dbpool", {}).get("commit_timeout", 0))
+        self.execute_wrappers.append(commits.watch_statement)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether its commits have a limit: those of a process that serves do."""
+        return self.commit_timeout > 0 and getattr(self.connection, "_pool", None) is not None
+
+    def _commit(self) -> None:
+        if not self.is_watched:
+            super()._commit()  # type: ignore[misc]
+            return
+        with commits.watched(self.connection, self.commit_timeout):
+            super()._commit()  # type: ignore[misc]
+
+    def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
+        """Django sets it back after each transaction. For a connection that broke in its COMMIT it would take another
+        one from the dbpool: for nothing, and perhaps waiting for a server that is frozen."""
+        if autocommit and self.connection is None and not self.in_atomic_block:
+            self.autocommit = True  # as the next connection begins
+            return
+        super().set_autocommit(autocommit, *args, **kwargs)
 
     @property
     def dbpool(self) -> Dbpool | None:
@@ -47,6 +72,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _make_dbpool(self) -> Dbpool:
         sizes = dict(self.settings_dict["OPTIONS"]["dbpool"])
         del sizes["startup"]
+        sizes.pop("commit_timeout", None)
         workers, slot = memory.current().workers, memory.mine().index
         least, most = (budget.share(sizes.pop(name), workers, slot) for name in ("min_size", "max_size"))
         parameters = {**self.get_connection_params(), "autocommit": True}
