@@ -3,6 +3,7 @@
     python deploy/database.py wait       at most DATABASE_WAIT_SECONDS (60; 0 asks once); exit 1 with one clear line
     python deploy/database.py migrate    waits, then migrates; any number of instances may do it at once
 
+A release that can't serve migrates nothing: all that a server loads at its start is loaded first (exit 3).
 It must not know what serves afterwards. It waits and locks on connections of its own, never on the server's dbpool.
 """
 
@@ -16,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 WAIT_SECONDS = 60
-# How long to wait for another instance that migrates, in seconds.
-LOCK_SECONDS = 600
+# How long to wait for another instance that migrates, in seconds, beside the time that it may take (MIGRATE_TIMEOUT).
+LOCK_SECONDS = 60
 # Whoever migrates holds this PostgreSQL advisory lock; the number only has to be the same in all versions.
 MIGRATION_LOCK = 0x7061_6373_796E_6301
 
@@ -40,27 +41,35 @@ def seconds_to_wait() -> float:
 
 
 def connect() -> Any:
-    """A psycopg connection of our own, to the database of the settings. psycopg.OperationalError when it can't."""
-    import psycopg
-    from django.db import connection
+    """A connection of our own, with the server's options. django.db.OperationalError when the server would get none."""
+    from django.db import connections
 
-    parameters = connection.get_connection_params()
-    parameters.pop("pool", None)
-    return psycopg.connect(**parameters | {"connect_timeout": 5})
+    return connections.create_connection("default")
+
+
+def ask() -> str:
+    """Why the server couldn't work on the database at this moment, in one line; empty when it could."""
+    from django.db import Error
+
+    ours = connect()
+    try:
+        with ours.cursor() as cursor:
+            cursor.execute("SELECT current_setting('transaction_read_only'), pg_is_in_recovery()")
+            read_only, standby = cursor.fetchone()
+    except Error as error:
+        return " ".join(str(error).split())
+    finally:
+        ours.close()
+    if standby:
+        return "the database is a standby, which takes no writes"
+    return "the database is read-only (default_transaction_read_only)" if read_only == "on" else ""
 
 
 def wait(seconds: float) -> None:
-    """Return once PostgreSQL answers. SystemExit with the last reason when it doesn't within `seconds`."""
-    import psycopg
-
+    """Return once a server could work on it. SystemExit with the last reason when it can't within `seconds`."""
     deadline = time.monotonic() + seconds
     pause, said = 0.1, ""
-    while True:
-        try:
-            connect().close()
-            return
-        except psycopg.OperationalError as error:
-            reason = " ".join(str(error).split())
+    while reason := ask():
         if time.monotonic() >= deadline:
             raise SystemExit(f"The database did not answer within {seconds:g} s (DATABASE_WAIT_SECONDS): {reason}")
         if reason != said:
@@ -73,17 +82,26 @@ def wait(seconds: float) -> None:
 @contextlib.contextmanager
 def postgresql_lock() -> Iterator[None]:
     """The migration lock, bound to a transaction: so it holds through PgBouncer, and ends with this process."""
-    import psycopg
+    from django.conf import settings
+    from django.db import OperationalError
 
-    with connect() as connection:
-        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-        connection.execute("SET LOCAL statement_timeout = 0")
-        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        try:
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
-        except psycopg.errors.LockNotAvailable:
-            raise SystemExit(f"Another instance has been migrating for {LOCK_SECONDS} s; giving up.") from None
+    seconds = int(settings.MIGRATE_TIMEOUT) + LOCK_SECONDS
+    ours = connect()
+    ours.set_autocommit(False)
+    try:
+        with ours.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{seconds}s'")
+            cursor.execute("SET LOCAL statement_timeout = 0")
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            try:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
+            except OperationalError as error:
+                if getattr(error.__cause__, "sqlstate", None) != "55P03":  # lock_not_available
+                    raise
+                raise SystemExit(f"Another instance has been migrating for {seconds} s; giving up.") from None
         yield
+    finally:
+        ours.close()
 
 
 @contextlib.contextmanager
@@ -99,9 +117,20 @@ def sqlite_lock(database: Path) -> Iterator[None]:
         yield
 
 
+def load_release() -> None:
+    """Load what a server loads. SystemExit (3) with one line when that fails: such a release changes no schema."""
+    from apps.lifecycle import loading
+
+    try:
+        loading.load()
+    except loading.ReleaseBroken as error:
+        say(f"not migrated: {error}")
+        raise SystemExit(loading.EXIT) from None
+
+
 def migrate() -> None:
     """Bring the schema up to date, or see that it is."""
-    from django.core.management import call_command
+    from django.core.management import CommandError, call_command
     from django.db import connection
     from django.db.migrations.executor import MigrationExecutor
 
@@ -111,7 +140,10 @@ def migrate() -> None:
         say("the schema is up to date")
         return
     say(f"applying {len(plan)} migration(s): {plan[0][0]} to {plan[-1][0]}")
-    call_command("migrate", interactive=False, verbosity=0)
+    try:
+        call_command("migrate", interactive=False, verbosity=0)
+    except CommandError as error:
+        raise SystemExit(f"database: {error}") from None
     say("migrated")
 
 
@@ -131,6 +163,8 @@ def main(arguments: list[str]) -> None:
         vendor = connection.vendor
     except ImproperlyConfigured as error:
         raise SystemExit(f"The configuration is wrong: {error}") from None
+    if arguments == ["migrate"]:
+        load_release()
     if vendor == "postgresql":
         wait(seconds)
     if arguments == ["migrate"]:

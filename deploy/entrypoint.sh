@@ -17,6 +17,22 @@ run() {
   child=
 }
 
+# What the compose file can't refuse itself: it is read for the development service, too, which needs none of it.
+for name in ${REQUIRED_VARIABLES:-}; do
+  if [ -z "$(printenv "$name")" ]; then
+    echo "$name is not set - run \`make env\` first" >&2
+    exit 2
+  fi
+done
+
+# Development has a key of its own, made once. `ln`: of two containers that start at once one makes it.
+if [ "${ENVIRONMENT:-}" = development ] && [ -n "${SECRET_KEY_FILE:-}" ] && [ ! -s "$SECRET_KEY_FILE" ]; then
+  new=$(mktemp "$SECRET_KEY_FILE.XXXXXX")
+  python -c 'import secrets; print(secrets.token_urlsafe(50))' >"$new"
+  ln "$new" "$SECRET_KEY_FILE" 2>/dev/null || true
+  rm -f "$new"
+fi
+
 command=${1:-serve}
 [ $# -eq 0 ] || shift
 case $command in

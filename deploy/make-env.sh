@@ -27,7 +27,9 @@ GRAFANA_PASSWORD=$grafana
 
 # The profiles that are on when no --profile is given. Empty: no PostgreSQL of ours; then set POSTGRES_HOST, too.
 COMPOSE_PROFILES=postgres
-# For several instances: then every command does without its -f.
+# The number of instances: every \`up\` keeps to it. (\`up --scale\` is for one command; the next \`up\` goes back.)
+PACSYNC_INSTANCES=1
+# For several instances; with HTTPS here :docker-compose.tls.yml at the end. Then every command does without its -f.
 #COMPOSE_FILE=docker-compose.yml:docker-compose.scale.yml
 
 # The host names by which browsers and agents reach the service; with HTTPS also its origin.

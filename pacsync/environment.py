@@ -14,13 +14,11 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from environ.fileaware_mapping import FileAwareMapping
 
+from pacsync import database_url
+
 DAY = 86_400  # seconds
 HOST = re.compile(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\]")
 ORIGIN = re.compile(r"https?://(\*\.)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
-
-
-# What Django's PostgreSQL backend takes beside libpq's own parameters.
-DJANGO_PARAMETERS = {"assume_role", "isolation_level", "server_side_binding"}
 
 
 class Variables(FileAwareMapping):  # type: ignore[misc]  # environ has no types
@@ -147,29 +145,17 @@ def database(name: str, default: str) -> dict[str, Any]:
 
     What it says of a wrong one never quotes the URL: it holds a password.
     """
+    url = str(env.str(name, default="") or default).strip()
+    if database_url.is_postgresql(url):
+        return {"ENGINE": "pacsync.postgresql", **database_url.postgresql(name, url)}
     try:
         with warnings.catch_warnings():  # environ warns of a scheme that it doesn't know, and quotes the password
             warnings.simplefilter("ignore")
-            found: dict[str, Any] = env.db_url(name, default=default)
-    except ValueError:  # a port that is none; what Python says of it may quote the password
+            found: dict[str, Any] = env.db_url_config(url)
+    except ValueError:
         found = {}
-    options = found.get("OPTIONS", {})
-    engines = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
-    if found.get("ENGINE") not in engines or not (found.get("NAME") or "service" in options):
-        raise ImproperlyConfigured(f"{name} must be postgresql://user:password@host:port/database or sqlite:///path.")
-    if options:
-        if found["ENGINE"].endswith("sqlite3"):
-            raise ImproperlyConfigured(f"{name}: SQLite takes no parameters ({', '.join(sorted(options))}).")
-        _check_parameters(name, options)
+    if found.get("ENGINE") != "django.db.backends.sqlite3" or not found.get("NAME"):
+        raise ImproperlyConfigured(f"{name} {database_url.FORM}")
+    if options := found.get("OPTIONS"):
+        raise ImproperlyConfigured(f"{name}: SQLite takes no parameters ({', '.join(sorted(options))}).")
     return found
-
-
-def _check_parameters(name: str, options: dict[str, Any]) -> None:
-    from psycopg.pq import Conninfo  # only here: commands that ask no database start without it
-
-    known = {option.keyword.decode() for option in Conninfo.get_defaults()} | DJANGO_PARAMETERS
-    unknown = sorted(set(options) - known)
-    if unknown:
-        raise ImproperlyConfigured(
-            f"{name} has a parameter that PostgreSQL's libpq doesn't know: {', '.join(unknown)}."
-        )

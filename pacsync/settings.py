@@ -65,12 +65,22 @@ if WEB_REQUEST_LIMIT > WEB_THREADS:
         "a worker serves no more requests at once than it has threads."
     )
 # So many more may wait for so long, each in a further thread; then they are refused.
-WEB_QUEUE_SIZE = whole("WEB_QUEUE_SIZE", 64, maximum=1000)
+WEB_QUEUE_SIZE = whole("WEB_QUEUE_SIZE", 128, maximum=1000)
 WEB_QUEUE_TIMEOUT = seconds("WEB_QUEUE_TIMEOUT", 2)
 WEB_KEEPALIVE = whole("WEB_KEEPALIVE", 65, maximum=DAY)
 WEB_MAX_REQUESTS = whole("WEB_MAX_REQUESTS", 0)
 # A client that sends or takes nothing for so long in the middle of a request is cut off; 0: never.
 REQUEST_READ_TIMEOUT = seconds("REQUEST_READ_TIMEOUT", 20)
+# A whole body, a whole answer, and the bytes per second that either has to make on average; 0: no limit.
+REQUEST_BODY_TIMEOUT = seconds("REQUEST_BODY_TIMEOUT", 900)
+RESPONSE_TIMEOUT = seconds("RESPONSE_TIMEOUT", 900)
+TRANSFER_MIN_RATE = whole("TRANSFER_MIN_RATE", 1000)
+# Bytes of a body on an anonymous route, or of a request with neither a token nor a session.
+REQUEST_ANONYMOUS_BODY_LIMIT = whole("REQUEST_ANONYMOUS_BODY_LIMIT", 64 * 1024, minimum=1024)
+# Bytes that a worker keeps in memory and temporary files for slow clients; above it the slowest one is ended.
+WEB_SPOOL_LIMIT = whole("WEB_SPOOL_LIMIT", 256 << 20, minimum=1 << 20)
+# Connections of one address to a worker, trusted proxies apart; 0: no limit.
+WEB_SOURCE_CONNECTIONS = whole("WEB_SOURCE_CONNECTIONS", 200)
 PRELOAD_APP = flag("PRELOAD_APP", False)
 FORWARDED_ALLOW_IPS = proxies("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
 INSTANCE_NAME = env.str("INSTANCE_NAME", default="")
@@ -113,13 +123,16 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "apps.api.rate_limits.RateLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "apps.api.anonymous.SmallBodyMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "apps.lifecycle.middleware.DatabaseUnavailableMiddleware",
+    "apps.dashboard.middleware.ComparisonRefusedMiddleware",
 ]
 ROOT_URLCONF = "pacsync.urls"
 WSGI_APPLICATION = "pacsync.wsgi.application"
@@ -183,15 +196,19 @@ if DB_POOL_MIN_SIZE > DB_POOL_MAX_SIZE:
     )
 DB_POOL_CHECK_INTERVAL = seconds("DB_POOL_CHECK_INTERVAL", 30, minimum=0.1)
 DB_PGBOUNCER = flag("DB_PGBOUNCER", False)
+# How long a statement of a migration waits for a lock, and how long a migration is tried again.
+MIGRATE_LOCK_TIMEOUT = seconds("MIGRATE_LOCK_TIMEOUT", 2, minimum=0.1, maximum=60)
+MIGRATE_TIMEOUT = seconds("MIGRATE_TIMEOUT", 600)
 _database = database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'data' / 'pacsync.sqlite3'}")
 DATABASES: dict[str, dict[str, Any]] = {"default": _database}
 DATABASE_TYPE = "sqlite" if _database["ENGINE"].endswith("sqlite3") else "postgresql"
 if DATABASE_TYPE == "sqlite":
     _database["OPTIONS"] = {
+        # FULL: what was answered is on the disk, and a power cut takes none of it (docs/adr/0017-…).
         # IMMEDIATE: a writing transaction takes its lock first, so that it waits instead of failing half-way.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
     }
 else:
     if DB_POOL_MAX_SIZE < WEB_CONCURRENCY:
@@ -199,7 +216,8 @@ else:
             f"DB_POOL_MAX_SIZE ({DB_POOL_MAX_SIZE}) must not be below WEB_CONCURRENCY ({WEB_CONCURRENCY}): "
             "each worker needs a connection."
         )
-    _database["ENGINE"] = "pacsync.postgresql"
+    if DB_PGBOUNCER and "assume_role" in _database["OPTIONS"]:
+        raise ImproperlyConfigured("DATABASE_URL: assume_role can't pass PgBouncer: set the role in its configuration.")
     _database["CONN_MAX_AGE"] = 0
     # PgBouncer in transaction mode has no session: no server-side cursors, no start-up options.
     _database["DISABLE_SERVER_SIDE_CURSORS"] = DB_PGBOUNCER
@@ -217,6 +235,8 @@ else:
             "min_size": DB_POOL_MIN_SIZE,
             "max_size": DB_POOL_MAX_SIZE,
             "timeout": seconds("DB_POOL_TIMEOUT", 3, minimum=0.1),
+            # PostgreSQL has no limit for COMMIT, which waits for a synchronous standby for ever.
+            "commit_timeout": seconds("DB_COMMIT_TIMEOUT", 10, minimum=0.1),
             "max_waiting": whole("DB_POOL_MAX_WAITING", 50),
             "max_lifetime": seconds("DB_POOL_MAX_LIFETIME", 1800, minimum=1, maximum=30 * DAY),
             "max_idle": seconds("DB_POOL_MAX_IDLE", 300, minimum=1, maximum=30 * DAY),
@@ -234,6 +254,27 @@ ENABLE_REPOSITORY_ANALYSIS = flag("ENABLE_REPOSITORY_ANALYSIS", True)
 AUTO_CLEANUP_OLD_STATES = flag("AUTO_CLEANUP_OLD_STATES", True)
 POLL_SECONDS = whole("POLL_SECONDS", 60, minimum=1, maximum=DAY)
 PACKAGE_ARCHIVE_URL = address("PACKAGE_ARCHIVE_URL", "https://archive.archlinux.org")
+
+# --- Limits of work ---------------------------------------------------------------------------------------------
+# Packages of a state and of a repository; the limits of the uploads' bytes follow from them (apps/api/body.py).
+STATE_MAX_PACKAGES = whole("STATE_MAX_PACKAGES", 20_000, minimum=1, maximum=1_000_000)
+REPOSITORY_MAX_PACKAGES = whole("REPOSITORY_MAX_PACKAGES", 50_000, minimum=1, maximum=1_000_000)
+# Seconds of processor time that one request's comparisons may take; 0: no limit.
+COMPARISON_TIMEOUT = seconds("COMPARISON_TIMEOUT", 5)
+# Requests a minute, and so many at once, from one address and from all together, of whoever has not shown a valid token
+# or session; 0: no limit.
+RATE_LIMIT_ANONYMOUS = whole("RATE_LIMIT_ANONYMOUS", 1500)
+RATE_LIMIT_ANONYMOUS_TOTAL = whole("RATE_LIMIT_ANONYMOUS_TOTAL", 6000)
+RATE_LIMIT_ENROLMENT = whole("RATE_LIMIT_ENROLMENT", 1000)
+RATE_LIMIT_ENROLMENT_TOTAL = whole("RATE_LIMIT_ENROLMENT_TOTAL", 3000)
+RATE_LIMIT_LOGIN = whole("RATE_LIMIT_LOGIN", 20)
+RATE_LIMIT_LOGIN_TOTAL = whole("RATE_LIMIT_LOGIN_TOTAL", 60)
+RATE_LIMIT_FAILURES = whole("RATE_LIMIT_FAILURES", 100)
+RATE_LIMIT_FAILURES_TOTAL = whole("RATE_LIMIT_FAILURES_TOTAL", 6000)
+# What one endpoint may upload: texts in an hour, MiB in a day, MiB that are still kept; 0: no limit.
+UPLOAD_QUOTA_PER_HOUR = whole("UPLOAD_QUOTA_PER_HOUR", 300)
+UPLOAD_QUOTA_MB_PER_DAY = whole("UPLOAD_QUOTA_MB_PER_DAY", 2048)
+UPLOAD_QUOTA_MB_STORED = whole("UPLOAD_QUOTA_MB_STORED", 4096)
 
 # --- Health and shutdown ----------------------------------------------------------------------------------------
 HEALTH_CHECK_INTERVAL = seconds("HEALTH_CHECK_INTERVAL", 30, minimum=0.1)

@@ -1,17 +1,26 @@
-"""The WSGI application that gunicorn serves. It only puts the layers in their order."""
+"""The WSGI application that gunicorn serves. It only puts the layers in their order.
 
+Whatever a request may need is loaded here, before a worker is ready; what fails there ends the worker, and the start.
+"""
+
+import logging
 import os
 
 from django.conf import settings
-from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pacsync.settings")
-django_application = get_wsgi_application()  # first: it loads the apps
+try:
+    from apps.lifecycle import loading
 
-from apps.health.wsgi import MeasureLayer, ProbeLayer  # noqa: E402
-from apps.lifecycle import serving  # noqa: E402
-from apps.lifecycle.bulkhead import Bulkhead  # noqa: E402
-from apps.lifecycle.forwarded import ForwardedAddress  # noqa: E402
+    django_application = loading.load()  # first: it loads the apps
+except Exception as error:
+    logging.getLogger("pacsync").critical("%s", error, exc_info=error.__cause__ or error)
+    raise SystemExit(3) from error  # gunicorn's WORKER_BOOT_ERROR: the master ends with it, too
+
+from apps.health.wsgi import MeasureLayer, ProbeLayer
+from apps.lifecycle import serving
+from apps.lifecycle.bulkhead import Bulkhead
+from apps.lifecycle.forwarded import ForwardedAddress
 
 # Probes pass outside the bulkhead, so that a saturated instance still answers them; what it refuses is counted too.
 bulkhead = Bulkhead(

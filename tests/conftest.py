@@ -56,6 +56,16 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
         settings.DATABASES["default"]["TEST"]["NAME"] = str(run_folder() / f"test-{worker()}.sqlite3")
 
 
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    """What the process counts and remembers of requests and comparisons doesn't go from one test to the next."""
+    from apps.fleet import status
+    from apps.lifecycle import rates
+
+    rates.forget()
+    status.forget()
+
+
 @pytest.fixture
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL of the test's own, which it may freeze, stop and restart."""

@@ -1,79 +1,80 @@
-"""Reading request bodies within bounds: strict JSON for routes with a schema, gzip texts for uploads.
+"""Reading request bodies within bounds: JSON for routes with a schema, gzip texts for uploads.
 
 It must not know what a body means. Nothing here holds more than its limit in memory, whatever a client sends.
 """
 
-import json
 import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.utils.datastructures import MultiValueDict
 from ninja.parser import Parser
 
+from apps.api import strict_json
 from apps.api.problems import Refused
 
 MIB = 1 << 20
-STATE_LIMIT = 4 * MIB
-REPOSITORY_LIMIT = 64 * MIB
+# What nobody has signed for is small: an enrolment is 300 bytes, a login form 200.
+ANONYMOUS_LIMIT = 16 * 1024
+# A line of a state is 50 bytes on the average, one of a repository 170 (tests/agent/test_canonical_texts.py).
+STATE_LIMIT = 210 * settings.STATE_MAX_PACKAGES
+REPOSITORY_LIMIT = 512 * settings.REPOSITORY_MAX_PACKAGES
 CHUNK = 64 * 1024
+MAX_LENGTH_DIGITS = 16
 DRAIN_LIMIT = 64 * MIB
 DRAIN_SECONDS = 10.0
 GZIP_WBITS = 31  # zlib: expect a gzip header and trailer, with the largest window
 
 
 class StrictParser(Parser):
-    """JSON as RFC 8259 and I-JSON have it: UTF-8, no NaN, no key twice; a repeated query parameter is refused."""
+    """JSON as `strict_json` reads it; a repeated query parameter is refused."""
 
     def parse_body(self, request: HttpRequest) -> Any:
         media_type = request.content_type or ""
         if media_type != "application/json":
             raise Refused("unsupported_media_type", "This route reads Content-Type: application/json.")
-        try:
-            return json.loads(
-                request.body.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_distinct_keys
-            )
-        except (ValueError, RecursionError) as error:
-            raise Refused("invalid_json") from error
+        return strict_json.loads(request.body)
 
     def parse_querydict(self, data: MultiValueDict[str, Any], list_fields: list[str], request: HttpRequest) -> Any:
         return {key: data.getlist(key) if key in list_fields else data[key] for key in data}
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a key twice")
-    return result
-
-
-def read_text(request: HttpRequest, *, limit: int) -> bytes:
-    """The uploaded text, decompressed: at most `limit` bytes.
+def read_text(request: HttpRequest, *, limit: int, setting: str) -> bytes:
+    """The uploaded text, decompressed: at most `limit` bytes, which follow from `setting`.
 
     Raises Refused: length_required, too_large, unsupported_media_type, invalid_encoding. A bomb is read no further than
     the limit. One gzip member only: HTTP clients send one, and many empty ones would be work without end.
     """
-    if int(request.META.get("CONTENT_LENGTH") or 0) > limit:
-        raise Refused("too_large")
+    if content_length(request) > limit:
+        raise _too_large(limit, setting)
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding == "identity":
         return b"".join(_chunks(request))
     if encoding not in ("gzip", "x-gzip"):
         raise Refused("unsupported_media_type", "This route reads Content-Encoding: gzip or identity.")
-    return _gunzip(_chunks(request), limit=limit)
+    return _gunzip(_chunks(request), limit=limit, setting=setting)
 
 
 def _chunks(request: HttpRequest) -> Iterator[bytes]:
     """The body in pieces. Not `request.body`, which has the limit of JSON bodies."""
     while chunk := request.read(CHUNK):
         yield chunk
+
+
+def check_anonymous(request: HttpRequest) -> None:
+    """Refuse a body above what anybody may send. Raises Refused (too_large); nothing is read."""
+    if content_length(request) > ANONYMOUS_LIMIT:
+        raise Refused("too_large", f"Without a token or a session a body has at most {ANONYMOUS_LIMIT} bytes.")
+
+
+def content_length(request: HttpRequest) -> int:
+    """What the request says of its body's length; 0 without a word, or with one that is no number."""
+    text = request.META.get("CONTENT_LENGTH") or ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < MAX_LENGTH_DIGITS else 0
 
 
 def drain(request: HttpRequest) -> None:
@@ -87,7 +88,11 @@ def drain(request: HttpRequest) -> None:
             size += len(chunk)
 
 
-def _gunzip(chunks: Iterator[bytes], *, limit: int) -> bytes:
+def _too_large(limit: int, setting: str) -> Refused:
+    return Refused("too_large", f"The text is over {limit:,} bytes, the limit that follows from {setting}.")
+
+
+def _gunzip(chunks: Iterator[bytes], *, limit: int, setting: str) -> bytes:
     decompressor = zlib.decompressobj(GZIP_WBITS)
     parts: list[bytes] = []
     size = 0
@@ -98,7 +103,7 @@ def _gunzip(chunks: Iterator[bytes], *, limit: int) -> bytes:
                 parts.append(part)
                 size += len(part)
                 if size > limit:
-                    raise Refused("too_large")
+                    raise _too_large(limit, setting)
                 chunk = decompressor.unconsumed_tail
             if decompressor.unused_data or (chunk and decompressor.eof):
                 raise Refused("invalid_encoding", "There is data after the end of the gzip member.")

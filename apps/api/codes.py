@@ -21,6 +21,7 @@ class Code:
 
 CODES = {
     "invalid_json": Code(400, "The body is no JSON text, is nested too deeply, or has a key twice."),
+    "too_complex": Code(400, "The body has more values, keys, levels or digits than any request needs."),
     "invalid_encoding": Code(
         400, "The body is not what Content-Encoding says: truncated, damaged, more than one member."
     ),
@@ -61,10 +62,28 @@ CODES = {
     "invalid_name": Code(422, "Not a name: 1 to 63 letters, digits, dots, hyphens, underscores."),
     "invalid_state": Code(422, "The state text is not canonical, or a line is malformed."),
     "invalid_repository": Code(422, "The repository text is not canonical, or a line is malformed."),
+    "state_too_large": Code(
+        422,
+        "The state has more packages than STATE_MAX_PACKAGES: it isn't taken, or was kept before and isn't compared.",
+    ),
+    "repository_too_large": Code(422, "The repository has more packages than REPOSITORY_MAX_PACKAGES."),
+    "comparison_too_long": Code(
+        422, "The comparison was given up after COMPARISON_TIMEOUT seconds of computing; a repeat takes as long."
+    ),
     "invalid_cursor": Code(422, "The cursor doesn't come from this list."),
     "refused": Code(422, "Refused for another reason, which `detail` gives."),
+    "rate_limited": Code(429, "Too many requests of this kind from your address: try again after Retry-After seconds."),
+    "upload_quota_exceeded": Code(
+        429, "The endpoint uploaded too much lately (UPLOAD_QUOTA_…): try again after Retry-After seconds."
+    ),
     "internal_error": Code(500, "A fault of the server; its log has the request's X-Request-ID."),
     "busy": Code(503, "All database connections are in use, or a row is locked: try again after Retry-After seconds."),
     "database_unavailable": Code(503, "The database can't be reached or written: try again after Retry-After seconds."),
+    "database_not_writable": Code(
+        503, "The database can be read, but takes no changes; nothing was changed. Try again after Retry-After seconds."
+    ),
+    "outcome_unknown": Code(
+        503, "The change was not confirmed in time and may have been carried out: look, or repeat it idempotently."
+    ),
     "shutting_down": Code(503, "This instance is stopping: try again after Retry-After seconds."),
 }

@@ -18,9 +18,10 @@ from apps.api.auth import principal_of
 from apps.api.problems import FieldError, Refused, problem
 from apps.fleet.exceptions import FleetError
 from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted, is_unavailable
+from apps.lifecycle.middleware import BUSY, UNAVAILABLE, code_of
 
 log = logging.getLogger(__name__)
-MAX_FIELD_ERRORS = 50
+MAX_FIELD_ERRORS = 10
 # PostgreSQL's classes: 40 rolled back (deadlock), 55 locked, 53300 too many connections, 57014 statement timeout.
 BUSY_STATES = ("40", "55", "53300", "57014")
 BUSY_CAUSES = frozenset({"PoolTimeout", "TooManyRequests"})  # of psycopg_pool: the dbpool is exhausted
@@ -34,12 +35,19 @@ def on_fleet_error(request: HttpRequest, error: FleetError) -> HttpResponse:
     extra = dict(error.extra)
     field = extra.pop("field", None)
     errors = [FieldError(loc=["body", *field.split(".")], message=str(error))] if field else None
-    return problem(error.code, str(error), errors=errors, **extra)
+    wait = getattr(error, "retry_after", None)
+    headers = {"Retry-After": str(wait)} if wait else None
+    return problem(error.code, str(error), errors=errors, headers=headers, **extra)
 
 
 def on_validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    """The first ten errors: an answer is never much longer than its request was."""
     errors = [field_error(one) for one in error.errors[:MAX_FIELD_ERRORS]]
-    return problem("invalid_request", "The request has fields that are missing, unknown or wrong.", errors=errors)
+    more = len(error.errors) - len(errors)
+    rest = f" The first {MAX_FIELD_ERRORS} are listed; there are {more} more." if more else ""
+    return problem(
+        "invalid_request", f"The request has fields that are missing, unknown or wrong.{rest}", errors=errors
+    )
 
 
 def field_error(error: dict[str, Any]) -> FieldError:
@@ -90,7 +98,9 @@ def on_database_error(request: HttpRequest, error: AnyDatabaseError) -> HttpResp
         return problem("conflict", "Something that this request depends on was changed at the same time.")
     if not (is_unavailable(error) or isinstance(error, ProgrammingError)):  # the latter: not migrated
         return on_exception(request, error)
-    code = "busy" if is_busy(error) else "database_unavailable"
+    code = code_of(error, request.method or "")
+    if code == UNAVAILABLE and is_busy(error):
+        code = BUSY
     log.warning("%s: %s", code, error)
     return problem(code)
 

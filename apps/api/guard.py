@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from apps.api.body import check_anonymous
 from apps.api.errors import on_refused, printable
 from apps.api.problems import FieldError, Refused
 
@@ -23,6 +24,8 @@ def guarded(run: Run) -> Run:
     def checked(request: HttpRequest, **parameters: Any) -> HttpResponseBase:
         try:
             _check_length(request)
+            if not operation.auth_callbacks:
+                check_anonymous(request)
             _check_query(request, known)
         except Refused as error:
             return on_refused(request, error)

@@ -1,4 +1,4 @@
-"""Around every request: its id, and below /api/ the promise that an error is a problem in JSON, whoever made it.
+"""Around every request: its id and time limit. Below /api/ the promise that an error is a problem, whoever made it.
 
 It must not know routes: what the API answers itself passes through.
 """
@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from apps.api import request_id
 from apps.api.body import drain
 from apps.api.problems import MEDIA_TYPE, problem
+from apps.fleet import time_limit
 
 PREFIX = "/api/"
 # Codes for what Django refuses before or after the API: an unknown path or host, a method, a fault of a middleware.
@@ -19,6 +20,7 @@ BY_STATUS = {
     404: "not_found",
     405: "method_not_allowed",
     413: "too_large",
+    429: "rate_limited",
     500: "internal_error",
     503: "busy",
 }
@@ -34,7 +36,11 @@ class RequestMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         identity = request_id.choose(request.headers.get(request_id.HEADER))
         request_id.begin(identity)
-        response = self.get_response(request)
+        time_limit.begin()
+        try:
+            response = self.get_response(request)
+        finally:
+            time_limit.end()
         if request.path_info.startswith(PREFIX):
             response = _as_problem(response)
             if response.status_code >= 400:
@@ -48,6 +54,8 @@ def _as_problem(response: HttpResponseBase) -> HttpResponseBase:
     status = response.status_code
     if status < 400 or response.get("Content-Type", "").startswith((MEDIA_TYPE, "application/json")):
         return response
-    code = BY_STATUS.get(status, "bad_request" if status < 500 else "internal_error")
+    code = getattr(response, "problem_code", "") or BY_STATUS.get(
+        status, "bad_request" if status < 500 else "internal_error"
+    )
     kept = {name: response[name] for name in KEPT_HEADERS if name in response}
     return problem(code, headers=kept)

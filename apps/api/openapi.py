@@ -9,8 +9,10 @@ from apps.api.codes import CODES
 from apps.api.problems import MEDIA_TYPE, FieldError, Problem
 
 REF = "#/components/schemas/{model}"
-ALWAYS = ("bad_request", "internal_error", "busy", "database_unavailable", "shutting_down")
+ALWAYS = ("bad_request", "rate_limited", "internal_error", "busy", "database_unavailable", "shutting_down")
 WITH_AUTH = ("token_invalid", "forbidden")
+# Of routes that compare states (`refuses(*COMPARES)`).
+COMPARES = ("state_too_large", "comparison_too_long")
 WITH_BODY = ("too_large", "length_required", "unsupported_media_type")
 
 
@@ -35,7 +37,7 @@ def uploads(what: str, limit: int) -> dict[str, Any]:
         ],
         "requestBody": {
             "required": True,
-            "description": f"{what} At most {limit >> 20} MiB, counted after decompression.",
+            "description": f"{what} At most {limit:,} bytes, counted after decompression.",
             "content": {"text/plain": {"schema": {"type": "string"}}},
         },
     }
@@ -75,7 +77,7 @@ def _codes_by_shape(operation: dict[str, Any], path: str, method: str) -> set[st
     if "requestBody" in operation:
         codes.update(WITH_BODY)
         if "application/json" in operation["requestBody"]["content"]:
-            codes.add("invalid_json")
+            codes.update(("invalid_json", "too_complex"))
     codes.add("invalid_request")  # an unknown query parameter, on every route
     return codes
 
@@ -84,7 +86,7 @@ def _response(codes: list[str]) -> dict[str, Any]:
     text = "\n".join(f"- `{code}`: {CODES[code].meaning}" for code in codes)
     schema = {"$ref": REF.format(model="Problem")}
     response: dict[str, Any] = {"description": text, "content": {MEDIA_TYPE: {"schema": schema}}}
-    if CODES[codes[0]].status == 503:
+    if CODES[codes[0]].status in (429, 503):
         response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
     if CODES[codes[0]].status == 401:
         response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}

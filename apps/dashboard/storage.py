@@ -1,4 +1,4 @@
-"""Static files with hashed names, and a server that still shows plain pages where `collectstatic` was forgotten."""
+"""Static files with hashed names. A name that was not collected keeps its plain form: a page is no 500 for an icon."""
 
 import logging
 

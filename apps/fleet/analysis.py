@@ -12,6 +12,7 @@ from . import difference, repositories, states
 from .alpm.state import InstalledPackage
 from .exceptions import FeatureDisabled
 from .models import EndpointRepository, Pool
+from .time_limit import bounded
 
 Offer = Mapping[str, str]
 
@@ -53,7 +54,7 @@ class Analysis:
 
 
 def analyse(*, pool: Pool) -> Analysis:
-    """Compare the repositories that the pool's endpoints reported. Raises FeatureDisabled."""
+    """Compare the repositories that the pool's endpoints reported. Raises FeatureDisabled, ComparisonTooLong."""
     if not settings.ENABLE_REPOSITORY_ANALYSIS:
         raise FeatureDisabled("Repository analysis is switched off (ENABLE_REPOSITORY_ANALYSIS).")
     groups = _groups(pool)
@@ -90,14 +91,15 @@ def _groups(pool: Pool) -> dict[Digests, list[str]]:
 
 def _offers(groups: Iterable[Digests]) -> dict[Digests, Offer]:
     """What pacman would install of each name: the version in the first repository that has it."""
-    known = {digest: repositories.versions(digest) for digest in {digest for key in groups for digest in key}}
+    digests = {digest for key in groups for digest in key}
+    known = {digest: repositories.versions(digest) for digest in bounded(digests, every=1)}
     offers: dict[Digests, Offer] = {}
-    for digests in groups:
+    for key in bounded(groups, every=1):
         offer: dict[str, str] = {}
-        for digest in reversed(digests):
+        for digest in reversed(key):
             offer.update(known[digest])
-        if digests:
-            offers[digests] = offer
+        if key:
+            offers[key] = offer
     return offers
 
 
@@ -105,7 +107,7 @@ def _conflicts(
     offers: Mapping[Digests, Offer], groups: Mapping[Digests, list[str]], names: Iterable[str]
 ) -> list[VersionConflict]:
     found = []
-    for name in sorted(names):
+    for name in bounded(sorted(names), every=16):
         versions: dict[str, list[str]] = {}
         for digests, offer in offers.items():
             if name in offer:
@@ -119,7 +121,7 @@ def _availability(
     offers: Mapping[Digests, Offer], groups: Mapping[Digests, list[str]], target: list[InstalledPackage]
 ) -> list[Availability]:
     found = []
-    for digests, offer in offers.items():
+    for digests, offer in bounded(offers.items(), every=1):
         other = [package.name for package in target if offer.get(package.name, package.version) != package.version]
         missing = [package.name for package in target if package.name not in offer]
         exact = len(target) - len(other) - len(missing)

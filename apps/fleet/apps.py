@@ -8,6 +8,8 @@ class FleetConfig(AppConfig):
     label = "fleet"
 
     def ready(self) -> None:
-        from apps.fleet import chores
+        from apps.fleet import chores, tokens
+        from apps.lifecycle import bookkeeping
 
         chores.register()
+        bookkeeping.register(tokens.USES, tokens.write_uses)

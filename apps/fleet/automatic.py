@@ -2,7 +2,7 @@
 
 from . import goals, status
 from .difference import ChangeKind
-from .exceptions import Conflict
+from .exceptions import ComparisonTooLong, Conflict
 from .goals import Goal
 from .models import Endpoint, Operation, OperationKind, OperationStatus
 from .models.pools import ConflictResolution
@@ -23,9 +23,9 @@ def wanted(endpoint: Endpoint) -> Goal | None:
         return None
     try:
         goal = goals.sync_goal(endpoint)
-    except Conflict:  # another architecture, or nothing would be left
+        return goal if _allowed(pool.conflict_resolution, goal) else None
+    except (Conflict, ComparisonTooLong):  # another architecture, nothing would be left, too large or too slow
         return None
-    return goal if _allowed(pool.conflict_resolution, goal) else None
 
 
 def _given_up(endpoint: Endpoint) -> bool:

@@ -2,7 +2,7 @@
 
 from apps.lifecycle.chores import register_chore
 
-from . import leases, retention
+from . import leases, retention, upload_quota
 
 LEASES_SECONDS = 15
 RETENTION_SECONDS = 600
@@ -12,3 +12,4 @@ def register() -> None:
     """Hand the chores to the lifecycle; nothing starts before the server does."""
     register_chore("expire_leases", LEASES_SECONDS, leases.expire_leases)
     register_chore("retention", RETENTION_SECONDS, retention.clean)
+    register_chore("uploads", RETENTION_SECONDS, upload_quota.forget)

@@ -1,18 +1,20 @@
 """The difference of two sets of packages, and the goal of one endpoint. Pure functions: it must not know the database.
 
+All of them raise ComparisonTooLong in a request whose time is used up (`time_limit`).
+
 The words are those of docs/protocol.md; docs/fleet.md explains what is kept and why.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from fnmatch import translate
 from functools import lru_cache
+from typing import NamedTuple
 
 from .alpm.state import InstalledPackage
 from .alpm.version import vercmp
+from .patterns import Matcher
+from .time_limit import bounded
 
 
 class ChangeKind(StrEnum):
@@ -26,8 +28,7 @@ class ChangeKind(StrEnum):
     REASON = "reason"
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """One package that is not the same: `before` is None for an install, `after` for a removal."""
 
     name: str
@@ -40,10 +41,10 @@ def compare(before: Iterable[InstalledPackage], after: Iterable[InstalledPackage
     """What leads from `before` to `after`, sorted by name; empty when they are equal, install reasons included."""
     old = {package.name: package for package in before}
     new = {package.name: package for package in after}
+    different = old.items() ^ new.items()
     return [
         Change(name, _kind(old.get(name), new.get(name)), old.get(name), new.get(name))
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
+        for name in bounded(sorted({name for name, _ in different}))
     ]
 
 
@@ -66,8 +67,12 @@ def _order(one: str, two: str) -> int:
 
 def counts(changes: Iterable[Change]) -> dict[str, int]:
     """How many changes there are of each kind; every kind is there, also with 0."""
-    found = Counter(change.kind for change in changes)
-    return {kind.value: found[kind] for kind in ChangeKind}
+    return count_kinds(Counter(change.kind for change in changes))
+
+
+def count_kinds(found: Mapping[ChangeKind, int]) -> dict[str, int]:
+    """The numbers by the names of the kinds."""
+    return {kind.value: found.get(kind, 0) for kind in ChangeKind}
 
 
 class Kept:
@@ -75,22 +80,22 @@ class Kept:
 
     def __init__(self, *, held: Iterable[str], foreign: Iterable[str], excluded: Iterable[str]) -> None:
         """`held` and `excluded` are shell patterns as in IgnorePkg, `foreign` are names."""
-        self._held = _matcher(held)
+        self._held = Matcher(held)
         self._foreign = frozenset(foreign)
-        self._excluded = _matcher(excluded)
+        self._excluded = Matcher(excluded)
 
     def why(self, name: str) -> str | None:
         """`held`, `foreign` or `excluded`, the first that applies; None for a package that follows the target."""
-        if self._held.match(name):
+        if self._held.matches(name):
             return "held"
         if name in self._foreign:
             return "foreign"
-        return "excluded" if self._excluded.match(name) else None
+        return "excluded" if self._excluded.matches(name) else None
 
     def among(self, names: Iterable[str]) -> dict[str, list[str]]:
         """The kept ones of these names by reason, each under one: {"held": […], "foreign": […], "excluded": […]}."""
         found: dict[str, list[str]] = {"held": [], "foreign": [], "excluded": []}
-        for name in sorted(set(names)):
+        for name in bounded(sorted(set(names))):
             why = self.why(name)
             if why:
                 found[why].append(name)
@@ -101,20 +106,14 @@ def goal(
     installed: Iterable[InstalledPackage], target: Iterable[InstalledPackage], kept: Kept
 ) -> list[InstalledPackage]:
     """The target of one endpoint: `target` but for the kept names, which are as they are in `installed`."""
-    follow = [package for package in target if not kept.why(package.name)]
-    return sorted(follow + [package for package in installed if kept.why(package.name)])
+    follow = [package for package in bounded(target) if not kept.why(package.name)]
+    return sorted(follow + [package for package in bounded(installed) if kept.why(package.name)])
 
 
 def matching(names: Iterable[str], patterns: Iterable[str]) -> set[str]:
     """The names that match any of the shell patterns, as pacman matches IgnorePkg (case matters)."""
-    matcher = _matcher(patterns)
-    return {name for name in names if matcher.match(name)}
-
-
-def _matcher(patterns: Iterable[str]) -> re.Pattern[str]:
-    # fnmatch(3), which pacman uses, also takes [^…] for a negated set; Python only [!…].
-    alternatives = [translate(pattern.replace("[^", "[!")) for pattern in patterns]
-    return re.compile("|".join(alternatives) if alternatives else r"(?!)")
+    matcher = Matcher(patterns)
+    return {name for name in bounded(names) if matcher.matches(name)}
 
 
 def as_json(changes: Iterable[Change]) -> list[dict[str, object]]:

@@ -170,7 +170,8 @@ def delete_endpoint(*, endpoint: Endpoint, actor: str) -> None:
 
 
 def store_state(*, digest: str, text: bytes) -> tuple[State, bool]:
-    """Keep an uploaded state text; (state, True if it was new). Raises DigestMismatch, InvalidState."""
+    """Keep an uploaded state text; (state, True if it was new). Raises DigestMismatch, InvalidState, StateTooLarge."""
+    states.check_size(canonical.line_count(text))
     _check_digest(digest, text)
     known = State.objects.filter(pk=digest).first()
     if known:
@@ -179,11 +180,13 @@ def store_state(*, digest: str, text: bytes) -> tuple[State, bool]:
         packages = state_text.parse(text)
     except ValueError as error:
         raise InvalidState(str(error)) from None
-    return states.save(packages)
+    return states.save_as(digest, packages)
 
 
 def store_repository(*, digest: str, text: bytes) -> tuple[RepositoryContent, bool]:
-    """Keep an uploaded repository text; (content, True if new). Raises DigestMismatch, InvalidRepository."""
+    """Keep an uploaded repository text; (content, True if new). Raises DigestMismatch, InvalidRepository,
+    RepositoryTooLarge."""
+    repositories.check_size(canonical.line_count(text))
     _check_digest(digest, text)
     known = RepositoryContent.objects.filter(pk=digest).first()
     if known:

@@ -31,6 +31,12 @@ class InvalidRepository(Invalid):
     code = "invalid_repository"
 
 
+class RepositoryTooLarge(Invalid):
+    """More packages than REPOSITORY_MAX_PACKAGES."""
+
+    code = "repository_too_large"
+
+
 class DigestMismatch(Invalid):
     code = "digest_mismatch"
 
@@ -39,6 +45,12 @@ class Conflict(FleetError):
     """The input makes sense, but not in the present state of things."""
 
     code = "conflict"
+
+
+class StateTooLarge(Conflict):
+    """More packages than STATE_MAX_PACKAGES: not taken, and one that was kept before isn't compared."""
+
+    code = "state_too_large"
 
 
 class NameTaken(Conflict):
@@ -101,6 +113,22 @@ class FeatureDisabled(Conflict):
     """The server's configuration switches this off."""
 
     code = "feature_disabled"
+
+
+class ComparisonTooLong(FleetError):
+    """Given up after COMPARISON_TIMEOUT; a repeat takes as long."""
+
+    code = "comparison_too_long"
+
+
+class QuotaExceeded(FleetError):
+    """The endpoint uploaded too much lately. `retry_after` are the seconds until it may go on."""
+
+    code = "upload_quota_exceeded"
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Forbidden(FleetError):

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from . import repositories, states
+from . import repositories, states, time_limit
 from .exceptions import Invalid
 from .models import Endpoint, EndpointRepository, EndpointState, Operation, OperationStatus, State
 
@@ -102,6 +102,7 @@ def foreign(endpoint: Endpoint) -> list[str]:
     """
     offered: set[str] = set()
     for digest in endpoint.repositories.values_list("content_id", flat=True):
+        time_limit.check()
         offered |= repositories.names(digest)
     installed = {package.name for package in states.load(State.objects.get(pk=endpoint.state_id))}
     unknown = installed - offered

@@ -4,9 +4,11 @@ import zlib
 from collections.abc import Collection, Iterator
 from functools import lru_cache
 
+from django.conf import settings
+
 from .alpm import repository as canonical
 from .alpm.repository import OfferedPackage
-from .exceptions import NotFound
+from .exceptions import NotFound, RepositoryTooLarge
 from .models import RepositoryContent
 
 
@@ -14,6 +16,19 @@ def save(digest: str, text: bytes, count: int) -> tuple[RepositoryContent, bool]
     """Keep the canonical text of `count` packages; (content, True if it was new)."""
     fields = {"package_count": count, "packages": zlib.compress(text)}
     return RepositoryContent.objects.get_or_create(digest=digest, defaults=fields)
+
+
+def check_size(count: int) -> None:
+    """Raise RepositoryTooLarge for more packages than the server takes."""
+    limit = settings.REPOSITORY_MAX_PACKAGES
+    if count > limit:
+        raise RepositoryTooLarge(
+            f"The repository has {count:,} packages, and this server takes at most {limit:,}: "
+            "raise REPOSITORY_MAX_PACKAGES on the server if that is meant.",
+            packages=count,
+            limit=limit,
+            setting="REPOSITORY_MAX_PACKAGES",
+        )
 
 
 @lru_cache(maxsize=16)  # contents never change; 16 of the size of `extra` are some 25 MB

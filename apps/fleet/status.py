@@ -1,26 +1,33 @@
 """The derived status of endpoints: never stored, never asserted by a client. It must not know operations.
 
-docs/fleet.md has the table of the rules. For lists: a few queries for each 200 distinct pairs of states.
+docs/fleet.md has the table of the rules. For lists: a few queries for each 200 distinct pairs of states. A state never
+changes, so what was derived of two states is remembered: a fleet asks for the same pairs in every poll.
 """
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from hashlib import blake2b
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import F
 
-from . import clock, difference, states
+from . import clock, difference, states, time_limit
 from .alpm.state import InstalledPackage
 from .difference import Change, ChangeKind, Kept
+from .exceptions import ComparisonTooLong
 from .models import Endpoint, Pool, State
 from .models.endpoints import OFFLINE_AFTER_POLLS
+from .recent import Recent
+
+logger = logging.getLogger(__name__)
 
 _PAIRS_AT_ONCE = 200
-T = TypeVar("T")
+Counts = Mapping[ChangeKind, int]
 
 
 class Status(StrEnum):
@@ -33,13 +40,26 @@ class Status(StrEnum):
 
 
 class _Case(NamedTuple):
-    """All that the packages' part of a status depends on: endpoints with equal cases share the answer."""
+    """All that the packages' part of a status depends on: endpoints with equal cases share the answer.
+
+    `limit` is STATE_MAX_PACKAGES, so that a higher one counts at once.
+    """
 
     state: str
     target: str
     holds: tuple[str, ...]
     foreign: tuple[str, ...]
     excluded: tuple[str, ...]
+    limit: int
+
+
+# How many changes of each kind there are in a case; None for states that are too large to be compared.
+_known_counts: Recent[bytes, Counts | None] = Recent(4096)
+
+
+def forget() -> None:
+    """Compare everything again."""
+    _known_counts.clear()
 
 
 def of(endpoints: Iterable[Endpoint]) -> dict[int, Status]:
@@ -95,17 +115,24 @@ def by_packages(endpoints: Iterable[Endpoint]) -> dict[int, Status]:
 
 
 def differences(endpoints: Iterable[Endpoint]) -> dict[int, dict[str, int]]:
-    """How many changes of each kind would bring each endpoint to its goal; without those that have no goal."""
+    """How many changes of each kind would bring each endpoint to its goal; without those that have no goal.
+
+    None are counted where the states are too large to be compared: the status is `unknown` then.
+    """
     endpoints = list(endpoints)
     pools = _pools({endpoint.pool_id for endpoint in endpoints if endpoint.pool_id})
     cases = {endpoint.pk: case for endpoint in endpoints if (case := _case(endpoint, pools))}
-    known = dict(_changed(set(cases.values()), difference.counts))
-    return {pk: known[case] for pk, case in cases.items()}
+    known = _counted(set(cases.values()))
+    return {pk: difference.count_kinds(known[case] or {}) for pk, case in cases.items()}
 
 
 def classify(changes: Iterable[Change]) -> Status:
     """The status of an endpoint that these changes would bring to its goal."""
-    kinds = {change.kind for change in changes}
+    return _classified_by({change.kind for change in changes})
+
+
+def _classified_by(kinds: Iterable[ChangeKind]) -> Status:
+    kinds = set(kinds)
     if not kinds:
         return Status.IN_SYNC
     for here, there in ((ChangeKind.UPGRADE, ChangeKind.DOWNGRADE), (ChangeKind.INSTALL, ChangeKind.REMOVE)):
@@ -130,22 +157,42 @@ def _case(endpoint: Endpoint, pools: dict[int, tuple[str | None, tuple[str, ...]
     target, excluded = pools.get(endpoint.pool_id or 0, (None, ()))
     if endpoint.state_id is None or target is None:
         return None
-    return _Case(endpoint.state_id, target, tuple(endpoint.holds), tuple(endpoint.foreign), excluded)
+    holds, foreign = tuple(endpoint.holds), tuple(endpoint.foreign)
+    return _Case(endpoint.state_id, target, holds, foreign, excluded, settings.STATE_MAX_PACKAGES)
 
 
 def _classified(cases: set[_Case]) -> dict[_Case, Status]:
     """The status of each case. Who is exactly in the target state needs no look at packages."""
     known = {case: Status.IN_SYNC for case in cases if case.state == case.target}
-    return known | dict(_changed(cases - known.keys(), classify))
+    for case, counts in _counted(cases - known.keys()).items():
+        known[case] = Status.UNKNOWN if counts is None else _classified_by(counts)
+    return known
 
 
-def _changed(cases: set[_Case], said: Callable[[Iterator[Change]], T]) -> Iterator[tuple[_Case, T]]:
-    """What `said` says of the changes of each case."""
-    rest = iter(sorted(cases))
-    while chunk := list(islice(rest, _PAIRS_AT_ONCE)):
-        pairs = _differing({(case.state, case.target) for case in chunk})
-        for case in chunk:
-            yield case, said(_changes(case, *pairs[case.state, case.target]))
+def _counted(cases: set[_Case]) -> dict[_Case, Counts | None]:
+    """The changes of each case by kind, without the kinds that have none.
+
+    Those that are too large, or that this request has no time left for, have None.
+    """
+    keys = {case: _key(case) for case in cases}
+    known = _known_counts.among(keys.values())
+    found = {case: known[key] for case, key in keys.items() if key in known}
+    rest = iter(sorted(cases - found.keys()))
+    try:
+        while chunk := list(islice(rest, _PAIRS_AT_ONCE)):
+            pairs = _differing({(case.state, case.target) for case in chunk}, settings.STATE_MAX_PACKAGES)
+            for case in chunk:
+                sides = pairs[case.state, case.target]
+                found[case] = Counter(change.kind for change in _changes(case, *sides)) if sides else None
+                _known_counts[keys[case]] = found[case]
+    except ComparisonTooLong:
+        logger.warning("no time was left to compare %d of %d pairs of states", len(cases - found.keys()), len(cases))
+    return {case: found.get(case) for case in cases}
+
+
+def _key(case: _Case) -> bytes:
+    """A short key: an endpoint can have thousands of foreign packages, and they would all be kept with the counts."""
+    return blake2b(repr(tuple(case)).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 Side = list[InstalledPackage]
@@ -159,17 +206,23 @@ def _changes(case: _Case, installed: Side, target: Side) -> Iterator[Change]:
     return (change for change in difference.compare(installed, target) if not kept.why(change.name))
 
 
-def _differing(pairs: set[tuple[str, str]]) -> dict[tuple[str, str], tuple[Side, Side]]:
-    """For each pair of states, the packages that only one of the two has."""
+def _differing(pairs: set[tuple[str, str]], limit: int) -> dict[tuple[str, str], tuple[Side, Side] | None]:
+    """For each pair of states, the packages that only one of the two has; None with a state of more than `limit`."""
     packed = _packed({digest for pair in pairs for digest in pair})
-    apart = {pair: (packed[pair[0]] - packed[pair[1]], packed[pair[1]] - packed[pair[0]]) for pair in pairs}
+    small = {pair for pair in pairs if max(len(packed[pair[0]]), len(packed[pair[1]])) <= limit}
+    apart = {pair: (packed[pair[0]] - packed[pair[1]], packed[pair[1]] - packed[pair[0]]) for pair in small}
     values = states.load_values(set().union(*(one | two for one, two in apart.values())))
-    return {pair: ([values[v] for v in one], [values[v] for v in two]) for pair, (one, two) in apart.items()}
+    found: dict[tuple[str, str], tuple[Side, Side] | None] = dict.fromkeys(pairs)
+    for pair, (one, two) in apart.items():
+        found[pair] = ([values[value] for value in one], [values[value] for value in two])
+    return found
 
 
 def _packed(digests: set[str]) -> dict[str, frozenset[int]]:
     rows: dict[str, frozenset[int]] = {}
     for chunk in states.chunks(sorted(digests)):
         found = State.objects.filter(pk__in=chunk).values_list("pk", "packages")
-        rows.update((pk, frozenset(states.unpack(packages))) for pk, packages in found)
+        for pk, packages in found:
+            time_limit.check()
+            rows[pk] = frozenset(states.unpack(packages))
     return rows

@@ -5,12 +5,15 @@ A token has 256 random bits, so a plain SHA-256 is hash enough: there is nothing
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
+
+from apps.lifecycle import bookkeeping
 
 from . import audit, clock, texts
 from .exceptions import Invalid, NameTaken
@@ -19,6 +22,7 @@ from .models.access import Role
 
 ENDPOINT, API, ENROLMENT = "pse_", "pst_", "psc_"
 _USED_RESOLUTION = timedelta(minutes=1)
+USES = "api_token_uses"
 
 
 def new(prefix: str) -> tuple[str, str]:
@@ -48,7 +52,11 @@ def create_api_token(*, name: str, role: str, actor: str, user: Any = None) -> t
 
 
 def authenticate_api_token(*, token: str) -> ApiToken | None:
-    """The API token with this text, with its user; None when unknown or revoked. Notes its use once a minute."""
+    """The API token with this text, with its user; None when unknown or revoked. One query.
+
+    That it was used is noted once a minute and written some seconds later (`write_uses`): whoever only reads must not
+    depend on a database that takes writes.
+    """
     if not token.startswith(API):
         return None
     valid = ApiToken.objects.filter(token_hash=hash_of(token), revoked=None)
@@ -56,9 +64,15 @@ def authenticate_api_token(*, token: str) -> ApiToken | None:
     found = valid.select_related("user").annotate(stale=ExpressionWrapper(stale, BooleanField())).first()
     if found is None or (found.user is not None and not found.user.is_active):
         return None
-    if found.stale:  # asked in the same query: also an UPDATE of no row takes SQLite's write lock
-        ApiToken.objects.filter(stale, pk=found.pk).update(last_used=Now())
+    if found.stale:  # asked in the same query
+        bookkeeping.note(USES, found.pk)
     return found
+
+
+def write_uses(keys: Collection[int]) -> None:
+    """Write that these tokens were used just now, unless another instance has done so within the minute."""
+    stale = Q(last_used=None) | Q(last_used__lt=clock.moved(-_USED_RESOLUTION))
+    ApiToken.objects.filter(stale, pk__in=keys).update(last_used=Now())
 
 
 def revoke_api_token(*, token: ApiToken, actor: str) -> None:

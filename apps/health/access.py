@@ -17,6 +17,7 @@ from django.http import HttpRequest
 
 from apps.fleet import tokens
 from apps.health import process
+from apps.lifecycle import rates
 
 Environ = Mapping[str, Any]
 MAX_TOKEN_LENGTH = 200
@@ -61,7 +62,10 @@ def has_token(header: str) -> bool:
     token = token.strip()
     if scheme.lower() != "bearer" or not token.isascii() or len(token) > MAX_TOKEN_LENGTH:
         return False
-    return tokens.authenticate_api_token(token=token) is not None
+    known = tokens.authenticate_api_token(token=token) is not None
+    if known:
+        rates.remember(header)
+    return known
 
 
 def is_staff(header: str) -> bool:

@@ -18,7 +18,7 @@ from health_check.exceptions import ServiceUnavailable, ServiceWarning
 
 from apps.fleet import endpoint_manager, pool_manager, sync_coordinator
 from apps.health import schema
-from apps.lifecycle import dbpool
+from apps.lifecycle import dbpool, writes
 
 LIMIT = timedelta(seconds=2)
 """How long a check may be in flight: from then on its component is unhealthy, without anybody waiting for it."""
@@ -36,10 +36,19 @@ class MigrationsPending(ServiceUnavailable):  # type: ignore[misc]
     """The schema is older than the code."""
 
 
+class NotWritable(ServiceUnavailable):  # type: ignore[misc]
+    """The database answers, but takes no writes; `problem` is one of writes.PROBLEMS."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"the database takes no writes: {problem}")
+        self.problem = problem
+
+
 class Role(StrEnum):
     """What a failing check does to readiness."""
 
     DATABASE = "database"  # 503 `database_unhealthy`, and everything that needs the database is unhealthy too
+    WRITES = "writes"  # 503 `database_not_writable`; what only reads goes on
     MIGRATIONS = "migrations"  # 503 `migrations_pending`
     DEPENDENCY = "dependency"  # 503 `dependencies_not_ready`, by name
     INFORMATION = "information"  # nothing: only shown, as a warning
@@ -99,6 +108,17 @@ class Database(HealthCheck):  # type: ignore[misc]
             raise ServiceUnavailable("the database file does not exist")
         if not (os.access(name, os.W_OK) and os.access(os.path.dirname(name) or ".", os.W_OK)):
             raise ServiceUnavailable("the database file, or its folder, is read-only")
+
+
+@dataclass
+class DatabaseWrites(HealthCheck):  # type: ignore[misc]
+    """Writes that were due anyway have succeeded, the instance's heartbeat above all. It writes nothing itself."""
+
+    timeout: timedelta = field(default=LIMIT, repr=False)
+
+    def run(self) -> None:
+        if problem := writes.problem():
+            raise NotWritable(problem)
 
 
 @dataclass
@@ -175,6 +195,12 @@ CHECKS: tuple[Registered, ...] = (
         if settings.DATABASE_TYPE == "postgresql"
         else "The database file cannot be read and written: does it exist, and is its folder writable?",
         needs_database=False,
+    ),
+    Registered(
+        "database_writes",
+        DatabaseWrites(),
+        Role.WRITES,
+        "The database can be read, but takes no changes. Runbook in docs/operations.md: The database takes no changes.",
     ),
     Registered(
         "dbpool",

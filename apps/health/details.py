@@ -1,6 +1,7 @@
 """/health/detailed and /metrics: who may see what, in which form. It must not know how a form is written."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -10,6 +11,7 @@ from apps.health.access import Level
 from apps.health.negotiation import Form, choose
 from apps.health.response import Response
 from apps.health.results import Status
+from apps.lifecycle import rates
 
 Environ = Mapping[str, Any]
 PATIENCE = 0.3
@@ -19,6 +21,9 @@ VARY = ("Vary", "Accept, Authorization, Cookie")
 
 def detailed(environ: Environ) -> Response:
     """The answer of /health/detailed, in the form that the reader wants."""
+    refused = limited(environ)
+    if refused is not None:
+        return refused
     level = access.level(environ)
     query = parse_qs(str(environ.get("QUERY_STRING", ""))[:200])
     form = choose(environ.get("HTTP_ACCEPT"), query.get("format", [""])[-1])
@@ -36,8 +41,24 @@ def detailed(environ: Environ) -> Response:
 
 def metrics(environ: Environ) -> Response:
     """The answer of /metrics."""
+    refused = limited(environ)
+    if refused is not None:
+        return refused
     process.checker().ask()
     return _metrics(environ, access.level(environ))
+
+
+def limited(environ: Environ) -> Response | None:
+    """The answer to an address that asks too often, before its token is looked at; None as long as it may ask."""
+    address, header = str(environ.get("REMOTE_ADDR", "")), str(environ.get("HTTP_AUTHORIZATION", ""))
+    if access.is_listed(address) or (header and rates.is_known(header)):
+        return None
+    seconds = rates.limits("ANONYMOUS", of="DETAILS").wait(rates.source(address), count=1)
+    if not seconds:
+        return None
+    return Response(
+        "429 Too Many Requests", b'{"status":"rate_limited"}', headers=(("Retry-After", str(math.ceil(seconds))),)
+    )
 
 
 def _metrics(environ: Environ, level: Level) -> Response:

@@ -7,7 +7,7 @@ import time
 from django.db import DatabaseError
 from health_check.exceptions import HealthCheckException, ServiceWarning
 
-from apps.health.checks import MigrationsPending, NotInitialized, Registered
+from apps.health.checks import MigrationsPending, NotInitialized, NotWritable, Registered
 from apps.health.results import DATABASE_UNHEALTHY, Outcome, Status
 
 
@@ -45,6 +45,8 @@ def text_of(error: Exception) -> str:
 def _judge(error: Exception) -> tuple[Status, str]:
     if isinstance(error, NotInitialized):
         return Status.NOT_INITIALIZED, "not_initialized"
+    if isinstance(error, NotWritable):
+        return Status.UNHEALTHY, error.problem
     if isinstance(error, MigrationsPending):
         return Status.UNHEALTHY, "migrations_pending"
     if isinstance(error, ServiceWarning):

@@ -18,7 +18,7 @@ from apps.health import answers, combined, figures, measurements, meters
 from apps.health.combined import Health
 from apps.health.negotiation import OPENMETRICS, parse, quality_of
 from apps.health.results import REASONS, Status
-from apps.lifecycle import board, dbpool, instance, shutdown
+from apps.lifecycle import board, dbpool, instance, shutdown, writes
 from apps.lifecycle.board import InstanceSnapshot
 from apps.lifecycle.phase import Phase
 
@@ -48,6 +48,7 @@ class _Collector:
         if self.everything:
             snapshot = board.snapshot()
             yield from _checks(health)
+            yield from _writes()
             yield from _instance(snapshot)
             yield from _requests(snapshot)
             yield from _dbpool(snapshot)
@@ -87,6 +88,13 @@ def _checks(health: Health) -> Iterator[Metric]:
     yield _by("check", "health_check_healthy", "Whether this check passes.", works)
     ended = ((name, outcome.at) for name, outcome in found)
     yield _by("check", "health_check_last_timestamp_seconds", "When this check last ended (0: never).", ended)
+
+
+def _writes() -> Iterator[Metric]:
+    problem = writes.problem()
+    yield _gauge("database_writable", "Whether the database took the last write that was due.", not problem)
+    text = "Why the database takes no writes."
+    yield _one_of("problem", "database_write_problem", text, writes.PROBLEMS[1:], problem)
 
 
 def _instance(snapshot: InstanceSnapshot) -> Iterator[Metric]:

@@ -18,7 +18,15 @@ from urllib.parse import urlsplit
 
 READY, NOT_READY, UNDETERMINED = 0, 1, 2
 STATUS = {READY: "ready", NOT_READY: "not_ready", UNDETERMINED: "undetermined"}
-COMPONENTS = ("database", "dbpool", "migrations", "pool_manager", "sync_coordinator", "endpoint_manager")
+COMPONENTS = (
+    "database",
+    "database_writes",
+    "dbpool",
+    "migrations",
+    "pool_manager",
+    "sync_coordinator",
+    "endpoint_manager",
+)
 PAUSE = 0.5  # seconds between two tries of --wait
 MAX_ANSWER = 1_000_000  # bytes
 
@@ -191,6 +199,7 @@ SENTENCES = {
     "starting": "The server has just started; its first checks are not done.",
     "checker_stalled": "The server's health checks don't run any more: restart it.",
     "database_unhealthy": "The database cannot be used.",
+    "database_not_writable": "The database can be read, but takes no changes.",
     "migrations_pending": "The database lacks migrations: run `python manage.py migrate`.",
     "dependencies_not_ready": "Not every component can work",
     "shutting_down": "The server is shutting down.",

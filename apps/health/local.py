@@ -6,7 +6,6 @@ the database's own words; nothing of this reaches a web page.
 
 import contextlib
 import logging
-import time
 import warnings
 from collections.abc import Iterator
 
@@ -34,13 +33,22 @@ def silence() -> Iterator[None]:
 
 
 def _check(component: str | None, timeout: float) -> Result:
-    started = time.monotonic()
+    if component and component not in healthcheck.COMPONENTS:
+        return healthcheck.component_result(component, dict.fromkeys(healthcheck.COMPONENTS, ""))
+    wrong = prepare()
+    if wrong:
+        return wrong
+    # Only now does the time count: what Python needs to load says nothing about the database.
+    late = lambda: healthcheck.not_ready("database_unhealthy", {}, f"No answer within {timeout:g} s.")  # noqa: E731
+    return healthcheck.bounded(lambda: check_database(component), timeout, late)
+
+
+def prepare() -> Result | None:
+    """Load all that the checks need, and run the system checks. What is wrong without the database; None: nothing."""
     broken = load_settings()
     if broken:
         return result(UNDETERMINED, broken, reason="settings_broken")
-    late = lambda: healthcheck.not_ready("database_unhealthy", {}, f"No answer within {timeout:g} s.")  # noqa: E731
-    remaining = max(0.1, timeout - (time.monotonic() - started))
-    return healthcheck.bounded(lambda: check_configuration(component), remaining, late)
+    return load_release()
 
 
 def load_settings() -> str:
@@ -61,29 +69,39 @@ def load_settings() -> str:
     return ""
 
 
-def check_configuration(component: str | None) -> Result:
-    """What the system checks and the health checks say, in this thread."""
+def load_release() -> Result | None:
+    """Load all that a server loads at its start. What is wrong with it; None: nothing."""
+    from apps.health import schema
+    from apps.lifecycle import loading
+
     try:
-        return _check_configuration(component)
-    except Exception as error:  # the edge: see above
+        loading.load()
+        schema.migrations_of_the_code()
+    except loading.ReleaseBroken as error:
+        text = first_line(error)
+        reason = "configuration_invalid" if error.part == loading.CONFIGURATION else "release_broken"
+        return result(NOT_READY, text[0].upper() + text[1:], reason=reason)
+    return None
+
+
+def check_database(component: str | None) -> Result:
+    """What the health checks say, in this thread."""
+    try:
+        return judged(component)
+    except Exception as error:  # the edge: whatever is broken, the answer is a sentence
         return result(UNDETERMINED, f"The checks cannot run: {type(error).__name__}: {first_line(error)}")
-
-
-def _check_configuration(component: str | None) -> Result:
-    from django.core import checks
-
-    wrong = [message for message in checks.run_checks() if message.level >= checks.ERROR and not message.is_silenced()]
-    if wrong:
-        text = "; ".join(f"{message.id}: {message.msg}" for message in wrong)
-        return result(NOT_READY, f"The configuration is wrong: {text}", reason="configuration_invalid")
-    return judged(component)
 
 
 def judged(component: str | None) -> Result:
     from apps.health.checker import Checker
+    from apps.lifecycle import registry, writes
 
     checker = Checker(interval=1)
     checker.step()
+    if not checker.snapshot.readiness.reason:
+        registry.try_to_write()
+        if writes.problem():
+            checker.step()
     errors = {name: first_line(text) for name, text in checker.errors.items()}
     snapshot = checker.snapshot
     statuses = {name: str(outcome.status) for name, outcome in snapshot.effective.items()}

@@ -8,12 +8,12 @@ import os
 from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from apps.health import measurements, notes
 from apps.health.checker import Checker
-from apps.lifecycle import cleanup, dbpool
+from apps.lifecycle import cleanup, dbpool, writes
 
 STOP_SECONDS = 0.2  # how long shutdown waits for a round that is under way; one that hangs is left to the dbpool
 
@@ -31,7 +31,12 @@ def start() -> None:
     """Start checking in the background, once in each process that serves (a step of a lifecycle loop)."""
     if not checker().running:
         checker().start()
+        writes.observe(wake)
         cleanup.register_cleanup_task(stop, name="health_checker")
+
+
+def wake() -> None:
+    checker().wake()
 
 
 def stop() -> None:
@@ -58,6 +63,8 @@ def watch_statements(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
 def _wake_on_errors(execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
     try:
         return execute(sql, params, many, context)
-    except (OperationalError, InterfaceError):
-        checker().wake()
+    except (OperationalError, InterfaceError, ProgrammingError) as error:
+        writes.suspect(error)
+        if not isinstance(error, ProgrammingError):
+            checker().wake()
         raise

@@ -45,6 +45,7 @@ REASONS = (
     "starting",
     "checker_stalled",
     "database_unhealthy",
+    "database_not_writable",
     "migrations_pending",
     "dependencies_not_ready",
     "shutting_down",
@@ -130,6 +131,8 @@ class Snapshot:
             return Readiness(DATABASE_UNHEALTHY)
         if Role.MIGRATIONS in roles:
             return Readiness("migrations_pending")
+        if Role.WRITES in roles:
+            return Readiness("database_not_writable")
         dependencies = tuple(
             (item.name, str(self.effective[item.name].status)) for item in failed if item.role is Role.DEPENDENCY
         )
@@ -143,7 +146,7 @@ class Snapshot:
 def assess(checks: Iterable[Registered], outcomes: Mapping[str, Outcome]) -> Status:
     """All in one word: unhealthy when requests fail, degraded when something else wants attention."""
     bad = [item for item in checks if outcomes[item.name].status is not Status.HEALTHY]
-    critical = (Role.DATABASE, Role.DEPENDENCY)
+    critical = (Role.DATABASE, Role.WRITES, Role.DEPENDENCY)
     if any(item.role in critical and not outcomes[item.name].status.works for item in bad):
         return Status.UNHEALTHY
     return Status.DEGRADED if bad else Status.HEALTHY

@@ -29,6 +29,19 @@ class DatabaseUnavailable(OperationalError):
     retry_after = 2  # seconds
 
 
+class OutcomeUnknown(OperationalError):
+    """The transaction may have been committed, or not: its COMMIT was given up, or the connection broke in it.
+
+    `timed_out`: it took longer than DB_COMMIT_TIMEOUT. The answer is 503 `outcome_unknown` with `Retry-After`.
+    """
+
+    retry_after = 2  # seconds
+
+    def __init__(self, text: str, *, timed_out: bool) -> None:
+        super().__init__(text)
+        self.timed_out = timed_out
+
+
 READ_ONLY = "25006"  # PostgreSQL's read_only_sql_transaction: we write to what has become a standby
 
 
@@ -117,6 +130,30 @@ def mark_background(value: bool = True) -> None:
 
 def is_background() -> bool:
     return getattr(_thread, "background", False)
+
+
+def mark_writer(value: bool) -> None:
+    """Whether this thread serves a request that may change something: some connections are left to the others."""
+    _thread.writer = value
+
+
+def is_writer() -> bool:
+    return getattr(_thread, "writer", False)
+
+
+@contextlib.contextmanager
+def commits_within(seconds: float) -> Iterator[None]:
+    """Inside, a COMMIT of this thread is given up after `seconds` if that is less than DB_COMMIT_TIMEOUT."""
+    before = commit_limit()
+    _thread.commit_limit = seconds
+    try:
+        yield
+    finally:
+        _thread.commit_limit = before
+
+
+def commit_limit() -> float:
+    return getattr(_thread, "commit_limit", float("inf"))
 
 
 @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
 It owns the layout and nothing else; it must not know what a phase is, nor Django. No lock is shared between processes:
 every word has one writer (the master, the `drain` command, or the slot's own worker), words are 8 bytes and aligned, so
-that a read is never torn, and a record of several words carries a stamp that a reader compares before and after.
+that a read is never torn, and a record of several words carries a stamp that a reader compares before and after. Only
+the shared area behind the slots has several writers: its users bear that an update is lost now and then.
 
 All times in it are `time.monotonic()`, which every process of a machine shares.
 """
@@ -20,13 +21,15 @@ from typing import Any, Final
 
 # Linux shows this name in /proc/PID/fd, which is how `manage.py drain` finds the instance without a file.
 NAME: Final = "pacsync-instance"
-MAGIC: Final = 0x5041435359_0003  # "PACSY", and the version of this layout
+MAGIC: Final = 0x5041435359_0004  # "PACSY", and the version of this layout
 
 WORD: Final = 8
 HEADER_WORDS: Final = 32
 MAGIC_AT, MASTER, SLOTS, WORKERS, PORT, SIGNAL = range(6)
 STARTED, SERVING_AT, DRAIN_REQUESTED_AT, SIGNAL_AT, STOPPING_AT, DEADLINE, DRAIN_DELAY = range(8, 15)
 IDENTITY: Final = 16  # two words: the 128 bits of the instance's UUID
+# Written by any worker, but each time as a whole, and none depends on what was there before.
+WRITES_PROBLEM, WRITES_DOUBTED_AT = 24, 25
 
 PID, LEAVING, IN_FLIGHT, REFUSED, CLAIMED_AT, SAMPLE = range(6)
 SAMPLE_WORDS: Final = 8
@@ -40,6 +43,7 @@ REPORT_BYTES: Final = 8192
 SCRATCH: Final = REPORT + 2 + REPORT_BYTES // WORD
 SCRATCH_BYTES: Final = 256 * 1024  # pages that nobody touches cost nothing
 SLOT_WORDS: Final = SCRATCH + SCRATCH_BYTES // WORD
+SHARED_BYTES: Final = 512 * 1024  # behind the slots, for times that every worker writes (apps/lifecycle/rates.py)
 
 
 class Memory:
@@ -54,7 +58,7 @@ class Memory:
     def create(cls, *, workers: int = 1, port: int = 0, findable: bool = False) -> "Memory":
         """A new board for `workers`, with room for the surplus that a reload makes; `findable` by `instances()`."""
         slots = 2 * workers + 4
-        size = (HEADER_WORDS + slots * SLOT_WORDS) * WORD
+        size = (HEADER_WORDS + slots * SLOT_WORDS) * WORD + SHARED_BYTES
         memory = cls(_findable(size) if findable and hasattr(os, "memfd_create") else mmap.mmap(-1, size))
         words = memory.integers
         words[MASTER], words[SLOTS], words[WORKERS], words[PORT] = os.getpid(), slots, workers, port
@@ -84,6 +88,11 @@ class Memory:
     def workers(self) -> int:
         """How many workers the instance was configured for."""
         return self.integers[WORKERS]
+
+    def shared(self) -> memoryview:
+        """512 KiB of zeroes at first, which every worker of the instance may write, word by word."""
+        start = (HEADER_WORDS + self.integers[SLOTS] * SLOT_WORDS) * WORD
+        return self._bytes[start : start + SHARED_BYTES]
 
     def slots(self) -> "Iterator[Slot]":
         return (Slot(self, index) for index in range(self.integers[SLOTS]))

@@ -8,15 +8,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.conf import settings
+from django.db import Error as AnyDatabaseError
 from django.db.models.functions import Now
 
-from apps.lifecycle import board, dbpool, instance, loops, memory, phase, serving
+from apps.lifecycle import board, dbpool, instance, loops, memory, phase, serving, write_trial, writes
 from apps.lifecycle.models import Instance
 from apps.lifecycle.phase import Phase
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT = "heartbeat"
+COMMIT_SECONDS = 3.0  # after which a heartbeat's COMMIT is given up
 
 
 @dataclass
@@ -28,7 +30,36 @@ _last = _Last()
 
 
 def beat() -> None:
-    """Write the row of this instance with the database's time, making it if it isn't there."""
+    """Write this instance's row, and note whether the database takes writes: this one is due anyway."""
+    since = writes.doubted_at()
+    try:
+        with dbpool.commits_within(COMMIT_SECONDS):
+            _write_row()
+            if writes.unsettled():
+                write_trial.run()
+    except write_trial.Refused as refusal:
+        writes.failed(refusal.problem, refusal)
+    except AnyDatabaseError as error:
+        problem = writes.problem_of(error)
+        if problem:
+            writes.failed(problem, error)
+        raise
+    else:
+        writes.succeeded(since)
+
+
+def try_to_write() -> None:
+    """For a process that serves nothing: note whether the database would take a write."""
+    try:
+        write_trial.run()
+    except (write_trial.Refused, AnyDatabaseError) as error:
+        problem = getattr(error, "problem", "") or writes.problem_of(error)
+        if problem:
+            writes.failed(problem, error)
+
+
+def _write_row() -> None:
+    """The row with the database's time, made if it isn't there."""
     present = board.snapshot()
     _last.phase = present.phase
     numbers = asdict(present.dbpool) if present.dbpool else {}
@@ -42,9 +73,11 @@ def beat() -> None:
 
 
 def tick() -> None:
-    """Every second in each worker: show the dbpool's numbers, and report a change of the phase without delay."""
+    """Every second in each worker: show the dbpool's numbers, and have the heart beat without delay when the phase has
+    changed, or when there is a doubt whether the database takes writes."""
     dbpool.publish()
-    if _last.phase not in (None, phase.current()) and memory.leads():
+    writes.tick()
+    if (_last.phase not in (None, phase.current()) or writes.unsettled()) and memory.leads():
         loops.wake(HEARTBEAT)
 
 

@@ -1,22 +1,18 @@
-"""A gthread worker whose threads get whole heads only, and whose main loop answers probes itself.
+"""A gthread worker whose threads never wait for a client, and whose main loop answers probes itself.
 
-gthread gives each connection to a thread at once, which then reads as slowly as the client writes: as many dripping
-clients as there are threads, and no probe is answered. Here the main loop looks at what has arrived, without taking it,
-and hands the connection over when the head of the request is complete: a client that drips or keeps silent costs a
-socket, no thread. A probe it doesn't hand over but answers at once, so that one needs no thread either, whatever the
-threads are doing. So nothing here may wait for a client. It must not know what a probe says; a probe goes through the
-application like any other request.
+gthread gives each connection to a thread at once, which then reads and writes as slowly as the client does: as many
+slow clients as there are threads, and no probe is answered. Here the main loop reads, and hands a request over when all
+of it has come, its body included. What a client doesn't take of its answer, the main loop writes (transfers.py). So a
+client that drips, stalls or reads nothing costs a socket, no thread. A probe is answered at once, whatever the threads
+do. Nothing here may wait for a client. It must not know what a probe says; a probe goes through the application like
+any other request.
 """
 
 import errno
-import fcntl
 import re
 import select
 import socket
-import struct
-import termios
 import time
-from collections import deque
 from concurrent.futures import Future
 from functools import partial
 from selectors import EVENT_READ
@@ -25,41 +21,43 @@ from typing import Any
 from django.conf import settings
 from gunicorn.workers import gthread
 
+from apps.lifecycle import bodies
+from apps.lifecycle.connection import Connection
+from apps.lifecycle.connections import ConnectionKeeper
+
 END = b"\r\n\r\n"
-GONE = END  # nobody is there any more: a thread finds out
-LOOK = 16 * 1024  # bytes that are looked at; a head that is longer is a thread's matter, and gunicorn's own limits
-LINGER = 2.0  # seconds for which a connection that we have ended is read, so that the client gets our answer; RFC 9112
+LOOK = 16 * 1024  # bytes that are read at once of a head
+HEAD_LIMIT = 64 * 1024  # bytes of a head; gunicorn's own limits for its lines are lower
+SEND_BUFFER = 128 * 1024  # bytes that the kernel takes of an answer: more would hide from us that nobody takes it
+PIPELINED = 1000  # requests that one connection may have answered without a pause
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 PAUSE = 0.05  # seconds without accepting, when there is nothing left to accept with
 # Those whose answers need no I/O and no waiting (apps/health/answers.py).
 PROBE = re.compile(rb"(?:GET|HEAD) /health(?:/(?:live|ready|startup))?/?[ ?]")
-# What could make the main loop wait: a body, or another protocol.
-WAITS = re.compile(rb"\n(?:content-length|transfer-encoding|expect|upgrade)[ \t]*:", re.IGNORECASE)
+# Behind such a head comes more: a body, or another protocol.
+MORE = re.compile(rb"\n(?:content-length|transfer-encoding|expect|upgrade)[ \t]*:", re.IGNORECASE)
 
 
-class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """`gathering` are the connections whose head isn't complete, `lingering` those that we have ended; oldest first."""
+class Worker(ConnectionKeeper):
+    """The main loop's part of a request: it is read before a thread has it, and its answer written after that."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.gathering: deque[Any] = deque()
-        self.lingering: deque[Any] = deque()
+    _looked = 0.0  # when slow transfers were looked for
 
-    # --- a request comes ------------------------------------------------------------------------------------------
+    # --- a connection comes ---------------------------------------------------------------------------------------
     def accept(self, listener: Any) -> bool:
-        """Too many connections end the oldest one that has asked nothing yet, else the one that is idle longest. False
-        when nothing is left to accept with."""
+        """Too many connections end the oldest one that has asked nothing yet, else the one that is idle longest, else
+        the slowest. False when nothing is left to accept with."""
         try:
-            super().accept(listener)
+            self.take_connection(listener)
         except OSError as error:
             if error.errno not in EXHAUSTED:
                 raise
             self.log.warning("no connection can be accepted: %s", error)
-            if not self._make_room():
+            if not self.make_room():
                 time.sleep(PAUSE)
             return False
         if self.nr_conns >= self.worker_connections:
-            self._make_room()
+            self.make_room()
         return True
 
     def set_accept_enabled(self, enabled: bool) -> None:
@@ -67,6 +65,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         balancer then sends elsewhere. gunicorn keeps the listener open until it is done, and whoever connects meanwhile
         is reset at the end."""
         super().set_accept_enabled(enabled)
+        if enabled:
+            for listener in self.sockets:
+                listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         if enabled or self.alive:
             return
         for listener in (one for one in self.sockets if one.sock):
@@ -74,90 +75,133 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
                 pass
             listener.close()
 
-    def _make_room(self) -> bool:
-        for conns in (self.gathering, self.keepalived_conns):
-            if conns:
-                self._drop(conns.popleft())
-                return True
-        return False
-
-    def _drop(self, conn: Any) -> None:
-        self.poller.unregister(conn.sock)
-        self.nr_conns -= 1
-        conn.close()
-
+    # --- a request comes ------------------------------------------------------------------------------------------
     def enqueue_req(self, conn: Any) -> None:
-        """To a thread when the head is complete, else to the poller; a probe is answered."""
-        if self.cfg.is_ssl:
+        """To a thread when all of it is here, else to the poller; a probe is answered."""
+        if not isinstance(conn, Connection):
             super().enqueue_req(conn)
-            return
-        head = arrived(conn)
-        if is_complete(head):
-            self._go_on(conn, head)
-            return
-        conn.sock.setblocking(False)
-        conn.timeout = time.monotonic() + (settings.REQUEST_READ_TIMEOUT or float("inf"))
-        self.gathering.append(conn)
-        self._look_again(conn, head)
-
-    def _look_again(self, conn: Any, head: bytes) -> None:
-        # What has been seen stays in the socket: only more of it makes the socket readable again.
-        more = len(head) - len(read_ahead(conn)) + 1
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, more)
-        self.poller.register(conn.sock, EVENT_READ, partial(self._more_arrived, conn, len(head)))
-
-    def _more_arrived(self, conn: Any, before: int, client: Any) -> None:
-        self.poller.unregister(client)
-        head = arrived(conn)
-        if is_complete(head) or len(head) <= before:  # readable without more: the client has ended its part
-            self.gathering.remove(conn)
-            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-            conn.data_ready = True
-            self._go_on(conn, head)
+        elif self._receive(conn):
+            self._look(conn)
         else:
-            self._look_again(conn, head)
+            self.close(conn)
 
-    def _go_on(self, conn: Any, head: bytes) -> None:
-        # One that was read ahead goes to a thread: a thousand probes in one packet aren't answered in one go.
-        if not is_probe(head) or read_ahead(conn) or unsent(conn.sock):
-            super().enqueue_req(conn)
+    def _receive(self, conn: Connection) -> bool:
+        """Take what has arrived. False when the client has ended its part."""
+        try:
+            data = conn.sock.real.recv(LOOK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        conn.reader.ahead += data
+        return bool(data)
+
+    def _look(self, conn: Connection) -> None:
+        size = head_size(conn)
+        if size:
+            self._begin(conn, size)
+        elif len(conn.reader.ahead) > HEAD_LIMIT:
+            conn.reader.too_long = conn.last = True
+            self.hand_over(conn, len(conn.reader.ahead))
+        else:
+            conn.timeout = time.monotonic() + (settings.REQUEST_READ_TIMEOUT or float("inf"))
+            self.gathering.append(conn)
+            self.poller.register(conn.sock, EVENT_READ, partial(self._more_arrived, conn))
+
+    def _more_arrived(self, conn: Connection, client: Any) -> None:
+        is_there = self._receive(conn)
+        if is_there and not head_size(conn) and len(conn.reader.ahead) <= HEAD_LIMIT:
             return
-        conn.data_ready = True
-        done: Future[object] = Future()
-        done.set_result(self.handle(conn))
-        self.finish_request(conn, done)
+        self.gathering.remove(conn)
+        self.poller.unregister(client)
+        if is_there:
+            self._look(conn)
+        else:
+            self.close(conn)
+
+    def _begin(self, conn: Connection, size: int) -> None:
+        """A head of `size` bytes is complete."""
+        head = bytes(conn.reader.ahead[:size])
+        conn.sock.continued = False
+        if MORE.search(head):
+            self._begin_body(conn, head)
+        # One that was read ahead goes to a thread: a thousand probes in one packet aren't answered in one go.
+        elif is_probe(head) and not conn.in_a_row and len(conn.reader.ahead) == size:
+            conn.reader.give(size)
+            conn.init()
+            done: Future[object] = Future()
+            done.set_result(self.handle(conn))
+            self.finish_request(conn, done)
+        else:
+            self.hand_over(conn, size)
+
+    def _begin_body(self, conn: Connection, head: bytes) -> None:
+        ahead = conn.reader.ahead
+        found = bodies.announced(self.cfg, head, conn.client, conn.parser.req_count + 1 if conn.parser else 1)
+        if found is None or found.length is None:
+            # Refused by gunicorn, or chunked, which no application of ours reads: what is here has to do.
+            conn.last = True
+            self.hand_over(conn, len(ahead))
+            return
+        conn.path = found.path
+        if found.length > found.limit:
+            self.refuse(conn, 413, "too_large", f"The body may have {found.limit} bytes at most.")
+        elif len(head) + found.length <= len(ahead):
+            self.hand_over(conn, len(head) + found.length)
+        else:
+            self.bodies.gather(conn, len(head), found.length, expects=found.expects)
+
+    def hand_over(self, conn: Connection, size: int = 0) -> None:
+        """To a thread, with the first `size` bytes of what came; 0: it was given already."""
+        if size:
+            conn.reader.give(size)
+        conn.init()
+        super().enqueue_req(conn)
+
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """Say that the connection ends, when it does."""
+        if isinstance(conn, Connection) and conn.last:
+            req.force_close()
+        return bool(super().handle_request(req, conn))
+
+    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
+        """What the application left of a body is here: gunicorn would read it from the client."""
+        if not isinstance(conn, Connection):
+            return bool(super()._keepalive_after(conn, keepalive))
+        if not keepalive or conn.last or conn.parser.mesg.body.failed:
+            return False
+        conn.parser.mesg = None
+        conn.reader.clear()
+        return True
 
     # --- a request is done ----------------------------------------------------------------------------------------
     def finish_request(self, conn: Any, fs: "Future[object]") -> None:
-        """Keep the connection, or end it; gunicorn's main loop would wait for the client to end its part, too."""
-        ended = fs.cancelled() or fs.exception() is not None or not fs.result()
-        if ended and not self.cfg.is_ssl:
-            self._linger(conn)
-        else:
+        """Deliver the rest of the answer; then keep the connection, or end it."""
+        if not isinstance(conn, Connection):
             super().finish_request(conn, fs)
-
-    def _linger(self, conn: Any) -> None:
-        try:
-            conn.sock.setblocking(False)
-            conn.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.nr_conns -= 1
-            conn.close()
             return
-        conn.timeout = time.monotonic() + (LINGER if self.alive else LINGER / 4)
-        self.lingering.append(conn)
-        self.poller.register(conn.sock, EVENT_READ, partial(self._drain, conn))
+        conn.kept = not fs.cancelled() and fs.exception() is None and bool(fs.result())
+        if conn.sock.pending:
+            self.answers.begin(conn)
+            self.keep_within_limits()
+        else:
+            self.answered(conn)
 
-    def _drain(self, conn: Any, client: Any) -> None:
-        try:
-            ended = not client.recv(LOOK)
-        except BlockingIOError:
-            return
-        except OSError:
-            ended = True
-        if ended:
-            self.lingering.remove(conn)
-            self._drop(conn)
+    def answered(self, conn: Connection) -> None:
+        """The client has taken the answer: go on to its next request, wait for one, or end."""
+        if not conn.kept:
+            self.linger(conn)
+        elif conn.reader.ahead:
+            conn.in_a_row += 1
+            conn.last = conn.in_a_row >= PIPELINED
+            self._look(conn)
+        else:
+            conn.in_a_row = 0
+            conn.set_timeout()
+            if not self.alive:
+                conn.timeout = min(conn.timeout, time.monotonic() + gthread.STOP_KEEPALIVE_LINGER)
+            self.keepalived_conns.append(conn)
+            self.poller.register(conn.sock, EVENT_READ, partial(self.on_client_socket_readable, conn))
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """SIGQUIT. gunicorn's gthread closes its threads in this handler, which needs the lock that the main loop holds
@@ -168,11 +212,15 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
     # --- time passes ----------------------------------------------------------------------------------------------
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Until the next connection's time is over, `timeout` seconds at most."""
-        times = [conns[0].timeout - time.monotonic() for conns in (self.gathering, self.lingering) if conns]
-        super().wait_for_and_dispatch_events(max(0.0, min([timeout, *times])))
+        queues = (self.gathering, self.lingering, self.refused)
+        times = [conns[0].timeout - time.monotonic() for conns in queues if conns]
+        registered = self.poller.get_map()
+        for key, _ in self.poller.select(max(0.0, min([timeout, *times]))):
+            if registered.get(key.fd) is key:  # else an event before it has ended this connection
+                key.data(key.fileobj)
 
     def murder_pending(self) -> None:
-        """Cut off whoever has taken too long to send a head; called each second, also by a worker that ends."""
+        """Cut off whoever has taken too long; called after each round of the main loop, also by a worker that ends."""
         super().murder_pending()
         now = time.monotonic()
         if not self.alive:
@@ -180,11 +228,16 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
                 conn.timeout = min(conn.timeout, now + gthread.STOP_KEEPALIVE_LINGER)
         while self.gathering and self.gathering[0].timeout <= now:
             conn = self.gathering.popleft()
-            if arrived(conn) not in (b"", GONE):
+            if conn.reader.ahead:
                 self.log.info("a client stalled in the middle of a request: connection closed")
-            self._drop(conn)
-        while self.lingering and self.lingering[0].timeout <= now:
-            self._drop(self.lingering.popleft())
+            self.drop(conn)
+        for queue in (self.lingering, self.refused):
+            while queue and queue[0].timeout <= now:
+                self.drop(queue.popleft())
+        if now >= self._looked + 1:
+            self._looked = now
+            self.bodies.end_slow()
+            self.answers.end_slow()
 
 
 def has_connection(listener: Any) -> bool:
@@ -192,33 +245,13 @@ def has_connection(listener: Any) -> bool:
     return bool(select.select([listener], [], [], 0)[0])
 
 
-def read_ahead(conn: Any) -> bytes:
-    """The part of the next request that was read together with the last one: the socket doesn't know of it."""
-    return conn.parser.unreader.buf.getvalue() if conn.parser is not None else b""
-
-
-def arrived(conn: Any) -> bytes:
-    """What has arrived and not been parsed; it ends with GONE after the end of the connection or an error."""
-    head = read_ahead(conn)
-    try:
-        return head + (conn.sock.recv(LOOK, socket.MSG_PEEK | socket.MSG_DONTWAIT) or GONE)
-    except BlockingIOError:
-        return head
-    except OSError:
-        return head + GONE
-
-
-def is_complete(head: bytes) -> bool:
-    """Whether a thread should go on with it: a complete head, one that is too long to be looked at, or GONE."""
-    return END in head or len(head) >= LOOK
+def head_size(conn: Connection) -> int:
+    """Bytes of the head that has arrived; 0 while it isn't complete."""
+    end = conn.reader.ahead.find(END, conn.searched)
+    conn.searched = max(0, len(conn.reader.ahead) - len(END) + 1) if end < 0 else 0
+    return end + len(END) if end >= 0 else 0
 
 
 def is_probe(head: bytes) -> bool:
-    """Whether it is a probe's complete head and nothing more to wait for."""
-    lines, end, _ = head.partition(END)
-    return bool(end) and PROBE.match(lines) is not None and WAITS.search(lines) is None
-
-
-def unsent(sock: Any) -> int:
-    """How many bytes the client hasn't taken yet: then the next answer might have to wait, and that is a thread's."""
-    return int(struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0])
+    """Whether the head, behind which nothing comes, is a probe's."""
+    return PROBE.match(head) is not None

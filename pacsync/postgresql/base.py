@@ -10,18 +10,49 @@ from typing import Any, ClassVar
 
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
-from psycopg import IsolationLevel
+from psycopg import IsolationLevel, OperationalError, sql
 
 from apps.lifecycle import budget, memory, serving
 from apps.lifecycle.dbpool import checkout_timeout
+from pacsync.postgresql import commits, options, requirements
 from pacsync.postgresql.dbpool import Dbpool
+from pacsync.postgresql.schema import SchemaEditor
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """`dbpool` is the process's dbpool or None; it isn't opened before the process serves, and not again after shut."""
 
+    SchemaEditorClass = SchemaEditor
+    migration_lock_timeout = 0.0  # seconds that a change of the schema waits for a lock; 0: as the session is set
+    migration_pid: int | None = None  # the backend that changes the schema now
+
     _dbpools: ClassVar[dict[str, Dbpool]] = {}
     _lock: ClassVar[threading.RLock] = threading.RLock()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.commit_timeout = float(self.settings_dict["OPTIONS"].get("dbpool", {}).get("commit_timeout", 0))
+        self.execute_wrappers.append(commits.watch_statement)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether its commits have a limit: those of a process that serves do."""
+        return self.commit_timeout > 0 and getattr(self.connection, "_pool", None) is not None
+
+    def _commit(self) -> None:
+        if not self.is_watched:
+            super()._commit()  # type: ignore[misc]
+            return
+        with commits.watched(self.connection, self.commit_timeout):
+            super()._commit()  # type: ignore[misc]
+
+    def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
+        """Django sets it back after each transaction. For a connection that broke in its COMMIT it would take another
+        one from the dbpool: for nothing, and perhaps waiting for a server that is frozen."""
+        if autocommit and self.connection is None and not self.in_atomic_block:
+            self.autocommit = True  # as the next connection begins
+            return
+        super().set_autocommit(autocommit, *args, **kwargs)
 
     @property
     def dbpool(self) -> Dbpool | None:
@@ -39,34 +70,50 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return self._dbpools[self.alias]
 
     def _make_dbpool(self) -> Dbpool:
-        options = dict(self.settings_dict["OPTIONS"]["dbpool"])
-        startup = options.pop("startup")
+        sizes = dict(self.settings_dict["OPTIONS"]["dbpool"])
+        del sizes["startup"]
+        sizes.pop("commit_timeout", None)
         workers, slot = memory.current().workers, memory.mine().index
-        least, most = (budget.share(options.pop(name), workers, slot) for name in ("min_size", "max_size"))
+        least, most = (budget.share(sizes.pop(name), workers, slot) for name in ("min_size", "max_size"))
         parameters = {**self.get_connection_params(), "autocommit": True}
-        if startup:
-            parameters["options"] = " ".join(filter(None, (parameters.get("options"), startup)))
         return Dbpool(
             name=f"dbpool-{self.alias}",
             kwargs=parameters,
-            configure=self._configure_connection,  # type: ignore[attr-defined]
+            configure=self._configure_connection,
             min_size=least,
             max_size=most,
-            **options,
+            **sizes,
         )
 
     def get_connection_params(self) -> dict[str, Any]:
         parameters: dict[str, Any] = super().get_connection_params()
-        parameters.pop("dbpool", None)
+        limits = parameters.pop("dbpool", {}).get("startup", "")
+        parameters["options"] = options.startup(limits, parameters.get("options", ""), serves=serving.active())
         return parameters
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         pool = self.pool
         if pool is None:
-            return super().get_new_connection(conn_params)
+            try:
+                return super().get_new_connection(conn_params)
+            except OperationalError as error:
+                raise options.explained(error) from error
         self.isolation_level = IsolationLevel.READ_COMMITTED
         pool.open_once()
         return pool.getconn(timeout=checkout_timeout())
+
+    def _configure_connection(self, connection: Any) -> bool:
+        """Django calls this for a plain connection, and the dbpool for each of its own."""
+        if self.alias != NO_DB_ALIAS:
+            startup = self.settings_dict["OPTIONS"].get("dbpool", {}).get("startup", "")
+            requirements.prepare(connection, direct=bool(startup))
+        return bool(super()._configure_connection(connection))  # type: ignore[misc]
+
+    def _configure_role(self, connection: Any) -> bool:
+        """As Django's, which asks the dbpool for a further connection, only to quote the name."""
+        if role := self.settings_dict["OPTIONS"].get("assume_role"):
+            connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        return bool(role)
 
     def _close(self) -> None:
         owner = getattr(self.connection, "_pool", None)

@@ -10,12 +10,14 @@ import time
 import weakref
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, OperationalError
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from apps.lifecycle import dbpool as lifecycle
 from apps.lifecycle.board import DbpoolSample
 from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted
+from pacsync.postgresql import commits
+from pacsync.postgresql.options import explained
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +26,7 @@ CLOSED = "the dbpool is closed: this process is shutting down"
 UNREACHABLE = "no database connection can be made at the moment"
 RESTART = 3.0  # seconds for which requests wait for a database that has gone; after that they are refused at once
 AGAIN = 0.1  # seconds between attempts to connect meanwhile
+LEAVE_TO_READERS = 2  # connections that requests which may change something don't take, so that reads go on
 RESERVE_FROM = 3  # a dbpool of this size or more keeps one connection for background work
 
 
@@ -44,9 +47,12 @@ class Dbpool(ConnectionPool[Conn]):
         )
         reserve = 1 if self.max_size >= RESERVE_FROM else 0
         self._for_requests = threading.BoundedSemaphore(self.max_size - reserve)
+        self._for_writers = threading.BoundedSemaphore(max(1, self.max_size - reserve - LEAVE_TO_READERS))
+        self._writers: set[Conn] = set()  # the connections that were taken from these
 
     def _opened_one(self, connection: Conn) -> None:
         self._configure_more(connection)
+        commits.listen(connection)
         connection.pacsync_opened = time.monotonic()  # type: ignore[attr-defined]
         with self._numbers:
             self._connected.add(connection)
@@ -70,10 +76,11 @@ class Dbpool(ConnectionPool[Conn]):
         """Connect, and log when that begins to fail and when it works again: not each attempt."""
         try:
             connection = super()._connect(timeout)
-        except Exception as error:
+        except Exception as raised:
+            error = explained(raised) if isinstance(raised, OperationalError) else raised
             if self._changed(failing=True):
                 logger.warning("no database connection can be made: %s", " ".join(str(error).split()))
-            raise
+            raise error from raised
         if self._changed(failing=False):
             logger.info("database connections can be made again")
         return connection
@@ -129,7 +136,21 @@ class Dbpool(ConnectionPool[Conn]):
         end = time.monotonic() + (self.timeout if timeout is None else timeout)
         if lifecycle.is_background():
             return self._take(end, request=False)
-        if not self._admit(end - time.monotonic()):
+        if not lifecycle.is_writer():
+            return self._take_for_request(end)
+        if not self._admit_writer(end):
+            raise self._exhaustion("that changes may use")
+        try:
+            connection = self._take_for_request(end)
+        except BaseException:
+            self._for_writers.release()
+            raise
+        with self._numbers:
+            self._writers.add(connection)
+        return connection
+
+    def _take_for_request(self, end: float) -> Conn:
+        if not self._admit(self._for_requests, end - time.monotonic()):
             raise self._refusal()
         try:
             return self._take(end, request=True)
@@ -158,16 +179,24 @@ class Dbpool(ConnectionPool[Conn]):
                     raise
             time.sleep(AGAIN)
 
-    def _admit(self, seconds: float) -> bool:
+    def _admit_writer(self, end: float) -> bool:
+        """The same, for one of those that changes may use. While a COMMIT hangs nobody waits: a request that waits
+        takes a reader's place in this process, too."""
+        while not self._admit(self._for_writers, min(AGAIN, end - time.monotonic())):
+            if time.monotonic() >= end or commits.are_slow():
+                return False
+        return True
+
+    def _admit(self, places: threading.BoundedSemaphore, seconds: float) -> bool:
         """Wait for one of the connections that requests may use; not at all when `max_waiting` wait already."""
-        if self._for_requests.acquire(blocking=False):
+        if places.acquire(blocking=False):
             return True
         with self._numbers:
             if self.max_waiting and self._queued >= self.max_waiting:
                 return False
             self._queued += 1
         try:
-            return self._for_requests.acquire(timeout=seconds)
+            return places.acquire(timeout=max(0.0, seconds))
         finally:
             with self._numbers:
                 self._queued -= 1
@@ -176,18 +205,27 @@ class Dbpool(ConnectionPool[Conn]):
         with self._numbers:
             spare = self.max_size - len(self._out)
             busy = spare <= 0 or (spare <= 1 and self.max_size >= RESERVE_FROM and not lifecycle.is_background())
-            self._exhausted += busy
-        lifecycle.write(self.sample())
         if busy:
-            return DbpoolExhausted(f"all {self.max_size} database connections of this worker are in use")
+            return self._exhaustion(f"({self.max_size}) of this worker")
+        lifecycle.write(self.sample())
         return DatabaseUnavailable(UNREACHABLE)
+
+    def _exhaustion(self, which: str) -> DbpoolExhausted:
+        with self._numbers:
+            self._exhausted += 1
+        lifecycle.write(self.sample())
+        return DbpoolExhausted(f"all database connections {which} are in use")
 
     def putconn(self, conn: Conn) -> None:
         with self._numbers:
             request = self._out.pop(conn, False)
+            writer = conn in self._writers
+            self._writers.discard(conn)
         try:
             super().putconn(conn)
         finally:
+            if writer:
+                self._for_writers.release()
             if request:
                 self._for_requests.release()
             lifecycle.write(self.sample())

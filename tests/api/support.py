@@ -9,6 +9,9 @@ from django.test import Client
 from apps.fleet import endpoint_manager, tokens
 from apps.fleet.alpm import canonical
 from apps.fleet.models import Endpoint, Pool
+from tests.support.texts import repository_text, state_text
+
+__all__ = ["Answer", "Api", "Machine", "api_token", "repository_text", "state_text"]
 
 ROOT = "/api/v1"
 
@@ -74,24 +77,6 @@ class Api:
 
 def api_token(role: str, name: str | None = None) -> str:
     return tokens.create_api_token(name=name or role, role=role, actor="test")[1]
-
-
-def state_text(*packages: str) -> bytes:
-    """The canonical text of `name version` or `name version reason` entries."""
-    lines = []
-    for package in packages:
-        name, version, *reason = package.split()
-        lines.append(f"{name} {version} x86_64 {reason[0] if reason else 'explicit'}")
-    return "".join(line + "\n" for line in sorted(lines)).encode()
-
-
-def repository_text(*packages: str) -> bytes:
-    """The canonical text of a repository with these `name version` entries."""
-    lines = []
-    for package in packages:
-        name, version = package.split()[:2]
-        lines.append(f"{name} {version} x86_64 {name}-{version}-x86_64.pkg.tar.zst {'a' * 64} 1000")
-    return "".join(line + "\n" for line in sorted(lines)).encode()
 
 
 class Machine:

@@ -8,6 +8,7 @@ from django.test import Client
 
 from apps.api.api import api
 from apps.fleet.models import ApiToken, Pool
+from apps.lifecycle import bookkeeping
 from tests.api.support import ROOT, Api, Machine, api_token
 
 pytestmark = pytest.mark.django_db
@@ -82,6 +83,7 @@ def test_token_revoked_401(operator: Api, db: None) -> None:
 
 def test_token_use_noted(operator: Api) -> None:
     operator.get("/pools").ok()
+    bookkeeping.flush()
     assert ApiToken.objects.get().last_used is not None
 
 

@@ -28,6 +28,7 @@ DEV_IMAGE = f"{IMAGE}-development"
 POSTGRES = "postgres:17"
 BASE = ("docker-compose.yml",)
 SCALED = ("docker-compose.yml", "docker-compose.scale.yml")
+TLS = ("docker-compose.yml", "docker-compose.tls.yml")
 
 
 def run(
@@ -128,7 +129,8 @@ class Stack:
         self.program = program
         self.name = f"pacsync-test-{secrets.token_hex(4)}"
         self.directory = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
-        self.ports = {name: free_port() for name in ("HTTP_PORT", "STATS_PORT", "MONITORING_PORT", "PROMETHEUS_PORT")}
+        names = ("HTTP_PORT", "HTTPS_PORT", "STATS_PORT", "MONITORING_PORT", "PROMETHEUS_PORT")
+        self.ports = {name: free_port() for name in names}
         values = {
             "SECRET_KEY": secrets.token_urlsafe(50),
             "POSTGRES_PASSWORD": secrets.token_urlsafe(24),

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.engine import BASE, ROOT, SCALED, environment, run
+from tests.deploy.engine import BASE, ROOT, SCALED, TLS, environment, run
 
 SERVICES = ("pacman-sync-server", "haproxy", "postgres")
 # Keys that only one of docker-compose 1.29 and Compose v2 knows, or that they understand differently.
-ONE_SIDED = {"version", "name", "include", "develop", "start_interval", "pull_policy", "env_file", "extends", "scale"}
+ONE_SIDED = {"version", "name", "include", "develop", "start_interval", "pull_policy", "env_file", "extends", "deploy"}
 
 
 def parsed(name: str) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def keys(node: object) -> set[str]:
     return set()
 
 
-@pytest.mark.parametrize("name", SCALED)
+@pytest.mark.parametrize("name", (*SCALED, *TLS[1:]))
 def test_compose_file_has_no_key_of_one_version_only(name: str) -> None:
     assert not keys(parsed(name)) & ONE_SIDED
 
@@ -59,13 +59,34 @@ def test_compose_config_of_every_documented_command_is_valid(env_file: Path) -> 
 
 @pytest.mark.needs("docker-compose")
 @pytest.mark.parametrize("secret", ["SECRET_KEY", "POSTGRES_PASSWORD"])
-def test_compose_without_a_secret_says_which_and_what_to_do(env_file: Path, secret: str) -> None:
+def test_scaled_compose_without_a_secret_says_which_and_what_to_do(env_file: Path, secret: str) -> None:
     lines = [line for line in env_file.read_text().splitlines() if not line.startswith(secret)]
     env_file.write_text("\n".join(lines))
-    options = [part for file in BASE for part in ("-f", str(ROOT / file))]
+    options = [part for file in SCALED for part in ("-f", str(ROOT / file))]
     done = run("docker-compose", *options, "--env-file", env_file, "config", check=False, env=environment())
     assert done.returncode != 0
     assert f"{secret} is not set - run `make env` first" in done.stderr
+
+
+@pytest.mark.needs("docker-compose")
+def test_compose_without_any_env_file_is_read_for_the_development_service(tmp_path: Path) -> None:
+    """Compose reads the whole file for a single service: so the entry point refuses what production lacks."""
+    nothing = tmp_path / "env"
+    nothing.touch()
+    services = config(*BASE, cwd=ROOT, env=nothing, profiles=("development",))["services"]
+    development = services["pacman-sync-dev"]["environment"]
+    assert "SECRET_KEY" not in development, "it has a key of its own"
+    server = services["pacman-sync-server"]["environment"]
+    for name in server["REQUIRED_VARIABLES"].split():
+        assert server[name] == ""
+
+
+@pytest.mark.needs("docker-compose")
+def test_compose_takes_the_number_of_instances_from_the_env_file(env_file: Path) -> None:
+    assert "\nPACSYNC_INSTANCES=1\n" in env_file.read_text()
+    env_file.write_text(env_file.read_text().replace("PACSYNC_INSTANCES=1", "PACSYNC_INSTANCES=3"))
+    for files in (BASE, SCALED, TLS):
+        assert config(*files, cwd=ROOT, env=env_file)["services"]["pacman-sync-server"]["scale"] == 3
 
 
 @pytest.mark.needs("docker-compose")

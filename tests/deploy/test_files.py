@@ -74,7 +74,9 @@ def test_dockerignore_lets_in_no_secret_and_no_history() -> None:
     assert not named & {".env", ".git", "data", "tests", "docs"}
 
 
-@pytest.mark.parametrize("name", ["Dockerfile", "docker-compose.yml", "docker-compose.scale.yml"])
+@pytest.mark.parametrize(
+    "name", ["Dockerfile", "docker-compose.yml", "docker-compose.scale.yml", "docker-compose.tls.yml"]
+)
 def test_container_file_names_no_default_password(name: str) -> None:
     assert not re.search(r"(PASSWORD|SECRET_KEY)[A-Z_]*:?-[^}]", Path(ROOT / name).read_text())
 

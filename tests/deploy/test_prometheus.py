@@ -2,12 +2,16 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
 from tests.deploy.engine import ROOT, run
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
+RULES = ("rules.yml", "haproxy.yml")
+TESTS = ("rules_test.yml", "haproxy_test.yml")
 DASHBOARD = ROOT / "deploy" / "grafana" / "dashboards" / "pacman-sync.json"
 
 
@@ -17,12 +21,25 @@ def test_prometheus_configuration_and_rules_are_valid() -> None:
 
 
 @pytest.mark.needs("promtool")
-def test_alerts_fire_when_they_should_and_only_then() -> None:
-    run("promtool", "test", "rules", PROMETHEUS / "rules_test.yml")
+@pytest.mark.parametrize("name", TESTS)
+def test_alerts_fire_when_they_should_and_only_then(name: str) -> None:
+    run("promtool", "test", "rules", PROMETHEUS / name)
+
+
+@pytest.mark.needs("promtool")
+def test_tests_of_the_front_door_are_red_without_its_rules(tmp_path: Path) -> None:
+    """The twin: what rules.yml alone says when HAProxy is gone or restarted all the time, which is nothing."""
+    for name in ("rules.yml", "haproxy_test.yml"):
+        shutil.copy(PROMETHEUS / name, tmp_path)
+    (tmp_path / "haproxy.yml").write_text("groups: []\n")
+    done = run("promtool", "test", "rules", tmp_path / "haproxy_test.yml", check=False)
+    assert done.returncode != 0
+    for alert in ("PacSyncFrontDoorDown", "PacSyncFrontDoorRestarting"):
+        assert f"alertname: {alert}" in done.stdout + done.stderr
 
 
 def test_every_alert_has_a_test_and_a_place_in_the_runbook() -> None:
-    rules, tests = ((PROMETHEUS / name).read_text() for name in ("rules.yml", "rules_test.yml"))
+    rules, tests = ("".join((PROMETHEUS / name).read_text() for name in names) for names in (RULES, TESTS))
     alerts = re.findall(r"- alert: (\w+)", rules)
     assert len(alerts) >= 8
     assert [alert for alert in alerts if f"alertname: {alert}\n" not in tests] == []

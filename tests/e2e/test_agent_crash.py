@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import agent
-from tests.support.pacman import Fleet, Machine
+from tests.support.pacman import Fleet, Machine, pacman_pid
 from tests.support.site import Site, running_site
 
 pytestmark = pytest.mark.needs("pacman")
@@ -145,18 +145,6 @@ def test_pacman_killed_under_a_living_agent_is_finished_by_it(pair: tuple[Machin
     out, _ = process.communicate(timeout=100)
     assert process.returncode == 0, out
     assert_converged(one, two)
-
-
-def pacman_pid(machine: Machine) -> int | None:
-    """The pacman that works on this machine's database."""
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (directory / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if words[0] == b"pacman" and str(machine.directory).encode() in b" ".join(words):
-            return int(directory.name)
-    return None
 
 
 @pytest.mark.needs("bash-static")

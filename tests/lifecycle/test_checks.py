@@ -63,7 +63,6 @@ def test_check_senseless_value_is_found(settings: Any, name: str, changed: dict[
             for url in (
                 "mysql://me@127.0.0.1/here",
                 "postgresqll://me:secret@127.0.0.1/here",
-                "postgresql://me:secret@127.0.0.1:notaport/here",
                 "postgresql://",
             )
         ),
@@ -71,6 +70,32 @@ def test_check_senseless_value_is_found(settings: Any, name: str, changed: dict[
             ({"ENVIRONMENT": name}, f"ENVIRONMENT must be production, staging, development or test, not {name!r}.")
             for name in ("prod", "Production", "dev", "testing")
         ),
+        *(
+            (
+                {"DATABASE_URL": url},
+                "DATABASE_URL must be postgresql://user:password@host:port/database or sqlite:///path. "
+                "In a user name or password / ? # @ and % must be percent-encoded (/ is %2F, @ is %40).",
+            )
+            for url in (
+                "postgresql://me:secret@127.0.0.1:notaport/here",
+                "postgresql://me:sec/ret@127.0.0.1/here",
+                "postgresql://me:sec/ret@here",
+                "postgresql://me:s%ecret@127.0.0.1/here",
+            )
+        ),
+        *(
+            ({"DATABASE_URL": f"{URL}?{parameter}"}, f"DATABASE_URL: {line}")
+            for parameter, line in (
+                ("isolation_level=3", "isolation_level can't be set there: PacSync needs read committed."),
+                (
+                    "CONN_MAX_AGE=60",
+                    "CONN_MAX_AGE can't be set there: "
+                    "the dbpool decides how long a connection lives (DB_POOL_MAX_LIFETIME).",
+                ),
+            )
+        ),
+        ({"DATABASE_URL": f"{URL}?host=/tmp"}, "DATABASE_URL names the host twice: before the ? and behind it."),
+        ({"PGCLIENTENCODING": "LATIN1"}, "The environment sets client_encoding to LATIN1: PacSync needs UTF8."),
         ({"SECRET_KEY": " "}, NO_KEY),
         ({"SECRET_KEY_FILE": "/dev/null"}, NO_KEY),
         (
@@ -134,7 +159,7 @@ def test_server_senseless_configuration_refused_with_one_line(env: dict[str, obj
     assert done.stderr.strip() == f"pacsync: {line}"
 
 
-@pytest.mark.parametrize("parameter", ["sslmode=prefer", "application_name=mine", "isolation_level=2"])
+@pytest.mark.parametrize("parameter", ["sslmode=prefer", "application_name=mine", "assume_role=mine"])
 def test_database_url_with_a_parameter_of_libpq_or_django_is_accepted(parameter: str) -> None:
     assert manage(f"{URL}?{parameter}", "check").returncode == 0
 

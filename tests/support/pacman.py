@@ -239,3 +239,15 @@ class Machine:
         (self.directory / "hooks" / "slow.hook").write_text(
             f"[Trigger]\n{triggers}Type = Package\nTarget = *\n[Action]\nWhen = PreTransaction\nExec = {action}\n"
         )
+
+
+def pacman_pid(machine: Machine) -> int | None:
+    """The pacman that works on this machine's database."""
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (directory / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words[0] == b"pacman" and str(machine.directory).encode() in b" ".join(words):
+            return int(directory.name)
+    return None

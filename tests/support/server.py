@@ -30,6 +30,9 @@ def environment(database_url: str, **env: object) -> dict[str, str]:
         "DATABASE_URL": database_url,
         "SHUTDOWN_DRAIN_DELAY": "0",
         "SHUTDOWN_TIMEOUT": "10",
+        # Every test and its load come from one address; tests of the limits set them again.
+        **{f"RATE_LIMIT_{kind}": "0" for kind in ("ANONYMOUS", "ENROLMENT", "LOGIN", "FAILURES")},
+        **{f"RATE_LIMIT_{kind}_TOTAL": "0" for kind in ("ANONYMOUS", "ENROLMENT", "LOGIN", "FAILURES")},
     }
     return os.environ | defaults | {name: str(value) for name, value in env.items()}
 

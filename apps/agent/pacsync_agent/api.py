@@ -23,6 +23,8 @@ from .errors import AgentError, Failed, Local, NotAuthorized, Refused, Unavailab
 API = "/api/v1"
 ANSWER_LIMIT = 64 << 20  # bytes
 RETRIED = {429, 502, 503, 504}
+TOO_MANY = 429
+LONGEST_WAIT = 3600.0  # seconds: what a server may ask this machine to wait
 
 
 class ApiError(Exception):
@@ -112,11 +114,7 @@ class Client:
                 delay = max(again.after, random.uniform(0.5, 1) * min(8.0, 0.25 * 2**attempt))  # noqa: S311 - jitter
                 attempt += 1
                 if time.monotonic() + delay > deadline or self.stop.wait(delay):
-                    raise Unavailable(
-                        "server_unavailable",
-                        f"The server {self.server} doesn't answer: {again.reason}.",
-                        "Check the address and the network; nothing is lost, and the same command may be repeated.",
-                    ) from None
+                    raise again.as_agent_error(self.server) from None
 
     def _once(self, method: str, path: str, body: Optional[bytes], kind: str, encoding: str) -> dict[str, Any]:
         request = urllib.request.Request(self.server + API + path, data=body, method=method)  # noqa: S310 - normalized()
@@ -141,7 +139,10 @@ class Client:
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
         if error.code in RETRIED:
             after = error.headers.get("Retry-After", "")
-            return _Again(f"it answers {error.code} {error.reason}", min(30.0, float(after)) if after.isdigit() else 0)
+            seconds = min(LONGEST_WAIT, float(after)) if after.isdigit() else 0.0
+            if error.code == TOO_MANY:
+                return _Again(self._detail(error), seconds, too_many=True)
+            return _Again(f"it answers {error.code} {error.reason}", min(30.0, seconds))
         if 300 <= error.code < 400:
             target = error.headers.get("Location", "another address")
             return Local(
@@ -156,6 +157,13 @@ class Client:
         if "code" not in problem:
             return _not_pacsync(self.server, f"it answers {error.code} {error.reason} without a reason")
         return ApiError(error.code, str(problem["code"]), _sentence(problem))
+
+    def _detail(self, error: urllib.error.HTTPError) -> str:
+        """What the server or a proxy in front of it says of a refusal, in a sentence."""
+        try:
+            return _sentence(self._object(error.read(ANSWER_LIMIT))) or str(error.reason)
+        except (AgentError, OSError, http.client.HTTPException):
+            return f"It answers {error.code} {error.reason}."
 
     def _object(self, content: bytes) -> dict[str, Any]:
         try:
@@ -176,12 +184,27 @@ def _not_pacsync(server: str, reason: str) -> Failed:
 
 
 class _Again(Exception):
-    """No answer yet: `reason`, and after how many seconds the server wants to be asked again."""
+    """No answer yet: `reason`, and after how many seconds the server wants to be asked again.
 
-    def __init__(self, reason: str, after: float = 0) -> None:
+    `too_many`: the server is there, and says in `reason` that this machine or its network asked too often.
+    """
+
+    def __init__(self, reason: str, after: float = 0, *, too_many: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.after = after
+        self.too_many = too_many
+
+    def as_agent_error(self, server: str) -> Unavailable:
+        """The same for a person, once the patience is used up."""
+        if self.too_many:
+            hint = f"Nothing is lost; the same command may be repeated in {max(1, round(self.after))} s."
+            return Unavailable("too_many_requests", self.reason, hint, after=self.after)
+        return Unavailable(
+            "server_unavailable",
+            f"The server {server} doesn't answer: {self.reason}.",
+            "Check the address and the network; nothing is lost, and the same command may be repeated.",
+        )
 
 
 def _sentence(problem: dict[str, Any]) -> str:

@@ -147,10 +147,10 @@ def run(call: Call) -> int:
     """Report and work for ever, at the pace that the server asks for, until a signal comes."""
     context = call.context(BACKGROUND_PATIENCE)
     call.output.line(f"Reporting {context.credentials.name} to {context.credentials.server}.")
-    poll, failures, said = 60.0, 0, ""
+    poll, failures, said, asked_to_wait = 60.0, 0, "", 0.0
     try:
         while not call.signals.stop.is_set():
-            busy = False
+            busy, asked_to_wait = False, 0.0
             try:
                 asked = _round(call, context)
                 busy, poll = asked is None, asked or poll
@@ -161,11 +161,12 @@ def run(call: Call) -> int:
                 raise
             except AgentError as error:
                 failures += isinstance(error, Unavailable)
+                asked_to_wait = error.after if isinstance(error, Unavailable) else 0.0
                 if error.message != said:
                     call.output.error(error)
                     said = error.message
             delay = min(poll * 2 ** min(failures, 3), 600) if failures else min(poll, BUSY_PAUSE) if busy else poll
-            call.signals.stop.wait(delay * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
+            call.signals.stop.wait(max(delay * random.uniform(0.9, 1.1), asked_to_wait))  # noqa: S311 - jitter
     except Interrupted:
         pass
     call.output.line("Stopped.")

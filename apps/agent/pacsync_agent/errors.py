@@ -50,6 +50,11 @@ class Unavailable(AgentError):
 
     exit = Exit.UNAVAILABLE
 
+    def __init__(self, code: str, message: str, hint: str = "", *, after: float = 0) -> None:
+        """`after`: how many seconds the server wants to be left alone."""
+        super().__init__(code, message, hint)
+        self.after = after
+
 
 class Busy(AgentError):
     """Another agent or another pacman is at work on this machine."""

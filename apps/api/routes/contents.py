@@ -6,14 +6,14 @@ The server computes the digest itself.
 from ninja import Router, Status
 from pydantic import BaseModel
 
-from apps.api.auth import ENDPOINT, VIEWER, ApiRequest
+from apps.api.auth import ENDPOINT, VIEWER, ApiRequest, endpoint_of
 from apps.api.body import REPOSITORY_LIMIT, STATE_LIMIT, read_text
 from apps.api.fields import Digest, Time
 from apps.api.lookups import state_with
 from apps.api.openapi import refuses, uploads
 from apps.api.schemas.agent import UploadOut
 from apps.api.schemas.operations import PackageOut, package_out
-from apps.fleet import endpoint_manager, states
+from apps.fleet import endpoint_manager, states, upload_quota
 
 router = Router()
 
@@ -28,7 +28,13 @@ class StateOut(BaseModel):
     packages: list[PackageOut]
 
 
-@router.get("/states/{digest}", response=StateOut, auth=VIEWER, summary="Get a state with its packages")
+@router.get(
+    "/states/{digest}",
+    response=StateOut,
+    auth=VIEWER,
+    summary="Get a state with its packages",
+    openapi_extra=refuses("state_too_large"),
+)
 def get_state(request: ApiRequest, digest: Digest) -> StateOut:
     state = state_with(digest)
     return StateOut(
@@ -49,13 +55,18 @@ def get_state(request: ApiRequest, digest: Digest) -> StateOut:
         "invalid_encoding",
         "digest_mismatch",
         "invalid_state",
+        "state_too_large",
+        "upload_quota_exceeded",
         **uploads("The canonical state text: `pkgname version arch reason` lines.", STATE_LIMIT),
     ),
 )
 def put_state(request: ApiRequest, digest: Digest) -> Status[UploadOut]:
     """201 when it is new, 200 when it was known."""
-    state, new = endpoint_manager.store_state(digest=digest, text=read_text(request, limit=STATE_LIMIT))
-    return Status(201 if new else 200, UploadOut(digest=state.digest, package_count=state.package_count))
+    with upload_quota.counted(endpoint=endpoint_of(request), digest=digest) as upload:
+        text = read_text(request, limit=STATE_LIMIT, setting="STATE_MAX_PACKAGES")
+        upload.size = len(text)
+        state, upload.kept = endpoint_manager.store_state(digest=digest, text=text)
+    return Status(201 if upload.kept else 200, UploadOut(digest=state.digest, package_count=state.package_count))
 
 
 @router.put(
@@ -67,6 +78,8 @@ def put_state(request: ApiRequest, digest: Digest) -> Status[UploadOut]:
         "invalid_encoding",
         "digest_mismatch",
         "invalid_repository",
+        "repository_too_large",
+        "upload_quota_exceeded",
         **uploads(
             "The canonical repository text: `pkgname version arch filename sha256 size` lines.", REPOSITORY_LIMIT
         ),
@@ -74,5 +87,8 @@ def put_state(request: ApiRequest, digest: Digest) -> Status[UploadOut]:
 )
 def put_repository(request: ApiRequest, digest: Digest) -> Status[UploadOut]:
     """201 when it is new, 200 when it was known."""
-    content, new = endpoint_manager.store_repository(digest=digest, text=read_text(request, limit=REPOSITORY_LIMIT))
-    return Status(201 if new else 200, UploadOut(digest=content.digest, package_count=content.package_count))
+    with upload_quota.counted(endpoint=endpoint_of(request), digest=digest) as upload:
+        text = read_text(request, limit=REPOSITORY_LIMIT, setting="REPOSITORY_MAX_PACKAGES")
+        upload.size = len(text)
+        content, upload.kept = endpoint_manager.store_repository(digest=digest, text=text)
+    return Status(201 if upload.kept else 200, UploadOut(digest=content.digest, package_count=content.package_count))

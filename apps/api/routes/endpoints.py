@@ -3,12 +3,13 @@
 from functools import partial
 from typing import Annotated
 
+from django.http import HttpResponse
 from ninja import Query, Router, Status
 
 from apps.api.auth import ENDPOINT, OPERATOR, VIEWER, ApiRequest
 from apps.api.fields import Name, NameFilter
 from apps.api.lookups import endpoint_named, pool_named
-from apps.api.openapi import refuses
+from apps.api.openapi import COMPARES, refuses
 from apps.api.pagination import CursorText, Limit, Page, page_of, paginate
 from apps.api.schemas.endpoints import (
     AssignIn,
@@ -116,9 +117,9 @@ def _history_out(entry: EndpointState) -> HistoryOut:
     response=DiffOut,
     auth=[*VIEWER, *ENDPOINT],
     summary="What a sync of the endpoint would do",
-    openapi_extra=refuses("no_pool", "no_target", "state_unknown", "conflict"),
+    openapi_extra=refuses("no_pool", "no_target", "state_unknown", "conflict", *COMPARES),
 )
-def diff_endpoint(request: ApiRequest, name: Name) -> DiffOut:
+def diff_endpoint(request: ApiRequest, name: Name) -> HttpResponse:
     """An endpoint may ask it for itself. `kept` is what the sync would leave alone."""
     own = request.auth.endpoint
     if own is not None and own.name != name:

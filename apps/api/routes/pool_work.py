@@ -10,11 +10,13 @@ from apps.api.lookups import pool_named
 from apps.api.openapi import refuses
 from apps.api.schemas.analysis import AnalysisOut
 from apps.api.schemas.pools import BulkSyncIn, BulkSyncItem, BulkSyncOut
-from apps.fleet import analysis, status, sync_coordinator
+from apps.fleet import analysis, status, sync_coordinator, time_limit
 from apps.fleet.exceptions import AlreadyInSync, FleetError
 from apps.fleet.models import Endpoint
 
 router = Router()
+# A batch ends early when it has used up this part of the time that a request has; `next` says where to go on.
+TIME_SHARE = 0.5
 
 
 @router.post("/pools/{name}/sync", response=BulkSyncOut, auth=OPERATOR, summary="Queue a sync for all that need one")
@@ -25,25 +27,32 @@ def sync_pool(request: ApiRequest, name: Name, payload: BulkSyncIn) -> BulkSyncO
         rows = rows.filter(name__gt=payload.after)
     found = list(rows[: payload.limit + 1])
     batch = found[: payload.limit]
-    items = list(_sync(batch, request.auth.actor))
+    items: list[BulkSyncItem] = []
+    done = 0
+    for item in _sync(batch, request.auth.actor):
+        items += [item] if item else []
+        done += 1
+        if time_limit.spent() > TIME_SHARE:
+            break
     return BulkSyncOut(
         items=items,
         queued=sum(item.operation is not None for item in items),
-        in_sync=len(batch) - len(items),
-        next=batch[-1].name if len(found) > len(batch) else None,
+        in_sync=done - len(items),
+        next=batch[done - 1].name if done < len(found) else None,
     )
 
 
-def _sync(endpoints: list[Endpoint], actor: str) -> Iterable[BulkSyncItem]:
-    """One item for each endpoint that isn't in sync. A refusal of one doesn't stop the others."""
+def _sync(endpoints: list[Endpoint], actor: str) -> Iterable[BulkSyncItem | None]:
+    """For each endpoint what became of it, None when it is in sync. A refusal of one doesn't stop the others."""
     statuses = status.by_packages(endpoints)
     for endpoint in endpoints:
         if statuses[endpoint.pk] == status.Status.IN_SYNC:
+            yield None
             continue
         try:
             operation, _ = sync_coordinator.create_operation(endpoint=endpoint, kind="sync", actor=actor)
         except AlreadyInSync:
-            continue
+            yield None
         except FleetError as refusal:
             yield BulkSyncItem(endpoint=endpoint.name, operation=None, code=refusal.code, detail=str(refusal))
         else:

@@ -37,7 +37,7 @@ class EnrollOut(BaseModel):
 class ReportedRepositoryIn(Body):
     name: RepositoryName
     digest: Digest
-    mirrors: list[MirrorUrl] = Field([], max_length=1000, description="With $repo and $arch replaced.")
+    mirrors: list[MirrorUrl] = Field([], max_length=1000, fail_fast=True, description="With $repo and $arch replaced.")
 
 
 class CheckInIn(Body):
@@ -45,10 +45,17 @@ class CheckInIn(Body):
 
     seq: Sequence = Field(description="Grows with each report of the endpoint; an old one is ignored.")
     state: Digest
-    repositories: list[ReportedRepositoryIn] = Field([], max_length=100, description="In pacman's order.")
-    holds: list[Pattern] = Field([], max_length=1000, description="IgnorePkg, with IgnoreGroup spelled out.")
+    repositories: list[ReportedRepositoryIn] = Field(
+        [], max_length=100, fail_fast=True, description="In pacman's order."
+    )
+    holds: list[Pattern] = Field(
+        [], max_length=1000, fail_fast=True, description="IgnorePkg, with IgnoreGroup spelled out."
+    )
     replaced: list[Pattern] = Field(
-        [], max_length=1000, description="Installed names that packages of the repositories replace (%REPLACES%)."
+        [],
+        max_length=1000,
+        fail_fast=True,
+        description="Installed names that packages of the repositories replace (%REPLACES%).",
     )
     agent_version: AgentVersion = ""
 

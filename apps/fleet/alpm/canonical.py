@@ -10,6 +10,11 @@ def digest_of(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
+def line_count(text: bytes) -> int:
+    """How many packages the text has, without a look at them."""
+    return text.count(b"\n")
+
+
 def write_lines(lines: list[str]) -> bytes:
     """The text of these lines, sorted by their bytes, each ended by a newline."""
     return b"".join(sorted(line.encode() + b"\n" for line in lines))

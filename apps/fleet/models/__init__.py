@@ -6,6 +6,7 @@ from .endpoints import Endpoint, EndpointRepository, EndpointState
 from .operations import Operation, OperationKind, OperationStatus
 from .pools import Pool, TargetRevision
 from .states import PackageVersion, RepositoryContent, State
+from .uploads import Upload
 
 __all__ = [
     "ApiToken",
@@ -22,4 +23,5 @@ __all__ = [
     "RepositoryContent",
     "State",
     "TargetRevision",
+    "Upload",
 ]

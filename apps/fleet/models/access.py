@@ -5,6 +5,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from apps.fleet.models.fields import BytewiseCharField
+
 
 class Role(models.TextChoices):
     VIEWER = "viewer", "viewer: may read"
@@ -14,8 +16,8 @@ class Role(models.TextChoices):
 class ApiToken(models.Model):
     """The right of a person or a program to use the API, as `role`."""
 
-    name = models.CharField(max_length=100, unique=True)
-    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    name = BytewiseCharField(max_length=100, unique=True)
+    token_hash = BytewiseCharField(max_length=64, unique=True, editable=False)
     role = models.CharField(max_length=8, choices=Role.choices)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True)
     created = models.DateTimeField(db_default=Now())
@@ -33,7 +35,7 @@ class ApiToken(models.Model):
 class EnrolmentCode(models.Model):
     """The right to enrol `uses` machines until `expires`, into `pool` if one is named."""
 
-    code_hash = models.CharField(max_length=64, unique=True, editable=False)
+    code_hash = BytewiseCharField(max_length=64, unique=True, editable=False)
     pool = models.ForeignKey("Pool", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     expires = models.DateTimeField()
     uses = models.PositiveIntegerField(default=1)

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from apps.fleet.models.fields import BytewiseCharField
 from apps.fleet.names import NAME_MAX_LENGTH, validate_name
 
 # An endpoint that didn't check in for so many poll intervals is offline.
@@ -35,10 +36,10 @@ def _silence() -> timedelta:
 class Endpoint(models.Model):
     """One Arch machine. Its status is derived (`apps.fleet.status`), never stored and never asserted by a client."""
 
-    name = models.CharField(max_length=NAME_MAX_LENGTH, unique=True, validators=[validate_name])
+    name = BytewiseCharField(max_length=NAME_MAX_LENGTH, unique=True, validators=[validate_name])
     pool = models.ForeignKey("Pool", on_delete=models.SET_NULL, null=True, blank=True, related_name="endpoints")
     # sha-256 (hex) of the endpoint's token; null when it was revoked.
-    token_hash = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001 - revoked is null
+    token_hash = BytewiseCharField(max_length=64, unique=True, null=True, editable=False)
     arch = models.CharField(max_length=32)
     agent_version = models.CharField(max_length=32, blank=True)
     state = models.ForeignKey(
@@ -88,7 +89,7 @@ class EndpointRepository(models.Model):
 
     endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="repositories")
     position = models.PositiveIntegerField()
-    name = models.CharField(max_length=255)
+    name = BytewiseCharField(max_length=255)
     content = models.ForeignKey("RepositoryContent", on_delete=models.PROTECT, related_name="+")
     mirrors = models.JSONField(default=list)
 

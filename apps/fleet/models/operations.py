@@ -12,6 +12,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from apps.fleet.models.fields import BytewiseCharField
+
 MAX_ATTEMPTS = 3
 
 
@@ -78,7 +80,7 @@ class Operation(models.Model):
     plan = models.JSONField(default=dict)
     # What the agent said: {"outcome", "code", "message", "log_tail"}, and {"difference": …} where the server judged.
     result = models.JSONField(null=True)
-    idempotency_key = models.CharField(max_length=200, unique=True, null=True)  # noqa: DJ001 - no key is null
+    idempotency_key = BytewiseCharField(max_length=200, unique=True, null=True)
     author = models.CharField(max_length=200)
     attempt = models.PositiveSmallIntegerField(default=0)
     lease_token = models.UUIDField(null=True)

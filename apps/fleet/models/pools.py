@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models.functions import Now
 
+from apps.fleet.models.fields import BytewiseCharField
 from apps.fleet.names import NAME_MAX_LENGTH, validate_name
 
 
@@ -17,7 +18,7 @@ class ConflictResolution(models.TextChoices):
 class Pool(models.Model):
     """A group of endpoints that share one target, and the policy for them."""
 
-    name = models.CharField(max_length=NAME_MAX_LENGTH, unique=True, validators=[validate_name])
+    name = BytewiseCharField(max_length=NAME_MAX_LENGTH, unique=True, validators=[validate_name])
     description = models.CharField(max_length=500, blank=True)
     # The newest target revision; null before the first. Changed only under a lock of this row.
     target = models.ForeignKey(

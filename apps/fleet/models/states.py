@@ -3,13 +3,15 @@
 from django.db import models
 from django.db.models.functions import Now
 
+from apps.fleet.models.fields import BytewiseCharField
+
 
 class PackageVersion(models.Model):
     """One (name, version, arch), interned: states hold its id instead of its text."""
 
-    name = models.CharField(max_length=255)
-    version = models.CharField(max_length=255)
-    arch = models.CharField(max_length=32)
+    name = BytewiseCharField(max_length=255)
+    version = BytewiseCharField(max_length=255)
+    arch = BytewiseCharField(max_length=32)
 
     class Meta:
         constraints = [
@@ -27,7 +29,7 @@ class State(models.Model):
     array of little-endian unsigned 32-bit numbers `PackageVersion id << 1 | is_dependency` (8.5 kB for 1,500 packages).
     """
 
-    digest = models.CharField(max_length=64, primary_key=True)
+    digest = BytewiseCharField(max_length=64, primary_key=True)
     arch = models.CharField(max_length=32)
     package_count = models.PositiveIntegerField()
     packages = models.BinaryField()
@@ -47,7 +49,7 @@ class RepositoryContent(models.Model):
     `packages` is that text, compressed with zlib.
     """
 
-    digest = models.CharField(max_length=64, primary_key=True)
+    digest = BytewiseCharField(max_length=64, primary_key=True)
     package_count = models.PositiveIntegerField()
     packages = models.BinaryField()
     created = models.DateTimeField(db_default=Now())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.apps import AppConfig
 
-from apps.lifecycle import arbiter, budget, worker
+from apps.lifecycle import arbiter, bodies, budget, connections, worker
 from apps.lifecycle.cleanup import register_cleanup_task
 
 
@@ -15,6 +15,7 @@ class PlaygroundConfig(AppConfig):
     label = "playground"
 
     def ready(self) -> None:
+        bodies.allow("POST", "/measure", 64 << 20)
         register_cleanup_task(lambda: note("first"), name="first")
         register_cleanup_task(fail, name="failing")
         register_cleanup_task(note_later, name="async")
@@ -29,11 +30,11 @@ class PlaygroundConfig(AppConfig):
 
             Dbpool._check_or_drain = lambda self, connection: None  # type: ignore[method-assign]
         if os.environ.get("PLAYGROUND_WITHOUT_GATHERING"):
-            del worker.Worker.enqueue_req
+            connections.gathers = lambda cfg: False
         if os.environ.get("PLAYGROUND_WITHOUT_LINGERING"):
-            del worker.Worker.finish_request
+            connections.gathers = lambda cfg: False
         if os.environ.get("PLAYGROUND_WITHOUT_MAKING_ROOM"):
-            worker.Worker._make_room = lambda self: False  # type: ignore[method-assign]
+            worker.Worker.make_room = lambda self, source=None: False  # type: ignore[method-assign]
         if os.environ.get("PLAYGROUND_WITHOUT_WORKER_LIMIT"):
             arbiter.limit = lambda cfg, seconds: None
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
+from django.views.decorators.csrf import csrf_exempt
 
 from apps.fleet.models import Pool
 from apps.lifecycle import board, dbpool, memory
@@ -75,7 +76,23 @@ def background(request: HttpRequest) -> HttpResponse:
     return HttpResponse("done")
 
 
+def letters(request: HttpRequest, size: int) -> HttpResponse:
+    """An answer of `size` bytes."""
+    return HttpResponse(b"x" * size)
+
+
+@csrf_exempt
+def measure(request: HttpRequest) -> HttpResponse:
+    """How many bytes of a body came."""
+    size = 0
+    while chunk := request.read(65536):
+        size += len(chunk)
+    return HttpResponse(str(size))
+
+
 urlpatterns = [
+    path("letters/<int:size>", letters),
+    path("measure", measure),
     path("sleep/<int:milliseconds>", sleep),
     path("query", query),
     path("query/<int:milliseconds>", query),

@@ -1,0 +1,23 @@
+"""A comparison that is refused or given up is a page that says so, whichever view asked. It must not know views."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from apps.fleet.exceptions import ComparisonTooLong, StateTooLarge
+
+
+class ComparisonRefusedMiddleware:
+    """Turns StateTooLarge and ComparisonTooLong into the page 422.html."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not isinstance(error, StateTooLarge | ComparisonTooLong):
+            return None
+        return render(request, "422.html", {"reason": str(error)}, status=422)

@@ -1,0 +1,85 @@
+"""Bytes that wait: for the rest of a request, or for a client that takes its answer slowly.
+
+Short ones are kept in memory, long ones in an unnamed temporary file. It must not know what the bytes mean.
+"""
+
+import tempfile
+import threading
+from typing import IO
+
+IN_MEMORY = 64 * 1024  # bytes of one spool that are kept in memory
+
+
+class _Total:
+    lock = threading.Lock()
+    size = 0
+
+
+def total() -> int:
+    """Bytes that wait in all spools of this process."""
+    return _Total.size
+
+
+def _add(size: int) -> None:
+    if size:
+        with _Total.lock:
+            _Total.size += size
+
+
+class Spool:
+    """First in, first out; one thread at a time uses it. OSError when a temporary file can't be made or written."""
+
+    def __init__(self) -> None:
+        self._memory = bytearray()
+        self._file: IO[bytes] | None = None
+        self._read_at = self._written = 0
+
+    def __len__(self) -> int:
+        return len(self._memory) + self._written - self._read_at
+
+    def append(self, data: bytes | memoryview) -> None:
+        if self._file is None and len(self._memory) + len(data) <= IN_MEMORY:
+            self._memory += data
+        else:
+            self._write(data)
+        _add(len(data))
+
+    def _write(self, data: bytes | memoryview) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="pacsync-")  # noqa: SIM115 - closed by `close`
+        self._file.seek(self._written)
+        self._file.write(data)
+        self._file.flush()  # here a full disk says so
+        self._written += len(data)
+
+    def peek(self, size: int) -> bytes:
+        """The first `size` bytes, fewer when there are no more; they stay."""
+        if self._memory:
+            return bytes(self._memory[:size])
+        if self._file is None or self._read_at == self._written:
+            return b""
+        self._file.seek(self._read_at)
+        return self._file.read(min(size, self._written - self._read_at))
+
+    def skip(self, size: int) -> None:
+        """Forget the first `size` bytes of what `peek` showed."""
+        if self._memory:
+            del self._memory[:size]
+        else:
+            self._read_at += size
+        _add(-size)
+
+    def read(self, size: int) -> bytes:
+        """The first `size` bytes or fewer, b"" at the end; they are forgotten."""
+        data = self.peek(size)
+        self.skip(len(data))
+        return data
+
+    def close(self) -> None:
+        """Forget what is left."""
+        _add(-len(self))
+        self._memory.clear()
+        self._read_at = self._written = 0
+        if self._file is not None:
+            self._file.close()
+            self._file = None
