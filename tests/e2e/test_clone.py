@@ -77,7 +77,7 @@ def test_run_prints_a_command_that_works_in_another_terminal(used: tuple[Path, s
     (line,) = [line.strip() for line in said.splitlines() if line.endswith("manage.py createsuperuser")]
     done = manage(clone, "sh", "-c", line.replace("createsuperuser", "create_enrolment_code"))
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
-    done = manage(clone, "sh", "-c", line.replace("createsuperuser", "healthcheck"))
+    done = manage(clone, "sh", "-c", line.replace("createsuperuser", "healthcheck --timeout 60"))
     assert (done.returncode, done.stdout) == (0, "ready: Requests can be served.\n")
 
 

@@ -226,7 +226,7 @@ def test_url_loads_no_django(server: Answers) -> None:
 )
 def test_broken_configuration_is_a_sentence(env: dict[str, str], code: int, words: str) -> None:
     url = env.pop("DATABASE_URL", "sqlite:////nonexistent/pacsync.sqlite3")
-    done = manage(url, "healthcheck", **env)
+    done = manage(url, "healthcheck", "--timeout", "60", **env)
     assert (done.returncode, done.stderr) == (code, "")
     assert words in done.stdout
     assert len(done.stdout.splitlines()) == 1
@@ -235,7 +235,7 @@ def test_broken_configuration_is_a_sentence(env: dict[str, str], code: int, word
 
 
 def test_missing_sqlite_file_is_not_made(tmp_path: Path) -> None:
-    done = manage(f"sqlite:///{tmp_path / 'new.sqlite3'}", "healthcheck")
+    done = manage(f"sqlite:///{tmp_path / 'new.sqlite3'}", "healthcheck", "--timeout", "60")
     assert done.returncode == 1
     assert "does not exist" in done.stdout
     assert list(tmp_path.iterdir()) == []
