@@ -138,13 +138,15 @@ class Worker(ConnectionKeeper):
     def _begin_body(self, conn: Connection, head: bytes) -> None:
         ahead = conn.reader.ahead
         found = bodies.announced(self.cfg, head, conn.client, conn.parser.req_count + 1 if conn.parser else 1)
-        if found is None or found.length is None:
-            # Refused by gunicorn, or chunked, which no application of ours reads: what is here has to do.
+        if found is None or is_probe(head):
+            # Refused by gunicorn; or a probe, which waits for nobody: what has come has to do.
             conn.last = True
             self.hand_over(conn, len(ahead))
             return
         conn.path = found.path
-        if found.length > found.limit:
+        if found.length is None:  # chunked: Django reads no such body, and nobody knows when it ends
+            self.refuse(conn, 411, "length_required", "The body came without Content-Length.")
+        elif found.length > found.limit:
             self.refuse(conn, 413, "too_large", f"The body may have {found.limit} bytes at most.")
         elif len(head) + found.length <= len(ahead):
             self.hand_over(conn, len(head) + found.length)

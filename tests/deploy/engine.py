@@ -138,6 +138,7 @@ class Stack:
             "COMPOSE_PROFILES": "postgres",
             "PACSYNC_IMAGE": IMAGE,
             "PACSYNC_DEV_IMAGE": DEV_IMAGE,
+            "SOURCE_REQUESTS_IN_10_SECONDS": 100_000,  # a load comes from one address
             **self.ports,
             **env,
         }
