@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from apps.fleet.models import AuditEvent, Operation, PackageVersion, RepositoryContent, State
+from apps.fleet.models import AuditEvent, Operation, PackageVersion, RepositoryContent, State, Upload
 from apps.lifecycle.readonly_admin import ReadOnlyAdmin
 
 
@@ -57,3 +57,12 @@ class PackageVersionAdmin(ReadOnlyAdmin[PackageVersion]):
     list_filter = ("arch",)
     search_fields = ("name__startswith",)
     ordering = ("name", "pk")
+
+
+@admin.register(Upload)
+class UploadAdmin(ReadOnlyAdmin[Upload]):
+    list_display = ("at", "endpoint", "size", "kept", "digest")
+    list_filter = ("kept", "at")
+    list_select_related = ("endpoint",)
+    search_fields = ("endpoint__name", "digest")
+    ordering = ("-at", "-pk")
