@@ -70,6 +70,7 @@ def made_twice(url: str, statement: str) -> int:
     return count
 
 
+@pytest.mark.timeout(600)
 def test_names_stay_unique_when_the_c_library_changes_and_the_change_is_said(server: Postgres) -> None:
     """The negative twin is a table in the same database whose column has the database's own collation."""
     url = server.url("moved")

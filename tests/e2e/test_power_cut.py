@@ -30,7 +30,7 @@ def loop_devices_work() -> bool:
 
 pytestmark = [
     pytest.mark.skipif(not loop_devices_work(), reason="mounting an image needs root and a loop device"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
 ]
 
 
@@ -165,7 +165,7 @@ def postgres_on(folder: Path, *, made: bool = False, **options: object) -> Itera
             folder.mkdir()
             shutil.move(server.data, folder / "data")
             if UNPRIVILEGED:
-                shutil.chown(folder, UNPRIVILEGED)
+                run("chown", "-R", UNPRIVILEGED, folder)
         server.data = folder / "data"
         stack.callback(server.stop)
         server.start()
