@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
-from apps.health import healthcheck
+from apps.health import healthcheck, local
 from apps.health.checks import CHECKS
 from tests.support.postgres import free_port
 from tests.support.server import manage
@@ -275,3 +275,26 @@ def test_url_senseless_is_a_sentence_without_its_password(capfd: pytest.CaptureF
     with pytest.raises(SystemExit) as ended:
         healthcheck.main(["--url", "--timeout", "1e300"])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("url", ["sqlite:////nonexistent/pacsync.sqlite3", "nonsense"])
+def test_component_that_is_unknown_is_exit_2_with_the_known_names(url: str) -> None:
+    """Whatever else is wrong."""
+    done = manage(url, "healthcheck", "--component", "nonsense")
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "There is no component 'nonsense'. There are: database, dbpool, endpoint_manager, migrations" in done.stdout
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("slow", "code"), [("load_settings", 0), ("judged", 1)])
+def test_clock_starts_when_it_begins_to_ask(monkeypatch: pytest.MonkeyPatch, slow: str, code: int) -> None:
+    """Loading takes longer than the whole limit; the negative twin takes as long to ask."""
+    real = getattr(local, slow)
+
+    def slowly(*arguments: object) -> object:
+        time.sleep(4)
+        return real(*arguments)
+
+    monkeypatch.setattr(local, slow, slowly)
+    monkeypatch.setattr(local, "judged", local.judged if slow == "judged" else lambda _: healthcheck.result(0, "fine"))
+    assert local.check(component="database", timeout=2)["exit_code"] == code
