@@ -1,16 +1,25 @@
 """The compose commands, for real: development with SQLite, the service with PostgreSQL, and all of it by Compose v2."""
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.deploy.conftest import require_images
 from tests.deploy.engine import (
     BASE,
+    DEV_IMAGE,
     IMAGE,
     LABEL,
     ROOT,
     SCALED,
+    TLS,
     docker,
     environment,
     eventually,
@@ -21,26 +30,106 @@ from tests.deploy.engine import (
     stack,
     status,
 )
-from tests.deploy.scaled import ready, servers
+from tests.deploy.scaled import SERVER, ready, servers
+from tests.support.postgres import free_port
 
 pytestmark = pytest.mark.timeout(600)
+Programs = Callable[[int], tuple[str, ...]]
 TRIXIE = "pacsync-local/trixie"  # made beside the local base images; its docker-compose is Compose v2
 
 
-def test_development_service_runs_with_sqlite_and_the_mounted_code(development_image: str) -> None:
-    with stack(*BASE) as project:
-        project.compose("up", "-d", "--no-build", "pacman-sync-dev")
-        eventually(lambda: status(project.port, "/health/ready") == 200, within=90, what="ready")
-        detailed = json_of(project.port, "/health/detailed")
-        assert detailed["environment"] == "development"
-        assert detailed["components"]["database"]["type"] == "sqlite"  # type: ignore[index]
-        services = docker(
-            "ps", "--filter", f"label=com.docker.compose.project={project.name}",
-            "--format", '{{.Label "com.docker.compose.service"}}',
-        )  # fmt: skip
-        assert services == "pacman-sync-dev", "nothing else is started"
-        (container,) = project.containers("pacman-sync-dev")
-        assert run("docker", "exec", container, "touch", "/app/manage.py", check=False).returncode != 0, "read only"
+def clone(folder: Path) -> Path:
+    """What a fresh clone has of this checkout, whatever else lies in it."""
+    for name in ("apps", "deploy", "pacsync", "manage.py", "docker-compose.yml", "data/.gitkeep"):
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    for path in (folder, *folder.parents):
+        if "pytest-of-" in str(path):
+            path.chmod(0o755)
+    return folder
+
+
+CHANGE = "\nurlpatterns.append(path('changed', lambda request: __import__('django').http.HttpResponse()))\n"
+
+
+class Development:
+    """`docker-compose up pacman-sync-dev` at a terminal, in a clone without .env; the end is Ctrl-C."""
+
+    def __init__(self, folder: Path, program: tuple[str, ...], name: str) -> None:
+        self.folder, self.program, self.port = folder, program, free_port()
+        ours = {"HTTP_PORT": f"127.0.0.1:{self.port}", "COMPOSE_PROJECT_NAME": name, "PACSYNC_DEV_IMAGE": DEV_IMAGE}
+        self.env = environment() | ours
+        where = {"cwd": folder, "env": self.env, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        self.process = subprocess.Popen([*program, "up", "pacman-sync-dev"], start_new_session=True, **where)  # type: ignore[call-overload]
+        self.said = ""
+        self.reading = threading.Thread(target=self._read)
+        self.reading.start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.said += line
+
+    def inside(self, *command: str) -> str:
+        done = run(*self.program, "exec", "-T", "pacman-sync-dev", *command, cwd=self.folder, env=self.env)
+        return done.stdout.strip()
+
+    def __enter__(self) -> "Development":
+        eventually(lambda: status(self.port, "/health/ready") == 200, within=120, what=f"ready: {self.said}")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.killpg(self.process.pid, signal.SIGINT)
+        self.process.wait(60)
+        self.reading.join(60)
+        assert self.process.stdout
+        self.process.stdout.close()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_development_service_runs_in_a_fresh_clone_without_a_step_before(
+    development_image: str, compose: Programs, tmp_path: Path, version: int
+) -> None:
+    """A key of its own, kept; changed code is loaded again; Ctrl-C is graceful; nothing is written to the folder."""
+    folder = clone(tmp_path / "clone")
+    before = set(folder.rglob("*"))
+    with stack(*BASE) as project:  # for its name, and its removal
+        with Development(folder, compose(version), project.name) as first:
+            detailed = json_of(first.port, "/health/detailed")
+            assert detailed["environment"] == "development"
+            assert detailed["components"]["database"]["type"] == "sqlite"  # type: ignore[index]
+            services = docker(
+                "ps", "--filter", f"label=com.docker.compose.project={project.name}",
+                "--format", '{{.Label "com.docker.compose.service"}}',
+            )  # fmt: skip
+            assert services == "pacman-sync-dev", "nothing else is started"
+            key = first.inside("cat", "data/secret_key")
+            assert len(key) >= 50
+            assert first.inside("stat", "-c", "%a", "data/secret_key") == "600"
+            (container,) = project.containers("pacman-sync-dev")
+            assert run("docker", "exec", container, "touch", "/app/manage.py", check=False).returncode != 0, "read only"
+            with (folder / "apps" / "dashboard" / "urls.py").open("a") as module:
+                module.write(CHANGE)
+            eventually(lambda: status(first.port, "/changed") == 200, within=60, what="the change is served")
+        assert docker("inspect", "-f", "{{.State.ExitCode}}", container) == "0", first.said
+        logged = run("docker", "logs", container)
+        assert "shutdown complete" in logged.stdout + logged.stderr
+        with Development(folder, compose(version), project.name) as second:
+            assert second.inside("cat", "data/secret_key") == key
+    assert set(folder.rglob("*")) == before
+
+
+def test_production_without_secrets_says_so_in_one_line_and_does_not_start(image: str) -> None:
+    for missing in ("SECRET_KEY", "POSTGRES_PASSWORD"):
+        with stack(*BASE, **{missing: ""}) as project:
+            done = project.compose("run", "--rm", "--no-deps", "-T", "pacman-sync-server", check=False)
+            assert done.returncode == 2
+            said = (done.stdout + done.stderr).splitlines()
+            assert f"{missing} is not set - run `make env` first" in said
+            assert not any("Traceback" in line for line in said)
 
 
 def test_postgres_profile_runs_the_service_and_keeps_its_data(image: str) -> None:
@@ -81,6 +170,12 @@ def served_by(port: int) -> str:
     return fetch(port, "/health/live")[1]["x-served-by"]
 
 
+@pytest.fixture
+def compose(request: pytest.FixtureRequest) -> Programs:
+    """The command of docker-compose 1.29 (this machine's `docker-compose`) and of Compose v2."""
+    return lambda version: ("docker-compose",) if version == 1 else request.getfixturevalue("compose_v2")
+
+
 @pytest.fixture(scope="module")
 def compose_v2(containers: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """The command of Compose v2: this machine's, or Debian trixie's."""
@@ -116,7 +211,30 @@ def test_compose_v2_runs_the_scaled_stack_and_its_rolling_update(image: str, com
         assert json_of(project.ports["MONITORING_PORT"], "/health/detailed")["status"] == "healthy"
 
 
-def test_compose_v2_runs_the_development_service(development_image: str, compose_v2: tuple[str, ...]) -> None:
-    with stack(*BASE, program=compose_v2) as project:
-        project.compose("up", "-d", "--no-build", "pacman-sync-dev")
-        eventually(lambda: status(project.port, "/health/ready") == 200, within=90, what="ready")
+# Every combination of files that is documented.
+COMBINATIONS = (BASE, SCALED, TLS, (*SCALED, *TLS[1:]))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_up_keeps_the_number_of_instances_in_every_documented_combination(
+    image: str, compose: Programs, tmp_path: Path, version: int
+) -> None:
+    """One project that goes through all of them: `up -d` means the same number each time, whatever ran before."""
+    (tmp_path / "tls").mkdir()
+    settings = {"PACSYNC_INSTANCES": 2, "TLS_FOLDER": tmp_path / "tls", "COMPOSE_PROFILES": ""}
+    with stack(program=compose(version), **settings) as project:
+
+        def up(files: tuple[str, ...], *more: object, by_variable: bool = False) -> int:
+            named = [] if by_variable else [part for file in files for part in ("-f", file)]
+            given = project.env_file.read_text().split("COMPOSE_FILE")[0]
+            project.env_file.write_text(given + (f"COMPOSE_FILE={':'.join(files)}\n" if by_variable else ""))
+            project.compose(*named, "up", "-d", "--no-build", "-t", "1", *more, SERVER)
+            return len(project.containers(SERVER))
+
+        for files in COMBINATIONS:
+            assert up(files, by_variable=len(files) > 2) == 2, files
+        assert up(SCALED, "--no-recreate", "--scale", f"{SERVER}=3") == 3, "for this one command"
+        assert up(SCALED, "--no-recreate") == 2
+        # The twin: a project that keeps no number falls back to one.
+        project.env_file.write_text(project.env_file.read_text().replace("PACSYNC_INSTANCES=2\n", ""))
+        assert up(SCALED) == 1
