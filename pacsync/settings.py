@@ -10,7 +10,20 @@ from django.core.exceptions import ImproperlyConfigured
 
 import pacsync
 from pacsync import logging as pacsync_logging
-from pacsync.environment import DAY, address, database, env, flag, hosts, networks, origins, proxies, seconds, whole
+from pacsync.environment import (
+    DAY,
+    address,
+    database,
+    env,
+    flag,
+    hosts,
+    listener,
+    networks,
+    origins,
+    proxies,
+    seconds,
+    whole,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -37,6 +50,7 @@ SECRET_KEY_FALLBACKS = [key for key in env.list("SECRET_KEY_FALLBACKS", default=
 # --- HTTP -------------------------------------------------------------------------------------------------------
 HTTP_HOST = env.str("HTTP_HOST", default="0.0.0.0")  # noqa: S104 - a container listens on all of its addresses
 HTTP_PORT = whole("HTTP_PORT", 8080, minimum=1, maximum=65535)
+HTTP_ADDRESS = listener("HTTP_HOST", HTTP_HOST, HTTP_PORT)
 WEB_CONCURRENCY = whole("WEB_CONCURRENCY", 1, minimum=1, maximum=1000)
 WEB_THREADS = whole("WEB_THREADS", 16, minimum=2, maximum=1000)
 # Application requests that a worker serves at once; the threads above it stay free for probes.

@@ -3,10 +3,13 @@
 import os
 
 from django.conf import settings
-from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pacsync.settings")
-django_application = get_wsgi_application()  # first: it loads the apps
+
+from apps.lifecycle import loading, options
+
+options.require_our_configuration()
+django_application = loading.load()  # first: it loads the apps
 
 from apps.health.wsgi import MeasureLayer, ProbeLayer  # noqa: E402
 from apps.lifecycle import serving  # noqa: E402

@@ -43,6 +43,7 @@ def beat() -> None:
 
 def tick() -> None:
     """Every second in each worker: show the dbpool's numbers, and report a change of the phase without delay."""
+    dbpool.give_back()
     dbpool.publish()
     if _last.phase not in (None, phase.current()) and memory.leads():
         loops.wake(HEARTBEAT)

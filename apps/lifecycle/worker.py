@@ -12,6 +12,7 @@ import errno
 import fcntl
 import re
 import select
+import signal
 import socket
 import struct
 import termios
@@ -24,6 +25,8 @@ from typing import Any
 
 from django.conf import settings
 from gunicorn.workers import gthread
+
+from apps.lifecycle import hooks, memory
 
 END = b"\r\n\r\n"
 GONE = END  # nobody is there any more: a thread finds out
@@ -44,6 +47,17 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         super().__init__(*args, **kwargs)
         self.gathering: deque[Any] = deque()
         self.lingering: deque[Any] = deque()
+
+    def init_signals(self) -> None:
+        """gunicorn's handlers, but what the master alone handles is ignored, and a SIGTERM that isn't the master's."""
+        super().init_signals()
+        hooks.ignore_what_is_the_masters()
+        signal.signal(signal.SIGTERM, self._end_if_meant)
+        signal.siginterrupt(signal.SIGTERM, False)
+
+    def _end_if_meant(self, number: int, frame: Any) -> None:
+        if hooks.is_meant(self):
+            self.handle_exit(number, frame)
 
     # --- a request comes ------------------------------------------------------------------------------------------
     def accept(self, listener: Any) -> bool:
@@ -67,6 +81,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         balancer then sends elsewhere. gunicorn keeps the listener open until it is done, and whoever connects meanwhile
         is reset at the end."""
         super().set_accept_enabled(enabled)
+        if enabled:
+            memory.mine().accepting()  # from now on the master may end the worker that this one replaces
         if enabled or self.alive:
             return
         for listener in (one for one in self.sockets if one.sock):
