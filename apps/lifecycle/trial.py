@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+LOADERS = (Path(__file__).resolve(), Path(__file__).resolve().with_name("loading.py"))  # never where the fault is
 PERMIT_SECONDS = 5.0  # how long it waits for a database connection
 
 
@@ -83,7 +84,8 @@ def cause(error: BaseException) -> str:
     if isinstance(error, Refused):
         return str(error)
     if type(error).__name__ == "ReleaseBroken":
-        return f"{error}{_place(error.__cause__ or error)}"
+        text = str(error)
+        return text if ".py" in text else text + _place(error.__cause__ or error)
     said = traceback.format_exception_only(error)[-1].strip()
     return f"{' '.join(said.split())}{_place(error)}"
 
@@ -94,7 +96,7 @@ def _place(error: BaseException) -> str:
     where += [(frame.filename, frame.lineno) for frame in reversed(traceback.extract_tb(error.__traceback__))]
     for name, line in where:
         path = Path(name)
-        if path.is_relative_to(ROOT) and ".venv" not in path.parts and path != Path(__file__).resolve():
+        if path.is_relative_to(ROOT) and ".venv" not in path.parts and path not in LOADERS:
             return f" ({path.relative_to(ROOT)}, line {line})"
     return ""
 

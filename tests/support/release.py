@@ -1,4 +1,4 @@
-"""A release: a copy of the project that a test may break, and a server that runs it. It knows nothing of what breaks."""
+"""A release: a copy of the project that a test may break, and a server that runs it. It knows no fault by name."""
 
 import shutil
 from pathlib import Path
