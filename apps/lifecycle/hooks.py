@@ -166,8 +166,13 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def _shares_of_those_that_stay(server: Any, board: memory.Memory) -> set[int]:
-    """The shares of the budget that the new worker must not have: those of the youngest, which outlive a reload."""
-    by_age = sorted(server.WORKERS.values(), key=lambda sibling: sibling.age)
+    """The shares of the budget that the new worker must not have: those of the youngest, which outlive a reload.
+
+    A worker that has been replaced, or asks to be, gives its share to the new one.
+    """
+    slots = {sibling.slot: memory.Slot(board, sibling.slot) for sibling in server.WORKERS.values()}
+    stay = [one for one in server.WORKERS.values() if not (slots[one.slot].tired or slots[one.slot].retired)]
+    by_age = sorted(stay, key=lambda sibling: sibling.age)
     youngest = by_age[max(0, len(by_age) - board.workers + 1) :]
     return {sibling.slot % board.workers for sibling in youngest}
 

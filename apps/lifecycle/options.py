@@ -40,7 +40,7 @@ LEFT_ALONE = {
     "limit_request_field_size", "reload_engine", "reload_extra_files", "spew", "check_config", "print_config",
     "sendfile",
     "pidfile", "worker_tmp_dir", "user", "group", "umask", "initgroups", "capture_output", "enable_stdio_inheritance",
-    "disable_redirect_access_to_syslog", "enable_backlog_metric", "proc_name", "pythonpath", "http_parser",
+    "disable_redirect_access_to_syslog", "proc_name", "pythonpath", "http_parser",
     "control_socket_disable",
 }  # fmt: skip
 LOGS = "PacSync logs to standard output: set STRUCTURED_LOGGING, ACCESS_LOG and LOG_LEVEL, and redirect it"
@@ -65,7 +65,7 @@ REFUSED = {
     "proxy_allow_ips": "clients' addresses come from X-Forwarded-For: set FORWARDED_ALLOW_IPS",
     **dict.fromkeys(("accesslog", "access_log_format", "errorlog", "logger_class", "logconfig", "logconfig_json",
                      "syslog", "syslog_addr", "syslog_prefix", "syslog_facility"), LOGS),
-    **dict.fromkeys(("statsd_host", "statsd_prefix", "dogstatsd_tags"), METRICS),
+    **dict.fromkeys(("statsd_host", "statsd_prefix", "dogstatsd_tags", "enable_backlog_metric"), METRICS),
     **dict.fromkeys(("keyfile", "certfile", "ssl_version", "cert_reqs", "ca_certs", "suppress_ragged_eofs",
                      "do_handshake_on_connect", "ciphers"), TLS),
     **dict.fromkeys(("protocol", "uwsgi_allow_ips", "http_protocols", "http2_cleartext", "http2_max_concurrent_streams",
@@ -98,6 +98,7 @@ def take_over(configuration: str, arguments: list[str] | None = None) -> None:
     id: whoever started this sees one program.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    _make_absolute(configuration)
     given, words = read(arguments, os.environ.get(COMMAND_ARGUMENTS, ""))
     check(given, configuration, arguments)
     if not any(name in TAKEN_OVER or name == "worker_class" for name in given):
@@ -111,6 +112,16 @@ def take_over(configuration: str, arguments: list[str] | None = None) -> None:
     sys.stdout.flush()
     command = [sys.executable, "-m", "gunicorn", *words, "--config", configuration, *written(kept)]
     os.execv(sys.executable, command)  # noqa: S606 - no shell
+
+
+def _make_absolute(configuration: str) -> None:
+    """gunicorn reads its arguments again at a reload, when it is in another folder than it was started in."""
+    for index, text in enumerate(sys.argv):
+        option, _, path = text.rpartition("=") if text.startswith("--config=") else ("", "", text)
+        if path and not Path(path).is_absolute() and Path(path).resolve() == Path(configuration).resolve():
+            sys.argv[index] = (
+                f"{option}={Path(configuration).resolve()}" if option else str(Path(configuration).resolve())
+            )
 
 
 def asked_port() -> int:

@@ -15,7 +15,7 @@ from tests.support.load import get
 from tests.support.release import ReleaseServer
 from tests.support.wait import until
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("broken_reload")]
+pytestmark = pytest.mark.timeout(300)
 
 
 @dataclass(frozen=True)
