@@ -9,12 +9,14 @@ nothing and listens nowhere. It must not know what is done with its answer.
 import json
 import os
 import sys
+import textwrap
 import traceback
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 LOADERS = (Path(__file__).resolve(), Path(__file__).resolve().with_name("loading.py"))  # never where the fault is
+LONGEST = 300  # characters of what an exception says
 PERMIT_SECONDS = 5.0  # how long it waits for a database connection
 
 
@@ -86,8 +88,8 @@ def cause(error: BaseException) -> str:
     if type(error).__name__ == "ReleaseBroken":
         text = str(error)
         return text if ".py" in text else text + _place(error.__cause__ or error)
-    said = traceback.format_exception_only(error)[-1].strip()
-    return f"{' '.join(said.split())}{_place(error)}"
+    said = traceback.format_exception_only(error)[-1].partition("[Traceback")[0]  # gunicorn puts one into its texts
+    return f"{textwrap.shorten(said, LONGEST)}{_place(error)}"
 
 
 def _place(error: BaseException) -> str:

@@ -158,7 +158,7 @@ def test_sighup_with_other_numbers_they_hold_afterwards(
         count.write_text("40\n")
         most.write_text("50\n")
         server.signal(signal.SIGHUP)
-        until(lambda: refusals(server), 60)
+        until(lambda: refusals(server), 120)
         assert "40 workers don't fit" in refusals(server)[0]
 
 
@@ -172,34 +172,34 @@ def test_sighup_twice_workers_replaced_and_one_set_left(playground: Start, sqlit
                 server.signal(signal.SIGHUP)
                 time.sleep(pause)
             until(lambda: replaced(server, old, 2), 120)
-            until(lambda: len(psutil.Process(server.pid).children()) == 2, 60)
+            until(lambda: len(psutil.Process(server.pid).children()) == 2, 120)
         assert set(load.seen) == {200}
         assert server.stop() == 0
 
 
 @pytest.mark.parametrize("pause", [0.0, 1.0, 4.0])
 def test_sighup_then_sigterm_drains_and_ends(playground: Start, sqlite_url: str, pause: float) -> None:
-    with playground(sqlite_url, SHUTDOWN_DRAIN_DELAY=1, SHUTDOWN_TIMEOUT=20) as server:
+    with playground(sqlite_url, SHUTDOWN_DRAIN_DELAY=5, SHUTDOWN_TIMEOUT=40) as server:
         server.signal(signal.SIGHUP)
         time.sleep(pause)
         asked = in_background(server.port, "/sleep/1500")
         time.sleep(0.2)
         server.signal(signal.SIGTERM)
-        wait_exit(server)
+        wait_exit(server, 90)
         asked.join(5)
         assert asked.status == 200
         assert server.shutdown_status()["signal"] == "SIGTERM"
 
 
 def test_sighup_while_draining_is_ignored(playground: Start, sqlite_url: str) -> None:
-    with playground(sqlite_url, SHUTDOWN_DRAIN_DELAY=3, SHUTDOWN_TIMEOUT=20) as server:
+    with playground(sqlite_url, SHUTDOWN_DRAIN_DELAY=15, SHUTDOWN_TIMEOUT=60) as server:
         old = workers(server)
         server.signal(signal.SIGTERM)
         until(lambda: get(server.port, "/health/ready")[0] == 503)
         server.signal(signal.SIGHUP)
         until(lambda: "reload ignored: the instance is shutting down" in server.log())
         assert workers(server) == old
-        wait_exit(server)
+        wait_exit(server, 90)
 
 
 @pytest.mark.parametrize("announced", [True, False])
@@ -209,7 +209,7 @@ def test_sigterm_to_the_process_group_drains_like_one_to_the_master(
 ) -> None:
     """The workers of the negative twin take it for their master's: they leave, and it starts others meanwhile."""
     twin = {} if announced else {"PLAYGROUND_WITHOUT_ANNOUNCEMENT": 1}
-    env = {"WEB_CONCURRENCY": count, "SHUTDOWN_DRAIN_DELAY": 3, "SHUTDOWN_TIMEOUT": 20}
+    env = {"WEB_CONCURRENCY": count, "SHUTDOWN_DRAIN_DELAY": 15, "SHUTDOWN_TIMEOUT": 60}
     with playground(sqlite_url, **env, **twin) as server:
         until(lambda: len(workers(server)) == count)
         old = workers(server)
@@ -221,13 +221,13 @@ def test_sigterm_to_the_process_group_drains_like_one_to_the_master(
             for _ in range(20):
                 assert workers(server) == old
                 time.sleep(0.05)
-        wait_exit(server)
+        wait_exit(server, 90)
         slow.join(10)
         started = server.log().count("Booting worker")
         if announced:
             assert slow.status == 200
             assert started == count
-            assert server.shutdown_status()["drained_seconds"] >= 2.9
+            assert server.shutdown_status()["drained_seconds"] >= 14.9
         else:
             assert started > count
 
@@ -238,7 +238,7 @@ def test_sigterm_to_one_worker_it_is_replaced_and_nothing_is_lost(playground: St
         old = workers(server)
         with Load(server.port, "/health/ready", clients=2, pause=0.05, keep_alive=False) as ready:
             os.kill(next(iter(old)), signal.SIGTERM)
-            until(lambda: replaced(server, old, 1), 60)
+            until(lambda: replaced(server, old, 1), 120)
         assert set(ready.seen) == {200}
         assert ready.slowest < SLOW_LOAD - 1
 
@@ -281,7 +281,7 @@ def test_sighup_loads_new_code_and_new_settings(sqlite_url: str, tmp_path: Path)
         views.write_text(views.read_text().replace('"slept"', '"slept well"'))
         settings.write_text(settings.read_text().replace("1.0.0", "9.9.9"))
         server.signal(signal.SIGHUP)
-        until(lambda: replaced(server, old, 1), 60)
+        until(lambda: replaced(server, old, 1), 120)
         assert get(server.port, "/sleep/0")[2] == b"slept well"
         assert json.loads(get(server.port, "/health")[2])["version"] == "9.9.9"
         assert server.stop() == 0
@@ -310,10 +310,10 @@ def test_worker_that_cannot_start_after_a_good_trial_the_old_one_serves_until_on
         urls.write_text(good + BROKEN_IN_A_WORKER_ONLY)
         with Load(server.port, "/health/live", clients=1, pause=0.05, keep_alive=False) as live:
             server.signal(signal.SIGHUP)
-            until(lambda: server.log().count("The workers that serve go on") >= 2, 60)
+            until(lambda: server.log().count("The workers that serve go on") >= 2, 120)
             assert workers(server) & old
             urls.write_text(good)
-            until(lambda: replaced(server, old, 1), 60)
+            until(lambda: replaced(server, old, 1), 120)
         assert set(live.seen) == {200}
         assert server.stop() == 0
     finally:

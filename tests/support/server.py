@@ -85,7 +85,7 @@ class Server:
         plain = ["--worker-class=gthread", "--threads=16", "--no-control-socket", f"--bind=127.0.0.1:{self.port}"]
         return [*gunicorn, *plain, f"--workers={self.environment.get('WEB_CONCURRENCY', '1')}"]
 
-    def start(self, *, timeout: float = 30) -> None:
+    def start(self, *, timeout: float = 90) -> None:
         """Start and wait until any HTTP answer comes. AssertionError with the log when none does."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
