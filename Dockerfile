@@ -62,9 +62,9 @@ VOLUME ["/app/data"]
 EXPOSE 8080
 # gunicorn is process 1 (the entry point execs it): it drains and then stops on this signal.
 STOPSIGNAL SIGTERM
-# The same question as `curl -f http://localhost:8080/health/ready`, without a curl in the image.
+# The same question as `curl -f http://localhost:8080/health/ready`, without a curl in the image, wherever it listens.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=10s --retries=3 \
-  CMD python manage.py healthcheck --url "http://127.0.0.1:${HTTP_PORT:-8080}" || exit 1
+  CMD python manage.py healthcheck --url || exit 1
 ENTRYPOINT ["/app/deploy/entrypoint.sh"]
 CMD ["serve"]
 ARG VERSION=1.0.0

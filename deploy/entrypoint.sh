@@ -44,7 +44,7 @@ serve)
   *) echo "AUTO_MIGRATE must be true or false, not '$AUTO_MIGRATE'." >&2; exit 2 ;;
   esac
   exec 3<&-
-  exec env --block-signal=TERM --block-signal=INT gunicorn pacsync.wsgi:application --config deploy/gunicorn.conf.py "$@"
+  exec env --block-signal=TERM --block-signal=INT gunicorn pacsync.wsgi:application "$@" --config deploy/gunicorn.conf.py
   ;;
 migrate) run python deploy/database.py migrate "$@" ;;
 manage)

@@ -12,6 +12,10 @@ root = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(root))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pacsync.settings")
 
+from apps.lifecycle import options
+
+options.take_over(__file__)  # first: what gunicorn's own options say becomes a setting
+
 try:
     from pacsync import settings
 except ImproperlyConfigured as error:
@@ -24,6 +28,7 @@ from apps.lifecycle.hooks import (  # noqa: F401 - gunicorn takes the hooks by t
     on_exit,
     on_starting,
     post_fork,
+    post_request,
     post_worker_init,
     pre_fork,
     pre_request,
@@ -32,10 +37,9 @@ from apps.lifecycle.hooks import (  # noqa: F401 - gunicorn takes the hooks by t
     worker_int,
 )
 
-_host = f"[{settings.HTTP_HOST}]" if ":" in settings.HTTP_HOST else settings.HTTP_HOST
 wsgi_app = "pacsync.wsgi:application"
 chdir = str(root)
-bind = [f"{_host}:{settings.HTTP_PORT}"]
+bind = [settings.HTTP_ADDRESS]
 worker_class = "apps.lifecycle.worker.Worker"  # gthread, with threads for whole requests only
 workers = settings.WEB_CONCURRENCY
 threads = settings.WEB_THREADS + settings.WEB_QUEUE_SIZE  # a request that waits needs a thread to wait in

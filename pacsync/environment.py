@@ -18,6 +18,7 @@ from pacsync import database_url
 
 DAY = 86_400  # seconds
 HOST = re.compile(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\]")
+LISTENER = re.compile(r"[A-Za-z0-9._-]*|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
 ORIGIN = re.compile(r"https?://(\*\.)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -138,6 +139,22 @@ def address(name: str, default: str) -> str:
     if not works or any(letter.isspace() for letter in text):
         raise ImproperlyConfigured(f"{name} must be an address like {default}, not {text!r}.")
     return text
+
+
+def listener(name: str, host: str, port: int) -> str:
+    """host:port, [host]:port or unix:/path, as gunicorn's bind takes it, for the value of the variable `name`."""
+    host = host.strip()
+    if host.startswith("unix:"):
+        if not host.removeprefix("unix:").startswith("/"):
+            raise ImproperlyConfigured(
+                f"{name} must name a socket by its whole path, unix:/run/pacsync.sock, not {host!r}."
+            )
+        return host
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if not LISTENER.fullmatch(host):
+        raise ImproperlyConfigured(f"{name} must be an address, a host name or unix:/path, not {host!r}.")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def database(name: str, default: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pacsync.environment import (
     env,
     flag,
     hosts,
+    listener,
     networks,
     origins,
     proxies,
@@ -55,6 +56,7 @@ SECRET_KEY_FALLBACKS = [key for key in env.list("SECRET_KEY_FALLBACKS", default=
 # --- HTTP -------------------------------------------------------------------------------------------------------
 HTTP_HOST = env.str("HTTP_HOST", default="0.0.0.0")  # noqa: S104 - a container listens on all of its addresses
 HTTP_PORT = whole("HTTP_PORT", 8080, minimum=1, maximum=65535)
+HTTP_ADDRESS = listener("HTTP_HOST", HTTP_HOST, HTTP_PORT)
 WEB_CONCURRENCY = whole("WEB_CONCURRENCY", 1, minimum=1, maximum=1000)
 WEB_THREADS = whole("WEB_THREADS", 16, minimum=2, maximum=1000)
 # Application requests that a worker serves at once; the threads above it stay free for probes.

@@ -10,8 +10,9 @@ from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pacsync.settings")
 try:
-    from apps.lifecycle import loading
+    from apps.lifecycle import loading, options
 
+    options.require_our_configuration()
     django_application = loading.load()  # first: it loads the apps
 except Exception as error:
     logging.getLogger("pacsync").critical("%s", error, exc_info=error.__cause__ or error)

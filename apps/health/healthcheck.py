@@ -9,12 +9,15 @@ import http.client
 import json
 import os
 import re
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import IO, Any
 from urllib.parse import urlsplit
+
+from apps.lifecycle import memory
 
 READY, NOT_READY, UNDETERMINED = 0, 1, 2
 STATUS = {READY: "ready", NOT_READY: "not_ready", UNDETERMINED: "undetermined"}
@@ -86,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="",
         metavar="URL",
-        help="ask the running instance at URL (without a value: the one on this machine, at HTTP_PORT or 8080)",
+        help="ask the running instance at URL (without a value: the one on this machine, wherever it listens)",
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="one line (default), or JSON")
     parser.add_argument(
@@ -114,6 +117,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 # --- Asking a running instance ----------------------------------------------------------------------------------------
+ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - any address, and how to reach it
 HEALTH_PATH = re.compile(r"/health(/[a-z]*)?$")  # who gives the address of a probe means its server
 
 
@@ -122,11 +126,38 @@ class Unanswered(Exception):
 
 
 def own_address() -> str:
-    """Where the instance of this machine listens, by its environment."""
-    host = os.environ.get("HTTP_HOST", "")
-    if host in ("", "0.0.0.0", "::", "[::]"):  # noqa: S104 - compared with, not bound to
-        host = "127.0.0.1"
-    return f"http://{f'[{host}]' if ':' in host else host}:{os.environ.get('HTTP_PORT') or 8080}"
+    """Where the instance of this machine listens: as the instance itself says, else as the environment does."""
+    port = os.environ.get("HTTP_PORT") or "8080"
+    boards = [board for _, board in memory.instances() if board.address]
+    for word in (memory.PORT, memory.ASKED_PORT):  # the second: an option or systemd has changed the port
+        found = {board.address for board in boards if str(board.integers[word]) == port}
+        if len(found) == 1:
+            return reachable(found.pop())
+    host = os.environ.get("HTTP_HOST", "").strip("[]")
+    if host.startswith("unix:"):
+        return host
+    return reachable(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+
+def reachable(address: str) -> str:
+    """The URL for an address that is listened on: host:port, [host]:port or unix:/path."""
+    if address.startswith("unix:"):
+        return address
+    host, _, port = address.rpartition(":")
+    return f"http://{ANY.get(host, host)}:{port}"
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over the Unix socket at `path`."""
+
+    def __init__(self, path: str, *, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
 
 
 def shown(url: str) -> str:
@@ -136,6 +167,8 @@ def shown(url: str) -> str:
 
 def fetch(url: str, path: str, *, timeout: float, headers: dict[str, str]) -> tuple[int, Result]:
     """GET `path` below `url`; status and JSON object. Raises Unanswered."""
+    if url.startswith("unix:"):
+        return asked(UnixConnection(url.removeprefix("unix:"), timeout=timeout), url, path, headers)
     try:
         parts = urlsplit(url if "//" in url else f"http://{url}")
         classes = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
@@ -145,8 +178,13 @@ def fetch(url: str, path: str, *, timeout: float, headers: dict[str, str]) -> tu
     except (ValueError, http.client.HTTPException):
         raise Unanswered(f"{shown(url)!r} is not an http or https URL.") from None
     base = HEALTH_PATH.sub("", parts.path.rstrip("/"))
+    return asked(connection, url, base + path, headers)
+
+
+def asked(connection: http.client.HTTPConnection, url: str, path: str, headers: dict[str, str]) -> tuple[int, Result]:
+    """GET `path`; status and JSON object. Raises Unanswered; closes the connection."""
     try:
-        connection.request("GET", base + path, headers={"Accept": "application/json", **headers})
+        connection.request("GET", path, headers={"Accept": "application/json", **headers})
         answer = connection.getresponse()
         body = json.loads(answer.read(MAX_ANSWER))
     except (OSError, http.client.HTTPException) as error:

@@ -3,7 +3,7 @@
 Every time in a snapshot is in Unix seconds.
 """
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 from apps.lifecycle import memory, phase
 from apps.lifecycle.phase import Phase
@@ -93,9 +93,15 @@ def _worker(slot: memory.Slot) -> WorkerSnapshot:
         in_flight=slot.in_flight,
         waiting=slot.waiting,
         tracked=tuple((name, phase.wall(started)) for name, started in slot.tracked()),
-        dbpool=DbpoolSample(*sample[1]) if sample else None,
+        dbpool=_dbpool(sample[1], slot.retired) if sample else None,
         sampled=phase.wall(sample[0]) if sample else None,
     )
+
+
+def _dbpool(numbers: tuple[int, ...], retired: bool) -> DbpoolSample:
+    """A retired worker has connections for as long as it uses them; its share is its successor's."""
+    found = DbpoolSample(*numbers)
+    return replace(found, min_size=0, max_size=0) if retired else found
 
 
 def scratch() -> memoryview:

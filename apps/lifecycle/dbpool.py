@@ -9,9 +9,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any, Protocol, cast
 
+from django.apps import apps
 from django.db import InterfaceError, InternalError, OperationalError, connections
 
-from apps.lifecycle import memory
+from apps.lifecycle import memory, permits
 from apps.lifecycle.board import DbpoolSample
 
 _thread = threading.local()
@@ -57,6 +58,7 @@ class Dbpool(Protocol):
 
     def sample(self) -> DbpoolSample: ...
     def maintain(self) -> None: ...
+    def give_back(self) -> None: ...
     def cancel(self) -> None: ...
 
 
@@ -100,6 +102,13 @@ def wake() -> None:
         pool.maintain()
 
 
+def give_back() -> None:
+    """Close connections that nobody uses, when another process of the instance needs them."""
+    pool = _dbpool()
+    if pool and (permits.replaced() or permits.wanted()):
+        pool.give_back()
+
+
 def cancel() -> None:
     """Cancel what this process's connections are still doing. Takes half a second at most."""
     pool = _dbpool()
@@ -116,7 +125,12 @@ def shut() -> None:
 
 
 def close_before_fork() -> None:
-    """Leave no connection that a child would share: two processes on one backend get each other's results."""
+    """Leave no connection that a child would share: two processes on one backend get each other's results.
+
+    A master that has not loaded the apps has none, and must not keep the databases of settings that a reload changes.
+    """
+    if not apps.ready:
+        return
     for connection in connections.all(initialized_only=True):
         connection.close()
         if hasattr(connection, "close_pool"):

@@ -2,7 +2,8 @@
 
 The drain comes before the arbiter's own handling of SIGTERM: its handlers are kept, and called by a timer when the
 drain is over. Until then listener, heartbeats and respawn stay as they are. Only documented hooks and the standard
-`signal` interface are used here; the two places that reach into gunicorn's classes are arbiter.py and worker.py.
+`signal` interface are used here; what reaches into gunicorn's classes is in arbiter.py, reload.py, rollover.py and
+worker.py.
 """
 
 import contextlib
@@ -15,13 +16,14 @@ import sys
 import threading
 import time
 from collections import Counter
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.checks.security.base import check_secret_key
 
-from apps.lifecycle import arbiter, dbpool, memory, phase, ports, serving, shutdown
+from apps.lifecycle import arbiter, dbpool, loops, memory, options, phase, ports, serving, shutdown
 from apps.lifecycle.cleanup import Outcome
 from apps.lifecycle.shutdown import Account
 
@@ -29,6 +31,11 @@ logger = logging.getLogger(__name__)
 
 POLL = 1.0  # seconds between two looks of a gthread worker at its time limit
 QUICK = 2.0  # seconds that a worker has after SIGQUIT or a second SIGINT
+PROBES = ("/health", "/metrics")  # paths whose requests don't count for WEB_MAX_REQUESTS
+# What may reach a worker because somebody sent it to the whole process group; only the master handles it.
+MASTERS_OWN = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
+
+trying = False  # whether this process only tries out whether everything can be loaded (trial.py)
 
 
 class _Master:
@@ -44,6 +51,7 @@ class _Worker:
     leaving = False
     wait_until: float | None = None  # the monotonic time until which requests and tracked work are waited for
     quick = False
+    served, replace_after = 0, 0  # requests, and after how many of them this worker asks to be replaced (0: never)
 
 
 # --- master -----------------------------------------------------------------------------------------------------
@@ -52,7 +60,10 @@ class _Worker:
 def prepare() -> None:
     """Make the board, once: before the application is loaded, so that it is there with `preload_app` too."""
     if memory.current().integers[memory.MASTER] != os.getpid() or not memory.current().integers[memory.PORT]:
-        memory.install(memory.Memory.create(workers=settings.WEB_CONCURRENCY, port=settings.HTTP_PORT, findable=True))
+        board = memory.Memory.create(workers=settings.WEB_CONCURRENCY, port=settings.HTTP_PORT, findable=not trying)
+        memory.install(board)
+        board.integers[memory.BUDGET] = settings.DB_POOL_MAX_SIZE
+        board.integers[memory.ASKED_PORT] = options.asked_port()
         memory.current().floats[memory.DRAIN_DELAY] = settings.SHUTDOWN_DRAIN_DELAY  # `manage.py drain` waits for it
 
 
@@ -72,6 +83,10 @@ def on_starting(server: Any) -> None:
 def when_ready(server: Any) -> None:
     """Put the drain before the arbiter's handlers of SIGTERM and SIGINT."""
     arbiter.watch(server)
+    for listener in server.LISTENERS[:1]:
+        board, name = memory.current(), listener.sock.getsockname()
+        board.address = ports.shown(name)
+        board.integers[memory.PORT] = name[1] if isinstance(name, tuple) else board.integers[memory.PORT]
     _limit_slow_clients(server)
     for number, handler in ((signal.SIGTERM, _on_signal), (signal.SIGINT, _on_signal), (signal.SIGQUIT, _on_quit)):
         _Master.kept[number] = signal.getsignal(number)
@@ -81,11 +96,17 @@ def when_ready(server: Any) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
     for number in (signal.SIGTTIN, signal.SIGTTOU):
         signal.signal(number, _keep_workers)
+    signal.signal(signal.SIGUSR2, _keep_master)
 
 
 def _keep_workers(number: int, frame: FrameType | None) -> None:
     """One worker more or less would break the shares of the database connections, which are counted at the start."""
     logger.warning("%s ignored: the number of workers is WEB_CONCURRENCY", signal.Signals(number).name)
+
+
+def _keep_master(number: int, frame: FrameType | None) -> None:
+    """A second master would have database connections, and a row in the registry, of its own."""
+    logger.warning("SIGUSR2 ignored: there is no upgrade in place; start another instance, then stop this one")
 
 
 def _limit_slow_clients(server: Any) -> None:
@@ -145,15 +166,22 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def _shares_of_those_that_stay(server: Any, board: memory.Memory) -> set[int]:
-    """The shares of the budget that the new worker must not have: those of the youngest, which outlive a reload."""
-    by_age = sorted(server.WORKERS.values(), key=lambda sibling: sibling.age)
+    """The shares of the budget that the new worker must not have: those of the youngest, which outlive a reload.
+
+    A worker that has been replaced, or asks to be, gives its share to the new one.
+    """
+    slots = {sibling.slot: memory.Slot(board, sibling.slot) for sibling in server.WORKERS.values()}
+    stay = [one for one in server.WORKERS.values() if not (slots[one.slot].tired or slots[one.slot].retired)]
+    by_age = sorted(stay, key=lambda sibling: sibling.age)
     youngest = by_age[max(0, len(by_age) - board.workers + 1) :]
     return {sibling.slot % board.workers for sibling in youngest}
 
 
 def child_exit(server: Any, worker: Any) -> None:
     """Free the slot, keeping what the worker reported."""
-    _collect(memory.Slot(memory.current(), worker.slot))
+    slot = memory.Slot(memory.current(), worker.slot)
+    arbiter.ended(server, worker, ready=slot.ready)
+    _collect(slot)
 
 
 def _collect(slot: memory.Slot) -> None:
@@ -186,18 +214,36 @@ def on_exit(server: Any) -> None:
 
 def post_fork(server: Any, worker: Any) -> None:
     """Take the slot; the master's handlers are not for a worker."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     memory.install(memory.current(), slot=worker.slot)
-    memory.mine().claim(os.getpid())
+    memory.mine().adopt(os.getpid())
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, partial(_end_unloaded, worker))
+    ignore_what_is_the_masters()
+
+
+def ignore_what_is_the_masters() -> None:
+    for number in MASTERS_OWN:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def is_meant(worker: Any) -> bool:
+    """Whether a SIGTERM that this worker got is its master's: it has said so in the shared memory before.
+
+    Else it went to the whole process group, whose master drains and then ends its workers itself; or an operator sent
+    it to this worker alone.
+    """
+    return memory.mine().retired or phase.current() is phase.Phase.STOPPING or os.getppid() != worker.ppid
+
+
+def _end_unloaded(worker: Any, number: int, frame: FrameType | None) -> None:
+    if is_meant(worker):
+        os._exit(0)
 
 
 def post_worker_init(worker: Any) -> None:
     """The application is loaded: serve."""
-    # Ctrl-C reaches the whole process group; only the master decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _Worker.replace_after = _take_over_limit(worker)
     kept: Any = signal.getsignal(signal.SIGTERM)
     whole = settings.SHUTDOWN_TIMEOUT
     arbiter.limit(worker.cfg, max(0.0, whole - shutdown.EXIT_MARGIN - shutdown.reserve(whole) - POLL))
@@ -205,17 +251,37 @@ def post_worker_init(worker: Any) -> None:
     def on_term(number: int, frame: FrameType | None) -> None:
         if _Worker.leaving:
             return  # the master repeats it; the first one counts
+        if not is_meant(worker):
+            memory.mine().tire()
+            return
         _Worker.leaving = True
         _Worker.waited_for = shutdown.under_way()
         now, until = time.monotonic(), _until()
         _Worker.wait_until = until - shutdown.reserve(until - now)
         # It looks at its limit once a second; `finish` waits for the rest, to the point.
         arbiter.limit(worker.cfg, max(0.0, _Worker.wait_until - now - POLL))
+        loops.wake("board")  # to give back database connections
         kept(number, frame)
 
     signal.signal(signal.SIGTERM, on_term)
     signal.siginterrupt(signal.SIGTERM, False)
     serving.begin()
+
+
+def _take_over_limit(worker: Any) -> int:
+    """gunicorn's own limit of requests, jitter included: it would end the worker before there is another one."""
+    limit, worker.max_requests = worker.max_requests, sys.maxsize
+    return 0 if limit == sys.maxsize else int(limit)
+
+
+def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None:
+    """Count the request for WEB_MAX_REQUESTS, unless it is a probe."""
+    if not _Worker.replace_after or request.path.startswith(PROBES):
+        return
+    _Worker.served += 1  # by several threads: one more or less is of no importance
+    if _Worker.served >= _Worker.replace_after and not memory.mine().tired:
+        logger.info("this worker has served %d requests: it asks to be replaced", _Worker.served)
+        memory.mine().tire()
 
 
 def _until() -> float:

@@ -16,7 +16,8 @@ def identity() -> uuid.UUID:
 
 def name() -> str:
     """INSTANCE_NAME, else host:port."""
-    return str(settings.INSTANCE_NAME) or f"{socket.gethostname()}:{settings.HTTP_PORT}"
+    port = memory.current().integers[memory.PORT] or settings.HTTP_PORT
+    return str(settings.INSTANCE_NAME) or f"{socket.gethostname()}:{port}"
 
 
 def started() -> float:

@@ -21,20 +21,29 @@ from typing import Any, Final
 
 # Linux shows this name in /proc/PID/fd, which is how `manage.py drain` finds the instance without a file.
 NAME: Final = "pacsync-instance"
-MAGIC: Final = 0x5041435359_0004  # "PACSY", and the version of this layout
+MAGIC: Final = 0x5041435359_0005  # "PACSY", and the version of this layout
 
 WORD: Final = 8
-HEADER_WORDS: Final = 32
+HEADER_WORDS: Final = 64
 MAGIC_AT, MASTER, SLOTS, WORKERS, PORT, SIGNAL = range(6)
 STARTED, SERVING_AT, DRAIN_REQUESTED_AT, SIGNAL_AT, STOPPING_AT, DEADLINE, DRAIN_DELAY = range(8, 15)
 IDENTITY: Final = 16  # two words: the 128 bits of the instance's UUID
 # Written by any worker, but each time as a whole, and none depends on what was there before.
 WRITES_PROBLEM, WRITES_DOUBTED_AT = 24, 25
+# How many database connections all workers may have together (0: no limit), how many the trial of a reload has, and the
+# time until which it waits for one (permits.py).
+BUDGET, TRIAL_OPEN, WANTED_UNTIL = range(18, 21)
+ASKED_PORT: Final = 21  # HTTP_PORT as the environment has it; PORT is what gunicorn's options or systemd made of it
+ADDRESS: Final = 32  # 128 bytes: where the instance listens, as text
+ADDRESS_BYTES: Final = 128
 
 PID, LEAVING, IN_FLIGHT, REFUSED, CLAIMED_AT, SAMPLE = range(6)
 SAMPLE_WORDS: Final = 8
 WAITING: Final = SAMPLE + 1 + SAMPLE_WORDS
-TRACKED: Final = 16
+# READY: the worker accepts connections. OPEN: its database connections. TIRED: it asks to be replaced. RETIRED (written
+# by the master): it has been replaced, so a SIGTERM is meant for it.
+READY, OPEN, TIRED, RETIRED = range(WAITING + 1, WAITING + 5)
+TRACKED: Final = 24
 TRACKED_ENTRIES: Final = 64  # more threads than a worker has; what does not fit is still waited for, only not named
 ENTRY_WORDS: Final = 8  # a stamp and 56 bytes of name
 NAME_BYTES: Final = (ENTRY_WORDS - 1) * WORD
@@ -49,17 +58,22 @@ SHARED_BYTES: Final = 512 * 1024  # behind the slots, for times that every worke
 class Memory:
     """The whole board. `create()` makes one, `attach()` maps that of another process of this machine."""
 
-    def __init__(self, mapping: mmap.mmap) -> None:
+    def __init__(self, mapping: mmap.mmap, descriptor: int | None = None) -> None:
+        self.descriptor = descriptor  # of the memory, to lock by (permits.py); None when it has none
         self._bytes = memoryview(mapping)
         self.integers = self._bytes.cast("q")
         self.floats = self._bytes.cast("d")
+
+    def __del__(self) -> None:
+        if self.descriptor is not None:
+            os.close(self.descriptor)
 
     @classmethod
     def create(cls, *, workers: int = 1, port: int = 0, findable: bool = False) -> "Memory":
         """A new board for `workers`, with room for the surplus that a reload makes; `findable` by `instances()`."""
         slots = 2 * workers + 4
         size = (HEADER_WORDS + slots * SLOT_WORDS) * WORD + SHARED_BYTES
-        memory = cls(_findable(size) if findable and hasattr(os, "memfd_create") else mmap.mmap(-1, size))
+        memory = cls(*_findable(size)) if findable and hasattr(os, "memfd_create") else cls(mmap.mmap(-1, size))
         words = memory.integers
         words[MASTER], words[SLOTS], words[WORKERS], words[PORT] = os.getpid(), slots, workers, port
         identity = uuid.uuid4().bytes
@@ -73,9 +87,10 @@ class Memory:
         """The board behind `path` (/proc/PID/fd/N). Raises OSError, ValueError when it is of another version."""
         descriptor = os.open(path, os.O_RDWR)
         try:
-            memory = cls(mmap.mmap(descriptor, 0))
-        finally:
+            memory = cls(mmap.mmap(descriptor, 0), descriptor)
+        except (OSError, ValueError):
             os.close(descriptor)
+            raise
         if memory.integers[MAGIC_AT] != MAGIC:
             raise ValueError("it was started by another version of PacSync")
         return memory
@@ -86,13 +101,25 @@ class Memory:
 
     @property
     def workers(self) -> int:
-        """How many workers the instance was configured for."""
+        """How many workers the instance is configured for."""
         return self.integers[WORKERS]
 
     def shared(self) -> memoryview:
         """512 KiB of zeroes at first, which every worker of the instance may write, word by word."""
         start = (HEADER_WORDS + self.integers[SLOTS] * SLOT_WORDS) * WORD
         return self._bytes[start : start + SHARED_BYTES]
+
+    @property
+    def address(self) -> str:
+        """Where the instance listens: host:port, [host]:port or unix:/path; empty while it doesn't yet."""
+        return (
+            bytes(self._bytes[ADDRESS * WORD : ADDRESS * WORD + ADDRESS_BYTES]).rstrip(b"\0").decode(errors="replace")
+        )
+
+    @address.setter
+    def address(self, text: str) -> None:
+        data = text.encode()[:ADDRESS_BYTES].ljust(ADDRESS_BYTES, b"\0")
+        self._bytes[ADDRESS * WORD : ADDRESS * WORD + ADDRESS_BYTES] = data
 
     def slots(self) -> "Iterator[Slot]":
         return (Slot(self, index) for index in range(self.integers[SLOTS]))
@@ -112,13 +139,10 @@ class Memory:
         return next((slot for slot in free if slot.index % self.workers not in shares), free[0])
 
 
-def _findable(size: int) -> mmap.mmap:
+def _findable(size: int) -> tuple[mmap.mmap, int]:
     descriptor = os.memfd_create(NAME)
-    try:
-        os.ftruncate(descriptor, size)
-        return mmap.mmap(descriptor, size)  # the mapping keeps a descriptor of its own
-    finally:
-        os.close(descriptor)
+    os.ftruncate(descriptor, size)
+    return mmap.mmap(descriptor, size), descriptor
 
 
 class Slot:
@@ -140,6 +164,34 @@ class Slot:
         return bool(self._integers[self._base + LEAVING])
 
     @property
+    def ready(self) -> bool:
+        """Whether this worker accepts connections."""
+        return bool(self._integers[self._base + READY])
+
+    @property
+    def tired(self) -> bool:
+        """Whether this worker asks to be replaced; it serves until it is."""
+        return bool(self._integers[self._base + TIRED])
+
+    @property
+    def retired(self) -> bool:
+        """Whether the master has replaced this worker, so that it must end."""
+        return bool(self._integers[self._base + RETIRED])
+
+    @property
+    def stays(self) -> bool:
+        return not (self.leaving or self.retired)
+
+    @property
+    def open(self) -> int:
+        """How many database connections this worker has, or is just opening."""
+        return self._integers[self._base + OPEN]
+
+    @open.setter
+    def open(self, connections: int) -> None:
+        self._integers[self._base + OPEN] = connections
+
+    @property
     def in_flight(self) -> int:
         return self._integers[self._base + IN_FLIGHT]
 
@@ -159,9 +211,13 @@ class Slot:
         self._floats[self._base + CLAIMED_AT] = time.monotonic()
         self._integers[self._base + PID] = pid
 
+    def adopt(self, pid: int) -> None:
+        """The slot that the master has claimed for this worker; what the master wrote in it meanwhile stays."""
+        self._integers[self._base + PID] = pid
+
     def release(self) -> None:
         """Free the slot. The scratch area and the refusals stay: counters never go backwards."""
-        for word in (PID, LEAVING, IN_FLIGHT, WAITING):
+        for word in (PID, LEAVING, IN_FLIGHT, WAITING, READY, OPEN, TIRED, RETIRED):
             self._integers[self._base + word] = 0
         self._floats[self._base + SAMPLE] = 0
         self._integers[self._base + REPORT] = 0
@@ -170,6 +226,15 @@ class Slot:
 
     def leave(self) -> None:
         self._integers[self._base + LEAVING] = 1
+
+    def accepting(self) -> None:
+        self._integers[self._base + READY] = 1
+
+    def tire(self) -> None:
+        self._integers[self._base + TIRED] = 1
+
+    def retire(self) -> None:
+        self._integers[self._base + RETIRED] = 1
 
     def count(self, change: int, *, limit: int | None = None) -> bool:
         """Add to the requests in flight; False, and one more refusal, when that would go over `limit`."""
@@ -336,4 +401,4 @@ def _first_slot() -> Slot:
 def leads() -> bool:
     """Whether this process does what one process of the instance has to do: it holds the lowest slot that stays."""
     slot = mine()
-    return slot.index == next((live.index for live in slot.memory.live() if not live.leaving), None)
+    return slot.index == next((live.index for live in slot.memory.live() if live.stays), None)

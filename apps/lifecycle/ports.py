@@ -1,4 +1,4 @@
-"""Whether the server could listen on an address. It knows no gunicorn."""
+"""Whether the server could listen on an address, and how an address is written. It knows no gunicorn."""
 
 import errno
 import socket
@@ -6,6 +6,8 @@ import socket
 
 def trouble(host: str, port: int) -> str | None:
     """Why nobody can listen on `host`:`port` at the moment, in one line; None when it is free."""
+    if host.startswith("unix:"):
+        return None
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -16,3 +18,11 @@ def trouble(host: str, port: int) -> str | None:
             reason = "is in use" if error.errno == errno.EADDRINUSE else f"can't be used: {error.strerror}"
             return f"{host}:{port} {reason}. Stop what uses it, or set HTTP_HOST and HTTP_PORT."
     return None
+
+
+def shown(name: object) -> str:
+    """host:port, [host]:port or unix:/path for what `getsockname()` says."""
+    if not isinstance(name, tuple):
+        return f"unix:{name.decode() if isinstance(name, bytes) else name}"
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -75,6 +75,7 @@ def _write_row() -> None:
 def tick() -> None:
     """Every second in each worker: show the dbpool's numbers, and have the heart beat without delay when the phase has
     changed, or when there is a doubt whether the database takes writes."""
+    dbpool.give_back()
     dbpool.publish()
     writes.tick()
     if (_last.phase not in (None, phase.current()) or writes.unsettled()) and memory.leads():

@@ -11,6 +11,7 @@ any other request.
 import errno
 import re
 import select
+import signal
 import socket
 import time
 from concurrent.futures import Future
@@ -21,7 +22,7 @@ from typing import Any
 from django.conf import settings
 from gunicorn.workers import gthread
 
-from apps.lifecycle import bodies
+from apps.lifecycle import bodies, hooks, memory
 from apps.lifecycle.connection import Connection
 from apps.lifecycle.connections import ConnectionKeeper
 
@@ -42,6 +43,17 @@ class Worker(ConnectionKeeper):
     """The main loop's part of a request: it is read before a thread has it, and its answer written after that."""
 
     _looked = 0.0  # when slow transfers were looked for
+
+    def init_signals(self) -> None:
+        """gunicorn's handlers, but what the master alone handles is ignored, and a SIGTERM that isn't the master's."""
+        super().init_signals()
+        hooks.ignore_what_is_the_masters()
+        signal.signal(signal.SIGTERM, self._end_if_meant)
+        signal.siginterrupt(signal.SIGTERM, False)
+
+    def _end_if_meant(self, number: int, frame: Any) -> None:
+        if hooks.is_meant(self):
+            self.handle_exit(number, frame)
 
     # --- a connection comes ---------------------------------------------------------------------------------------
     def accept(self, listener: Any) -> bool:
@@ -68,6 +80,7 @@ class Worker(ConnectionKeeper):
         if enabled:
             for listener in self.sockets:
                 listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+            memory.mine().accepting()  # from now on the master may end the worker that this one replaces
         if enabled or self.alive:
             return
         for listener in (one for one in self.sockets if one.sock):

@@ -5,6 +5,8 @@ that count open connections instead of attempts; one connection that requests le
 """
 
 import logging
+import os
+import select
 import threading
 import time
 import weakref
@@ -14,6 +16,7 @@ from psycopg import Connection, OperationalError
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from apps.lifecycle import dbpool as lifecycle
+from apps.lifecycle import permits
 from apps.lifecycle.board import DbpoolSample
 from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted
 from pacsync.postgresql import commits
@@ -27,6 +30,7 @@ UNREACHABLE = "no database connection can be made at the moment"
 RESTART = 3.0  # seconds for which requests wait for a database that has gone; after that they are refused at once
 AGAIN = 0.1  # seconds between attempts to connect meanwhile
 LEAVE_TO_READERS = 2  # connections that requests which may change something don't take, so that reads go on
+GONE = 0.5  # seconds for which a connection's backend is waited for to end
 RESERVE_FROM = 3  # a dbpool of this size or more keeps one connection for background work
 
 
@@ -37,9 +41,10 @@ class Dbpool(ConnectionPool[Conn]):
         self._connected: weakref.WeakSet[Conn] = weakref.WeakSet()
         self._out: dict[Conn, bool] = {}  # the connections in use, and whether a request has them
         self._numbers = threading.Lock()
+        self._permits = threading.Lock()
         self._emptied_at = 0.0
         self._failing_since: float | None = None  # when the first of the attempts failed that have failed since
-        self._lost = self._exhausted = self._queued = 0
+        self._lost = self._exhausted = self._queued = self._opening = 0
         self._configure_more = configure
         # reconnect_timeout: an attempt that fails isn't repeated in the background, the next request makes a new one.
         super().__init__(
@@ -74,6 +79,7 @@ class Dbpool(ConnectionPool[Conn]):
 
     def _connect(self, timeout: float | None = None) -> Conn:
         """Connect, and log when that begins to fail and when it works again: not each attempt."""
+        self._take_permit()
         try:
             connection = super()._connect(timeout)
         except Exception as raised:
@@ -81,9 +87,54 @@ class Dbpool(ConnectionPool[Conn]):
             if self._changed(failing=True):
                 logger.warning("no database connection can be made: %s", " ".join(str(error).split()))
             raise error from raised
+        finally:
+            with self._numbers:
+                self._opening -= 1
+            self._publish_permits()
         if self._changed(failing=False):
             logger.info("database connections can be made again")
         return connection
+
+    # --- what other workers may open meanwhile (apps/lifecycle/permits.py) -----------------------------------------
+    def _take_permit(self) -> None:
+        """Wait until the instance has a connection left for us: the worker that we replace may still have it."""
+        end = time.monotonic() + self.timeout
+        while not self._try_permit():
+            if self.closed or time.monotonic() >= end:
+                raise DbpoolExhausted("the instance's other workers have all of its database connections")
+            time.sleep(permits.PAUSE)
+
+    def _try_permit(self) -> bool:
+        with self._permits:
+            taken = permits.take(self._held())
+            with self._numbers:
+                self._opening += taken
+        return taken
+
+    def _held(self) -> int:
+        with self._numbers:
+            return sum(not connection.closed for connection in self._connected) + self._opening
+
+    def _publish_permits(self) -> None:
+        with self._permits:
+            permits.publish(self._held())
+
+    def give_back(self) -> None:
+        """Close connections that nobody uses: one for a trial, all of a worker that is replaced."""
+        with self._lock:
+            count = len(self._pool) if permits.replaced() else min(1, len(self._pool))
+            if permits.replaced():
+                self._min_size = 0
+            idle = [self._pool.popleft() for _ in range(count)]
+            self._nconns -= count
+        for connection in idle:
+            _close_and_wait(connection)
+        self._publish_permits()
+
+    def _add_to_pool(self, conn: Conn) -> None:
+        super()._add_to_pool(conn)
+        if permits.replaced() or permits.wanted():
+            self.give_back()
 
     def _changed(self, *, failing: bool) -> bool:
         with self._numbers:
@@ -249,8 +300,9 @@ class Dbpool(ConnectionPool[Conn]):
 
     def maintain(self) -> None:
         """Retire idle connections that are too old or dead, and refill; does nothing once closed."""
-        if not self.closed:
+        if not self.closed and not permits.replaced():
             self.check()
+        self._publish_permits()
         lifecycle.write(self.sample())
 
     def abandon(self) -> None:
@@ -272,6 +324,18 @@ class Dbpool(ConnectionPool[Conn]):
         end = time.monotonic() + seconds
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
+
+
+def _close_and_wait(connection: Conn) -> None:
+    """Close, and return when PostgreSQL has closed its end: then the backend is gone, and another one may come."""
+    if connection.closed:
+        return
+    other_end = os.dup(connection.fileno())
+    try:
+        connection.close()
+        select.select([other_end], [], [], GONE)
+    finally:
+        os.close(other_end)
 
 
 def _cancel(connection: Conn, seconds: float) -> None:

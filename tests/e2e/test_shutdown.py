@@ -284,7 +284,7 @@ def test_sighup_workers_replaced_no_request_lost_each_in_a_slot_of_its_own(playg
         old = {pid for _, pid in workers()}
         with Load(server.port, "/sleep/5", clients=4, pause=0.02) as load:
             server.signal(signal.SIGHUP)
-            until(lambda: len(workers()) == 3 and not old & {pid for _, pid in workers()}, 20)
+            until(lambda: len(workers()) == 3 and not old & {pid for _, pid in workers()}, 100)
         assert set(load.seen) == {200}
         assert len({slot for slot, _ in workers()}) == 3
         assert server.stop() == 0

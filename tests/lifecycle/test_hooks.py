@@ -75,3 +75,11 @@ def test_child_exit_with_a_report_it_is_kept(server: Any, own_board: Memory) -> 
     hooks.child_exit(server, worker)
     assert hooks._Master.accounts == [account]
     assert hooks._Master.killed == 0
+
+
+def test_pre_fork_worker_that_asks_to_be_replaced_gives_its_share_to_the_new_one(
+    server: Any, own_board: Memory
+) -> None:
+    youngest = [fork(server, pid) for pid in (101, 102, 103)][-1]
+    Slot(own_board, youngest.slot).tire()
+    assert fork(server, 104).slot % 3 == youngest.slot % 3

@@ -56,7 +56,13 @@ def migrate(database_url: str) -> None:
 
 
 class Server:
-    """One gunicorn master with its workers. `url` has no slash at its end, `pid` is the master's."""
+    """One gunicorn master with its workers. `url` has no slash at its end, `pid` is the master's.
+
+    `root` is the folder of the release that it runs, `options` are gunicorn's own.
+    """
+
+    root = ROOT
+    options: tuple[str, ...] = ()
 
     def __init__(self, database_url: str, **env: object) -> None:
         self.port = int(str(env.get("HTTP_PORT") or free_port()))
@@ -79,15 +85,15 @@ class Server:
     def _command(self) -> list[str]:
         gunicorn = [sys.executable, "-m", "gunicorn", "pacsync.wsgi:application"]
         if CONFIGURATION.exists():
-            return [*gunicorn, "--config", str(CONFIGURATION)]
+            return [*gunicorn, "--config", str(self.root / "deploy" / "gunicorn.conf.py"), *self.options]
         plain = ["--worker-class=gthread", "--threads=16", "--no-control-socket", f"--bind=127.0.0.1:{self.port}"]
         return [*gunicorn, *plain, f"--workers={self.environment.get('WEB_CONCURRENCY', '1')}"]
 
-    def start(self, *, timeout: float = 30) -> None:
+    def start(self, *, timeout: float = 90) -> None:
         """Start and wait until any HTTP answer comes. AssertionError with the log when none does."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command(), cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                self._command(), cwd=self.root, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
         deadline = time.monotonic() + timeout
         while not self.answers():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.apps import AppConfig
 
-from apps.lifecycle import arbiter, bodies, budget, connections, worker
+from apps.lifecycle import arbiter, bodies, budget, connections, permits, worker
 from apps.lifecycle.cleanup import register_cleanup_task
 
 
@@ -23,6 +23,9 @@ class PlaygroundConfig(AppConfig):
             register_cleanup_task(lambda: time.sleep(60), name="stuck")
         if os.environ.get("PLAYGROUND_WITHOUT_SHARE"):
             budget.share = lambda total, workers, slot: total
+        if os.environ.get("PLAYGROUND_WITHOUT_SHARE") or os.environ.get("PLAYGROUND_WITHOUT_PERMITS"):
+            permits.take = lambda held: True
+        time.sleep(float(os.environ.get("PLAYGROUND_SLOW_LOAD", "0")))
         if os.environ.get("PLAYGROUND_WITHOUT_PROBES_IN_THE_MAIN_LOOP"):
             worker.is_probe = lambda head: False
         if os.environ.get("PLAYGROUND_WITHOUT_CHECK"):

@@ -81,6 +81,8 @@ def find(wanted: int | None) -> tuple[int, memory.Memory]:
     found = list(memory.instances())
     key = settings.HTTP_PORT if wanted is None else wanted
     matches = [(pid, one) for pid, one in found if key in (one.integers[memory.PORT], pid)]
+    if not matches and wanted is None:  # its port was changed by an option, which this command doesn't see
+        matches = [(pid, one) for pid, one in found if key == one.integers[memory.ASKED_PORT]]
     if len(matches) == 1:
         return matches[0]
     others = "; ".join(_title(pid, one) for pid, one in found) or "none"
