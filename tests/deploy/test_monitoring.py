@@ -2,14 +2,15 @@
 
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
 
-from tests.deploy.conftest import require_images
-from tests.deploy.engine import Stack, docker, eventually, fetch, status
+from tests.deploy.conftest import Figures, require_images
+from tests.deploy.engine import Stack, docker, eventually, fetch, run, status
 from tests.deploy.load import Load
 from tests.deploy.scaled import SERVER, Traffic, up
 from tests.deploy.test_prometheus import used_metrics
@@ -85,10 +86,59 @@ def test_documented_scrape_of_the_load_balancer_gives_the_health(prometheus: Sta
 def test_stopping_an_instance_fires_an_alert(prometheus: Stack, three: Stack) -> None:
     docker("stop", "-t", "45", three.containers(SERVER)[0])
 
-    def firing() -> list[object]:
+    def told() -> list[object]:
         return value(prometheus, 'ALERTS{alertstate="firing", alertname=~"PacSyncFewerInstances|PacSyncInstanceDown"}')
 
-    eventually(lambda: firing(), within=150, every=2, what="an alert fires")
+    eventually(told, within=150, every=2, what="an alert fires")
+
+
+def firing(project: Stack, name: str) -> bool:
+    return bool(value(project, f'ALERTS{{alertstate="firing", severity="critical", alertname="{name}"}}'))
+
+
+def fires(project: Stack, name: str, figures: Figures, cause: str) -> None:
+    """Wait for the alert, and print how long it took. (Within a minute on an idle machine; promtool tests the rule.)"""
+    took = eventually(lambda: firing(project, name), within=150, every=1, what=f"{name} fires")
+    figures(f"{cause}: {name} fires after {took:.0f} s")
+
+
+def test_haproxy_in_a_crash_loop_fires_a_critical_alert(prometheus: Stack, three: Stack, figures: Figures) -> None:
+    (haproxy,) = three.containers("haproxy")
+    over = threading.Event()
+
+    def crash() -> None:
+        while not over.wait(7):
+            run("docker", "exec", haproxy, "bash", "-c", "kill -9 $(cat /proc/1/task/1/children)", check=False)
+
+    assert not firing(prometheus, "PacSyncFrontDoorRestarting")
+    crashing = threading.Thread(target=crash)
+    crashing.start()
+    try:
+        either = "PacSyncFrontDoorRestarting|PacSyncFrontDoorDown"
+        query = f'ALERTS{{alertstate="firing", severity="critical", alertname=~"{either}"}}'
+        took = eventually(lambda: value(prometheus, query), within=150, every=1, what="an alert fires")
+        figures(f"HAProxy killed every 7 s: a critical alert fires after {took:.0f} s")
+    finally:
+        over.set()
+        crashing.join(60)
+        docker("restart", "-t", "45", haproxy)
+        three.ready()
+
+
+def test_stopped_haproxy_fires_a_critical_alert(prometheus: Stack, three: Stack, figures: Figures) -> None:
+    (haproxy,) = three.containers("haproxy")
+    assert not firing(prometheus, "PacSyncFrontDoorDown")
+    docker("stop", "-t", "45", haproxy)
+    try:
+        fires(prometheus, "PacSyncFrontDoorDown", figures, "HAProxy stopped")
+    finally:
+        docker("start", haproxy)
+        three.ready()
+
+
+def test_no_instance_fires_a_critical_alert(prometheus: Stack, three: Stack, figures: Figures) -> None:
+    docker("stop", "-t", "45", *three.containers(SERVER))
+    fires(prometheus, "PacSyncServiceDown", figures, "every instance stopped")
 
 
 def test_instance_killed_before_its_shutdown_is_over_is_told_by_the_others(prometheus: Stack, three: Stack) -> None:

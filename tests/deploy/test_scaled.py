@@ -12,9 +12,11 @@ import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from tests.deploy import haproxies
 from tests.deploy.conftest import Figures
 from tests.deploy.engine import ROOT, Stack, docker, environment, eventually, fetch, json_of, run, status
 from tests.deploy.load import Load
@@ -85,12 +87,43 @@ def test_monitoring_port_has_health_and_metrics_and_nothing_else(three: Stack) -
 
 def test_endpoint_stays_on_one_instance_and_others_are_spread(three: Stack, tokens: list[str]) -> None:
     def served_by(headers: dict[str, str]) -> str:
-        return fetch(three.port, "/health", headers=headers)[1]["x-served-by"]
+        return fetch(three.port, "/login", headers=headers)[1]["x-served-by"]
 
     by_token = [{served_by({"Authorization": f"Bearer {token}"}) for _ in range(5)} for token in tokens]
     assert all(len(found) == 1 for found in by_token), "an endpoint was sent to several instances"
     assert len(set.union(*by_token)) == 3, "thirty endpoints use all three instances"
     assert len({served_by({}) for _ in range(12)}) == 3, "requests without a token go to all of them"
+
+
+@pytest.mark.parametrize("protected", [True, False], ids=["shipped", "twin"])
+def test_draining_instance_does_not_answer_for_the_health_of_the_service(
+    three: Stack, tmp_path: Path, protected: bool
+) -> None:
+    """HAProxy looks at it so seldom here that it never notices the drain: what reaches people is what is tested."""
+    changes = {"inter 500ms fastinter 250ms": "inter 600s fastinter 600s"}
+    if not protected:
+        changes["retry-on conn-failure empty-response 503"] = "retry-on conn-failure empty-response"
+    container, port = haproxies.start(three, tmp_path / "config", haproxies.BARE, changes)
+    instances = three.containers(SERVER)
+
+    def seen(path: str) -> set[int]:
+        return {status(port, path) for _ in range(12)}
+
+    try:
+        assert seen("/health/ready") == {200}
+        docker("exec", instances[0], "python", "manage.py", "drain")
+        assert seen("/health/ready") == ({200} if protected else {200, 503})
+        assert {status(three.ports[name], "/health/ready") for name in ("HTTP_PORT", "MONITORING_PORT")} == {200}
+        for other in instances[1:]:
+            docker("exec", other, "python", "manage.py", "drain")
+        code, _, body = fetch(port, "/health/ready")
+        assert (code, json.loads(body)["reason"]) == (503, "shutting_down"), (
+            "when all of them drain, that comes through"
+        )
+    finally:
+        docker("rm", "-f", container)
+        for instance in instances:
+            docker("exec", instance, "python", "manage.py", "drain", "--undo")
 
 
 def test_stopping_each_instance_under_load_loses_nothing(three: Stack, tokens: list[str], figures: Figures) -> None:
