@@ -31,6 +31,7 @@ def code_of(error: BaseException, method: str) -> str:
         return UNKNOWN
     if isinstance(error, DbpoolExhausted):
         return BUSY
+    writes.suspect(error)  # here, too: what a COMMIT is refused for passes no statement
     if method not in SAFE_METHODS and writes.problem_of(error):
         return NOT_WRITABLE
     return UNAVAILABLE
