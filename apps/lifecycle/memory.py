@@ -16,11 +16,12 @@ import uuid
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 # Linux shows this name in /proc/PID/fd, which is how `manage.py drain` finds the instance without a file.
 NAME: Final = "pacsync-instance"
-MAGIC: Final = 0x5041435359_0003  # "PACSY", and the version of this layout
+MAGIC: Final = 0x5041435359_0004  # "PACSY", and the version of this layout
 
 WORD: Final = 8
 HEADER_WORDS: Final = 32
@@ -31,6 +32,7 @@ IDENTITY: Final = 16  # two words: the 128 bits of the instance's UUID
 PID, LEAVING, IN_FLIGHT, REFUSED, CLAIMED_AT, SAMPLE = range(6)
 SAMPLE_WORDS: Final = 8
 WAITING: Final = SAMPLE + 1 + SAMPLE_WORDS
+UNREADY: Final = WAITING + 1
 TRACKED: Final = 16
 TRACKED_ENTRIES: Final = 64  # more threads than a worker has; what does not fit is still waited for, only not named
 ENTRY_WORDS: Final = 8  # a stamp and 56 bytes of name
@@ -63,6 +65,15 @@ class Memory:
         memory.floats[STARTED] = time.monotonic()
         words[MAGIC_AT] = MAGIC
         return memory
+
+    @cached_property
+    def _unready_words(self) -> list[int]:
+        return [HEADER_WORDS + index * SLOT_WORDS + UNREADY for index in range(self.integers[SLOTS])]
+
+    def unready(self, seconds: float) -> bool:
+        """Whether the checks of any worker failed within the last `seconds`."""
+        since = time.monotonic() - seconds
+        return any(self.floats[word] > max(0.0, since) for word in self._unready_words)
 
     @classmethod
     def attach(cls, path: str) -> "Memory":
@@ -152,7 +163,7 @@ class Slot:
 
     def release(self) -> None:
         """Free the slot. The scratch area and the refusals stay: counters never go backwards."""
-        for word in (PID, LEAVING, IN_FLIGHT, WAITING):
+        for word in (PID, LEAVING, IN_FLIGHT, WAITING, UNREADY):
             self._integers[self._base + word] = 0
         self._floats[self._base + SAMPLE] = 0
         self._integers[self._base + REPORT] = 0
@@ -176,6 +187,10 @@ class Slot:
         """Add to the requests in flight that wait for their turn."""
         with self._lock:
             self._integers[self._base + WAITING] += change
+
+    def show_unready(self, unready: bool) -> None:
+        """Tell the other workers whether the checks of this one fail."""
+        self._floats[self._base + UNREADY] = time.monotonic() if unready else 0.0
 
     def refuse(self) -> None:
         """One more refusal."""

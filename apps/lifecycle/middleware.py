@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template import TemplateDoesNotExist
 
-from apps.lifecycle.dbpool import DbpoolExhausted, is_unavailable
+from apps.lifecycle.dbpool import DbpoolExhausted, is_locked, is_unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class DatabaseUnavailableMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if not is_unavailable(error):
             return None
-        busy = isinstance(error, DbpoolExhausted)
+        busy = isinstance(error, DbpoolExhausted) or is_locked(error)
         logger.warning("%s %s: %s: %s", request.method, request.path, type(error).__name__, error)
         try:
             response = render(request, "503.html", {"busy": busy}, status=503)

@@ -10,11 +10,26 @@ from typing import Any, ClassVar
 
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
 from psycopg import IsolationLevel
 
 from apps.lifecycle import budget, memory, serving
-from apps.lifecycle.dbpool import checkout_timeout
+from apps.lifecycle.dbpool import READ_ONLY, checkout_timeout
 from pacsync.postgresql.dbpool import Dbpool
+
+
+class DatabaseErrors(DatabaseErrorWrapper):
+    """Django's translation of psycopg's errors; the dbpool learns of a session that refuses writes."""
+
+    wrapper: "DatabaseWrapper"
+
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        if getattr(exc_value, "sqlstate", None) == READ_ONLY:
+            connection, dbpool = self.wrapper.connection, self.wrapper.dbpool
+            if connection is not None and dbpool is not None:
+                dbpool.refused_a_write(connection)
+        super().__exit__(exc_type, exc_value, traceback)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -22,6 +37,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     _dbpools: ClassVar[dict[str, Dbpool]] = {}
     _lock: ClassVar[threading.RLock] = threading.RLock()
+
+    @cached_property
+    def wrap_database_errors(self) -> DatabaseErrors:
+        return DatabaseErrors(self)
 
     @property
     def dbpool(self) -> Dbpool | None:

@@ -9,8 +9,9 @@ from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 
+from apps.fleet import leases, locks
 from apps.fleet.models import Pool
-from apps.lifecycle import board, dbpool, memory
+from apps.lifecycle import board, chores, dbpool, memory, registry
 from apps.lifecycle.models import Instance
 from apps.lifecycle.tracking import operation_context
 from tests.support.playground.apps import note
@@ -63,6 +64,18 @@ def task(request: HttpRequest, milliseconds: int) -> HttpResponse:
     return HttpResponse("started")
 
 
+def chore(request: HttpRequest, name: str) -> HttpResponse:
+    """One step of a chore, as its loop does it; whether this instance got its lock."""
+    steps = {"expire_leases": leases.expire_leases, "retention": content, "prune-instances": registry.prune}
+    ran = chores.run_exclusively(name, steps[name])
+    return HttpResponse("ran" if ran else "locked")
+
+
+def content() -> None:
+    """What retention does to others, whether there is something to remove or not: it has the content for itself."""
+    locks.own_content()
+
+
 def show(request: HttpRequest) -> JsonResponse:
     present = board.snapshot()
     return JsonResponse(asdict(present) | {"pid": os.getpid(), "leads": memory.leads(), "refused": present.refused})
@@ -83,6 +96,7 @@ urlpatterns = [
     path("pools", pools),
     path("write/<str:name>", write),
     path("task/<int:milliseconds>", task),
+    path("chore/<str:name>", chore),
     path("board", show),
     path("background", background),
     path("", include("pacsync.urls")),
