@@ -8,6 +8,7 @@ import os
 import threading
 from typing import Any, ClassVar
 
+from django.db import OperationalError
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
 from django.db.utils import DatabaseErrorWrapper
@@ -16,11 +17,15 @@ from psycopg import IsolationLevel
 
 from apps.lifecycle import budget, memory, serving
 from apps.lifecycle.dbpool import READ_ONLY, checkout_timeout
+from pacsync.postgresql import sessions
 from pacsync.postgresql.dbpool import Dbpool
 
 
 class DatabaseErrors(DatabaseErrorWrapper):
-    """Django's translation of psycopg's errors; the dbpool learns of a session that refuses writes."""
+    """Django's translation of psycopg's errors; the dbpool learns of a session that refuses writes.
+
+    A commit that no standby has is an error here: where replication is synchronous it must not be acknowledged.
+    """
 
     wrapper: "DatabaseWrapper"
 
@@ -30,6 +35,8 @@ class DatabaseErrors(DatabaseErrorWrapper):
             if connection is not None and dbpool is not None:
                 dbpool.refused_a_write(connection)
         super().__exit__(exc_type, exc_value, traceback)
+        if sessions.unreplicated(self.wrapper.connection):
+            raise OperationalError("the wait of a commit for its standby was cancelled: it may be lost at a failover")
 
 
 class DatabaseWrapper(base.DatabaseWrapper):

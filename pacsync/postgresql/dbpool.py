@@ -59,6 +59,7 @@ class Dbpool(ConnectionPool[Conn]):
 
     def _opened_one(self, connection: Conn) -> None:
         self._configure_more(connection)
+        sessions.tell_unreplicated(connection)
         connection.pacsync_server = sessions.server_of(connection, self._connect_seconds) if self._direct else None  # type: ignore[attr-defined]
         connection.pacsync_opened = time.monotonic()  # type: ignore[attr-defined]
         with self._numbers:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from psycopg import Connection, OperationalError, errors
+from psycopg.errors import Diagnostic
 from psycopg.pq import ExecStatus, TransactionStatus
 
 Conn = Connection[Any]
@@ -105,6 +106,28 @@ def _duplicate(connection: Conn) -> socket.socket:
         copy.close()
         raise
     return copy
+
+
+def tell_unreplicated(connection: Conn) -> None:
+    """Have `unreplicated` know of a commit whose wait for its synchronous standby was cancelled.
+
+    PostgreSQL answers such a commit as done, with a warning, although no standby has it. The warning is known by the
+    function it comes from, because its text is translated.
+    """
+
+    def on_notice(diagnostic: Diagnostic) -> None:
+        if diagnostic.source_function == "SyncRepWaitForLSN":
+            connection.pacsync_unreplicated = True  # type: ignore[attr-defined]
+
+    connection.add_notice_handler(on_notice)
+
+
+def unreplicated(connection: Conn | None) -> bool:
+    """Whether that happened since the last time this was asked."""
+    if not getattr(connection, "pacsync_unreplicated", False):
+        return False
+    del connection.pacsync_unreplicated  # type: ignore[union-attr]
+    return True
 
 
 def first_host(parameters: Mapping[str, Any], connection: Conn) -> dict[str, Any]:

@@ -56,6 +56,8 @@ def without_limits() -> None:
         suspicion.Suspicion.reached = lambda self, server, began: keep  # type: ignore[method-assign, assignment]
     if os.environ.get("PLAYGROUND_WITHOUT_CHECK_LIMIT"):
         sessions.is_read_only = lambda connection, seconds: connection.execute("") is None
+    if os.environ.get("PLAYGROUND_WITHOUT_NOTICING_CANCELLED_COMMITS"):
+        sessions.unreplicated = lambda connection: False
     if os.environ.get("PLAYGROUND_WITHOUT_CUTTING"):
         sessions.cut = lambda connection: None
     if os.environ.get("PLAYGROUND_WITHOUT_AGREEMENT"):
@@ -73,11 +75,11 @@ def unlimited(writers: Any, places: int, seconds: float) -> None:
 
 
 def freeze_before_commit(order: Path) -> None:
-    """Stop this process before its next COMMIT once the file exists: every lock of the transaction is held."""
+    """Stop this process before a request's next COMMIT once the file exists: the transaction has all of its locks."""
     commit = BaseDatabaseWrapper._commit
 
     def freeze(wrapper: Any) -> None:
-        if order.exists():
+        if order.exists() and threading.current_thread().name.startswith("ThreadPoolExecutor"):
             os.kill(os.getpid(), signal.SIGSTOP)
         commit(wrapper)
 

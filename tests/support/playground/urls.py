@@ -49,6 +49,13 @@ def write(request: HttpRequest, name: str) -> HttpResponse:
     return HttpResponse("written")
 
 
+def update(request: HttpRequest, name: str) -> HttpResponse:
+    """A transaction that changes rows which `write` made, and so waits for whoever changes them at the moment."""
+    with transaction.atomic():
+        changed = Instance.objects.filter(name=name).update(version="changed")
+    return HttpResponse(str(changed))
+
+
 def task(request: HttpRequest, milliseconds: int) -> HttpResponse:
     """Tracked work that goes on after the answer."""
 
@@ -95,6 +102,7 @@ urlpatterns = [
     path("count", count),
     path("pools", pools),
     path("write/<str:name>", write),
+    path("update/<str:name>", update),
     path("task/<int:milliseconds>", task),
     path("chore/<str:name>", chore),
     path("board", show),
