@@ -18,7 +18,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequest
 from apps.lifecycle import dbpool as lifecycle
 from apps.lifecycle.board import DbpoolSample
 from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted
-from pacsync.postgresql import sessions
+from pacsync.postgresql import cancelling, sessions
 from pacsync.postgresql.suspicion import Suspicion, Verdict
 from pacsync.postgresql.watch import Use, Watch
 
@@ -99,7 +99,6 @@ class Dbpool(ConnectionPool[Conn]):
         self._act(self._suspicion.judge(opened, read_only=True), "a session refused a write")
 
     def check_connection(self, conn: Conn) -> None:  # type: ignore[override]  # psycopg's is static, and has no limit
-        """For psycopg's own `check()` of idle connections."""
         self._check_or_drain(conn)
 
     def _getconn_with_check_loop(self, deadline: float) -> Conn:
@@ -298,18 +297,4 @@ class Dbpool(ConnectionPool[Conn]):
 
     def cancel(self, seconds: float = 0.5) -> None:
         """Cancel every query that runs, all at the same time; `seconds` at most."""
-        with self._numbers:
-            busy = list(self._out)
-        threads = [threading.Thread(target=_cancel, args=(connection, seconds), daemon=True) for connection in busy]
-        for thread in threads:
-            thread.start()
-        end = time.monotonic() + seconds
-        for thread in threads:
-            thread.join(max(0.0, end - time.monotonic()))
-
-
-def _cancel(connection: Conn, seconds: float) -> None:
-    try:
-        connection.cancel_safe(timeout=seconds)
-    except Exception as error:
-        logger.warning("couldn't cancel a query that still ran: %s", type(error).__name__)
+        cancelling.cancel([connection for connection, _ in self.in_use()], seconds)
