@@ -205,11 +205,14 @@ _database = database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'data' / 'pacsync.s
 DATABASES: dict[str, dict[str, Any]] = {"default": _database}
 DATABASE_TYPE = "sqlite" if _database["ENGINE"].endswith("sqlite3") else "postgresql"
 if DATABASE_TYPE == "sqlite":
+    _database["ENGINE"] = "pacsync.sqlite"
+    # How many threads may wait for the write lock at once: the others stay free for reads.
+    _database["WRITERS_WAITING"] = max(1, WEB_REQUEST_LIMIT // 2)
     _database["OPTIONS"] = {
         # FULL: what was answered is on the disk, and a power cut takes none of it (docs/adr/0017-…).
         # IMMEDIATE: a writing transaction takes its lock first, so that it waits instead of failing half-way.
         "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
+        "timeout": seconds("DB_SQLITE_TIMEOUT", 5, minimum=0.1, maximum=60),
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
     }
 else:
@@ -224,13 +227,21 @@ else:
     # PgBouncer in transaction mode has no session: no server-side cursors, no start-up options.
     _database["DISABLE_SERVER_SIDE_CURSORS"] = DB_PGBOUNCER
     _idle = whole("DB_KEEPALIVES_IDLE", 30, minimum=1, maximum=32767)
-    _milliseconds = int(seconds("DB_STATEMENT_TIMEOUT", 30) * 1000)
+    DB_STATEMENT_TIMEOUT = seconds("DB_STATEMENT_TIMEOUT", 30)
+    # Another instance that is frozen in the middle of a transaction costs the others these seconds, no more.
+    DB_IDLE_IN_TRANSACTION_TIMEOUT = seconds("DB_IDLE_IN_TRANSACTION_TIMEOUT", 10)
+    DB_LOCK_TIMEOUT = seconds("DB_LOCK_TIMEOUT", min(5, DB_STATEMENT_TIMEOUT / 2 or 5))
+    if 0 < DB_STATEMENT_TIMEOUT <= DB_LOCK_TIMEOUT:
+        raise ImproperlyConfigured(
+            f"DB_LOCK_TIMEOUT ({DB_LOCK_TIMEOUT:g} s) must be below DB_STATEMENT_TIMEOUT ({DB_STATEMENT_TIMEOUT:g} s)."
+        )
+    _tcp_user_timeout = int(seconds("DB_TCP_USER_TIMEOUT", 15) * 1000)
     _database["OPTIONS"] = {
         "connect_timeout": whole("DB_CONNECT_TIMEOUT", 3, minimum=1, maximum=3600),
         "keepalives_idle": _idle,
         "keepalives_interval": 5,
         "keepalives_count": 3,
-        "tcp_user_timeout": int(seconds("DB_TCP_USER_TIMEOUT", 15) * 1000),
+        "tcp_user_timeout": _tcp_user_timeout,
         "application_name": SERVICE_NAME,
         **_database.get("OPTIONS", {}),
         "dbpool": {
@@ -242,11 +253,17 @@ else:
             "max_waiting": whole("DB_POOL_MAX_WAITING", 50),
             "max_lifetime": seconds("DB_POOL_MAX_LIFETIME", 1800, minimum=1, maximum=30 * DAY),
             "max_idle": seconds("DB_POOL_MAX_IDLE", 300, minimum=1, maximum=30 * DAY),
+            # A statement that the server itself doesn't end after its time: it is frozen, or can't be reached.
+            "silence": DB_STATEMENT_TIMEOUT and DB_STATEMENT_TIMEOUT + 5,
+            "direct": not DB_PGBOUNCER,
             # client_connection_check_interval: the query of a worker that was killed ends within a second. PostgreSQL's
-            # keepalives end the idle connections of a machine that is gone; its own default is two hours.
+            # keepalives end the idle connections of a machine that is gone; its own default is two hours. Its
+            # tcp_user_timeout ends a transaction whose client is frozen and takes no more of a long answer.
             "startup": ""
             if DB_PGBOUNCER
-            else f"-c statement_timeout={_milliseconds} -c client_connection_check_interval=1000 "
+            else f"-c statement_timeout={int(DB_STATEMENT_TIMEOUT * 1000)} -c client_connection_check_interval=1000 "
+            f"-c idle_in_transaction_session_timeout={int(DB_IDLE_IN_TRANSACTION_TIMEOUT * 1000)} "
+            f"-c lock_timeout={int(DB_LOCK_TIMEOUT * 1000)} -c tcp_user_timeout={_tcp_user_timeout} "
             f"-c tcp_keepalives_idle={_idle} -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
         },
     }

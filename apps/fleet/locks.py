@@ -6,25 +6,40 @@ lock shared before looking for what it refers to (after the locks of pools and e
 retention takes it alone. It must not know what is added or removed.
 """
 
+import time
+
 from django.db import connection, transaction
 
 # Any number that nothing else in this database uses for an advisory lock: "pacsync" and "content" in a nutshell.
 _CONTENT = 0x7061_6373_0001
+TRIES, PAUSE = 20, 0.05
+"""How often, and with how many seconds between, the lock is asked for alone before the work is put off."""
 
 
 def share_content() -> None:
     """Until the end of this transaction nothing that is referred to is removed. Many may hold it at once."""
-    _lock("SELECT pg_advisory_xact_lock_shared(%s)")
+    _ask("SELECT pg_advisory_xact_lock_shared(%s)")
 
 
-def own_content() -> None:
-    """Until the end of this transaction nobody else adds a reference. Waits for those who are at it."""
-    _lock("SELECT pg_advisory_xact_lock(%s)")
+def own_content() -> bool:
+    """Until the end of this transaction nobody else adds a reference. False when others are at it all the time.
+
+    It never queues: in PostgreSQL whoever wants the lock shared waits behind the first who wants it alone, so one
+    instance that is frozen while it shares it would make every check-in wait.
+    """
+    for _ in range(TRIES):
+        if _ask("SELECT pg_try_advisory_xact_lock(%s)"):
+            return True
+        time.sleep(PAUSE)
+    return False
 
 
-def _lock(statement: str) -> None:
+def _ask(statement: str) -> bool:
     if not transaction.get_connection().in_atomic_block:
         raise transaction.TransactionManagementError("The content lock lasts until the end of a transaction.")
-    if connection.vendor == "postgresql":  # SQLite's writing transactions are alone anyway (BEGIN IMMEDIATE)
-        with connection.cursor() as cursor:
-            cursor.execute(statement, [_CONTENT])
+    if connection.vendor != "postgresql":  # SQLite's writing transactions are alone anyway (BEGIN IMMEDIATE)
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [_CONTENT])
+        (locked,) = cursor.fetchone()
+    return locked is not False

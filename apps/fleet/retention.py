@@ -45,10 +45,12 @@ def clean() -> dict[str, int]:
         return {}
     removed = {"history": trim_history(), "operations": trim_operations()}
     with transaction.atomic():
-        own_content()
-        removed["states"] = remove_states()
-        removed["repositories"] = remove_repositories()
-    removed["versions"] = remove_versions() if removed["states"] else 0
+        if own_content():
+            removed["states"] = remove_states()
+            removed["repositories"] = remove_repositories()
+        else:
+            logger.info("retention: the content is in use all the time, the next run looks again")
+    removed["versions"] = remove_versions() if removed.get("states") else 0
     if any(removed.values()):
         logger.info("retention removed %s", ", ".join(f"{count} {kind}" for kind, count in removed.items() if count))
     return removed
@@ -137,7 +139,8 @@ def remove_versions() -> int:
     used = _used_by(scanned)
     unused = [pk for pk in PackageVersion.objects.order_by("pk").values_list("pk", flat=True) if pk not in used]
     with transaction.atomic():
-        own_content()
+        if not own_content():
+            return 0
         used = _used_by(scanned)  # of states that came while we looked
         removable = [pk for pk in unused if pk not in used][:_VERSIONS]
         for chunk in states.chunks(removable):

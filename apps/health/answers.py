@@ -12,11 +12,13 @@ from django.conf import settings
 
 from apps.health import combined, process
 from apps.health.response import Response
-from apps.health.results import Readiness, Snapshot, Status
-from apps.lifecycle import instance, phase
+from apps.health.results import DATABASE_UNHEALTHY, Readiness, Snapshot, Status
+from apps.lifecycle import instance, memory, phase
 
 Environ = Mapping[str, Any]
 
+REMEMBERED = 30.0
+"""Seconds for which a worker's word counts that it isn't ready. It is renewed each second meanwhile."""
 OK, UNAVAILABLE = "200 OK", "503 Service Unavailable"
 _SERVICE = json.dumps({"service": settings.SERVICE_NAME, "version": settings.VERSION}, separators=(",", ":"))[1:-1]
 
@@ -48,7 +50,21 @@ def snapshot() -> Snapshot:
 
 def readiness() -> Readiness:
     """What the lifecycle phase and the checks say together; an instance that leaves is never ready again."""
-    return Readiness("shutting_down") if phase.leaving() else snapshot().readiness
+    return Readiness("shutting_down") if phase.leaving() else agreed(snapshot().readiness)
+
+
+def agreed(own: Readiness) -> Readiness:
+    """The readiness of the instance: what its checks need works when it does for every worker.
+
+    Each worker has its own connections, and a probe comes to any of them: it would flap while they differ.
+    """
+    if memory.current().workers == 1 or own.reason == "starting":
+        return own
+    if own.reason:
+        memory.mine().show_unready(True)
+    elif memory.current().unready(REMEMBERED):
+        return combined.unreadiness_of_others() or Readiness(DATABASE_UNHEALTHY)
+    return own
 
 
 def live(_: Environ) -> Response:
@@ -56,9 +72,7 @@ def live(_: Environ) -> Response:
 
 
 def ready(_: Environ) -> Response:
-    found = snapshot().readiness
-    if phase.leaving():
-        found = Readiness("shutting_down")
+    found = readiness()
     if not found.reason:
         return Response(OK, _with_uptime("ready"))
     body: dict[str, object] = {"status": "not_ready", "reason": found.reason}

@@ -28,6 +28,10 @@ CHECKOUT = 1.5
 """Seconds that a check waits for a connection of the dbpool."""
 
 
+HOLD = 2.0
+"""Seconds that a check has a connection: its statements end before, unless the server is frozen or unreachable."""
+
+
 class NotInitialized(ServiceUnavailable):  # type: ignore[misc]
     """The component was never set up (its tables are missing), which is another thing than being broken."""
 
@@ -62,7 +66,7 @@ def bounded_connection() -> Iterator[None]:
     """
     try:
         if connection.vendor == "postgresql":
-            with dbpool.background(timeout=CHECKOUT), transaction.atomic(), connection.cursor() as cursor:
+            with dbpool.background(timeout=CHECKOUT, hold=HOLD), transaction.atomic(), connection.cursor() as cursor:
                 # LOCAL, so that it also holds, and ends, behind PgBouncer in transaction mode.
                 cursor.execute("SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '1500ms'")
                 yield
@@ -128,6 +132,8 @@ class Dbpool(HealthCheck):  # type: ignore[misc]
     timeout: timedelta = field(default=LIMIT, repr=False)
 
     def run(self) -> None:
+        if dbpool.writes_refused():
+            raise ServiceWarning("another program holds SQLite's write lock: writes are refused, reads go on")
         sample = dbpool.sample()
         if sample and sample.waiting and not sample.idle and sample.size >= sample.max_size:
             raise ServiceWarning(f"{sample.waiting} requests wait for a connection")
@@ -206,7 +212,9 @@ CHECKS: tuple[Registered, ...] = (
         "dbpool",
         Dbpool(),
         Role.INFORMATION,
-        "Requests wait for a database connection: raise DB_POOL_MAX_SIZE, or look for slow queries.",
+        "Requests wait for a database connection: raise DB_POOL_MAX_SIZE, or look for slow queries."
+        if settings.DATABASE_TYPE == "postgresql"
+        else "Another program holds SQLite's write lock (a backup, a shell): writes are refused until it lets go.",
         needs_database=False,
     ),
     Registered("migrations", Migrations(), Role.MIGRATIONS, f"Apply them: {settings.MANAGE_COMMAND} migrate"),

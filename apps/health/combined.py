@@ -13,7 +13,7 @@ from django.conf import settings
 from apps.health import notes, process
 from apps.health.checker import HISTORY
 from apps.health.checks import Registered
-from apps.health.results import DATABASE_UNHEALTHY, Outcome, Snapshot, Status, assess
+from apps.health.results import DATABASE_UNHEALTHY, Outcome, Readiness, Snapshot, Status, assess
 
 _WORST = (Status.HEALTHY, Status.DEGRADED, Status.NOT_INITIALIZED, Status.UNHEALTHY)
 
@@ -64,6 +64,17 @@ def of_the_others() -> Snapshot | None:
     for note in others()[:1]:
         outcomes = {name: outcome_of(values) for name, values in note["outcomes"].items()}
         return Snapshot(checks, outcomes, complete=True)
+    return None
+
+
+def unreadiness_of_others() -> Readiness | None:
+    """Why another worker isn't ready; None when their notes don't say."""
+    checks = process.checker().checks
+    for note in others():
+        outcomes = {name: outcome_of(values) for name, values in note["outcomes"].items()}
+        found = Snapshot(checks, outcomes, complete=True).readiness
+        if found.reason:
+            return found
     return None
 
 

@@ -8,12 +8,12 @@ import os
 from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, ProgrammingError
+from django.db import Error as DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from apps.health import measurements, notes
 from apps.health.checker import Checker
-from apps.lifecycle import cleanup, dbpool, writes
+from apps.lifecycle import cleanup, dbpool, memory, writes
 
 STOP_SECONDS = 0.2  # how long shutdown waits for a round that is under way; one that hangs is left to the dbpool
 
@@ -45,6 +45,7 @@ def stop() -> None:
 
 def after_round(made: Checker) -> None:
     """What other workers want to know, and what must be counted before this worker ends."""
+    memory.mine().show_unready(made.current().readiness.reason not in ("", "starting"))
     outcomes = {name: [*outcome] for name, outcome in made.current().effective.items()}
     history = {name: [[*outcome] for outcome in last] for name, last in made.history.items()}
     notes.leave("checks", {"outcomes": outcomes, "history": history})
@@ -63,8 +64,8 @@ def watch_statements(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
 def _wake_on_errors(execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
     try:
         return execute(sql, params, many, context)
-    except (OperationalError, InterfaceError, ProgrammingError) as error:
+    except DatabaseError as error:
         writes.suspect(error)
-        if not isinstance(error, ProgrammingError):
+        if dbpool.is_unavailable(error):
             checker().wake()
         raise

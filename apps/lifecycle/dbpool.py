@@ -6,6 +6,7 @@ On SQLite, and in processes that serve nothing, there is none.
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, Protocol, cast
 
@@ -44,13 +45,25 @@ class OutcomeUnknown(OperationalError):
 
 
 READ_ONLY = "25006"  # PostgreSQL's read_only_sql_transaction: we write to what has become a standby
+IDLE_IN_TRANSACTION = "25P03"  # PostgreSQL ended the session: this process did nothing for too long in a transaction
+LOCKED = "55P03"  # lock_timeout: somebody else has a row or a lock for too long
 
 
 def is_unavailable(error: BaseException) -> bool:
     """Whether the database can't do its work at the moment, as opposed to a fault of the request or of the program."""
     if isinstance(error, InternalError):
-        return getattr(error.__cause__, "sqlstate", None) == READ_ONLY
+        return sqlstate(error) in {READ_ONLY, IDLE_IN_TRANSACTION}
     return isinstance(error, OperationalError | InterfaceError)
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether the database works, but somebody else holds what this request needs, for longer than it may wait."""
+    return sqlstate(error) == LOCKED or "database is locked" in str(error)  # the latter is SQLite
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """PostgreSQL's code behind an error of Django's."""
+    return getattr(error.__cause__, "sqlstate", None)
 
 
 class Dbpool(Protocol):
@@ -71,6 +84,11 @@ def sample() -> DbpoolSample | None:
     """The numbers of this process's dbpool at this moment; None when it has none."""
     pool = _dbpool()
     return pool.sample() if pool else None
+
+
+def writes_refused() -> bool:
+    """Whether another program has SQLite's write lock, so that writes are refused; False on PostgreSQL."""
+    return bool(getattr(cast(Any, connections["default"]), "writes_refused", False))
 
 
 def publish() -> None:
@@ -171,16 +189,25 @@ def commit_limit() -> float:
 
 
 @contextlib.contextmanager
-def background(*, timeout: float | None = None) -> Iterator[None]:
-    """Inside, this thread does background work and waits `timeout` seconds at most for a connection."""
-    before = is_background(), checkout_timeout()
-    _thread.background, _thread.timeout = True, timeout
+def background(*, timeout: float | None = None, hold: float | None = None) -> Iterator[None]:
+    """Inside, this thread does background work and waits `timeout` seconds at most for a connection.
+
+    It has the connection for `hold` seconds at most: then it is cut off, even if the server is frozen.
+    """
+    before = is_background(), checkout_timeout(), getattr(_thread, "hold", None)
+    _thread.background, _thread.timeout, _thread.hold = True, timeout, hold
     try:
         yield
     finally:
-        _thread.background, _thread.timeout = before
+        _thread.background, _thread.timeout, _thread.hold = before
 
 
 def checkout_timeout() -> float | None:
     """How long this thread waits for a connection, in seconds; None: as the dbpool is set."""
     return getattr(_thread, "timeout", None)
+
+
+def hold_until() -> float | None:
+    """The monotonic time at which this thread must give back a connection that it takes now; None: no limit."""
+    hold = getattr(_thread, "hold", None)
+    return None if hold is None else time.monotonic() + hold

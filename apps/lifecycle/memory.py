@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 # Linux shows this name in /proc/PID/fd, which is how `manage.py drain` finds the instance without a file.
@@ -42,7 +43,7 @@ SAMPLE_WORDS: Final = 8
 WAITING: Final = SAMPLE + 1 + SAMPLE_WORDS
 # READY: the worker accepts connections. OPEN: its database connections. TIRED: it asks to be replaced. RETIRED (written
 # by the master): it has been replaced, so a SIGTERM is meant for it.
-READY, OPEN, TIRED, RETIRED = range(WAITING + 1, WAITING + 5)
+READY, OPEN, TIRED, RETIRED, UNREADY = range(WAITING + 1, WAITING + 6)
 TRACKED: Final = 24
 TRACKED_ENTRIES: Final = 64  # more threads than a worker has; what does not fit is still waited for, only not named
 ENTRY_WORDS: Final = 8  # a stamp and 56 bytes of name
@@ -81,6 +82,15 @@ class Memory:
         memory.floats[STARTED] = time.monotonic()
         words[MAGIC_AT] = MAGIC
         return memory
+
+    @cached_property
+    def _unready_words(self) -> list[int]:
+        return [HEADER_WORDS + index * SLOT_WORDS + UNREADY for index in range(self.integers[SLOTS])]
+
+    def unready(self, seconds: float) -> bool:
+        """Whether the checks of any worker failed within the last `seconds`."""
+        since = time.monotonic() - seconds
+        return any(self.floats[word] > max(0.0, since) for word in self._unready_words)
 
     @classmethod
     def attach(cls, path: str) -> "Memory":
@@ -217,7 +227,7 @@ class Slot:
 
     def release(self) -> None:
         """Free the slot. The scratch area and the refusals stay: counters never go backwards."""
-        for word in (PID, LEAVING, IN_FLIGHT, WAITING, READY, OPEN, TIRED, RETIRED):
+        for word in (PID, LEAVING, IN_FLIGHT, WAITING, READY, OPEN, TIRED, RETIRED, UNREADY):
             self._integers[self._base + word] = 0
         self._floats[self._base + SAMPLE] = 0
         self._integers[self._base + REPORT] = 0
@@ -250,6 +260,10 @@ class Slot:
         """Add to the requests in flight that wait for their turn."""
         with self._lock:
             self._integers[self._base + WAITING] += change
+
+    def show_unready(self, unready: bool) -> None:
+        """Tell the other workers whether the checks of this one fail."""
+        self._floats[self._base + UNREADY] = time.monotonic() if unready else 0.0
 
     def refuse(self) -> None:
         """One more refusal."""

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.template import TemplateDoesNotExist
 
 from apps.lifecycle import dbpool, writes
-from apps.lifecycle.dbpool import DbpoolExhausted, OutcomeUnknown, is_unavailable
+from apps.lifecycle.dbpool import DbpoolExhausted, OutcomeUnknown, is_locked, is_unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def code_of(error: BaseException, method: str) -> str:
     """Which of TEXTS a database error is, in a request with this method."""
     if isinstance(error, OutcomeUnknown):
         return UNKNOWN
-    if isinstance(error, DbpoolExhausted):
+    if isinstance(error, DbpoolExhausted) or is_locked(error):
         return BUSY
     writes.suspect(error)  # here, too: what a COMMIT is refused for passes no statement
     if method not in SAFE_METHODS and writes.problem_of(error):

@@ -8,15 +8,36 @@ import os
 import threading
 from typing import Any, ClassVar
 
+import psycopg
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
-from psycopg import IsolationLevel, OperationalError, sql
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
+from psycopg import IsolationLevel, sql
 
 from apps.lifecycle import budget, memory, serving
-from apps.lifecycle.dbpool import checkout_timeout
-from pacsync.postgresql import commits, options, requirements
+from apps.lifecycle.dbpool import READ_ONLY, OutcomeUnknown, checkout_timeout
+from pacsync.postgresql import commits, options, requirements, sessions
 from pacsync.postgresql.dbpool import Dbpool
 from pacsync.postgresql.schema import SchemaEditor
+
+
+class DatabaseErrors(DatabaseErrorWrapper):
+    """Django's translation of psycopg's errors; the dbpool learns of a session that refuses writes.
+
+    A commit that no standby has is an error here: where replication is synchronous it must not be acknowledged.
+    """
+
+    wrapper: "DatabaseWrapper"
+
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        if getattr(exc_value, "sqlstate", None) == READ_ONLY:
+            connection, dbpool = self.wrapper.connection, self.wrapper.dbpool
+            if connection is not None and dbpool is not None:
+                dbpool.refused_a_write(connection)
+        super().__exit__(exc_type, exc_value, traceback)
+        if sessions.unreplicated(self.wrapper.connection):
+            raise OutcomeUnknown(f"{commits.UNKNOWN}: no synchronous standby has confirmed it", timed_out=True)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -53,6 +74,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self.autocommit = True  # as the next connection begins
             return
         super().set_autocommit(autocommit, *args, **kwargs)
+
+    @cached_property
+    def wrap_database_errors(self) -> DatabaseErrors:
+        return DatabaseErrors(self)
 
     @property
     def dbpool(self) -> Dbpool | None:
@@ -96,7 +121,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if pool is None:
             try:
                 return super().get_new_connection(conn_params)
-            except OperationalError as error:
+            except psycopg.OperationalError as error:
                 raise options.explained(error) from error
         self.isolation_level = IsolationLevel.READ_COMMITTED
         pool.open_once()

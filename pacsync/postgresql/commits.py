@@ -10,7 +10,6 @@ it commits by itself.
 import contextlib
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,10 +18,10 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError
 from psycopg import Connection
-from psycopg.errors import Diagnostic
 
 from apps.lifecycle import dbpool, writes
 from apps.lifecycle.dbpool import OutcomeUnknown
+from pacsync.postgresql import cancelling, sessions
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ UNKNOWN = "nobody knows whether this was carried out"
 
 @dataclass(eq=False)
 class Commit:
-    """One that is under way. `warned`: the server gave up waiting for its standby."""
+    """One that is under way."""
 
     connection: Conn
     limit: float
@@ -44,7 +43,6 @@ class Commit:
     doubted: bool = False
     cancelled: bool = False
     cut: bool = False
-    warned: bool = False
 
 
 _under_way: dict[Conn, Commit] = {}
@@ -68,9 +66,6 @@ def watched(connection: Conn, limit: float) -> Iterator[None]:
             _under_way.pop(connection, None)
         if commit.cancelled:
             connection.close()  # the cancel may arrive later, and would then be the next statement's
-    if commit.warned:
-        connection.close()
-        raise OutcomeUnknown(f"{UNKNOWN}: no synchronous standby has confirmed it", timed_out=True)
 
 
 def watch_statement(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
@@ -80,18 +75,6 @@ def watch_statement(execute: Callable[..., Any], sql: str, params: Any, many: bo
         return execute(sql, params, many, context)
     with watched(wrapper.connection, wrapper.commit_timeout):
         return execute(sql, params, many, context)
-
-
-def listen(connection: Conn) -> None:
-    """Have the warning seen with which the server gives up waiting for its standby."""
-
-    def noticed(diagnostic: Diagnostic) -> None:
-        commit = _under_way.get(connection)
-        if commit and diagnostic.severity_nonlocalized == "WARNING" and diagnostic.sqlstate == "01000":
-            # Its text may be in any language; whoever has cancelled it knows what it means.
-            commit.warned |= commit.cancelled or "synchronous" in (diagnostic.message_primary or "")
-
-    connection.add_notice_handler(noticed)
 
 
 def are_slow() -> bool:
@@ -129,26 +112,11 @@ def _look(commit: Commit, age: float) -> None:
     if age > commit.limit and not commit.cancelled:
         commit.cancelled = True
         logger.warning("a COMMIT has taken %.1f s: giving it up", age)
-        threading.Thread(target=_cancel, args=(commit.connection,), name="commit-cancel", daemon=True).start()
+        threading.Thread(target=cancelling.cancel, args=([commit.connection], GRACE), daemon=True).start()
     if age > commit.limit + GRACE and not commit.cut:
         commit.cut = True
-        _cut(commit.connection)
-
-
-def _cancel(connection: Conn) -> None:
-    try:
-        connection.cancel_safe(timeout=GRACE)
-    except Exception as error:  # the edge of a thread
-        logger.warning("couldn't cancel a COMMIT: %s", type(error).__name__)
-
-
-def _cut(connection: Conn) -> None:
-    """End the connection under the thread that waits for the server."""
-    logger.warning("the server doesn't react to the cancel of a COMMIT: dropping the connection")
-    with contextlib.suppress(Exception):
-        duplicate = socket.socket(fileno=os.dup(connection.pgconn.socket))
-        with duplicate:
-            duplicate.shutdown(socket.SHUT_RDWR)
+        logger.warning("the server doesn't react to the cancel of a COMMIT: dropping the connection")
+        sessions.cut(commit.connection)
 
 
 def _forget_after_fork() -> None:

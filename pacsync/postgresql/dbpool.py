@@ -1,9 +1,11 @@
 """The dbpool of one process: psycopg's ConnectionPool with what it lacks. It must not know Django's settings.
 
-Added: the first dead connection at a checkout empties the dbpool, so that no request meets the next dead one; numbers
-that count open connections instead of attempts; one connection that requests leave to background work.
+Added: a check at checkout that has a time limit, and what it finds empties the dbpool (suspicion.py says when); numbers
+that count open connections instead of attempts; one connection that requests leave to background work; an end for
+connections in use that will never answer (watch.py).
 """
 
+import itertools
 import logging
 import os
 import select
@@ -19,8 +21,10 @@ from apps.lifecycle import dbpool as lifecycle
 from apps.lifecycle import permits
 from apps.lifecycle.board import DbpoolSample
 from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted
-from pacsync.postgresql import commits
+from pacsync.postgresql import cancelling, commits, sessions
 from pacsync.postgresql.options import explained
+from pacsync.postgresql.suspicion import Suspicion, Verdict
+from pacsync.postgresql.watch import Use, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -31,18 +35,25 @@ RESTART = 3.0  # seconds for which requests wait for a database that has gone; a
 AGAIN = 0.1  # seconds between attempts to connect meanwhile
 LEAVE_TO_READERS = 2  # connections that requests which may change something don't take, so that reads go on
 GONE = 0.5  # seconds for which a connection's backend is waited for to end
+CHECK = 1.0  # seconds that the check of a connection may take, and half of what is left of a checkout at most
 RESERVE_FROM = 3  # a dbpool of this size or more keeps one connection for background work
 
 
 class Dbpool(ConnectionPool[Conn]):
     """`getconn` raises DbpoolExhausted or DatabaseUnavailable."""
 
-    def __init__(self, *, configure: Any, **options: Any) -> None:
+    def __init__(self, *, configure: Any, silence: float = 0, direct: bool = True, **options: Any) -> None:
+        """`silence`: seconds without an answer after which a connection in use is cut off; 0: never.
+
+        `direct`: each connection is one session of a server, as it isn't behind PgBouncer.
+        """
         self._connected: weakref.WeakSet[Conn] = weakref.WeakSet()
-        self._out: dict[Conn, bool] = {}  # the connections in use, and whether a request has them
+        self._out: dict[Conn, Use] = {}  # the connections in use
         self._numbers = threading.Lock()
         self._permits = threading.Lock()
-        self._emptied_at = 0.0
+        self._suspicion = Suspicion()
+        self._direct = direct
+        self._watch = Watch(self.in_use, self._suspicion, silence)
         self._failing_since: float | None = None  # when the first of the attempts failed that have failed since
         self._lost = self._exhausted = self._queued = self._opening = 0
         self._configure_more = configure
@@ -57,29 +68,67 @@ class Dbpool(ConnectionPool[Conn]):
 
     def _opened_one(self, connection: Conn) -> None:
         self._configure_more(connection)
-        commits.listen(connection)
+        sessions.tell_unreplicated(connection)
+        connection.pacsync_server = sessions.server_of(connection, self._connect_seconds) if self._direct else None  # type: ignore[attr-defined]
         connection.pacsync_opened = time.monotonic()  # type: ignore[attr-defined]
         with self._numbers:
             self._connected.add(connection)
 
-    def _check_or_drain(self, connection: Conn) -> None:
-        """Raise when the connection is dead; then all of its age are taken for dead too."""
+    @property
+    def _connect_seconds(self) -> float:
+        return float(self._resolve_kwargs().get("connect_timeout") or CHECK)
+
+    def _check_or_drain(self, connection: Conn, seconds: float = CHECK) -> None:
+        """Raise when the connection is dead, silent, or read-only where a new one may not be; it is closed then."""
+        opened = getattr(connection, "pacsync_opened", 0.0)
         try:
-            self.check_connection(connection)
-        except Exception:
+            if self._suspicion.condemned(opened):
+                raise OperationalError("the connection is from before the dbpool was emptied")
+            read_only = sessions.is_read_only(connection, seconds)
+        except Exception as error:
             with self._numbers:
                 self._lost += 1
-                first = getattr(connection, "pacsync_opened", 0.0) > self._emptied_at
-                if first:
-                    self._emptied_at = time.monotonic()
-            if first:
-                logger.warning("a database connection was dead: emptying the dbpool")
-                self.drain()
+            connection.close()
+            self._act(self._suspicion.dead(opened), f"a database connection was dead ({type(error).__name__})")
             raise
+        verdict = self._suspicion.judge(opened, read_only=read_only)
+        self._act(verdict, "a session is read-only" if read_only else "the database takes writes again")
+        if verdict in (Verdict.DISCARD, Verdict.EMPTY):
+            connection.close()
+            raise OperationalError("the session is read-only")
+
+    def _act(self, verdict: Verdict, reason: str) -> None:
+        if verdict in (Verdict.EMPTY, Verdict.KEEP_AND_EMPTY):
+            logger.warning("%s: emptying the dbpool", reason)
+            self.drain()
+
+    def refused_a_write(self, connection: Conn) -> None:
+        """A statement failed because its session is read-only."""
+        opened = getattr(connection, "pacsync_opened", 0.0)
+        self._act(self._suspicion.judge(opened, read_only=True), "a session refused a write")
+
+    def check_connection(self, conn: Conn) -> None:  # type: ignore[override]  # psycopg's is static, and has no limit
+        self._check_or_drain(conn)
+
+    def _getconn_with_check_loop(self, deadline: float) -> Conn:
+        """psycopg's has no limit for the check, and then pauses for seconds before it takes the next connection."""
+        for attempt in itertools.count():
+            connection = self._getconn_unchecked(deadline - time.monotonic())
+            try:
+                self._check_or_drain(connection, min(CHECK, max(0.05, (deadline - time.monotonic()) / 2)))
+            except BaseException as error:
+                self._putconn(connection, from_getconn=True)
+                if not isinstance(error, Exception):
+                    raise
+            else:
+                return connection
+            time.sleep(min(0.02 * attempt, AGAIN))
+        raise AssertionError("itertools.count() has no end")
 
     def _connect(self, timeout: float | None = None) -> Conn:
         """Connect, and log when that begins to fail and when it works again: not each attempt."""
         self._take_permit()
+        began = time.monotonic()
         try:
             connection = super()._connect(timeout)
         except Exception as raised:
@@ -93,6 +142,7 @@ class Dbpool(ConnectionPool[Conn]):
             self._publish_permits()
         if self._changed(failing=False):
             logger.info("database connections can be made again")
+        self._reached(connection, began)
         return connection
 
     # --- what other workers may open meanwhile (apps/lifecycle/permits.py) -----------------------------------------
@@ -135,6 +185,19 @@ class Dbpool(ConnectionPool[Conn]):
         super()._add_to_pool(conn)
         if permits.replaced() or permits.wanted():
             self.give_back()
+
+    # --- where it leads -------------------------------------------------------------------------------------------
+    def _reached(self, connection: Conn, began: float) -> None:
+        """Sessions on the server where new connections don't lead any more are of no use: a failover."""
+        verdict = self._suspicion.reached(connection.pacsync_server, began)  # type: ignore[attr-defined]
+        if verdict is Verdict.DISCARD:
+            connection.close()
+            raise OperationalError("new connections reach another server by now")
+        self._act(verdict, "new connections reach another server")
+        if verdict is Verdict.KEEP_AND_EMPTY:  # all but this one
+            connection.pacsync_opened = connection._created_at = time.monotonic()  # type: ignore[attr-defined]
+        if isinstance(self.kwargs, dict):
+            self.kwargs = sessions.first_host(self.kwargs, connection)
 
     def _changed(self, *, failing: bool) -> bool:
         with self._numbers:
@@ -180,6 +243,7 @@ class Dbpool(ConnectionPool[Conn]):
             return
         try:
             self.open()
+            self._watch.begin()
         except PoolClosed as error:
             raise DatabaseUnavailable(CLOSED) from error
 
@@ -217,7 +281,7 @@ class Dbpool(ConnectionPool[Conn]):
         except PoolClosed as error:
             raise DatabaseUnavailable(CLOSED) from error
         with self._numbers:
-            self._out[connection] = request
+            self._out[connection] = Use(request, lifecycle.hold_until())
         lifecycle.write(self.sample())
         return connection
 
@@ -269,7 +333,7 @@ class Dbpool(ConnectionPool[Conn]):
 
     def putconn(self, conn: Conn) -> None:
         with self._numbers:
-            request = self._out.pop(conn, False)
+            use = self._out.pop(conn, None)
             writer = conn in self._writers
             self._writers.discard(conn)
         try:
@@ -277,9 +341,14 @@ class Dbpool(ConnectionPool[Conn]):
         finally:
             if writer:
                 self._for_writers.release()
-            if request:
+            if use and use.request:
                 self._for_requests.release()
             lifecycle.write(self.sample())
+
+    def in_use(self) -> list[tuple[Conn, Use]]:
+        """The connections in use at this moment."""
+        with self._numbers:
+            return list(self._out.items())
 
     def sample(self) -> DbpoolSample:
         """The numbers now. `size` counts sockets that are open, as pg_stat_activity does."""
@@ -308,6 +377,7 @@ class Dbpool(ConnectionPool[Conn]):
     def abandon(self) -> None:
         """Close for good; a query that still runs is cancelled, so that no backend outlives this process."""
         self.cancel()
+        self._watch.end()
         self.close(timeout=1)
         with self._numbers:
             stuck = list(self._out)
@@ -316,14 +386,7 @@ class Dbpool(ConnectionPool[Conn]):
 
     def cancel(self, seconds: float = 0.5) -> None:
         """Cancel every query that runs, all at the same time; `seconds` at most."""
-        with self._numbers:
-            busy = list(self._out)
-        threads = [threading.Thread(target=_cancel, args=(connection, seconds), daemon=True) for connection in busy]
-        for thread in threads:
-            thread.start()
-        end = time.monotonic() + seconds
-        for thread in threads:
-            thread.join(max(0.0, end - time.monotonic()))
+        cancelling.cancel([connection for connection, _ in self.in_use()], seconds)
 
 
 def _close_and_wait(connection: Conn) -> None:
@@ -336,10 +399,3 @@ def _close_and_wait(connection: Conn) -> None:
         select.select([other_end], [], [], GONE)
     finally:
         os.close(other_end)
-
-
-def _cancel(connection: Conn, seconds: float) -> None:
-    try:
-        connection.cancel_safe(timeout=seconds)
-    except Exception as error:
-        logger.warning("couldn't cancel a query that still ran: %s", type(error).__name__)

@@ -114,7 +114,7 @@ def fill(server: Playground, size: int) -> None:
 def test_postgresql_restarted_under_idle_dbpool(playground: Start, postgres: Postgres, protected: bool) -> None:
     """With the check nobody notices; the negative twin answers 503 once for each stale connection of a request."""
     migrate(postgres.url())
-    env = {} if protected else {"PLAYGROUND_WITHOUT_CHECK": "1"}
+    env = {} if protected else {"PLAYGROUND_WITHOUT_CHECK": "1", "PLAYGROUND_WITHOUT_DISCARDING": "1"}
     with playground(
         postgres.url(), DB_POOL_MIN_SIZE=8, DB_POOL_MAX_SIZE=9, HEALTH_CHECK_INTERVAL=3600, **env
     ) as server:

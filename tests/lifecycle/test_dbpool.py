@@ -9,7 +9,7 @@ from typing import Any, cast
 import psycopg
 import pytest
 from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import InternalError, OperationalError, connection
 
 from apps.lifecycle import dbpool, memory, serving
 from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted
@@ -281,3 +281,40 @@ def test_nobody_answers_but_a_connection_is_in_use_waits_for_it(serve: Callable[
     pool.putconn(held)
     thread.join(20)
     assert len(answers) == 1
+
+
+def test_session_that_refuses_a_write_empties_the_dbpool(serve: Callable[..., Any]) -> None:
+    """A failover in the middle of a request: its session, and the idle ones, aren't used again."""
+    pool = serve(min_size=3, max_size=4).pool
+    pool.open_once()
+    until(lambda: pool.sample().idle == 3)
+    before = {connection.info.backend_pid for connection in pool._pool}
+    first = ask()
+    with pytest.raises(InternalError), connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+        cursor.execute("CREATE TABLE refused (id int)")
+    connection.close()
+    after = ask()
+    assert after != first and after not in before
+
+
+def test_check_sees_a_read_only_session_before_a_request_has_it(serve: Callable[..., Any]) -> None:
+    serve(min_size=0, max_size=1)
+    first = ask()
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+    connection.close()
+    assert ask() != first
+
+
+def test_connection_with_a_limit_is_cut_off_in_the_middle_of_a_statement(serve: Callable[..., Any]) -> None:
+    """As a health check's, when the server is frozen: nobody but we can end it."""
+    serve(min_size=0, max_size=3)
+    with (
+        dbpool.background(timeout=5, hold=0.5),
+        pytest.raises(OperationalError),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT pg_sleep(60)")
+    connection.close()
+    assert ask()

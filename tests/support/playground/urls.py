@@ -10,8 +10,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
+from apps.fleet import leases, locks
 from apps.fleet.models import Pool
-from apps.lifecycle import board, dbpool, memory
+from apps.lifecycle import board, chores, dbpool, memory, registry
 from apps.lifecycle.models import Instance
 from apps.lifecycle.tracking import operation_context
 from tests.support.playground.apps import note
@@ -49,6 +50,13 @@ def write(request: HttpRequest, name: str) -> HttpResponse:
     return HttpResponse("written")
 
 
+def update(request: HttpRequest, name: str) -> HttpResponse:
+    """A transaction that changes rows which `write` made, and so waits for whoever changes them at the moment."""
+    with transaction.atomic():
+        changed = Instance.objects.filter(name=name).update(version="changed")
+    return HttpResponse(str(changed))
+
+
 def task(request: HttpRequest, milliseconds: int) -> HttpResponse:
     """Tracked work that goes on after the answer."""
 
@@ -62,6 +70,18 @@ def task(request: HttpRequest, milliseconds: int) -> HttpResponse:
     threading.Thread(target=run, daemon=True).start()
     started.wait(5)
     return HttpResponse("started")
+
+
+def chore(request: HttpRequest, name: str) -> HttpResponse:
+    """One step of a chore, as its loop does it; whether this instance got its lock."""
+    steps = {"expire_leases": leases.expire_leases, "retention": content, "prune-instances": registry.prune}
+    ran = chores.run_exclusively(name, steps[name])
+    return HttpResponse("ran" if ran else "locked")
+
+
+def content() -> None:
+    """What retention does to others, whether there is something to remove or not: it has the content for itself."""
+    locks.own_content()
 
 
 def show(request: HttpRequest) -> JsonResponse:
@@ -99,7 +119,9 @@ urlpatterns = [
     path("count", count),
     path("pools", pools),
     path("write/<str:name>", write),
+    path("update/<str:name>", update),
     path("task/<int:milliseconds>", task),
+    path("chore/<str:name>", chore),
     path("board", show),
     path("background", background),
     path("", include("pacsync.urls")),
