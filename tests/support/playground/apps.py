@@ -85,6 +85,7 @@ def freeze_before_commit(order: Path) -> None:
     def freeze(wrapper: Any) -> None:
         if order.exists() and threading.current_thread().name.startswith("ThreadPoolExecutor"):
             os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(1)  # the signal may go to another thread, and this one would commit before all are stopped
         commit(wrapper)
 
     BaseDatabaseWrapper._commit = freeze  # type: ignore[method-assign]
