@@ -110,9 +110,9 @@ def test_writer_keeps_what_the_client_does_not_take_and_later_bytes_behind_it() 
 @pytest.mark.parametrize(
     "method,path,shows_who,limit",
     [
-        ("PUT", "/api/v1/states/0", True, 4 << 20),
+        ("PUT", "/api/v1/states/0", True, 20_000 * 210),
         ("PUT", "/api/v1/states/0", False, 64 * KIB),
-        ("PUT", "/api/v1/repositories/0", True, 64 << 20),
+        ("PUT", "/api/v1/repositories/0", True, 50_000 * 512),
         ("POST", "/api/v1/states/0", True, 1 << 20),
         ("POST", "/api/v1/checkin", True, 1 << 20),
         ("POST", "/api/v1/checkin", False, 64 * KIB),
