@@ -150,6 +150,8 @@ def _by_keys(keys: Sequence[Key]) -> dict[Key, int]:
 
 def _by_ids(ids: Sequence[int]) -> dict[int, Key]:
     """The rows with these ids."""
+    if not ids:
+        return {}
     if connection.vendor == "postgresql":
         return dict(_select("id = ANY(%s)", [list(ids)]))
     return dict(_select("id IN (SELECT value FROM json_each(%s))", [json.dumps(list(ids))]))

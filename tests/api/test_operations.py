@@ -227,5 +227,5 @@ def test_list_operations_takes_the_same_statements_for_many(
 ) -> None:
     for _ in range(5):
         operator.post(f"/operations/{queue(behind)}/cancel").ok()
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         assert len(viewer.get("/operations").ok()["items"]) == 5

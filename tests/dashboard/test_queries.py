@@ -8,7 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from apps.fleet import pool_manager, sync_coordinator
+from apps.fleet import pool_manager, status, sync_coordinator
 from apps.fleet.models import Endpoint, Pool
 from tests import factories
 
@@ -45,6 +45,8 @@ def grow(pool: Pool, count: int) -> None:
 
 
 def queries(client: Client, path: str) -> int:
+    """How many statements the page takes while no comparison is remembered."""
+    status.forget()
     with CaptureQueriesContext(
         connection,
     ) as seen:
@@ -63,7 +65,8 @@ def test_pages_ten_times_the_endpoints_same_number_of_queries(staff: Client, lab
     grow(lab, 3)
     few = {path: queries(staff, path) for path in PAGES}
     grow(lab, 27)
-    assert {path: queries(staff, path) for path in PAGES} == few
+    many = {path: queries(staff, path) for path in PAGES}
+    assert {path: count for path, count in many.items() if count > few[path]} == {}
     assert max(few.values()) <= 18, few
 
 
