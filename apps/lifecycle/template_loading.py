@@ -3,6 +3,7 @@
 It must not know what a page shows. What depends on a page's values is found by tests only.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from django.template.loader import get_template
 from django.template.loader_tags import ExtendsNode, IncludeNode
 from django.templatetags.static import StaticNode
 from django.urls import get_resolver
+
+logger = logging.getLogger(__name__)
 
 OURS = __name__.partition(".")[0]
 
@@ -40,7 +43,7 @@ def load_all(named: Iterable[str]) -> None:
             get_template(name)
         except TemplateDoesNotExist:
             raise TemplateBroken(f"a view names the template {name}, which does not exist") from None
-    check_manifest()
+    warn_without_manifest()
 
 
 def files(backend: DjangoTemplates) -> Iterator[tuple[Path, str]]:
@@ -116,11 +119,12 @@ def _check_url(name: str | None) -> None:
 
 
 # --- static files -----------------------------------------------------------------------------------------------------
-def check_manifest() -> None:
-    """Hashed names come from the list that `collectstatic` makes. Without it pages have no style and no script."""
+def warn_without_manifest() -> None:
+    """Hashed names come from the list that `collectstatic` makes. Without it pages work, but have no style."""
     if _hashed_names() == {}:
-        raise TemplateBroken(
-            f"{settings.STATIC_ROOT}: the static files were not collected: run `python manage.py collectstatic`"
+        logger.warning(
+            "the static files were not collected, so pages have no style: run `python manage.py collectstatic` (%s)",
+            settings.STATIC_ROOT,
         )
 
 

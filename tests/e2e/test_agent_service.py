@@ -26,7 +26,7 @@ OLD, NEW = "2025/01/01", "2025/02/01"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("site")) as running:
+    with running_site(tmp_path_factory.mktemp("site"), POLL_SECONDS=3) as running:
         yield running
 
 

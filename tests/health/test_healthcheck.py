@@ -282,7 +282,10 @@ def test_component_that_is_unknown_is_exit_2_with_the_known_names(url: str) -> N
     """Whatever else is wrong."""
     done = manage(url, "healthcheck", "--component", "nonsense")
     assert (done.returncode, done.stderr) == (2, "")
-    assert "There is no component 'nonsense'. There are: database, database_writes, dbpool, endpoint_manager, " in done.stdout
+    assert (
+        "There is no component 'nonsense'. There are: database, database_writes, dbpool, endpoint_manager, "
+        in done.stdout
+    )
 
 
 @pytest.mark.django_db

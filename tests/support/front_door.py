@@ -41,7 +41,7 @@ def adapted(servers: Sequence[int], ports: dict[str, int], replaced: dict[str, s
     text = re.sub(r"nameserver dns \S+", "nameserver dns 127.0.0.1:1", text)
     lines = "\n".join(f"    server server{number} 127.0.0.1:{port}" for number, port in enumerate(servers, 1))
     text, count = re.subn(r"^ +server-template .*$", lines, text, flags=re.MULTILINE)
-    assert count == 2
+    assert count == 3
     return text
 
 

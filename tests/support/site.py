@@ -72,5 +72,5 @@ def running_site(directory: Path, **env: object) -> Iterator[Site]:
     """A server on a new SQLite database in `directory`."""
     url = f"sqlite:///{directory / 'site.sqlite3'}"
     migrate(url)
-    with running_server(url, POLL_SECONDS=1, **env) as server:
+    with running_server(url, **{"POLL_SECONDS": 1, **env}) as server:
         yield Site(server, url)
