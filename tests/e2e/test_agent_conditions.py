@@ -211,7 +211,7 @@ def test_sync_without_root_is_refused_with_what_to_do(pair: tuple[Machine, Machi
     python = "/usr/bin/python3"
     if not agent.is_root() or not Path(python).exists():
         pytest.skip("needs root, to become somebody else with a Python that everybody may run")
-    for directory in (tmp_path, *tmp_path.parents[:2]):
+    for directory in (tmp_path, *tmp_path.parents[:3]):  # a worker of pytest-xdist has a folder of its own
         directory.chmod(0o755)
     shutil.copy(agent.agent_path(), tmp_path / "pacsync-agent")
     agent.run(one, "once").ok()

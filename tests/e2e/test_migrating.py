@@ -20,12 +20,13 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     atomic = {atomic}
-    dependencies = [("fleet", "0002_names_bytewise")]
+    dependencies = [("fleet", "{last}")]
     operations = [
         migrations.AddField("endpoint", "later", models.CharField(max_length=5, null=True)),
         migrations.AddField("pool", "later", models.CharField(max_length=5, null=True)),
     ]
 """
+LAST = max(path.stem for path in (ROOT / "apps/fleet/migrations").glob("0*.py"))
 COMMANDS = {"manage": ["manage.py", "migrate"], "deploy": ["deploy/database.py", "migrate"]}
 READ = "SELECT count(*) FROM fleet_endpoint"
 
@@ -40,7 +41,7 @@ def next_release(folder: Path, *, atomic: bool) -> dict[str, str]:
     package = folder / "later_migrations"
     package.mkdir()
     package.joinpath("__init__.py").write_text(f"__path__.append({str(ROOT / 'apps' / 'fleet' / 'migrations')!r})\n")
-    package.joinpath("0003_later.py").write_text(MIGRATION.format(atomic=atomic))
+    package.joinpath("0999_later.py").write_text(MIGRATION.format(atomic=atomic, last=LAST))
     folder.joinpath("later_settings.py").write_text(
         textwrap.dedent("""
         from pacsync.settings import *
@@ -104,7 +105,7 @@ def test_migration_behind_a_dump_waits_its_turn_while_others_read(
         assert process.poll() is None and read == 3 and columns(postgres_url) == 0
     said = process.communicate(timeout=100)[1]
     assert process.returncode == 0, said
-    assert "fleet.0003_later was taken back" in said
+    assert "fleet.0999_later was taken back" in said
     assert "(pg_dump, user postgres, idle in transaction, transaction " in said
     assert columns(postgres_url) == 2
 
@@ -165,7 +166,7 @@ def test_migration_that_is_not_atomic_is_said(postgres_url: str, tmp_path: Path)
     process = start(postgres_url, "manage", **next_release(tmp_path, atomic=False))
     said = process.communicate(timeout=100)[1]
     assert process.returncode == 0
-    assert "fleet.0003_later is not atomic" in said
+    assert "fleet.0999_later is not atomic" in said
 
 
 def test_error_that_is_no_lock_is_not_tried_again(postgres_url: str, release: dict[str, str]) -> None:

@@ -31,6 +31,7 @@ def loop_devices_work() -> bool:
 pytestmark = [
     pytest.mark.skipif(not loop_devices_work(), reason="mounting an image needs root and a loop device"),
     pytest.mark.timeout(600),
+    pytest.mark.alone,  # after half a minute the kernel writes everything back: the twin needs a quick machine
 ]
 
 

@@ -73,7 +73,7 @@ class Postgres:
         self.port = free_port()
         self.options = {"max_connections": 200, "fsync": "off", "unix_socket_directories": ""} | options
         self.process: subprocess.Popen[bytes] | None = None
-        template = once("postgresql-template", _make_template)
+        template = once(f"postgresql-template{str(program_directory()).replace('/', '-')}", _make_template)
         subprocess.run(["cp", "-a", template / "data", self.data], check=True)
         if UNPRIVILEGED:
             shutil.chown(self.directory, UNPRIVILEGED)
