@@ -68,7 +68,7 @@ CASES = [
     Case("client_encoding", PLAIN + "?client_encoding=LATIN1", "PacSync needs UTF8"),
     Case("isolation_level", PLAIN + "?isolation_level=3", "PacSync needs read committed"),
     Case("CONN_MAX_AGE", PLAIN + "?conn_max_age=60", "DB_POOL_MAX_LIFETIME"),
-    Case("assume_role", PLAIN + "?assume_role=pg_read_all_data"),
+    Case("assume_role", PLAIN + "?assume_role=postgres"),
     Case("password with @ and ?", "postgresql://postgres:" + SECRET + "@?{socket}@127.0.0.1:{port}/{db}"),
     Case(
         "password with /",

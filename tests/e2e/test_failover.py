@@ -21,10 +21,10 @@ def test_failover_under_load_nothing_lost_or_doubled_and_back_in_time(fault: str
         assert isinstance(seconds, float) and seconds <= 15, found.text()
 
 
-def test_failover_sessions_kept_on_the_fenced_primary_never_write_again() -> None:
+def test_failover_sessions_kept_on_the_fenced_primary_never_get_ready_again() -> None:
     """The negative twin: the dbpool keeps read-only sessions."""
     found = fail_over("fence", "proxy", before=2, after=0, machines=4, limit=10, PLAYGROUND_WITHOUT_DISCARDING="1")
-    assert found.written_again == "never" and not found.lost, found.text()
+    assert found.ready_again == "never" and not found.lost, found.text()
 
 
 def test_failover_connections_to_a_frozen_primary_not_cut_stay_stuck() -> None:

@@ -67,7 +67,7 @@ def test_with_eight_places_slow_clients_take_them_all(playground: Start, sqlite_
         SlowClients(door.port, kind, 60),
     ):
         time.sleep(2)
-        assert get(door.port, "/health/ready", timeout=20)[0] == 503
+        assert get(door.port, "/board", timeout=20)[0] == 503
 
 
 def test_slow_uploads_finish_through_the_front_door_beside_slow_clients(playground: Start, sqlite_url: str) -> None:

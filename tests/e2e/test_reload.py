@@ -104,8 +104,8 @@ def test_probes_do_not_count_for_the_limit_of_requests(playground: Start, sqlite
 
 
 # --- the budget of connections ----------------------------------------------------------------------------------------
-@pytest.mark.parametrize("permits", [True, False])
-@pytest.mark.parametrize("least", [1, 4])
+# The twin has room to open more only where not all connections are open already.
+@pytest.mark.parametrize(("permits", "least"), [(True, 1), (True, 4), (False, 1)])
 def test_sighup_old_and_new_workers_share_the_budget(
     playground: Start, postgres_url: str, shared_postgres: Postgres, permits: bool, least: int
 ) -> None:

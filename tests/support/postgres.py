@@ -73,10 +73,14 @@ class Postgres:
         self.port = free_port()
         self.options = {"max_connections": 200, "fsync": "off", "unix_socket_directories": ""} | options
         self.process: subprocess.Popen[bytes] | None = None
-        template = once(f"postgresql-template{str(program_directory()).replace('/', '-')}", _make_template)
-        subprocess.run(["cp", "-a", template / "data", self.data], check=True)
         if UNPRIVILEGED:
             shutil.chown(self.directory, UNPRIVILEGED)
+        self._make_data()
+
+    def _make_data(self) -> None:
+        """Fill the data directory, which isn't there yet."""
+        template = once(f"postgresql-template{str(program_directory()).replace('/', '-')}", _make_template)
+        subprocess.run(["cp", "-a", template / "data", self.data], check=True)
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"

@@ -46,8 +46,8 @@ class Standby(Postgres):
         self._primary = primary
         super().__init__(**options)
 
-    def _run(self, program: str, *arguments: str) -> None:
-        """Instead of initdb."""
+    def _make_data(self) -> None:
+        """A base backup, instead of a new one."""
         source = f"host=127.0.0.1 port={self._primary.port} user=postgres application_name={STANDBY}"
         command = [program_directory() / "pg_basebackup", "-d", source, "-D", self.data, "-R", "-X", "stream"]
         done = subprocess.run(
