@@ -48,7 +48,7 @@ def network(containers: None) -> Iterator[str]:
 @pytest.fixture
 def database(network: str) -> Iterator[str]:
     """A PostgreSQL in the network, by the name `postgres`; yields the container."""
-    password = ("-e", "POSTGRES_USER=pacsync", "-e", "POSTGRES_PASSWORD=of-this-test")
+    password = ("-e", "POSTGRES_USER=pacsync", "-e", "POSTGRES_PASSWORD=of-this-test", "-e", "LANG=C.UTF-8")
     where = ("--network", network, "--network-alias", "postgres")
     container = docker("run", "-d", "--label", LABEL, *where, *password, engine.POSTGRES)
     yield container

@@ -39,7 +39,8 @@ def secret(**values: str) -> dict[str, Any]:
 
 
 def database() -> dict[str, Any]:
-    env = [{"name": "POSTGRES_USER", "value": "pacsync"}, {"name": "POSTGRES_PASSWORD", "value": "of-this-test"}]
+    values = {"POSTGRES_USER": "pacsync", "POSTGRES_PASSWORD": "of-this-test", "LANG": "C.UTF-8"}
+    env = [{"name": name, "value": value} for name, value in values.items()]
     container = {"name": "server", "image": engine.POSTGRES, "env": env}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "postgres"}, "spec": {"containers": [container]}}
 
