@@ -85,11 +85,15 @@ def load_release() -> Result | None:
 
 
 def check_database(component: str | None) -> Result:
-    """What the health checks say, in this thread."""
+    """What the health checks say, in this thread, which ends with it."""
+    from django.db import connections
+
     try:
         return judged(component)
     except Exception as error:  # the edge: whatever is broken, the answer is a sentence
         return result(UNDETERMINED, f"The checks cannot run: {type(error).__name__}: {first_line(error)}")
+    finally:
+        connections.close_all()
 
 
 def judged(component: str | None) -> Result:
