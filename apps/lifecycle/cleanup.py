@@ -69,7 +69,10 @@ def _run_one(name: str, task: Task, seconds: float) -> Outcome:
     error = f"not finished after {seconds:.1f} s" if thread.is_alive() else ""
     if errors:
         error = type(errors[0]).__name__
-        logger.error("cleanup task %s failed", name, exc_info=errors[0])
+        if dbpool.is_unavailable(errors[0]):  # a normal condition, which no traceback explains
+            logger.error("cleanup task %s failed: the database: %s", name, str(errors[0]).strip().split("\n")[0])
+        else:
+            logger.error("cleanup task %s failed", name, exc_info=errors[0])
     elif error:
         logger.error("cleanup task %s %s", name, error)
     return Outcome(name, round(time.monotonic() - began, 3), error)

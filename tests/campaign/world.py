@@ -104,6 +104,7 @@ class World:
         self.ended = threading.Event()
         self.keeper = threading.Thread(target=self._keep_alive, daemon=True)
         self.held: set[object] = set()  # what a fault wants down for now
+        self._told = 0
 
     def start(self) -> None:
         for instance in self.instances:
@@ -142,8 +143,10 @@ class World:
         return done.stdout.strip().splitlines()[-1]
 
     def tracebacks(self) -> list[str]:
-        """The lines of the instances' logs that hold a traceback."""
-        return [line[:4000] for one in self.instances for line in one.log().splitlines() if "Traceback" in line]
+        """The lines of the instances' logs that hold a traceback and weren't told before."""
+        lines = [line[:4000] for one in self.instances for line in one.log().splitlines() if "Traceback" in line]
+        told, self._told = self._told, len(lines)
+        return lines[told:]
 
 
 def real_machines(folder: Path) -> tuple[Machine, Machine]:

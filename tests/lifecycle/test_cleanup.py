@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from django.db import OperationalError
 
 from apps.lifecycle import cleanup
 from apps.lifecycle.cleanup import register_cleanup_task, unregister_cleanup_task
@@ -47,6 +48,18 @@ def test_run_failing_task_logged_and_the_others_run(caplog: pytest.LogCaptureFix
     ]
     assert done == ["first"]
     assert "cleanup task dividing failed" in caplog.text
+
+
+def test_run_task_that_meets_no_database_is_one_line_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    def refused() -> None:
+        raise OperationalError("no database\nmore words")
+
+    register_cleanup_task(refused, name="row")
+    with caplog.at_level(logging.ERROR):
+        outcomes = cleanup.run(5)
+    assert [outcome.error for outcome in outcomes] == ["OperationalError"]
+    assert caplog.messages == ["cleanup task row failed: the database: no database"]
+    assert "Traceback" not in caplog.text
 
 
 def test_run_stuck_tasks_left_behind_and_the_last_still_has_time() -> None:
