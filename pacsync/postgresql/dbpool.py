@@ -33,9 +33,10 @@ CLOSED = "the dbpool is closed: this process is shutting down"
 UNREACHABLE = "no database connection can be made at the moment"
 RESTART = 3.0  # seconds for which requests wait for a database that has gone; after that they are refused at once
 AGAIN = 0.1  # seconds between attempts to connect meanwhile
-LEAVE_TO_READERS = 2  # connections that requests which may change something don't take, so that reads go on
+LEAVE_TO_READERS = 1  # connections that requests which may change something don't take, so that reads go on
 GONE = 0.5  # seconds for which a connection's backend is waited for to end
 CHECK = 1.0  # seconds that the check of a connection may take, and half of what is left of a checkout at most
+CHECK_LEAST = 0.5  # but no less: a busy server isn't a silent one
 RESERVE_FROM = 3  # a dbpool of this size or more keeps one connection for background work
 
 
@@ -89,7 +90,8 @@ class Dbpool(ConnectionPool[Conn]):
             with self._numbers:
                 self._lost += 1
             connection.close()
-            self._act(self._suspicion.dead(opened), f"a database connection was dead ({type(error).__name__})")
+            if seconds >= CHECK or not isinstance(error, sessions.Silent):  # else it may only be slow
+                self._act(self._suspicion.dead(opened), f"a database connection was dead ({type(error).__name__})")
             raise
         verdict = self._suspicion.judge(opened, read_only=read_only)
         self._act(verdict, "a session is read-only" if read_only else "the database takes writes again")
@@ -115,7 +117,7 @@ class Dbpool(ConnectionPool[Conn]):
         for attempt in itertools.count():
             connection = self._getconn_unchecked(deadline - time.monotonic())
             try:
-                self._check_or_drain(connection, min(CHECK, max(0.05, (deadline - time.monotonic()) / 2)))
+                self._check_or_drain(connection, min(CHECK, max(CHECK_LEAST, (deadline - time.monotonic()) / 2)))
             except BaseException as error:
                 self._putconn(connection, from_getconn=True)
                 if not isinstance(error, Exception):

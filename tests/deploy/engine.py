@@ -138,7 +138,10 @@ class Stack:
             "COMPOSE_PROFILES": "postgres",
             "PACSYNC_IMAGE": IMAGE,
             "PACSYNC_DEV_IMAGE": DEV_IMAGE,
-            "SOURCE_REQUESTS_IN_10_SECONDS": 100_000,  # a load comes from one address
+            # A load comes from one address, and waits while the only instance is away.
+            "SOURCE_REQUESTS_IN_10_SECONDS": 100_000,
+            "SOURCE_REQUESTS_AT_ONCE": 1000,
+            "SOURCE_CONNECTIONS": 4000,
             **self.ports,
             **env,
         }
