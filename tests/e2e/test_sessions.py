@@ -75,9 +75,9 @@ def test_black_holed_in_the_middle_of_a_statement_ends_when_the_server_must_have
     """The proxy acknowledges, as a frozen server does, so that neither tcp_user_timeout nor keepalives end it."""
     with (
         through_a_proxy(shared_postgres, postgres_url) as (proxy, url),
-        playground(url, DB_STATEMENT_TIMEOUT=2, **QUIET) as server,
+        playground(url, DB_STATEMENT_TIMEOUT=7, **QUIET) as server,
     ):
-        asked = in_background(server.port, "/query/1900")
+        asked = in_background(server.port, "/query/6500")
         until(lambda: numbers(server).get("active"))
         proxy.drop_established()
         asked.join(40)
