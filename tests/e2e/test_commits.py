@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from tests.e2e.test_health import get, is_ready
+from tests.e2e.test_race import Caller, report
 from tests.support.api import Calls, call
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.server import Server, manage, migrate, running_server
@@ -33,6 +34,14 @@ def standby_is_gone(cluster: Postgres, gone: bool) -> None:
         name = "'nobody'" if gone else "''"
         connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = {name}")
         connection.execute("SELECT pg_reload_conf()")
+    until(lambda: standby_of(cluster) == ("nobody" if gone else ""))
+
+
+def standby_of(cluster: Postgres) -> object:
+    """What a new connection sees; the others have been told before it was let in."""
+    with cluster.connect() as connection:
+        found = connection.execute("SHOW synchronous_standby_names").fetchone()
+        return found and found[0]
 
 
 @pytest.fixture
@@ -83,7 +92,7 @@ def test_standby_gone_reads_go_on_and_writes_are_refused(cluster: Postgres, toke
         assert call(server.port, token, "POST", "/pools", {"name": "afterwards"}).status == 201
 
 
-def test_outcome_unknown_repeat_with_the_same_key_gets_the_stored_answer(
+def test_outcome_unknown_of_a_new_pool_a_repeat_says_that_the_name_is_taken(
     cluster: Postgres, token: str, standby: None
 ) -> None:
     with running_server(cluster.url("migrated"), DB_COMMIT_TIMEOUT=1, HEALTH_CHECK_INTERVAL=3600) as server:
@@ -96,6 +105,31 @@ def test_outcome_unknown_repeat_with_the_same_key_gets_the_stored_answer(
         # PostgreSQL has committed it on this server: neither "created" nor "refused" would have been true.
         assert call(server.port, token, "GET", "/pools/unknown").status == 200
         assert call(server.port, token, "POST", "/pools", {"name": "unknown"}).code == "name_taken"
+
+
+def test_outcome_unknown_of_an_operation_a_repeat_with_its_key_gets_the_stored_one(
+    cluster: Postgres, token: str, standby: None
+) -> None:
+    with running_server(cluster.url("migrated"), DB_COMMIT_TIMEOUT=1, HEALTH_CHECK_INTERVAL=3600) as server:
+        until(lambda: is_ready(server))
+        operator = Caller(server, token)
+        operator.ok("POST", "/pools", {"name": "keyed"})
+        code = operator.ok("POST", "/enrolment-codes", {"pool": "keyed"})["code"]
+        machine = Caller(
+            server, operator.ok("POST", "/enroll", {"code": code, "name": "m1", "arch": "x86_64"})["token"]
+        )
+        report(machine, 1, "linux 2-1")
+        operator.ok("POST", "/pools/keyed/targets", {"endpoint": "m1", "expected_number": 0})
+        report(machine, 2, "linux 1-1")
+        standby_is_gone(cluster, True)
+        body = {"kind": "sync", "idempotency_key": "the-key"}
+        status, answer = machine.call("POST", "/operations", body)
+        assert (status, answer["code"]) == (503, "outcome_unknown")
+        standby_is_gone(cluster, False)
+        until(lambda: is_ready(server), 30)
+        status, stored = machine.call("POST", "/operations", body)
+        assert (status, stored["status"]) == (200, "queued")
+        assert [item["id"] for item in operator.ok("GET", "/operations?endpoint=m1")["items"]] == [stored["id"]]
 
 
 def test_standby_gone_without_the_limit_nothing_ends(cluster: Postgres, token: str, standby: None) -> None:
