@@ -22,6 +22,7 @@ from tests.support import isolation  # noqa: E402 - the import path has to be se
 
 TESTS, E2E, DEPLOY = ROOT / "tests", ROOT / "tests/e2e", ROOT / "tests/deploy"
 NO_SERVERS = (f"--ignore={E2E}", f"--ignore={DEPLOY}")
+NO_REQUESTS = (f"--ignore={TESTS / 'api/test_schemathesis.py'}",)  # all need a database; to find them takes ten seconds
 INTERRUPTED, NOTHING_COLLECTED = 2, 5  # pytest's exit codes
 SLOWEST = 10
 
@@ -38,10 +39,10 @@ class Part:
 
 
 PARTS = {
-    "unit": Part("what needs no database", "sqlite", ("--database=without", *NO_SERVERS)),
+    "unit": Part("what needs no database", "sqlite", ("--database=without", *NO_SERVERS, *NO_REQUESTS)),
     "sqlite": Part("what needs a database, on SQLite", "sqlite", ("--database=with", *NO_SERVERS)),
     "postgresql": Part("the same on PostgreSQL", "postgresql", ("--database=with", *NO_SERVERS)),
-    "e2e": Part("real servers, agents, browsers", "sqlite", ("-m", "not alone"), folder=E2E, share=2),
+    "e2e": Part("real servers, agents, browsers", "sqlite", ("-m", "not alone"), folder=E2E, share=3),
     "alone": Part("those of e2e that bear no company", "sqlite", ("-m", "alone"), folder=E2E, share=0),
     "deploy": Part("the deployment files (make test-deploy)", "sqlite", (), folder=DEPLOY, share=0),
 }

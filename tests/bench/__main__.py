@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.bench import faults, rolling, throughput
 from tests.bench.row import Row
+from tests.support import preloaded
 from tests.support.isolation import isolate
 
 RESULTS = Path(__file__).resolve().parents[2] / "bench-results.json"
@@ -43,6 +44,7 @@ def main() -> None:
     if unknown := set(only) - {"throughput", *PARTS}:
         parser.error(f"there is no part {', '.join(sorted(unknown))}: choose from throughput, {', '.join(PARTS)}")
     isolate()
+    preloaded.afresh = True
     about = {"python": platform.python_version(), "machine": platform.machine(), "processors": os.cpu_count()}
     results: dict[str, object] = {"about": {**about, "load_average_before": load_average()}}
     if "throughput" in only:

@@ -1,7 +1,6 @@
 """The peers as running servers. It must not know what is measured."""
 
 import contextlib
-import sys
 from collections.abc import Iterator
 
 from tests.support.server import Server
@@ -22,7 +21,7 @@ class Peer(Server):
         self.options = options
 
     def _command(self) -> list[str]:
-        gunicorn = [sys.executable, "-m", "gunicorn", "tests.bench.peers:application", "--worker-class=gthread"]
+        gunicorn = ["-m", "gunicorn", "tests.bench.peers:application", "--worker-class=gthread"]
         plain = ["--threads=8", "--keep-alive=65", "--no-control-socket", "--log-level=error"]
         # gunicorn reads the number of workers from WEB_CONCURRENCY.
         return [*gunicorn, *plain, f"--bind=127.0.0.1:{self.port}", *self.options]

@@ -71,7 +71,7 @@ class Postgres:
         self.directory = Path(tempfile.mkdtemp(prefix="pg-", dir=run_folder()))
         self.data = self.directory / "data"
         self.port = free_port()
-        self.options = {"max_connections": 200, "fsync": "off", "unix_socket_directories": ""} | options
+        self.options = {"max_connections": 200, "fsync": "off", "unix_socket_directories": self.directory} | options
         self.process: subprocess.Popen[bytes] | None = None
         if UNPRIVILEGED:
             shutil.chown(self.directory, UNPRIVILEGED)
@@ -113,10 +113,13 @@ class Postgres:
             try:
                 self.connect().close()
                 return
-            except psycopg.OperationalError:
+            except psycopg.OperationalError as error:
                 if time.monotonic() > deadline or self.process.poll() is not None:
-                    raise
+                    raise AssertionError(f"PostgreSQL does not run: {error}\n{self.log()}") from error
                 time.sleep(0.05)
+
+    def log(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")
 
     def stop(self) -> None:
         """Immediate stop: connections are cut, as when the machine goes away."""
