@@ -10,11 +10,9 @@ FROM ${PYTHON_IMAGE} AS base
 RUN groupadd --gid 10001 pacsync \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /app --shell /usr/sbin/nologin pacsync
 WORKDIR /app
-# /dev/shm is writable in every container, also with a read-only root: gunicorn's heartbeat files belong in memory.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    PYTHONDONTWRITEBYTECODE=1 \
-    TMPDIR=/dev/shm
+    PYTHONDONTWRITEBYTECODE=1
 
 # --- builder: installs what is pinned, compiles, collects; nothing of pip's own comes along ---------------------------
 FROM base AS builder

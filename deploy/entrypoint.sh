@@ -17,6 +17,9 @@ run() {
   child=
 }
 
+# Where bodies wait. /dev/shm is writable in every container, but has 64 MB in Docker.
+[ -n "${TMPDIR:-}" ] || [ -w /tmp ] || export TMPDIR=/dev/shm
+
 # What the compose file can't refuse itself: it is read for the development service, too, which needs none of it.
 for name in ${REQUIRED_VARIABLES:-}; do
   if [ -z "$(printenv "$name")" ]; then

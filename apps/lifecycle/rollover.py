@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from django.conf import settings
+from gunicorn.errors import HaltServer
 
 from apps.lifecycle import memory, phase
 from apps.lifecycle.phase import Phase
@@ -85,7 +86,21 @@ class Rollover:
         missing = min(self.server.num_workers - len(counted), self.room())
         if missing > 0 and time.monotonic() >= self._again_at:
             for _ in range(1 if self._failures else missing):
-                self.server.spawn_worker()
+                if not self._spawn():
+                    return
+
+    def _spawn(self) -> bool:
+        """Start a worker; False when there is nothing to start one with: no process, no descriptor, no file. What
+        pre_fork has claimed for it is free again at the next attempt."""
+        try:
+            self.server.spawn_worker()
+        except (OSError, RuntimeError) as error:  # the latter is gunicorn's, for a worker_tmp_dir that is gone
+            reason = f"A worker can't be started: {error}."
+            if not memory.current().floats[memory.SERVING_AT]:
+                raise HaltServer(reason, 1) from error
+            self.failed(reason)
+            return False
+        return True
 
     def _retire_replaced(self) -> None:
         staying = self._staying()

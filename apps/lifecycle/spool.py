@@ -5,7 +5,7 @@ Short ones are kept in memory, long ones in an unnamed temporary file. It must n
 
 import tempfile
 import threading
-from typing import IO
+from io import FileIO
 
 IN_MEMORY = 64 * 1024  # bytes of one spool that are kept in memory
 
@@ -31,7 +31,7 @@ class Spool:
 
     def __init__(self) -> None:
         self._memory = bytearray()
-        self._file: IO[bytes] | None = None
+        self._file: FileIO | None = None
         self._read_at = self._written = 0
 
     def __len__(self) -> int:
@@ -46,10 +46,11 @@ class Spool:
 
     def _write(self, data: bytes | memoryview) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="pacsync-")  # noqa: SIM115 - closed by `close`
+            self._file = tempfile.TemporaryFile(prefix="pacsync-", buffering=0)  # noqa: SIM115 - closed by `close`
         self._file.seek(self._written)
-        self._file.write(data)
-        self._file.flush()  # here a full disk says so
+        rest = memoryview(data)
+        while rest:  # a disk that becomes full takes a part, and says so at the next one
+            rest = rest[self._file.write(rest) :]
         self._written += len(data)
 
     def peek(self, size: int) -> bytes:
@@ -59,7 +60,7 @@ class Spool:
         if self._file is None or self._read_at == self._written:
             return b""
         self._file.seek(self._read_at)
-        return self._file.read(min(size, self._written - self._read_at))
+        return self._file.read(min(size, self._written - self._read_at)) or b""
 
     def skip(self, size: int) -> None:
         """Forget the first `size` bytes of what `peek` showed."""

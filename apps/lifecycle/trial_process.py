@@ -16,6 +16,7 @@ from typing import Any
 
 from apps.lifecycle import memory, permits
 
+SILENT = "the trial ended without a word"
 LIMIT = 120.0  # seconds that it may take; some 2 on a quiet machine
 
 
@@ -52,14 +53,15 @@ class TrialProcess:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         os.close(self._output)
-        self._process.wait()  # the main loop may have reaped it already
+        status = self._process.wait()  # 0 also when the main loop has reaped it already
         permits.release_for_trial(memory.current())
-        return result(self._said) if self._ended else {"problem": f"it could not be tried within {LIMIT:g} s"}
+        return result(self._said, status) if self._ended else {"problem": f"it could not be tried within {LIMIT:g} s"}
 
 
-def result(said: bytes) -> dict[str, Any]:
+def result(said: bytes, status: int = 0) -> dict[str, Any]:
     """The last line of what the trial said, else the problem that it had in saying it."""
-    lines = said.decode(errors="replace").strip().splitlines() or ["the trial ended without a word"]
+    silent = f"the trial was killed (signal {-status}), for lack of memory perhaps" if status < 0 else SILENT
+    lines = said.decode(errors="replace").strip().splitlines() or [silent]
     with contextlib.suppress(ValueError):
         found = json.loads(lines[-1])
         if isinstance(found, dict) and ("problem" in found or "address" in found):

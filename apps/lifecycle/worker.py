@@ -9,6 +9,7 @@ any other request.
 """
 
 import errno
+import os
 import re
 import select
 import signal
@@ -52,8 +53,11 @@ class Worker(ConnectionKeeper):
         signal.siginterrupt(signal.SIGTERM, False)
 
     def _end_if_meant(self, number: int, frame: Any) -> None:
-        if hooks.is_meant(self):
-            self.handle_exit(number, frame)
+        if not hooks.is_meant(self):
+            return
+        if not self.booted:  # it still loads the application, and has nothing to finish
+            os._exit(0)
+        self.handle_exit(number, frame)
 
     # --- a connection comes ---------------------------------------------------------------------------------------
     def accept(self, listener: Any) -> bool:

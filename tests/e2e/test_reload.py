@@ -103,6 +103,40 @@ def test_probes_do_not_count_for_the_limit_of_requests(playground: Start, sqlite
         until(lambda: "asks to be replaced" in server.log())
 
 
+def test_sighup_new_workers_cannot_be_started_the_old_ones_serve(sqlite_url: str, tmp_path: Path) -> None:
+    """No file for a worker's heartbeat: as good as no process, memory or descriptor."""
+    folder, gone = tmp_path / "heartbeats", tmp_path / "gone"
+    folder.mkdir()
+    server = Playground(sqlite_url, tmp_path, WEB_CONCURRENCY=2)
+    server.options = (f"--worker-tmp-dir={folder}",)
+    try:
+        server.start()
+        until(lambda: len(workers(server)) == 2)
+        old = workers(server)
+        folder.rename(gone)
+        server.signal(signal.SIGHUP)
+        until(lambda: "A worker can't be started: " in server.log(), 60)
+        assert get(server.port, "/health/ready")[0] == 200
+        assert workers(server) == old
+        gone.rename(folder)
+        until(lambda: replaced(server, old, 2), 60)
+        assert server.stop() == 0
+    finally:
+        server.kill()
+
+
+def test_start_first_worker_cannot_be_started_is_said_in_one_line(sqlite_url: str, tmp_path: Path) -> None:
+    server = Playground(sqlite_url, tmp_path)
+    server.options = (f"--worker-tmp-dir={tmp_path / 'nowhere'}",)
+    try:
+        server.launch()
+        assert server.process is not None and server.process.wait(60) != 0
+        assert "A worker can't be started: " in server.log()
+        assert "Traceback" not in server.log()
+    finally:
+        server.kill()
+
+
 # --- the budget of connections ----------------------------------------------------------------------------------------
 # The twin has room to open more only where not all connections are open already.
 @pytest.mark.parametrize(("permits", "least"), [(True, 1), (True, 4), (False, 1)])

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -355,3 +356,16 @@ def test_sigterm_query_stuck_on_a_lock_exit_within_timeout_and_cleanup_is_not_it
         assert status["workers_killed"] == 0
         assert status["abandoned"]["requests"] == 4
     until(lambda: backends(shared_postgres, postgres_url) == 0, 5)
+
+
+def test_sigterm_while_the_worker_loads_ends_at_once(sqlite_url: str, tmp_path: Path) -> None:
+    server = Playground(sqlite_url, tmp_path, PLAYGROUND_SLOW_LOAD=50, SHUTDOWN_TIMEOUT=40)
+    try:
+        server.launch()
+        until(lambda: "Booting worker" in server.log(), 60)
+        time.sleep(1)
+        began = time.monotonic()
+        assert server.stop(timeout=40) == 0
+        assert time.monotonic() - began < 20
+    finally:
+        server.kill()

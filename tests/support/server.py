@@ -84,15 +84,20 @@ class Server:
 
     def start(self, *, timeout: float = 90) -> None:
         """Start and wait until any HTTP answer comes. AssertionError with the log when none does."""
-        with self.log_path.open("ab") as log:
-            self.process = preloaded.start(
-                self._command(), cwd=self.root, env=self.environment, stdout=log, stderr=log, session=True
-            )
+        self.launch()
+        assert self.process is not None
         deadline = time.monotonic() + timeout
         while not self.answers():
             assert self.process.poll() is None, f"the server ended: exit {self.process.returncode}\n{self.log()}"
             assert time.monotonic() < deadline, f"no answer within {timeout} s\n{self.log()}"
             time.sleep(0.05)
+
+    def launch(self) -> None:
+        """Start, and wait for nothing."""
+        with self.log_path.open("ab") as log:
+            self.process = preloaded.start(
+                self._command(), cwd=self.root, env=self.environment, stdout=log, stderr=log, session=True
+            )
 
     def answers(self) -> bool:
         """Whether an HTTP request gets any answer within 2 seconds."""
