@@ -24,12 +24,18 @@ FILL = (
     "CREATE TEMPORARY TABLE pacsync_write_trial ON COMMIT DROP AS "
     "SELECT repeat('x', 1000) AS filler FROM generate_series(1, %s)"
 )
+RIGHTS = "no right to SELECT, INSERT, UPDATE and DELETE in"
 MISSING_RIGHTS = """
 SELECT name FROM unnest(%s::text[]) AS name
 WHERE to_regclass(quote_ident(name)) IS NOT NULL AND NOT (
-    has_table_privilege(quote_ident(name), 'INSERT')
+    has_table_privilege(quote_ident(name), 'SELECT')
+    AND has_table_privilege(quote_ident(name), 'INSERT')
     AND has_table_privilege(quote_ident(name), 'UPDATE')
     AND has_table_privilege(quote_ident(name), 'DELETE'))
+"""
+ROW_SECURITY = """
+SELECT name FROM unnest(%s::text[]) AS name
+WHERE to_regclass(quote_ident(name)) IS NOT NULL AND row_security_active(quote_ident(name))
 """
 
 
@@ -46,10 +52,11 @@ def run() -> None:
     if connection.vendor == "postgresql":
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(LIMITS)
-            cursor.execute(MISSING_RIGHTS, [tables()])
-            without = [name for (name,) in cursor.fetchall()]
-            if without:
-                raise Refused(writes.NO_RIGHT, f"no right to INSERT, UPDATE and DELETE in {', '.join(without)}")
+            for question, said in ((MISSING_RIGHTS, RIGHTS), (ROW_SECURITY, "row security limits this role in")):
+                cursor.execute(question, [tables()])
+                found = [name for (name,) in cursor.fetchall()]
+                if found:
+                    raise Refused(writes.NO_RIGHT, f"{said} {', '.join(found)}")
             # Takes a transaction id; and whether the role may make a temporary table.
             cursor.execute("SELECT txid_current(), has_database_privilege(current_database(), 'TEMPORARY')")
             if cursor.fetchone()[1]:

@@ -22,6 +22,7 @@ PROBLEMS = ("", DISK_FULL, IDS_USED_UP, NO_RIGHT, INPUT_OUTPUT, READ_ONLY, COMMI
 # SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html. 25006 is not among them: it means a session
 # on what has become a standby, which the dbpool deals with.
 SQLSTATES = {"53100": DISK_FULL, "54000": IDS_USED_UP, "42501": NO_RIGHT, "58030": INPUT_OUTPUT, "58P01": INPUT_OUTPUT}
+IDS_FUNCTIONS = frozenset({"GetNewTransactionId", "GetNewMultiXactId"})  # varsup.c, multixact.c
 # SQLite's primary result codes: https://www.sqlite.org/rescode.html
 SQLITE_CODES = {13: DISK_FULL, 8: READ_ONLY, 10: INPUT_OUTPUT}
 
@@ -37,10 +38,15 @@ def problem_of(error: BaseException) -> str:
         return ""
     cause = error.__cause__
     state = getattr(cause, "sqlstate", None)
-    if state == "54000" and "wraparound" not in str(error):  # also what exceeds another limit, as a too long index row
+    if state == "54000" and _raised_in(cause) not in IDS_FUNCTIONS:  # another limit, as that of an index's row
         return ""
     code = getattr(cause, "sqlite_errorcode", None)
     return SQLSTATES.get(state or "", "") or SQLITE_CODES.get((code or 0) & 0xFF, "")
+
+
+def _raised_in(cause: BaseException | None) -> str:
+    """The function of PostgreSQL that raised it; its text is translated."""
+    return getattr(getattr(cause, "diag", None), "source_function", None) or ""
 
 
 def suspect(error: BaseException) -> None:

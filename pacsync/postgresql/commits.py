@@ -61,6 +61,9 @@ def watched(connection: Conn, limit: float) -> Iterator[None]:
         if connection.closed:
             raise OutcomeUnknown(f"{UNKNOWN}: {error}", timed_out=commit.cancelled) from error
         raise
+    else:
+        if commit.cancelled:  # the warning that no standby has it may have been suppressed
+            raise OutcomeUnknown(UNKNOWN, timed_out=True)
     finally:
         with _changed:
             _under_way.pop(connection, None)

@@ -14,6 +14,7 @@ NEEDED = {
     "standard_conforming_strings": "on",
     "bytea_output": "hex",
     "default_transaction_isolation": "read committed",
+    "client_min_messages": "notice",  # a warning says that no standby has a commit
 }
 # PgBouncer in transaction mode carries these over to each server connection by itself: a SET at connect holds.
 CARRIED = ("datestyle", "timezone", "standard_conforming_strings")

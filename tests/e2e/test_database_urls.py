@@ -113,6 +113,7 @@ CASES = [
     preset("preset client_encoding", "client_encoding = 'LATIN1'"),
     preset("preset statement_timeout", "statement_timeout = '1ms'", session="statement_timeout=30s"),
     preset("preset synchronous_commit", "synchronous_commit = off", session="synchronous_commit=on"),
+    preset("preset client_min_messages", "client_min_messages = 'error'", session="client_min_messages=notice"),
     preset("preset search_path to nowhere", "search_path = nowhere", "names no schema that exists"),
     preset("preset read-only", "default_transaction_read_only = on", "read-only"),
     Case("SQL_ASCII", PLAIN + "_ascii", "encoding is SQL_ASCII"),

@@ -81,6 +81,30 @@ def test_rights_lost_and_given_back(cluster: Postgres, where: str) -> None:
         assert make_pool(server, token).status == 201
 
 
+FORBIDDING = {
+    "reading": ('REVOKE SELECT ON fleet_auditevent FROM "{role}"', 'GRANT SELECT ON fleet_auditevent TO "{role}"'),
+    "row security": (
+        "CREATE POLICY reading ON fleet_pool FOR SELECT USING (true); ALTER TABLE fleet_pool ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE fleet_pool DISABLE ROW LEVEL SECURITY",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDING)
+def test_writes_forbidden_in_another_way_are_noticed_too(cluster: Postgres, what: str) -> None:
+    database = f"rights{next(_numbers)}"
+    forbid, allow = (statement.format(role=database) for statement in FORBIDDING[what])
+    with serving(role(cluster, database), INSTANCE_HEARTBEAT_INTERVAL=1) as (server, token):
+        with cluster.connect(database) as connection:
+            connection.execute(forbid)
+            assert make_pool(server, token).status == 503
+            until(lambda: reason(server) == "database_not_writable")
+            assert problem(server) == "no_right"
+            connection.execute(allow)
+        until(lambda: is_ready(server))
+        assert make_pool(server, token).status == 201
+
+
 def test_rights_lost_nobody_writes_the_heartbeat_notices(cluster: Postgres) -> None:
     database = f"rights{next(_numbers)}"
     with serving(role(cluster, database), INSTANCE_HEARTBEAT_INTERVAL=1) as (server, _):

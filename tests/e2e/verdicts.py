@@ -11,7 +11,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-NAMES = ("statement_timeout", "application_name", "synchronous_commit", "work_mem", "transaction_isolation", "timezone")
+NAMES = (
+    "client_min_messages",
+    "statement_timeout",
+    "application_name",
+    "synchronous_commit",
+    "work_mem",
+    "transaction_isolation",
+    "timezone",
+    "client_min_messages",
+)
 
 
 def main() -> None:
