@@ -17,6 +17,7 @@ from environ.fileaware_mapping import FileAwareMapping
 from pacsync import database_url
 
 DAY = 86_400  # seconds
+WHOLE = re.compile(r"-?[0-9]+")
 HOST = re.compile(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\]")
 LISTENER = re.compile(r"[A-Za-z0-9._-]*|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
 ORIGIN = re.compile(r"https?://(\*\.)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
@@ -66,10 +67,10 @@ def seconds(name: str, default: float, *, minimum: float = 0, maximum: float = D
 
 def whole(name: str, default: int, *, minimum: int = 0, maximum: int = 1_000_000_000) -> int:
     """The whole number in the variable `name`."""
-    value = number(name, default, minimum, maximum)
-    if value != int(value):
-        raise ImproperlyConfigured(f"{name} must be a whole number, not {value:g}.")
-    return int(value)
+    text = env.str(name, default=str(default)).strip()
+    if not WHOLE.fullmatch(text):  # digits alone: other programs read these variables, too
+        raise ImproperlyConfigured(f"{name} must be a whole number, not {text!r}.")
+    return int(number(name, default, minimum, maximum))
 
 
 def flag(name: str, default: bool) -> bool:

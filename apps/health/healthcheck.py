@@ -127,7 +127,7 @@ class Unanswered(Exception):
 
 def own_address() -> str:
     """Where the instance of this machine listens: as the instance itself says, else as the environment does."""
-    port = os.environ.get("HTTP_PORT") or "8080"
+    port = os.environ.get("HTTP_PORT", "").strip() or "8080"
     boards = [board for _, board in memory.instances() if board.address]
     for word in (memory.PORT, memory.ASKED_PORT):  # the second: an option or systemd has changed the port
         found = {board.address for board in boards if str(board.integers[word]) == port}

@@ -17,6 +17,7 @@ from gunicorn import util
 from gunicorn.config import Config
 
 WORKER = "apps.lifecycle.worker.Worker"
+APPLICATION = "pacsync.wsgi"
 COMMAND_ARGUMENTS = "GUNICORN_CMD_ARGS"
 ASKED_PORT = "PACSYNC_ASKED_PORT"  # set by ourselves for after the second start
 
@@ -101,6 +102,8 @@ def take_over(configuration: str, arguments: list[str] | None = None) -> None:
     _make_absolute(configuration)
     given, words = read(arguments, os.environ.get(COMMAND_ARGUMENTS, ""))
     check(given, configuration, arguments)
+    if words and words[0].partition(":")[0] != APPLICATION and os.environ.get("ENVIRONMENT") != "test":
+        refuse(words[0], f"PacSync's application is {APPLICATION}:application")
     if not any(name in TAKEN_OVER or name == "worker_class" for name in given):
         return
     os.environ[ASKED_PORT] = str(asked_port())
@@ -126,7 +129,7 @@ def _make_absolute(configuration: str) -> None:
 
 def asked_port() -> int:
     """HTTP_PORT before an option changed it: other commands of this container or user have only that."""
-    text = os.environ.get(ASKED_PORT) or os.environ.get("HTTP_PORT") or "8080"
+    text = (os.environ.get(ASKED_PORT) or os.environ.get("HTTP_PORT", "")).strip() or "8080"
     return int(text) if text.isdecimal() else 0
 
 
@@ -186,8 +189,10 @@ def address(given: list[str]) -> dict[str, str]:
     if len(given) != 1:
         refuse("--bind", f"PacSync listens on one address, not on {len(given)}; a wildcard address is one")
     try:
-        where = util.parse_address(given[0])
+        where = util.parse_address(given[0]) if given[0].strip().removeprefix("unix:") else None
     except (ValueError, RuntimeError):
+        where = None
+    if where is None:
         refuse("--bind", f"{given[0]!r} is not an address like 127.0.0.1:8080, [::1]:8080 or unix:/run/pacsync.sock")
     if isinstance(where, int):
         refuse("--bind", "a socket that is inherited comes from systemd (deploy/systemd), not by its number")

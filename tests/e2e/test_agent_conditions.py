@@ -102,7 +102,7 @@ def test_once_while_another_agent_works_is_a_quiet_no_op(pair: tuple[Machine, Ma
 def test_once_in_the_hook_of_a_sync_is_a_quiet_no_op(pair: tuple[Machine, Machine], site: Site) -> None:
     """The pacman hook of a real installation runs `once` while the sync's own pacman is at work."""
     one, two = pair
-    one.slow_down(3)
+    one.slow_down(10)
     process = agent.start(one, "sync")
     deadline = time.monotonic() + 60
     while not (one.dbpath / "db.lck").exists():

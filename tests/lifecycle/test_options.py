@@ -125,7 +125,15 @@ def test_command_line_before_environment_and_the_rest_is_kept(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    "given", [["--bind", "a:1", "--bind", "b:2"], ["--bind", "fd://3"], ["--bind", "host:many"], ["-e", "A"]]
+    "given",
+    [
+        ["--bind", "a:1", "--bind", "b:2"],
+        ["--bind", "fd://3"],
+        ["--bind", "host:many"],
+        ["-e", "A"],
+        ["--bind", ""],
+        ["--bind", "unix:"],
+    ],
 )
 def test_address_or_variable_that_makes_no_sense_is_refused(given: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit, match="is refused"):
