@@ -67,10 +67,11 @@ def seconds(name: str, default: float, *, minimum: float = 0, maximum: float = D
 
 def whole(name: str, default: int, *, minimum: int = 0, maximum: int = 1_000_000_000) -> int:
     """The whole number in the variable `name`."""
+    value = number(name, default, minimum, maximum)
     text = env.str(name, default=str(default)).strip()
     if not WHOLE.fullmatch(text):  # digits alone: other programs read these variables, too
         raise ImproperlyConfigured(f"{name} must be a whole number, not {text!r}.")
-    return int(number(name, default, minimum, maximum))
+    return int(value)
 
 
 def flag(name: str, default: bool) -> bool:

@@ -88,7 +88,7 @@ def test_busy_sources_don_t_slow_down_others(clock: list[float]) -> None:
     limit = Limit("a", 5)
     for number in range(1000):
         admitted(limit, f"busy {number}", 6)
-    assert sum(admitted(limit, f"quiet {number}", 5) == 5 for number in range(200)) >= 198
+    assert sum(admitted(limit, f"quiet {number}", 5) == 5 for number in range(200)) >= 190  # 199 on average
 
 
 def test_credential_is_known_for_a_day_or_until_it_fails(clock: list[float]) -> None:
