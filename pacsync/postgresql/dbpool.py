@@ -5,6 +5,7 @@ that count open connections instead of attempts; one connection that requests le
 connections in use that will never answer (watch.py).
 """
 
+import contextlib
 import itertools
 import logging
 import os
@@ -12,6 +13,7 @@ import select
 import threading
 import time
 import weakref
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from psycopg import Connection, OperationalError
@@ -34,7 +36,7 @@ UNREACHABLE = "no database connection can be made at the moment"
 RESTART = 3.0  # seconds for which requests wait for a database that has gone; after that they are refused at once
 AGAIN = 0.1  # seconds between attempts to connect meanwhile
 LEAVE_TO_READERS = 1  # connections that requests which may change something don't take, so that reads go on
-GONE = 0.5  # seconds for which a connection's backend is waited for to end
+GONE = 1.0  # seconds for which the backends of closed connections are waited for
 CHECK = 1.0  # seconds that the check of a connection may take, and half of what is left of a checkout at most
 CHECK_LEAST = 0.5  # but no less: a busy server isn't a silent one
 RESERVE_FROM = 3  # a dbpool of this size or more keeps one connection for background work
@@ -180,7 +182,8 @@ class Dbpool(ConnectionPool[Conn]):
             idle = [self._pool.popleft() for _ in range(count)]
             self._nconns -= count
         for connection in idle:
-            _close_and_wait(connection)
+            with _until_gone([connection]):
+                connection.close()
         self._publish_permits()
 
     def _add_to_pool(self, conn: Conn) -> None:
@@ -380,24 +383,33 @@ class Dbpool(ConnectionPool[Conn]):
         """Close for good; a query that still runs is cancelled, so that no backend outlives this process."""
         self.cancel()
         self._watch.end()
-        self.close(timeout=1)
         with self._numbers:
-            stuck = list(self._out)
-        for connection in stuck:
-            connection.close()
+            connected = list(self._connected)
+        with _until_gone(connected):  # the worker that replaces this one opens its own then
+            self.close(timeout=1)
+            for connection, _ in self.in_use():
+                connection.close()
 
     def cancel(self, seconds: float = 0.5) -> None:
         """Cancel every query that runs, all at the same time; `seconds` at most."""
         cancelling.cancel([connection for connection, _ in self.in_use()], seconds)
 
 
-def _close_and_wait(connection: Conn) -> None:
-    """Close, and return when PostgreSQL has closed its end: then the backend is gone, and another one may come."""
-    if connection.closed:
-        return
-    other_end = os.dup(connection.fileno())
+@contextlib.contextmanager
+def _until_gone(connections: Sequence[Conn]) -> Iterator[None]:
+    """Wait, after these were closed, until PostgreSQL has closed its ends, GONE at most.
+
+    Then their backends are gone, and others may come.
+    """
+    ends = []
+    for connection in connections:
+        with contextlib.suppress(OSError, OperationalError):  # it was closed before
+            ends.append(os.dup(connection.fileno()))
     try:
-        connection.close()
-        select.select([other_end], [], [], GONE)
+        yield
+        limit = time.monotonic() + GONE
+        for end in ends:
+            select.select([end], [], [], max(0.0, limit - time.monotonic()))
     finally:
-        os.close(other_end)
+        for end in ends:
+            os.close(end)

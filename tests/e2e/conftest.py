@@ -25,7 +25,7 @@ def migrated_sqlite() -> Path:
 @pytest.fixture(scope="session")
 def shared_postgres() -> Iterator[Postgres]:
     """One PostgreSQL for the tests of a worker that leave it running, with a migrated database."""
-    with running_postgres() as server:
+    with running_postgres(unix_socket_directories="/tmp") as server:
         migrate(server.create_database("migrated"))
         yield server
 

@@ -1,18 +1,16 @@
 """The preflight beside the server: whatever DATABASE_URL, PG variables or presets say, all come to one verdict."""
 
 import json
-import subprocess
-import sys
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from tests.support import preloaded
 from tests.support.pgbouncer import running_pgbouncer
-from tests.support.postgres import Postgres, free_port, running_postgres
-from tests.support.server import ROOT, environment, migrate
+from tests.support.postgres import Postgres, free_port
+from tests.support.server import ROOT, environment
 
 SECRET = "S3CRET"
 
@@ -121,14 +119,6 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A PostgreSQL with a socket, a migrated database to copy, and two that are not UTF-8."""
-    with running_postgres(unix_socket_directories="/tmp") as postgres:
-        migrate(postgres.create_database("migrated"))
-        yield postgres
-
-
 def database(server: Postgres, case: Case) -> str:
     """The name of a migrated database of the case's own."""
     name = f"t{uuid.uuid4().hex}"
@@ -145,36 +135,15 @@ def database(server: Postgres, case: Case) -> str:
     return name
 
 
-class Program:
-    """The program beside this file."""
-
-    def __init__(self) -> None:
-        command = [sys.executable, str(Path(__file__).with_name("verdicts.py"))]
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-
-    def ask(self, url: str, **env: object) -> dict[str, str]:
-        clean = environment(url, **env)
-        clean = {name: value for name, value in clean.items() if not name.startswith("PG") or name in env}
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(json.dumps(clean) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        assert SECRET not in line
-        found: dict[str, str] = json.loads(line)
-        assert "failed" not in found, found["failed"]
-        return found
-
-
-@pytest.fixture(scope="module")
-def program() -> Iterator[Program]:
-    made = Program()
-    yield made
-    assert made.process.stdin and made.process.stdout
-    made.process.stdin.close()
-    made.process.stdout.close()
-    made.process.wait(timeout=30)
+def ask(url: str, **env: object) -> dict[str, str]:
+    """What the program beside this file says of the database in that environment."""
+    clean = environment(url, **env)
+    clean = {name: value for name, value in clean.items() if not name.startswith("PG") or name in env}
+    done = preloaded.run([str(Path(__file__).with_name("verdicts.py"))], cwd=ROOT, env=clean)
+    assert done.returncode == 0, done.stderr
+    assert SECRET not in done.stdout
+    found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def agree(found: dict[str, str], says: str) -> None:
@@ -192,22 +161,18 @@ def agree(found: dict[str, str], says: str) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
-def test_preflight_and_server_come_to_one_verdict(
-    server: Postgres, program: Program, tmp_path: Path, case: Case
-) -> None:
+def test_preflight_and_server_come_to_one_verdict(shared_postgres: Postgres, tmp_path: Path, case: Case) -> None:
     values = {
-        "port": server.port,
-        "db": database(server, case),
+        "port": shared_postgres.port,
+        "db": database(shared_postgres, case),
         "socket": "%2Ftmp",
         "folder": tmp_path,
         "free": free_port(),
     }
-    service = (
-        f"[mine]\nhost=127.0.0.1\nport={server.port}\nuser=postgres\ndbname={values['db']}\noptions=-c work_mem=6MB\n"
-    )
+    service = f"[mine]\nhost=127.0.0.1\nport={shared_postgres.port}\nuser=postgres\ndbname={values['db']}\noptions=-c work_mem=6MB\n"
     (tmp_path / "services").write_text(service)
     env = {name: value.format_map(values) for name, value in case.env.items()}
-    found = program.ask(case.url.format_map(values), **env)
+    found = ask(case.url.format_map(values), **env)
     agree(found, case.says)
     assert case.session in found.get("session", "")
 
@@ -235,10 +200,10 @@ BOUNCED = [
 @pytest.mark.needs("pgbouncer")
 @pytest.mark.parametrize("case", BOUNCED, ids=lambda case: case[0].replace(" ", "-"))
 def test_preflight_and_server_behind_pgbouncer_come_to_one_verdict(
-    server: Postgres, program: Program, case: tuple[str, dict[str, str], str, str, str]
+    shared_postgres: Postgres, case: tuple[str, dict[str, str], str, str, str]
 ) -> None:
     _, env, parameters, setting, says = case
     presets = ("ALTER DATABASE {db} SET " + setting,) if setting else ()
-    name = database(server, Case("", "", preset=presets))
-    with running_pgbouncer(server, name) as url:
-        agree(program.ask(url + parameters, **env), says)
+    name = database(shared_postgres, Case("", "", preset=presets))
+    with running_pgbouncer(shared_postgres, name) as url:
+        agree(ask(url + parameters, **env), says)

@@ -148,7 +148,7 @@ def test_dbpool_exhausted_max_waiting_refuses_without_waiting(playground: Start,
         postgres_url, DB_POOL_MIN_SIZE=1, DB_POOL_MAX_SIZE=2, DB_POOL_TIMEOUT=15, DB_POOL_MAX_WAITING=1
     ) as server:
         asked = [in_background(server.port, "/query/9000") for _ in range(3)]
-        until(lambda: numbers(server).get("waiting", 0) >= 1)
+        until(lambda: (now := numbers(server)).get("active") == 2 and now["waiting"] == 1)
         began = time.monotonic()
         assert get(server.port, "/query")[0] == 503
         assert time.monotonic() - began < 6  # before the others are through

@@ -20,6 +20,9 @@ from tests.support.postgres import Postgres
 from tests.support.proxy import Proxy, running_proxy
 from tests.support.wait import until
 
+UNDER_WAY = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND state = 'active' AND query LIKE '%%pg_sleep%%'"
+)
 QUIET = {"HEALTH_CHECK_INTERVAL": 3600, "DB_POOL_CHECK_INTERVAL": 3600}
 
 
@@ -78,7 +81,8 @@ def test_black_holed_in_the_middle_of_a_statement_ends_when_the_server_must_have
         playground(url, DB_STATEMENT_TIMEOUT=7, **QUIET) as server,
     ):
         asked = in_background(server.port, "/query/6500")
-        until(lambda: numbers(server).get("active"))
+        with shared_postgres.connect() as connection:
+            until(lambda: connection.execute(UNDER_WAY, [database(postgres_url)]).fetchone() == (1,))
         proxy.drop_established()
         asked.join(40)
         assert asked.status == 503

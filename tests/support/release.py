@@ -3,10 +3,10 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support import preloaded
 from tests.support.server import ROOT, Server, environment
 
 PARTS = ("apps", "pacsync", "deploy")
@@ -39,14 +39,8 @@ class Release:
     def run(self, *command: str, **env: object) -> subprocess.CompletedProcess[str]:
         """Run `python COMMAND…` in the copy, without any database that answers."""
         database = f"sqlite:///{self.root / 'nothing.sqlite3'}"
-        return subprocess.run(
-            [sys.executable, *command],
-            cwd=self.root,
-            env=environment(database, **env) | {"PYTHONPATH": str(self.root)},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        env_of_copy = environment(database, **env) | {"PYTHONPATH": str(self.root)}
+        return preloaded.run(command, cwd=self.root, env=env_of_copy)
 
 
 class ReleaseServer(Server):
@@ -58,11 +52,11 @@ class ReleaseServer(Server):
 
     def launch(self) -> None:
         """Start, and wait for nothing."""
-        command = [sys.executable, "-m", "gunicorn", "pacsync.wsgi:application", "-c", "deploy/gunicorn.conf.py"]
+        command = ["-m", "gunicorn", "pacsync.wsgi:application", "-c", "deploy/gunicorn.conf.py"]
         environ = {name: value for name, value in self.environment.items() if name != "PYTHONPATH"}
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, cwd=self.release.root, env=environ, stdout=log, stderr=log, start_new_session=True
+            self.process = preloaded.start(
+                command, cwd=self.release.root, env=environ, stdout=log, stderr=log, session=True
             )
 
     def discard(self) -> None:

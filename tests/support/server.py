@@ -8,12 +8,12 @@ import http.client
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support import preloaded
 from tests.support.isolation import run_folder
 from tests.support.postgres import free_port
 
@@ -39,14 +39,7 @@ def environment(database_url: str, **env: object) -> dict[str, str]:
 
 def manage(database_url: str, *arguments: str, **env: object) -> subprocess.CompletedProcess[str]:
     """Run `manage.py` with these arguments on that database; the finished process, whatever its exit code."""
-    return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=ROOT,
-        env=environment(database_url, **env),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    return preloaded.run(["manage.py", *arguments], cwd=ROOT, env=environment(database_url, **env))
 
 
 def migrate(database_url: str) -> None:
@@ -71,7 +64,7 @@ class Server:
         descriptor, name = tempfile.mkstemp(prefix="server-", suffix=".log", dir=run_folder())
         os.close(descriptor)
         self.log_path = Path(name)
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: preloaded.Process | None = None
 
     @property
     def pid(self) -> int:
@@ -83,7 +76,7 @@ class Server:
         return self.log_path.read_text(errors="replace")
 
     def _command(self) -> list[str]:
-        gunicorn = [sys.executable, "-m", "gunicorn", "pacsync.wsgi:application"]
+        gunicorn = ["-m", "gunicorn", "pacsync.wsgi:application"]
         if CONFIGURATION.exists():
             return [*gunicorn, "--config", str(self.root / "deploy" / "gunicorn.conf.py"), *self.options]
         plain = ["--worker-class=gthread", "--threads=16", "--no-control-socket", f"--bind=127.0.0.1:{self.port}"]
@@ -92,8 +85,8 @@ class Server:
     def start(self, *, timeout: float = 90) -> None:
         """Start and wait until any HTTP answer comes. AssertionError with the log when none does."""
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                self._command(), cwd=self.root, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            self.process = preloaded.start(
+                self._command(), cwd=self.root, env=self.environment, stdout=log, stderr=log, session=True
             )
         deadline = time.monotonic() + timeout
         while not self.answers():
