@@ -169,7 +169,8 @@ def test_preflight_and_server_come_to_one_verdict(shared_postgres: Postgres, tmp
         "folder": tmp_path,
         "free": free_port(),
     }
-    service = f"[mine]\nhost=127.0.0.1\nport={shared_postgres.port}\nuser=postgres\ndbname={values['db']}\noptions=-c work_mem=6MB\n"
+    port, name = values["port"], values["db"]
+    service = f"[mine]\nhost=127.0.0.1\nport={port}\nuser=postgres\ndbname={name}\noptions=-c work_mem=6MB\n"
     (tmp_path / "services").write_text(service)
     env = {name: value.format_map(values) for name, value in case.env.items()}
     found = ask(case.url.format_map(values), **env)
