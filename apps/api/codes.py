@@ -50,6 +50,12 @@ CODES = {
     "not_cancellable": Code(409, "An agent has the operation already; a running pacman is never stopped."),
     "lease_lost": Code(409, "Fenced: the lease is not this token's (any more)."),
     "target_changed": Code(409, "`expected_number` isn't the current revision."),
+    "unsound_source": Code(
+        409, "The endpoint's own examination speaks against a target made from it; `problems` has its findings."
+    ),
+    "databases_unreadable": Code(
+        409, "The endpoint can't read its sync databases, so which of its packages are foreign isn't known."
+    ),
     "feature_disabled": Code(409, "The server's configuration switches this off."),
     "length_required": Code(411, "The body came without Content-Length."),
     "too_large": Code(413, "The body is over the limit, counted after decompression."),

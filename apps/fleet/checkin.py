@@ -1,12 +1,14 @@
 """One check-in: what is wanted first, what is recorded, and what follows from it. It must not know HTTP."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
 from django.db.models.functions import Now
 
+from . import examination as examinations
 from . import judgement, queueing, reports, rows, states, texts
+from .examination import Problem
 from .exceptions import Invalid
 from .locks import share_content
 from .models import Endpoint, EndpointState, Operation, RepositoryContent, State
@@ -40,8 +42,9 @@ def check_in(
     holds: Sequence[str],
     agent_version: str,
     replaced: Sequence[str] = (),
+    examination: Sequence[Problem] | None = None,
 ) -> CheckIn:
-    """Record a report: state, history, repositories, holds, foreign packages, last_seen (always).
+    """Record a report: state, history, repositories, holds, foreign packages, examination, last_seen (always).
 
     Judges an operation whose lease was lost while applying, and queues an automatic sync where the policy says so.
     `endpoint` was just read, with pool and target. Raises Invalid, and NotFound when the endpoint was deleted.
@@ -51,8 +54,10 @@ def check_in(
     replaced = texts.patterns(list(replaced), field="replaced")
     texts.line(agent_version, field="agent_version", maximum=32, empty=True)
     reported = _checked(repositories)
+    problems = None if examination is None else examinations.checked(examination)
     operation = _active(endpoint)
-    if _is_unchanged(endpoint, operation, state, reported, holds, agent_version) and _touch(endpoint, seq):
+    said = {"holds": holds, "agent_version": agent_version, "examination": problems}
+    if _is_unchanged(endpoint, operation, state, reported, said) and _touch(endpoint, seq):
         return CheckIn(recorded=True, want=(), endpoint=endpoint, operation=operation)
     with transaction.atomic():
         endpoint = rows.lock_endpoint(endpoint)
@@ -68,8 +73,7 @@ def check_in(
             cause=EndpointState.Cause.REPORT,
             reported=reported,
             replaced=replaced,
-            holds=holds,
-            agent_version=agent_version,
+            **said,
         )
         if recorded:
             _follow_up(endpoint, state)
@@ -85,11 +89,13 @@ def _is_unchanged(
     operation: Operation | None,
     state: str,
     reported: Sequence[ReportedRepository],
-    holds: Sequence[str],
-    agent_version: str,
+    said: Mapping[str, object],
 ) -> bool:
-    """Whether the report says only that the endpoint is there, as nearly all do, and nothing can follow from it."""
-    if (state, holds, agent_version) != (endpoint.state_id, endpoint.holds, endpoint.agent_version):
+    """Whether the report says only that the endpoint is there, as nearly all do, and nothing can follow from it.
+
+    `said` are the values that the endpoint's columns of these names would get.
+    """
+    if state != endpoint.state_id or any(getattr(endpoint, field) != value for field, value in said.items()):
         return False
     target = endpoint.pool.target if endpoint.pool and endpoint.pool.auto_sync else None
     if (target and target.state_id != state) or (operation and operation.status in LEASED):

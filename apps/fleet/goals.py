@@ -6,7 +6,7 @@ It must not know leases, nor HTTP.
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from . import difference, states
+from . import difference, examination, states
 from .alpm.names import machine_arch
 from .alpm.state import InstalledPackage
 from .difference import Change, Kept
@@ -34,7 +34,8 @@ class Goal:
 def sync_goal(endpoint: Endpoint) -> Goal:
     """What a sync would do now.
 
-    Raises NoPool, NoTarget, StateUnknown, Conflict (another architecture, or no package would be left).
+    Raises NoPool, NoTarget, StateUnknown, DatabasesUnreadable, Conflict (another architecture, or no package would be
+    left).
     """
     if endpoint.pool is None:
         raise NoPool(f"{endpoint.name} is in no pool.")
@@ -44,6 +45,8 @@ def sync_goal(endpoint: Endpoint) -> Goal:
     base = reported_state(endpoint)
     if revision.state.arch not in (machine_arch(endpoint.arch), "any"):
         raise Conflict(f"{endpoint.name} is {endpoint.arch}; the target is for {revision.state.arch}.")
+    if base != revision.state:
+        examination.check_databases(endpoint)
     goal = _goal(endpoint, base, states.load(revision.state), revision=revision)
     if goal.installed and not goal.packages:
         raise Conflict(f"A sync would leave {endpoint.name} without any package: it holds all that the target has.")

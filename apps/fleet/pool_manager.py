@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from . import audit, difference, goals, rows, states, texts
+from . import audit, difference, examination, goals, rows, states, texts
 from .alpm.state import InstalledPackage
 from .exceptions import (
     Conflict,
@@ -122,7 +122,7 @@ def set_target(
     (revision, True); or (the current revision, False) when it has the same packages from the same repositories, unless
     `force`. `expected_number` is the number that the caller saw (0: no target yet). Raises TargetChanged when that is
     not the current one, StateUnknown when the endpoint hasn't reported, Conflict when it is of another pool or has
-    nothing to share.
+    nothing to share, UnsoundSource when its last examination speaks against it (`force` overrides what may be).
     """
     comment = _comment(comment)
     with transaction.atomic():
@@ -132,6 +132,8 @@ def set_target(
         _check_expected(pool, expected_number)
         if endpoint.pool_id != pool.pk:
             raise Conflict(f"{endpoint.name} is not in the pool {pool.name}.")
+        goals.reported_state(endpoint)
+        examination.check_source(endpoint, force=force)
         state = states.save(shareable(pool=pool, endpoint=endpoint))[0]
         repositories = [
             {"name": row.name, "digest": row.content_id, "mirrors": row.mirrors} for row in endpoint.repositories.all()

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db.models import F
 
-from . import clock, difference, states, time_limit
+from . import clock, difference, examination, states, time_limit
 from .alpm.state import InstalledPackage
 from .difference import Change, ChangeKind, Kept
 from .exceptions import ComparisonTooLong
@@ -81,7 +81,7 @@ def counts() -> dict[Status, int]:
     now, pools = clock.now(), _pools(set(Pool.objects.values_list("pk", flat=True)))
     found = dict.fromkeys(Status, 0)
     cases: Counter[_Case] = Counter()
-    rows = Endpoint.objects.only("pool_id", "state_id", "holds", "foreign", "last_seen")
+    rows = Endpoint.objects.only("pool_id", "state_id", "holds", "foreign", "examination", "last_seen")
     for endpoint in rows.iterator(chunk_size=2000):
         case = _case(endpoint, pools)
         if is_offline(endpoint.last_seen, now):
@@ -156,6 +156,8 @@ def _pools(keys: set[int]) -> dict[int, tuple[str | None, tuple[str, ...]]]:
 def _case(endpoint: Endpoint, pools: dict[int, tuple[str | None, tuple[str, ...]]]) -> _Case | None:
     target, excluded = pools.get(endpoint.pool_id or 0, (None, ()))
     if endpoint.state_id is None or target is None:
+        return None
+    if endpoint.state_id != target and examination.databases_unreadable(endpoint):
         return None
     holds, foreign = tuple(endpoint.holds), tuple(endpoint.foreign)
     return _Case(endpoint.state_id, target, holds, foreign, excluded, settings.STATE_MAX_PACKAGES)

@@ -269,7 +269,8 @@ def test_sync_existing_problem_is_not_blamed_on_it(site: Site, fleet: Fleet) -> 
     two.go_to(FEBRUARY)
     two.pacman("-S", "tool")
     site.enroll(site.pool(), one, two)
-    agent.run(two, "set-latest").ok()
+    assert agent.run(two, "set-latest", "--json").refused(3).last["code"] == "unsound_source"
+    agent.run(two, "set-latest", "--force").ok()
     agent.run(one, "sync").ok()
     assert one.state() == two.state()
     assert one.problems() == two.problems() != []

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from . import settings
 from .api import Client
@@ -23,7 +25,12 @@ from .signals import Signals
 
 @dataclass
 class Context:
-    """One machine, one server, one run."""
+    """One machine, one server, one run.
+
+    A report fills the last four: the file that counts as the sync database of each repository (where that isn't the
+    machine's own), why a repository has none that can be read, what speaks against the machine as a source of a target
+    (`examination`), and what is wrong with the pool's revision.
+    """
 
     conf: PacmanConf
     state_dir: Path
@@ -33,6 +40,15 @@ class Context:
     signals: Signals
     journal: Journal
     transaction: Transaction
+    databases: dict[str, Path] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    problems: list[dict[str, Any]] = field(default_factory=list)
+    went_back: str = ""
+
+    @property
+    def stop(self) -> threading.Event:
+        """Set by a signal that asks the agent to stop."""
+        return self.signals.stop
 
     @property
     def rehearsal_dir(self) -> Path:

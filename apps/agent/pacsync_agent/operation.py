@@ -22,8 +22,9 @@ from .download import Stopped
 from .errors import AgentError, Failed, Interrupted, LeaseLost, Refused, Unavailable
 from .events import EitherEvent
 from .heartbeat import Heartbeat
-from .machine import Machine, pacman_failed
+from .machine import Machine, Packages, pacman_failed
 from .outcome import Outcome
+from .revision_seen import RevisionSeen
 
 # How often the lease of one operation is asked for anew: a suspended machine loses it, and may have it again.
 LEASES = 3
@@ -141,6 +142,19 @@ def _goal_of(claim: dict[str, Any]) -> list[InstalledPackage]:
     raise Failed("target_invalid", f"The server's target makes no sense: {reason}.", "Look at the server's log.")
 
 
+def _check_unmanaged(claim: dict[str, Any], base: Packages, goal: Packages) -> None:
+    """Raise Failed when the goal changes a package that the target itself says it doesn't manage."""
+    names = {entry["name"] for entry in claim["target"].get("unmanaged") or ()}
+    changed = {package.name for package in set(base) ^ set(goal)} & names
+    if changed:
+        listed = ", ".join(sorted(changed)[:10])
+        raise Failed(
+            "target_invalid",
+            f"The server's target makes no sense: it changes {listed}, which it doesn't manage.",
+            "Look at the server's log.",
+        )
+
+
 def _machine(context: Context, fetch: Sequence[dict[str, Any]], stop: threading.Event) -> Machine:
     return Machine(
         conf=context.conf,
@@ -157,15 +171,17 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
     """Everything between claim and result. Raises AgentError while nothing was changed yet."""
     journal = context.journal
     machine = _machine(context, claim["fetch"], EitherEvent(context.signals.stop, heartbeat.lost))
+    RevisionSeen(context.state_dir).check(claim["operation"], claim["target"].get("revision"))
     goal = _goal_of(claim)
     base = machine.installed()
+    _check_unmanaged(claim, [package.as_installed() for package in base.values()], goal)
     transaction.check_unlocked(context.conf)
 
     def gathered() -> None:
         heartbeat.check()
         journal.enter(steps.REHEARSE)
 
-    held, groups = report.holds(context.conf, base), context.conf.ignore_groups
+    held, groups = report.holds(context.conf, base, context.databases), context.conf.ignore_groups
     prepared = machine.prepare(goal, held=held, ignored_groups=groups, gathered=gathered)
     heartbeat.check()
     with context.signals.shielded():

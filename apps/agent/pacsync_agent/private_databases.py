@@ -1,4 +1,4 @@
-"""Fetches the current sync databases of the machine's own mirrors into a directory of the agent's, as checkupdates does.
+"""Fetches current sync databases from the machine's own mirrors, beside the machine's own, as checkupdates does.
 
 It must not know servers, nor touch the machine's own databases: `pacman -Sy` on those alone would make the machine's
 next `-S` a partial upgrade. pacman fetches under the machine's own options, mirrors and SigLevel, so a database whose
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import threading
@@ -16,23 +17,26 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional, Protocol
+from typing import Any, Protocol
 
 from apps.fleet.alpm import syncdb
 from apps.fleet.alpm.repository import OfferedPackage
 
 from . import files
-from .pacman import Run
 from .pacman_conf import ENVIRONMENT, PacmanConf, Repository
 
 TIME_LIMIT = 120.0  # seconds for all databases of one call together
-_POLL = 0.1
+LARGEST = 256 << 20  # bytes of one database
+_POLL = 0.05
 # What belongs to the machine itself, or (Usage) would keep pacman from fetching what is asked for.
 _LEFT_OUT = {"RootDir", "DBPath", "LogFile", "HookDir", "UseSyslog", "Usage"}
 
 
 class MachineFiles(Protocol):
-    """What is needed of a machine: its configuration, and the agent's own directory on it."""
+    """What is needed of a machine: its configuration, and the agent's own directory on it.
+
+    An Event named `stop`, if it has one, ends the fetching.
+    """
 
     @property
     def conf(self) -> PacmanConf: ...
@@ -43,37 +47,35 @@ class MachineFiles(Protocol):
 
 @dataclass(frozen=True)
 class Database:
-    """One sync database that pacman takes for valid: where it is, and what it offers by pkgname."""
+    """One sync database that pacman takes for valid: what it offers, sorted by name, and where it lies."""
 
+    repository: str
+    packages: tuple[OfferedPackage, ...]
     path: Path
-    packages: dict[str, OfferedPackage]
 
 
 @dataclass
 class Databases:
-    """`readable` by repository; `reasons` says of each of the others why it can't be had, in one sentence."""
+    """`readable` by repository; `reasons` says of each of the others why it can't be had, in one clause.
+
+    The clauses are our own words: pacman's may name mirrors with their passwords.
+    """
 
     readable: dict[str, Database] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
 
-def fetch(
-    machine: MachineFiles,
-    repositories: Iterable[str],
-    *,
-    max_age: float = 0,
-    stop: Optional[threading.Event] = None,
-) -> Databases:
+def fetch(machine: MachineFiles, repositories: Iterable[str], *, max_age: float = 0) -> Databases:
     """The current databases of these repositories of the machine's pacman.conf.
 
-    What was fetched, or tried, less than `max_age` seconds ago is not tried again. `stop` ends the fetch early; the
-    databases that are left then have that as their reason. Raises OSError when the directory can't be written.
+    What was fetched, or tried, less than `max_age` seconds ago is not tried again. Raises OSError when the directory
+    can't be written.
     """
     wanted = set(repositories)
     configured = [repository for repository in machine.conf.repositories if repository.name in wanted]
-    found = Databases(reasons=dict.fromkeys(sorted(wanted), "pacman.conf has no such repository"))
+    found = Databases(reasons=dict.fromkeys(sorted(wanted), "it is not in this machine's pacman.conf"))
     if configured:
-        fetching = _Fetching(machine, max_age, stop or threading.Event())
+        fetching = _Fetching(machine, max_age)
         for repository in configured:
             fetching.one(repository, found)
     return found
@@ -87,8 +89,9 @@ def directory_of(state_dir: Path) -> Path:
 class _Fetching:
     """One call of `fetch`: the directory, its memory, and the time that is left."""
 
-    def __init__(self, machine: MachineFiles, max_age: float, stop: threading.Event) -> None:
-        self.conf, self.max_age, self.stop = machine.conf, max_age, stop
+    def __init__(self, machine: MachineFiles, max_age: float) -> None:
+        self.conf, self.max_age = machine.conf, max_age
+        self.stop: threading.Event = getattr(machine, "stop", None) or threading.Event()
         self.directory = directory_of(machine.state_dir)
         # For all to pass through: pacman 7 downloads as another user.
         (self.directory / "sync").mkdir(parents=True, exist_ok=True, mode=0o755)
@@ -116,13 +119,12 @@ class _Fetching:
             files.write_json(self.memory_path, self.memory)
         if not reason:
             try:
-                packages = {package.name: package for package in syncdb.read(path)}
-                found.readable[repository.name] = Database(path, packages)
+                found.readable[repository.name] = Database(repository.name, tuple(syncdb.read(path)), path)
                 del found.reasons[repository.name]
                 return
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError):
                 self._forget(path)
-                reason = str(error)
+                reason = "it can't be read"
         found.reasons[repository.name] = reason
 
     def _is_fresh(self, known: dict[str, Any]) -> bool:
@@ -132,15 +134,16 @@ class _Fetching:
     def _fetch(self, repository: Repository, path: Path) -> str:
         """Fetch it; the reason why it can't be had, empty when it can."""
         if not repository.servers:
-            return "pacman.conf names no mirror of it"
+            return "it has no mirror"
         config = self._write_config(repository)
-        fetched = self._run(config, "-Sy")
-        # A database whose signature isn't trusted stays where it was downloaded to; pacman reads none such.
-        valid = fetched if fetched.status else self._run(config, "-Slq", repository.name)
-        if valid.status == 0 and path.exists():
-            return ""
-        self._forget(path)
-        return "; ".join(valid.errors[:2]) or "pacman did not fetch it"
+        reason = self._run("no mirror gives a valid one", config, "-Sy")
+        if not reason:  # what was downloaded lies there also when its signature isn't trusted; pacman reads none such
+            said = "pacman doesn't take it: its signature is not valid, or it is damaged"
+            reason = self._run(said, config, "-Sl", repository.name)
+        if reason or not path.exists():
+            self._forget(path)
+            return reason or "pacman did not fetch it"
+        return ""
 
     @staticmethod
     def _forget(path: Path) -> None:
@@ -155,37 +158,45 @@ class _Fetching:
         files.write_atomically(path, "\n".join([*lines, ""]).encode(errors="surrogateescape"))
         return path
 
-    def _run(self, config: Path, *arguments: str) -> Run:
-        """A pacman that changes nothing of the machine: unlike a transaction it may be killed, and is in time."""
+    def _run(self, reason: str, config: Path, *arguments: str) -> str:
+        """Run a pacman that changes nothing of the machine; empty, or `reason` or another why it failed.
+
+        Unlike a transaction it may be killed.
+        """
         command = ["pacman", "--config", str(config), "--noconfirm", *arguments]
+        if os.geteuid() != 0:
+            command = ["fakeroot", "--", *command]
         try:
             process = subprocess.Popen(
                 command,
                 env=ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
                 start_new_session=True,
+                preexec_fn=_bounded,
             )
         except FileNotFoundError:
-            return Run(127, "error: pacman is not installed here")
-        with process:
-            while True:
-                try:
-                    said, _ = process.communicate(timeout=_POLL)
-                    return Run(process.returncode, said.decode(errors="replace"))
-                except subprocess.TimeoutExpired:
-                    reason = self._over()
-                if reason:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(process.pid, signal.SIGKILL)
-                    process.communicate()
-                    return Run(124, f"error: {reason}")
+            return f"{command[0]} is not installed"
+        while process.poll() is None:
+            over = self._over()
+            if over:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return over
+            time.sleep(_POLL)
+        return reason if process.returncode else ""
 
     def _over(self) -> str:
         if self.stop.is_set():
-            return "stopped by a signal"
-        return f"no answer within {TIME_LIMIT:.0f} s" if time.monotonic() > self.deadline else ""
+            return "it was asked to stop"
+        return f"its mirrors took longer than {TIME_LIMIT:.0f} s" if time.monotonic() > self.deadline else ""
+
+
+def _bounded() -> None:
+    """In the child: no database fills the disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST, LARGEST))
 
 
 def _lines(options: Collection[tuple[str, str]]) -> list[str]:

@@ -43,7 +43,7 @@ def get_target(request: ApiRequest, name: Name, number: PathNumber) -> RevisionO
     response={200: RevisionOut, 201: RevisionOut},
     auth=[*OPERATOR, *ENDPOINT],
     summary="Set the target from an endpoint",
-    openapi_extra=refuses("target_changed", "state_unknown", "conflict"),
+    openapi_extra=refuses("target_changed", "state_unknown", "unsound_source", "conflict"),
 )
 def set_target(request: ApiRequest, name: Name, payload: TargetIn) -> Status[RevisionOut]:
     """201, or 200 with the present revision when it has the same packages from the same repositories already.

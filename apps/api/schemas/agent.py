@@ -11,10 +11,14 @@ from apps.api.fields import (
     MirrorUrl,
     NewName,
     Pattern,
+    ProblemCode,
+    ProblemName,
+    ProblemText,
     RepositoryName,
     Sequence,
     Time,
 )
+from apps.api.schemas.endpoints import ProblemOut
 from apps.api.schemas.operations import OperationOut, Plan
 
 
@@ -40,6 +44,20 @@ class ReportedRepositoryIn(Body):
     mirrors: list[MirrorUrl] = Field([], max_length=1000, fail_fast=True, description="With $repo and $arch replaced.")
 
 
+class ProblemIn(Body):
+    """One finding about the machine as the source of a target. Codes that the server doesn't know only warn."""
+
+    code: ProblemCode
+    text: ProblemText
+    names: list[ProblemName] = Field([], max_length=100, fail_fast=True, description="Packages or repositories.")
+
+
+class ExaminationIn(Body):
+    """What the machine found when it examined itself; without problems it is a sound source."""
+
+    problems: list[ProblemIn] = Field([], max_length=20, fail_fast=True)
+
+
 class CheckInIn(Body):
     """What the machine is like now."""
 
@@ -58,6 +76,7 @@ class CheckInIn(Body):
         description="Installed names that packages of the repositories replace (%REPLACES%).",
     )
     agent_version: AgentVersion = ""
+    examination: ExaminationIn | None = Field(None, description="null: the machine wasn't examined.")
 
     @field_validator("repositories")
     @classmethod
@@ -105,5 +124,8 @@ class MeOut(BaseModel):
     holds: list[str]
     foreign: list[str]
     difference: Plan
+    problems: list[ProblemOut] | None = Field(
+        description="What it found when it examined itself as a source; null: nothing was said."
+    )
     last_seen: Time | None
     poll_seconds: int

@@ -12,6 +12,14 @@ from apps.fleet.status import Status
 ChangeWord = Literal["install", "remove", "upgrade", "downgrade", "replace", "reason"]
 
 
+class ProblemOut(BaseModel):
+    """What speaks against the endpoint as the source of a target."""
+
+    code: str
+    text: str
+    names: list[str]
+
+
 class EndpointOut(BaseModel):
     """One machine. Its status is derived from what it reported, never asserted by itself."""
 
@@ -58,6 +66,9 @@ class EndpointDetail(EndpointOut):
     repositories: list[RepositoryOut]
     operation: OperationOut | None
     difference: Plan = Field(description="What a sync would do now.")
+    problems: list[ProblemOut] | None = Field(
+        description="What it found when it examined itself as the source of a target; null: nothing was said."
+    )
 
 
 class AssignIn(Body):

@@ -118,7 +118,11 @@ class TargetIn(_TargetChange):
     """Take the present state of `endpoint` as the pool's target."""
 
     endpoint: Name
-    force: bool = Field(False, description="Make a new revision also when it has what the present one has.")
+    force: bool = Field(
+        False,
+        description="Make a new revision also when it has what the present one has, and from a source that isn't sound "
+        "where that may be forced.",
+    )
 
 
 class GoBackIn(_TargetChange):

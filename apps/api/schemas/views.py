@@ -93,6 +93,7 @@ def me_out(endpoint: Endpoint) -> MeOut:
         holds=endpoint.holds,
         foreign=foreign,
         difference=Plan(**difference.counts(changes)),
+        problems=endpoint.examination,
         last_seen=endpoint.last_seen,
         poll_seconds=settings.POLL_SECONDS,
     )
@@ -149,5 +150,6 @@ def endpoint_detail(endpoint: Endpoint) -> EndpointDetail:
             "repositories": repositories,
             "operation": active_operation(endpoint),
             "difference": Plan(**difference.counts(changes)),
+            "problems": endpoint.examination,
         }
     )

@@ -52,6 +52,9 @@ class Endpoint(models.Model):
     holds = models.JSONField(default=list, editable=False)
     # Names of installed packages that are in none of its repositories and that no operation brought.
     foreign = models.JSONField(default=list, editable=False)
+    # What it found when it examined itself as the source of a target (`apps.fleet.examination`), newest report:
+    # [{"code", "text", "names": […]}]; null when it said nothing about that.
+    examination = models.JSONField(null=True, editable=False)
     created = models.DateTimeField(db_default=Now())
 
     objects = EndpointQuerySet.as_manager()
