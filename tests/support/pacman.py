@@ -60,8 +60,8 @@ class Package:
         return "".join(f"%{key}%\n" + "".join(f"{line}\n" for line in lines) + "\n" for key, lines in values.items())
 
 
-def tar_bytes(files: Mapping[str, bytes]) -> bytes:
-    """A tar of these files."""
+def tar_bytes(files: Mapping[str, bytes | str]) -> bytes:
+    """A tar of these files; a str is the target of a symbolic link."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as archive:
         made: set[str] = set()
@@ -74,8 +74,13 @@ def tar_bytes(files: Mapping[str, bytes]) -> bytes:
                     archive.addfile(directory)
                     made.add(parent)
             entry = tarfile.TarInfo(name)
-            entry.size, entry.mode, entry.mtime = len(data), 0o644, SECOND
-            archive.addfile(entry, io.BytesIO(data))
+            entry.mode, entry.mtime = 0o644, SECOND
+            if isinstance(data, str):
+                entry.type, entry.linkname = tarfile.SYMTYPE, data
+                archive.addfile(entry)
+            else:
+                entry.size = len(data)
+                archive.addfile(entry, io.BytesIO(data))
     return content.getvalue()
 
 
@@ -93,7 +98,7 @@ class Fleet:
         version: str,
         arch: str = "any",
         *,
-        files: Mapping[str, bytes] | None = None,
+        files: Mapping[str, bytes | str] | None = None,
         install: str = "",
         size: int = 64,
         **lists: Iterable[str],
@@ -103,7 +108,7 @@ class Fleet:
         info = [f"pkgname = {name}", f"pkgbase = {name}", f"pkgver = {version}", "pkgdesc = made for a test"]
         info += [f"builddate = {SECOND}", f"size = {size}", f"arch = {arch}", "license = MIT"]
         info += [f"{PKGINFO_KEYS.get(key, key)} = {word}" for key, values in words.items() for word in values]
-        content = {".PKGINFO": "\n".join([*info, ""]).encode()}
+        content: dict[str, bytes | str] = {".PKGINFO": "\n".join([*info, ""]).encode()}
         if install:
             content[".INSTALL"] = install.encode()
         content |= {f"usr/share/{name}/version": version.encode()} if files is None else dict(files)
@@ -211,7 +216,8 @@ class Machine:
 
     def state(self) -> dict[str, tuple[str, str]]:
         """(version, reason) by name, as the real `pacman -Q`, `-Qe` and `-Qd` say."""
-        listed = dict(line.split() for line in self.pacman("-Q", check=False).splitlines())
+        lines = self.pacman("-Q", check=False).splitlines()
+        listed = dict(line.split() for line in lines if not line.startswith(("warning: ", "error: ")))
         explicit = {line.split()[0] for line in self.pacman("-Qe", check=False).splitlines()}
         return {name: (version, "explicit" if name in explicit else "dependency") for name, version in listed.items()}
 

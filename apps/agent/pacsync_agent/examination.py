@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from apps.fleet.alpm import desc, syncdb
+from apps.fleet.alpm import syncdb
 from apps.fleet.alpm.version import vercmp
 
-from . import files, pacman, plan
+from . import files, local_db, pacman, plan
 from .context import Context
 from .local_db import Installed
 
@@ -86,23 +86,10 @@ def _unreadable(reasons: Iterable[str]) -> list[Problem]:
 
 def _broken(installed: Installed, dbpath: Path) -> list[Problem]:
     """Entries of the local database that pacman was cut off in, or that are there twice."""
-    twice: set[str] = set()
-    seen: set[str] = set()
-    for entry in (dbpath / "local").iterdir():
-        if entry.is_dir():
-            name = _name_of(entry.name)
-            twice |= {name} & seen
-            seen.add(name)
-    names = sorted(twice | {package.name for package in installed.values() if package.broken})
+    broken = {package.name for package in installed.values() if package.broken}
+    names = sorted(broken | set(local_db.duplicates(dbpath)))
     text = "The entries of these packages in its local database are broken, or there twice: {}."
     return [_problem("broken_entries", text, names)] if names else []
-
-
-def _name_of(entry: str) -> str:
-    try:
-        return desc.split_entry(entry)[0]
-    except ValueError:
-        return entry
 
 
 def _inconsistent(said: Iterable[str], offered: Collection[str]) -> list[Problem]:

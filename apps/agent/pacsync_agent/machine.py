@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 from apps.fleet.alpm.state import InstalledPackage
 
-from . import database_lock, local_db, marker, pacman, plan, repair, transaction
+from . import database_lock, file_conflicts, local_db, marker, pacman, plan, repair, transaction
 from .errors import Failed
 from .gather import Gatherer, wanted_files
 from .local_db import Installed, LocalPackage
@@ -130,7 +130,7 @@ class Machine:
                 prepared.arguments[1:1] = options
                 run = self.apply(prepared)
         if run is not None and run.status != 0:
-            raise pacman_failed(run)
+            raise pacman_failed(run, self.conf)
 
     def finish(self, goal: Packages) -> None:
         """Remove the marker, set the install reasons. Raises Failed when pacman doesn't do it."""
@@ -144,13 +144,12 @@ class Machine:
         transaction.verify(self.conf, self.config(), goal, set(problems), touched)
 
 
-def pacman_failed(run: Run) -> Failed:
+def pacman_failed(run: Run, conf: PacmanConf) -> Failed:
     """pacman's own words, with a code for the common cases."""
+    if file_conflicts.of(run):
+        return file_conflicts.failure(run, conf)
     said = run.errors
     text = "; ".join(said[:5]) or f"it ended with status {run.status}"
-    if any("exists in filesystem" in line for line in said):
-        hint = "Move those files away (no package owns them), and try again."
-        return Failed("file_conflict", f"pacman found files in its way: {text}.", hint)
     if any("unable to lock database" in line for line in said):
         return Failed("database_locked", f"Another pacman came first: {text}.", "Wait for it to finish, and try again.")
     if "No space left" in run.output or "not enough free disk space" in run.output:

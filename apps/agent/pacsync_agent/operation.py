@@ -176,6 +176,7 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
     base = machine.installed()
     _check_unmanaged(claim, [package.as_installed() for package in base.values()], goal)
     transaction.check_unlocked(context.conf)
+    transaction.check_entries(context.conf)
 
     def gathered() -> None:
         heartbeat.check()
@@ -200,7 +201,7 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
         heartbeat.say_applying()
         run = machine.apply(prepared)
         if run is not None and run.status != 0:
-            return _after_failure(context, machine, pacman_failed(run), cut_off=run.status >= 128)
+            return _after_failure(context, machine, pacman_failed(run, context.conf), cut_off=run.status >= 128)
         return _settle_and_verify(context, machine)
 
 
@@ -288,7 +289,7 @@ def _judge(context: Context, machine: Machine) -> Optional[Outcome]:
         journal.enter(steps.CLAIM)
         return None
     context.output.line("An earlier run was cut off while pacman was at work: finishing it.")
-    error = pacman_failed(pacman.Run(status or 137, context.transaction.output()))
+    error = pacman_failed(pacman.Run(status or 137, context.transaction.output()), context.conf)
     return _after_failure(context, machine, error, cut_off=cut_off)
 
 
