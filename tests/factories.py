@@ -11,6 +11,7 @@ from apps.fleet.alpm import repository as repository_text
 from apps.fleet.alpm.repository import OfferedPackage
 from apps.fleet.alpm.state import DEPENDENCY, EXPLICIT, InstalledPackage
 from apps.fleet.endpoint_manager import CheckIn, ReportedRepository
+from apps.fleet.examination import Problem
 from apps.fleet.models import Endpoint, Operation, Pool, RepositoryContent, State, TargetRevision
 from apps.fleet.tokens import hash_of
 
@@ -58,6 +59,11 @@ def endpoint(name: str = "", *, pool: Pool | None = None, token: str = "", arch:
     return Endpoint.objects.create(name=name or f"m{next(_numbers)}", pool=pool, arch=arch, token_hash=hash_of(token))
 
 
+def problem(code: str, *names: str) -> Problem:
+    """A finding of an endpoint about itself."""
+    return {"code": code, "text": f"Something is wrong with {', '.join(names)}.", "names": list(names)}
+
+
 def reported_repository(
     content: RepositoryContent, name: str = "core", mirrors: Sequence[str] = ("https://mirror.example/core/os/x86_64",)
 ) -> ReportedRepository:
@@ -70,6 +76,7 @@ def report(
     *repositories: ReportedRepository,
     holds: Sequence[str] = (),
     replaced: Sequence[str] = (),
+    examination: Sequence[Problem] | None = None,
     seq: int | None = None,
 ) -> CheckIn:
     """A check-in of the endpoint, with the next number; without repositories it reports one that offers all it has."""
@@ -84,6 +91,7 @@ def report(
         repositories=repositories,
         holds=holds,
         replaced=replaced,
+        examination=examination,
         agent_version="1.0.0",
     )
     endpoint.refresh_from_db()

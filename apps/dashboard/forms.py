@@ -100,6 +100,16 @@ class TargetForm(forms.Form):
     )
 
 
+class UnsoundSourceForm(TargetForm):
+    """The same from an endpoint whose examination speaks against it, where that may be forced."""
+
+    force = forms.BooleanField(
+        required=False,
+        label="Take it all the same",
+        help_text="The other endpoints get what is wrong with it too, or refuse the sync.",
+    )
+
+
 class OperationForm(forms.Form):
     """The key that makes a double click one operation."""
 

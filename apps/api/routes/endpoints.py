@@ -117,7 +117,7 @@ def _history_out(entry: EndpointState) -> HistoryOut:
     response=DiffOut,
     auth=[*VIEWER, *ENDPOINT],
     summary="What a sync of the endpoint would do",
-    openapi_extra=refuses("no_pool", "no_target", "state_unknown", "conflict", *COMPARES),
+    openapi_extra=refuses("no_pool", "no_target", "state_unknown", "databases_unreadable", "conflict", *COMPARES),
 )
 def diff_endpoint(request: ApiRequest, name: Name) -> HttpResponse:
     """An endpoint may ask it for itself. `kept` is what the sync would leave alone."""

@@ -32,6 +32,7 @@ WHY_NONE = (
     "no_pool",
     "no_target",
     "state_unknown",
+    "databases_unreadable",
     "already_in_sync",
     "nothing_to_revert",
     "operation_active",

@@ -9,9 +9,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.dashboard.access import actor, reader, staff
 from apps.dashboard.answers import attempt
-from apps.dashboard.forms import TargetForm
+from apps.dashboard.forms import TargetForm, UnsoundSourceForm
 from apps.dashboard.reading import page_of, shown
-from apps.fleet import difference, pool_manager, states
+from apps.fleet import difference, examination, pool_manager, states
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.models import Endpoint, Pool, TargetRevision
 
@@ -61,10 +61,15 @@ def choose(request: HttpRequest, name: str) -> HttpResponse:
 @staff
 @require_http_methods(["GET", "HEAD", "POST"])
 def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpResponse:
-    """GET shows what would change; POST makes the endpoint's packages the target, if nobody else set it meanwhile."""
+    """GET shows what would change, and what the endpoint's examination found; POST makes its packages the target.
+
+    Not if somebody else set it meanwhile, nor from a source that isn't sound, unless that may be forced and is.
+    """
     pool = _pool(name)
     source = get_object_or_404(Endpoint.objects.select_related("state"), pool=pool, name=endpoint)
-    form = TargetForm(request.POST or None, initial={"expected_number": _number(pool)})
+    found = examination.of(source)
+    kind = UnsoundSourceForm if found.forcible else TargetForm
+    form = kind(request.POST or None, initial={"expected_number": _number(pool)})
     if request.method == "POST" and form.is_valid():
         made = attempt(
             request,
@@ -82,6 +87,7 @@ def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpRes
         "pool": pool,
         "endpoint": source,
         "form": form,
+        "examination": found,
         "count": len(packages),
         "next_number": _number(pool) + 1,
         "difference": _difference(request, pool, packages) if pool.target else None,

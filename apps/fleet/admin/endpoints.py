@@ -31,12 +31,13 @@ class EndpointAdmin(ThroughManagers[Endpoint]):
         "last_seen",
         "holds",
         "foreign",
+        "examination",
         "created",
     )
     readonly_fields = tuple(name for name in fields if name != "pool")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
-        return super().get_queryset(request).defer("foreign", "holds")
+        return super().get_queryset(request).defer("foreign", "holds", "examination")
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # a machine enrols itself
