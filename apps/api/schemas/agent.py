@@ -3,6 +3,7 @@
 from pydantic import BaseModel, Field, field_validator
 
 from apps.api.fields import (
+    MAX_INTEGER,
     AgentVersion,
     Arch,
     Body,
@@ -15,7 +16,7 @@ from apps.api.fields import (
     Sequence,
     Time,
 )
-from apps.api.schemas.operations import OperationOut, Plan
+from apps.api.schemas.operations import OperationOut, Plan, RevisionNamed
 
 
 class EnrollIn(Body):
@@ -40,6 +41,13 @@ class ReportedRepositoryIn(Body):
     mirrors: list[MirrorUrl] = Field([], max_length=1000, fail_fast=True, description="With $repo and $arch replaced.")
 
 
+class SeenRevisionIn(Body):
+    """The last target revision that the machine saw, as a check-in's answer named it."""
+
+    number: int = Field(ge=1, le=MAX_INTEGER)
+    digest: Digest
+
+
 class CheckInIn(Body):
     """What the machine is like now."""
 
@@ -58,6 +66,9 @@ class CheckInIn(Body):
         description="Installed names that packages of the repositories replace (%REPLACES%).",
     )
     agent_version: AgentVersion = ""
+    revision_seen: SeenRevisionIn | None = Field(
+        None, description="`revision` of the newest answer so far. One that isn't here pauses automatic sync."
+    )
 
     @field_validator("repositories")
     @classmethod
@@ -83,6 +94,7 @@ class CheckInOut(BaseModel):
     status: str
     pool: str | None
     target: TargetOut | None
+    revision: RevisionNamed | None = Field(description="The pool's present target revision.")
     operation: OperationOut | None
     poll_seconds: int
 
