@@ -55,14 +55,21 @@ _seen: dict[str, str] = {}
 
 def refresh() -> int:
     """Compare again if anything changed; how many conflicts there are. A chore's step, one instance at a time."""
-    contents, targets = _contents(), _targets()
-    compared = digest_of(repr((sorted(contents), sorted(targets.items()))).encode())
-    if _seen.get("compared") == compared:
-        return ChecksumConflict.objects.count()
-    found = _found(contents, targets)
-    _write(found)
-    _seen["compared"] = compared
-    return len(found)
+    seers, targets = _contents(), _targets()
+    contents = list(seers)
+    compared = _digest(sorted(contents), sorted(targets.items()))
+    described = _digest(sorted(seers.items()))
+    if _seen.get("compared") != compared:
+        _write(_found(contents, targets))
+    elif _seen.get("described") != described:  # the same files, but others have them now
+        keys = {(row.name, row.version, row.arch) for row in ChecksumConflict.objects.all()}
+        _write(_described(keys, contents, targets))
+    _seen.update(compared=compared, described=described)
+    return ChecksumConflict.objects.count()
+
+
+def _digest(*parts: object) -> str:
+    return digest_of(repr(parts).encode())
 
 
 def forget() -> None:
@@ -70,10 +77,10 @@ def forget() -> None:
     _seen.clear()
 
 
-def _contents() -> list[str]:
-    """The contents that endpoints see now, those that most of them see first: where memory ends, odd ones stay out."""
+def _contents() -> dict[str, int]:
+    """How many endpoints see each content now, the most seen first: where memory ends, the odd ones stay out."""
     counted = EndpointRepository.objects.order_by().values_list("content_id").annotate(seen=Count("endpoint"))
-    return [digest for digest, _ in sorted(counted, key=lambda one: (-one[1], one[0]))]
+    return dict(sorted(counted, key=lambda one: (-one[1], one[0])))
 
 
 def _targets() -> dict[str, list[str]]:
@@ -99,8 +106,7 @@ def _found(contents: Iterable[str], targets: dict[str, list[str]]) -> dict[Key, 
         logger.warning("only the first %s package versions were compared by checksum", f"{MAX_VERSIONS:,}")
     if len(conflicting) > MAX_CONFLICTS:
         logger.warning("%d package versions have more than one file; %d are kept", len(conflicting), MAX_CONFLICTS)
-    keys = {_key(key) for key in list(conflicting)[:MAX_CONFLICTS]}
-    return _described(keys, contents, targets) if keys else {}
+    return _described({_key(key) for key in list(conflicting)[:MAX_CONFLICTS]}, contents, targets)
 
 
 def _lines(contents: Iterable[str], targets: Iterable[str]) -> Iterator[tuple[bytes, bytes]]:
@@ -126,7 +132,9 @@ def _key(text: bytes) -> Key:
 def _described(
     keys: set[Key], contents: Iterable[str], targets: dict[str, list[str]]
 ) -> dict[Key, list[ConflictingFile]]:
-    """Who has which file of these versions."""
+    """Who has which file of these versions. No content is read for none."""
+    if not keys:
+        return {}
     names = {name for name, _, _ in keys}
     files: dict[Key, dict[str, ConflictingFile]] = defaultdict(dict)
     for digest in targets:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from apps.fleet import pool_manager
+from apps.fleet import checksums, pool_manager
 from apps.fleet.models import Pool, TargetRevision
+from tests import factories
 from tests.api.support import Api, Machine
 
 pytestmark = pytest.mark.django_db
@@ -184,3 +185,31 @@ def test_get_target_number_that_is_none_4xx(operator: Api, pool: Pool, number: s
 
 def test_get_target_that_is_unknown_404(operator: Api, pool: Pool) -> None:
     operator.get("/pools/lab/targets/1").refused(404, "not_found")
+
+
+def test_checksum_conflicts_are_listed_and_said_with_the_revision(
+    operator: Api, viewer: Api, machine: Machine, pool: Pool
+) -> None:
+    machine.report("linux 1-1")
+    operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
+    rebuilt = factories.reported_repository(factories.repository("linux 1-1"))
+    factories.report(factories.endpoint("m2"), factories.state("linux 1-1"), rebuilt)
+    checksums.forget()
+    checksums.refresh()
+    body = viewer.get("/checksum-conflicts").ok()
+    (conflict,) = body["items"]
+    assert (conflict["name"], conflict["version"], body["next"]) == ("linux", "1-1", None)
+    files = {file["sha256"]: file for file in conflict["files"]}
+    assert files["a" * 64]["names"] == ["m1"] and files["a" * 64]["revisions"] == ["lab #1"]
+    assert files[factories.offered("linux 1-1").sha256]["names"] == ["m2"]
+    assert viewer.get("/pools/lab/targets/1").ok()["checksum_conflicts"] == [conflict]
+
+
+def test_revoked_endpoint_its_pool_says_so_in_the_lists(operator: Api, pool: Pool) -> None:
+    machine = Machine("m1", pool, may_set_targets=True)
+    machine.report("linux 1-1")
+    machine.api.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
+    operator.delete("/endpoints/m1/token").ok(204)
+    for body in (operator.get("/pools/lab").ok(), operator.get("/pools").ok()["items"][0]):
+        (alarm,) = body["alarms"]
+        assert (alarm["alarm"], alarm["endpoint"], alarm["revision_before"]) == ("revoked_source", "m1", None)

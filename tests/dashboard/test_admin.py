@@ -122,6 +122,14 @@ def test_pool_empty_deleted_with_audit(staff: Client) -> None:
     assert AuditEvent.objects.filter(verb="delete", actor="user:ada").exists()
 
 
+def test_endpoint_right_given_through_the_manager(staff: Client) -> None:
+    endpoint = factories.endpoint("box")
+    staff.post(f"/admin/fleet/endpoint/{endpoint.pk}/change/", {"may_set_targets": "on"})
+    endpoint.refresh_from_db()
+    assert endpoint.may_set_targets
+    assert AuditEvent.objects.filter(verb="change_rights", actor="user:ada").exists()
+
+
 def test_endpoint_assigned_through_the_manager(staff: Client) -> None:
     pool, endpoint = factories.pool("lab"), factories.endpoint("box")
     staff.post(f"/admin/fleet/endpoint/{endpoint.pk}/change/", {"pool": pool.pk, "name": "other", "arch": "arm"})
