@@ -29,6 +29,7 @@ CODES = {
     "bad_request": Code(400, "The request can't be read as HTTP, or its host is not in the server's ALLOWED_HOSTS."),
     "token_invalid": Code(401, "No token, or none that is known (any more)."),
     "forbidden": Code(403, "A valid token or session that may not do this."),
+    "may_not_set_targets": Code(403, "The endpoint has no right to set targets; an operator can give it."),
     "csrf_failed": Code(403, "A change with a dashboard session needs its CSRF token (X-CSRFToken) and origin."),
     "enrolment_code_invalid": Code(
         403, "The enrolment code is unknown, expired or used up; the answer doesn't say which."

@@ -149,6 +149,12 @@ class Forbidden(FleetError):
     code = "forbidden"
 
 
+class MayNotSetTargets(Forbidden):
+    """An endpoint without the right to set targets."""
+
+    code = "may_not_set_targets"
+
+
 class EnrolmentCodeInvalid(Forbidden):
     code = "enrolment_code_invalid"
 

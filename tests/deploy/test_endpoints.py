@@ -118,7 +118,7 @@ def pool_and_code(project: Stack) -> str:
     body = json.dumps({"name": "containers"}).encode()
     code, _, answer = fetch(project.port, "/api/v1/pools", method="POST", headers=headers, body=body)
     assert code == 201, answer
-    return manage("create_enrolment_code", "--pool", "containers", "--uses", "3")
+    return manage("create_enrolment_code", "--pool", "containers", "--uses", "3", "--may-set-targets")
 
 
 def replace_each_instance(project: Stack) -> None:

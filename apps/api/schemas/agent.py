@@ -3,6 +3,7 @@
 from pydantic import BaseModel, Field, field_validator
 
 from apps.api.fields import (
+    MAX_INTEGER,
     AgentVersion,
     Arch,
     Body,
@@ -19,7 +20,7 @@ from apps.api.fields import (
     Time,
 )
 from apps.api.schemas.endpoints import ProblemOut
-from apps.api.schemas.operations import OperationOut, Plan
+from apps.api.schemas.operations import OperationOut, Plan, RevisionNamed
 
 
 class EnrollIn(Body):
@@ -58,6 +59,13 @@ class ExaminationIn(Body):
     problems: list[ProblemIn] = Field([], max_length=20, fail_fast=True)
 
 
+class SeenRevisionIn(Body):
+    """The last target revision that the machine saw, as a check-in's answer named it."""
+
+    number: int = Field(ge=1, le=MAX_INTEGER)
+    digest: Digest
+
+
 class CheckInIn(Body):
     """What the machine is like now."""
 
@@ -77,6 +85,9 @@ class CheckInIn(Body):
     )
     agent_version: AgentVersion = ""
     examination: ExaminationIn | None = Field(None, description="null: the machine wasn't examined.")
+    revision_seen: SeenRevisionIn | None = Field(
+        None, description="`revision` of the newest answer so far. One that isn't here pauses automatic sync."
+    )
 
     @field_validator("repositories")
     @classmethod
@@ -102,6 +113,7 @@ class CheckInOut(BaseModel):
     status: str
     pool: str | None
     target: TargetOut | None
+    revision: RevisionNamed | None = Field(description="The pool's present target revision.")
     operation: OperationOut | None
     poll_seconds: int
 

@@ -33,6 +33,7 @@ class EndpointOut(BaseModel):
     last_seen: Time | None
     created: Time
     token: Literal["active", "revoked"]
+    may_set_targets: bool = Field(description="Whether it may make its own packages the target of its pool.")
 
 
 def endpoint_fields(endpoint: Endpoint, status: Status) -> dict[str, object]:
@@ -48,6 +49,7 @@ def endpoint_fields(endpoint: Endpoint, status: Status) -> dict[str, object]:
         "last_seen": endpoint.last_seen,
         "created": endpoint.created,
         "token": "active" if endpoint.token_hash else "revoked",
+        "may_set_targets": endpoint.may_set_targets,
     }
 
 
@@ -69,6 +71,12 @@ class EndpointDetail(EndpointOut):
     problems: list[ProblemOut] | None = Field(
         description="What it found when it examined itself as the source of a target; null: nothing was said."
     )
+
+
+class EndpointChange(Body):
+    """What is left out stays as it is."""
+
+    may_set_targets: bool | None = None
 
 
 class AssignIn(Body):
@@ -107,11 +115,13 @@ class ChangeOut(BaseModel):
 
 
 class KeptOut(BaseModel):
-    """What a sync leaves alone: held by the machine, foreign to its repositories, excluded by the pool."""
+    """What a sync leaves alone: held by the machine, foreign to its repositories, excluded by the pool, or not managed
+    by the target."""
 
     held: list[str]
     foreign: list[str]
     excluded: list[str]
+    unmanaged: list[str]
 
 
 class DiffOut(BaseModel):

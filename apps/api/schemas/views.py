@@ -16,11 +16,13 @@ from apps.api.schemas.operations import (
     FetchOut,
     OperationOut,
     Plan,
+    RevisionNamed,
     TargetPackages,
+    UnmanagedOut,
     operation_out,
-    package_out,
+    target_package_out,
 )
-from apps.fleet import difference, goals, states, status
+from apps.fleet import difference, goals, revisions, states, status, target_files
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.difference import Change
 from apps.fleet.endpoint_manager import CheckIn
@@ -43,6 +45,11 @@ def target_of(endpoint: Endpoint) -> TargetOut | None:
     )
 
 
+def revision_named(endpoint: Endpoint) -> RevisionNamed | None:
+    revision = endpoint.pool.target if endpoint.pool else None
+    return RevisionNamed.model_validate(revisions.identity(revision)) if revision else None
+
+
 def active_operation(endpoint: Endpoint) -> OperationOut | None:
     rows = Operation.objects.select_related(*OPERATION_RELATED).filter(endpoint=endpoint, status__in=ACTIVE)
     operation = rows.first()
@@ -58,6 +65,7 @@ def check_in_out(done: CheckIn) -> CheckInOut:
         status=package_status(endpoint),
         pool=endpoint.pool.name if endpoint.pool else None,
         target=target_of(endpoint),
+        revision=revision_named(endpoint),
         operation=operation_out(done.operation) if done.operation else None,
         poll_seconds=settings.POLL_SECONDS,
     )
@@ -100,13 +108,20 @@ def me_out(endpoint: Endpoint) -> MeOut:
 
 
 def claim_out(claim: Claim) -> ClaimOut:
-    target = claim.operation.target_state
-    packages = [package_out(package) for package in states.load(target)]
+    target, revision = claim.operation.target_state, claim.operation.revision
+    files = target_files.load(revision) if revision else {}
+    packages = [target_package_out(package, files) for package in states.load(target)]
     return ClaimOut(
         operation=operation_out(claim.operation),
         lease_until=claim.operation.lease_until,
         lease_seconds=LEASE_SECONDS,
-        target=TargetPackages(digest=target.digest, packages=packages),
+        target=TargetPackages(
+            digest=target.digest,
+            packages=packages,
+            unmanaged=[UnmanagedOut.model_validate(one) for one in (revision.unmanaged if revision else None) or ()],
+            mirrors=revisions.mirrors_of(revision) if revision else {},
+            revision=RevisionNamed.model_validate(revisions.identity(revision)) if revision else None,
+        ),
         fetch=[FetchOut.model_validate(fetch, from_attributes=True) for fetch in claim.fetch],
     )
 
@@ -131,7 +146,7 @@ def diff_out(
         "equal": not changes,
         "counts": difference.counts(changes),
         "changes": difference.as_json(changes),
-        "kept": kept or {"held": [], "foreign": [], "excluded": []},
+        "kept": kept or {why: [] for why in difference.KEPT},
     }
     return HttpResponse(json.dumps(body), content_type="application/json; charset=utf-8")
 

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from apps.dashboard.access import reader
-from apps.dashboard.forms import AssignForm
+from apps.dashboard.forms import AssignForm, RightsForm
 from apps.dashboard.look import STATUSES
 from apps.dashboard.reading import page_of, rows, shown, statuses_of
 from apps.fleet import goals
@@ -80,12 +80,13 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "goal": goal,
         "refusal": refusal,
         "difference": shown(request, changes) if goal else None,
-        "kept": goal.kept if goal else {"held": endpoint.holds, "foreign": endpoint.foreign, "excluded": []},
+        "kept": goal.kept if goal else {"held": endpoint.holds, "foreign": endpoint.foreign},
         "can_sync": bool(changes) and row.operation is None,
         "can_revert": row.operation is None and goals.newest_unreverted(endpoint) is not None,
         "key": uuid.uuid4(),
         "operations": page_of(request, operations, HISTORY_PER_PAGE, "operations"),
         "history": page_of(request, history, HISTORY_PER_PAGE, "history"),
+        "rights_form": RightsForm(initial={"may_set_targets": endpoint.may_set_targets}),
         "assign_form": AssignForm(initial={"pool": endpoint.pool and endpoint.pool.name}),
     }
     return render(request, "pacsync/endpoint.html", context)

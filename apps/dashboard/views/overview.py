@@ -11,7 +11,8 @@ from apps.dashboard.access import reader
 from apps.dashboard.look import STATUSES
 from apps.dashboard.reading import Row, Statuses, counted, page_of, rows, statuses_of
 from apps.dashboard.views.codes import enrol_context
-from apps.fleet.models import Endpoint, Operation, Pool
+from apps.fleet import pool_alarms
+from apps.fleet.models import ChecksumConflict, Endpoint, Operation, Pool
 from apps.fleet.models.operations import ACTIVE
 
 POOLS_PER_PAGE = 20
@@ -29,8 +30,12 @@ def overview(request: HttpRequest) -> HttpResponse:
     pools, unassigned = _sections(list(page), statuses)
     active = Operation.objects.filter(status__in=ACTIVE)
     only = page.object_list[0].name if page.paginator.count == 1 else None
+    alarms = pool_alarms.of([section["pool"] for section in pools])
+    for section in pools:
+        section["alarms"] = alarms[section["pool"].pk]
     context: dict[str, Any] = {
         "section": "fleet",
+        "conflict_count": ChecksumConflict.objects.count(),
         "page": page,
         "pools": pools,
         "unassigned": unassigned,

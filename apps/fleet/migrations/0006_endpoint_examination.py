@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('fleet', '0003_upload_quota'),
+        ('fleet', '0005_endpoints_may_set_target_goes'),
     ]
 
     operations = [
