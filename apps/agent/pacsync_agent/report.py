@@ -10,7 +10,7 @@ from typing import Any
 from apps.fleet.alpm import desc, repository, state, syncdb
 from apps.fleet.alpm.archive import members
 
-from . import __version__, database_lock, dependency, files, local_db, plan
+from . import __version__, addresses, database_lock, dependency, files, local_db, plan
 from .api import ApiError
 from .context import Context
 from .errors import Failed
@@ -63,19 +63,6 @@ def _lists(path: Path, key: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def repository_of(conf: PacmanConf) -> dict[str, str]:
-    """The repository that pacman would take each pkgname from."""
-    found: dict[str, str] = {}
-    for repo in conf.repositories:
-        try:
-            offered = syncdb.read(conf.dbpath / "sync" / f"{repo.name}.db")
-        except (OSError, ValueError):
-            continue
-        for package in offered:
-            found.setdefault(package.name, repo.name)
-    return found
-
-
 class Repositories:
     """The sync databases as canonical texts, digests kept on the disk: a poll reads nothing that didn't change."""
 
@@ -99,7 +86,7 @@ class Repositories:
                     {
                         "name": repo.name,
                         "digest": digest,
-                        "mirrors": [url for url in repo.servers if MIRROR.fullmatch(url)],
+                        "mirrors": [url for url in map(addresses.reported, repo.servers) if MIRROR.fullmatch(url)],
                     }
                 )
         if self.cache != before:
