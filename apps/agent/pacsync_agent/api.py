@@ -17,7 +17,7 @@ import urllib.parse
 import urllib.request
 from typing import Any, Optional
 
-from . import __version__, bounded_http
+from . import __version__, answers, bounded_http
 from .errors import AgentError, Failed, Local, NotAuthorized, Refused, Unavailable
 from .guard import Guard
 from .proxies import Proxy
@@ -140,7 +140,11 @@ class Client:
                 raise _Again(guard.reason)
         if answer.status >= 300:
             raise self._refusal(answer, content)
-        return self._object(content)
+        value = self._object(content)
+        problem = answers.problem(method, path, value)
+        if problem:
+            raise _not_pacsync(self.server, problem)
+        return value
 
     def _refusal(self, answer: http.client.HTTPResponse, content: bytes) -> Exception:
         status, reason = answer.status, printable(answer.reason)
@@ -174,7 +178,7 @@ class Client:
 
     def _object(self, content: bytes) -> dict[str, Any]:
         try:
-            value = json.loads(content)
+            value = answers.printable(json.loads(content))
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
