@@ -194,12 +194,12 @@ class Gatherer:
             file = download.fetch(
                 sources, part, size=candidate.size, network=network, on_bytes=progress.add_bytes, accept=accept
             )
+            return self._place(file, directory / candidate.filename)
         except NotThere as error:
             raise NotThere([*error.refusals, *((where, Refusal(why)) for where, _, why in _split(refused))]) from None
         finally:
             if not network.stop.is_set():
                 signatures.signature_path(part).unlink(missing_ok=True)
-        return self._place(file, directory / candidate.filename)
 
     def _place(self, file: PackageFile, target: Path) -> PackageFile:
         """Into the cache, the signature first: a package without it would be refused there."""
