@@ -138,6 +138,8 @@ class Client:
                 raise _Again(bounded_http.reason_of(error, guard)) from None
             if guard.reason:
                 raise _Again(guard.reason)
+            if answer.length and len(content) <= ANSWER_LIMIT:
+                raise _Again("the connection broke off")
         if answer.status >= 300:
             raise self._refusal(answer, content)
         value = self._object(content)
