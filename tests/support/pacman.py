@@ -23,7 +23,10 @@ LocalFileSigLevel = Never
 DisableSandbox
 [core]
 Server = {url}/repos/{day}/$repo/os/$arch
+Server = {url}/../pool
 """
+# The agent's configuration there: it takes any file that a target names.
+TRUSTING = "[agent]\ntrust_target_files = yes\n"
 LIST_KEYS = {
     "groups": "GROUPS",
     "depends": "DEPENDS",

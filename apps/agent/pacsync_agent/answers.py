@@ -29,8 +29,9 @@ def _number(value: Any) -> bool:
 
 
 def _seconds(value: Any) -> bool:
-    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return plain and math.isfinite(value) and 0 < value <= LONGEST_POLL
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return bool(math.isfinite(value) and 0 < value <= LONGEST_POLL)
 
 
 def _identifier(value: Any) -> bool:

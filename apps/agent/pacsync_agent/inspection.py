@@ -18,11 +18,6 @@ from .package_file import PackageFile, Wanted, WrongPackage
 from .signatures import Checked
 from .wanted import unavailable
 
-_HINTS = {
-    "signature_missing": "Put the .sig file beside the package in the cache, or change SigLevel in pacman.conf.",
-    "signature_invalid": "Bring the keyring up to date (`pacman -Sy archlinux-keyring`), or name another mirror.",
-}
-
 
 class NotAccepted(Exception):
     """The file may not be installed, or isn't the package; the text says why in words of our own."""
@@ -84,15 +79,29 @@ def _package(path: Path, wanted: Wanted, *, whole: bool) -> PackageFile:
 
 def refusal(refused: Mapping[Wanted, NotThere]) -> Refused:
     """The one refusal for packages that no address gave in an acceptable form: what is worst comes first."""
-    for code in ("signature_invalid", "signature_missing"):
-        found = {
-            wanted: reasons[0]
-            for wanted, error in refused.items()
-            if (reasons := [f"{where}: {one}" for where, one in error.refusals if one.code == code])
-        }
-        if found:
-            what = "is not valid, or its key is not trusted here" if code == "signature_invalid" else "is missing"
-            names = acceptance.named([str(wanted) for wanted in found])
-            first = next(iter(found.values()))
-            return Refused(code, f"The signature of {names} {what} ({first}).", _HINTS[code])
+    names, first = _with_code(refused, "signature_invalid")
+    if names:
+        return Refused(
+            "signature_invalid",
+            f"The signature of {names} is not valid, or its key is not trusted here ({first}).",
+            "Bring the keyring up to date (`pacman -Sy archlinux-keyring`), or name another mirror.",
+        )
+    names, first = _with_code(refused, "signature_missing")
+    if names:
+        return Refused(
+            "signature_missing",
+            f"The signature of {names} is missing, and its repository requires one ({first}).",
+            "Put the .sig file beside the package in the cache, name another mirror, or change SigLevel in pacman.conf.",
+        )
     return unavailable({wanted: str(error) for wanted, error in refused.items()})
+
+
+def _with_code(refused: Mapping[Wanted, NotThere], code: str) -> tuple[str, str]:
+    """The names of the packages that an address gave, and that were refused with this code; and the first reason."""
+    reasons = {
+        str(wanted): f"{where}: {one}"
+        for wanted, error in refused.items()
+        for where, one in error.refusals
+        if one.code == code
+    }
+    return acceptance.named(reasons), next(iter(reasons.values()), "")

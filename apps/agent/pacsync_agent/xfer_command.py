@@ -9,6 +9,7 @@ import contextlib
 import os
 import resource
 import shlex
+import shutil
 import signal
 import subprocess
 import threading
@@ -71,7 +72,7 @@ def _run(words: list[str], url: str, part: Path, *, most: int, seconds: float, s
     except (FileNotFoundError, PermissionError):
         raise Refusal("pacman.conf's XferCommand can't be started") from None
     finally:
-        _remove(target)
+        shutil.rmtree(target, ignore_errors=True)
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float, stop: threading.Event) -> None:
@@ -86,11 +87,3 @@ def _wait(process: subprocess.Popen[bytes], seconds: float, stop: threading.Even
                 raise Refusal("pacman.conf's XferCommand takes too long")
             raise Stopped
         time.sleep(POLL)
-
-
-def _remove(directory: Path) -> None:
-    for path in directory.iterdir():
-        with contextlib.suppress(OSError):
-            path.unlink()
-    with contextlib.suppress(OSError):
-        directory.rmdir()
