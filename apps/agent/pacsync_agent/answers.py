@@ -36,7 +36,7 @@ def _seconds(value: Any) -> bool:
 
 def _identifier(value: Any) -> bool:
     try:
-        return str(uuid.UUID(value)) == value
+        return bool(str(uuid.UUID(value)) == value)
     except (ValueError, AttributeError, TypeError):
         return False
 

@@ -91,7 +91,7 @@ def refusal(refused: Mapping[Wanted, NotThere]) -> Refused:
         return Refused(
             "signature_missing",
             f"The signature of {names} is missing, and its repository requires one ({first}).",
-            "Put the .sig file beside the package in the cache, name another mirror, or change SigLevel in pacman.conf.",
+            "Put the .sig file beside the package in the cache, name another mirror, or change SigLevel.",
         )
     return unavailable({wanted: str(error) for wanted, error in refused.items()})
 
@@ -101,7 +101,7 @@ def _with_code(refused: Mapping[Wanted, NotThere], code: str) -> tuple[str, str]
     reasons = {
         str(wanted): f"{where}: {one}"
         for wanted, error in refused.items()
-        for where, one in error.refusals
+        for where, one in reversed(error.refusals)
         if one.code == code
     }
     return acceptance.named(reasons), next(iter(reasons.values()), "")
