@@ -11,7 +11,7 @@ import zstandard
 
 from apps.agent.pacsync_agent import database_lock, local_db, repair
 from apps.agent.pacsync_agent.errors import Busy, Local
-from apps.agent.pacsync_agent.package_file import PackageFile, Wanted, WrongPackage, verify
+from apps.agent.pacsync_agent.package_file import PackageFile
 from apps.fleet.alpm import archive, desc, syncdb
 from tests.support.pacman import Fleet, tar_bytes
 
@@ -152,22 +152,6 @@ def test_repair_completes_or_drops_broken_entries_under_the_lock(tmp_path: Path)
     listed = (tmp_path / "local/known-1-1/files").read_text()
     assert listed == "%FILES%\nusr/\nusr/share/\nusr/share/known/\nusr/share/known/version\n\n"
     assert not lock.exists()
-
-
-def test_package_file_verify_refuses_everything_that_is_not_the_package(tmp_path: Path) -> None:
-    package = Fleet(tmp_path).package("tool", "1:1-1")
-
-    def wanted(**changes: str | None) -> Wanted:
-        values = {"name": "tool", "version": "1:1-1", "arch": "any", "filename": "x", "sha256": package.sha256}
-        return Wanted(**(values | changes))  # type: ignore[arg-type]
-
-    assert verify(package.path, wanted()).version == "1:1-1"
-    for changes in ({"sha256": SUM}, {"version": "1-1"}, {"name": "loot"}, {"arch": "x86_64"}):
-        with pytest.raises(WrongPackage):
-            verify(package.path, wanted(**changes))
-    package.path.write_bytes(package.path.read_bytes()[:-4])
-    with pytest.raises(WrongPackage, match="truncated"):
-        verify(package.path, wanted(sha256=None))
 
 
 def test_lock_stale_one_is_removed_and_a_held_one_is_not(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ class Call:
         given = {key: getattr(arguments, key, None) for key in settings.KEYS}
         self.options = settings.load_options(given, getattr(arguments, "agent_config", None))
         self.conf = pacman_conf.read(self.options.config, self.options.root, self.options.dbpath)
+        if settings.names_machine(given) and not getattr(arguments, "agent_config", None):
+            self.options = settings.of_machine(self.options, self.conf.root)
 
     @property
     def state_dir(self) -> Path:
@@ -93,7 +95,8 @@ def _ask_to_enroll(call: Call, server: str) -> dict[str, Any]:
     name = call.arguments.name or socket.gethostname().partition(".")[0]
     body = {"code": call.arguments.code, "name": name, "arch": _architecture(call.conf)}
     try:
-        return Client(server, stop=call.signals.stop, patience=INTERACTIVE_PATIENCE).post("/enroll", body)
+        client = Client(server, stop=call.signals.stop, patience=INTERACTIVE_PATIENCE, proxy=call.options.proxy)
+        return client.post("/enroll", body)
     except ApiError as error:
         hint = ""
         if error.code == "name_taken":

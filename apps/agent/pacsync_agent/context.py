@@ -40,6 +40,7 @@ class Context:
     signals: Signals
     journal: Journal
     transaction: Transaction
+    trust_target_files: bool = False
     databases: dict[str, Path] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     problems: list[dict[str, Any]] = field(default_factory=list)
@@ -62,7 +63,8 @@ def make_context(
     directory = settings.state_dir(options, conf)
     credentials = settings.load_credentials(directory)
     settings.make_state_dir(directory)
-    client = Client(options.server or credentials.server, credentials.token, patience=patience, stop=signals.stop)
+    server = options.server or credentials.server
+    client = Client(server, credentials.token, patience=patience, stop=signals.stop, proxy=options.proxy)
     if client.server != credentials.server:
         raise Local(
             "server_changed",
@@ -78,6 +80,7 @@ def make_context(
         signals=signals,
         journal=Journal(directory / "journal.json"),
         transaction=Transaction(directory),
+        trust_target_files=options.trust_target_files,
     )
 
 

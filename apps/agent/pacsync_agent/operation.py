@@ -15,14 +15,15 @@ from apps.fleet.alpm import state
 from apps.fleet.alpm.state import InstalledPackage
 
 from . import journal as steps
-from . import local_db, pacman, report, transaction
+from . import local_db, pacman, report, transaction, wanted
 from .api import ApiError
+from .candidates import Trust
 from .context import Context
-from .download import Stopped
 from .errors import AgentError, Failed, Interrupted, LeaseLost, Refused, Unavailable
 from .events import EitherEvent
 from .heartbeat import Heartbeat
 from .machine import Machine, Packages, pacman_failed
+from .network import Stopped
 from .outcome import Outcome
 from .revision_seen import RevisionSeen
 
@@ -163,16 +164,17 @@ def _machine(context: Context, fetch: Sequence[dict[str, Any]], stop: threading.
         output=context.output,
         stop=stop,
         fetch=fetch,
-        repository_of=report.repository_of(context.conf),
+        trust=Trust(target_files=context.trust_target_files),
     )
 
 
 def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Outcome:
     """Everything between claim and result. Raises AgentError while nothing was changed yet."""
     journal = context.journal
-    machine = _machine(context, claim["fetch"], EitherEvent(context.signals.stop, heartbeat.lost))
     RevisionSeen(context.state_dir).check(claim["operation"], claim["target"].get("revision"))
     goal = _goal_of(claim)
+    hints = wanted.hints_of(claim)
+    machine = _machine(context, hints, EitherEvent(context.signals.stop, heartbeat.lost))
     base = machine.installed()
     _check_unmanaged(claim, [package.as_installed() for package in base.values()], goal)
     transaction.check_unlocked(context.conf)
@@ -191,7 +193,7 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
             steps.APPLY,
             goal=packages_to_json(goal),
             base=packages_to_json([package.as_installed() for package in base.values()]),
-            fetch=claim["fetch"],
+            fetch=hints,
             install=[package.name for package in prepared.plan.install],
             problems=sorted(prepared.problems),
         )

@@ -30,10 +30,7 @@ class SigLevel:
 
 @dataclass(frozen=True)
 class Repository:
-    """One repository: its mirrors with $repo and $arch replaced, in pacman's order.
-
-    `lines` has all of its section, for making another configuration.
-    """
+    """One repository: its mirrors with $repo and $arch replaced, in pacman's order. `lines` is its whole section."""
 
     name: str
     servers: tuple[str, ...]

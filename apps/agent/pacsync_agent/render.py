@@ -16,7 +16,6 @@ WHY = {
     "foreign": "foreign",
     "dropped": "dropped from the repositories",
     "excluded": "excluded",
-    "unmanaged": "not managed by the target",
 }
 STATUS = {
     "in_sync": "in sync",
@@ -116,7 +115,8 @@ def status(known: dict[str, Any], fresh: bool) -> str:
     if operation:
         lines.append(f"  {operation['kind']} {operation['status']} ({counts(operation['plan'])})")
     kept = {"held": known.get("holds"), "foreign": known.get("foreign")}
-    lines += left_alone({**kept, **_by_reason(known.get("unmanaged"))})
+    lines += left_alone(kept)
+    lines += [f"{line} (not managed by the target)" for line in left_out(known.get("unmanaged"))]
     lines += [f"  as a source of a target: {problem['text']}" for problem in known.get("problems") or ()]
     return "\n".join([*lines, f"  server: {known['server']}"])
 
@@ -154,7 +154,9 @@ def diff(answer: dict[str, Any]) -> str:
         arrow = "→" if before and after else " "
         text = f"  {SIGNS[change['change']]} {change['name']:<{width}}  {before:<{old}} {arrow} {after}"
         lines.append(text.rstrip())
-    return "\n".join([*lines, *left_alone(answer["kept"])])
+    kept = {why: names for why, names in answer["kept"].items() if why != "unmanaged"}
+    lines += left_alone(kept)
+    return "\n".join([*lines, *(f"{line} (not managed by the target)" for line in left_out(answer.get("unmanaged")))])
 
 
 def left_alone(names: Mapping[str, Optional[Sequence[str]]]) -> list[str]:
@@ -170,7 +172,7 @@ def left_out(unmanaged: object) -> list[str]:
 def _by_reason(unmanaged: object) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for entry in unmanaged if isinstance(unmanaged, list) else ():
-        found.setdefault(entry["why"] if entry["why"] in WHY else "unmanaged", []).append(str(entry["name"]))
+        found.setdefault(entry["why"] if entry["why"] in WHY else "foreign", []).append(str(entry["name"]))
     return found
 
 

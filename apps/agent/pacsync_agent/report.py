@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
-from apps.fleet.alpm import state, syncdb
+from apps.fleet.alpm import state
 
 from . import __version__, database_lock, examination, files, local_db, plan
 from .api import ApiError
@@ -50,19 +50,6 @@ def holds(conf: PacmanConf, installed: Installed, databases: Optional[Mapping[st
         groups = [(name, package.groups) for name, package in installed.items()]
         names |= {name for name, found in (*groups, *offered.items()) if plan.matching(found, conf.ignore_groups)}
     return sorted(names)
-
-
-def repository_of(conf: PacmanConf) -> dict[str, str]:
-    """The repository that pacman would take each pkgname from."""
-    found: dict[str, str] = {}
-    for repo in conf.repositories:
-        try:
-            offered = syncdb.read(own_database(conf, repo.name))
-        except (OSError, ValueError):
-            continue
-        for package in offered:
-            found.setdefault(package.name, repo.name)
-    return found
 
 
 def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:

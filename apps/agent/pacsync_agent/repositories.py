@@ -13,11 +13,11 @@ from typing import Any, Optional
 from apps.fleet.alpm import desc, repository, syncdb
 from apps.fleet.alpm.archive import members
 
-from . import dependency, files, private_databases
+from . import addresses, dependency, files, private_databases
 from .context import Context
 from .errors import Failed
 from .local_db import Installed
-from .pacman_conf import PacmanConf
+from .pacman_conf import PacmanConf, Repository
 
 # What the server takes for a mirror; pacman itself would take more.
 MIRROR = re.compile(r"(https?|ftp|file)://[\x21-\x7e]{1,2000}")
@@ -40,6 +40,10 @@ def lists(path: Path, key: str) -> dict[str, tuple[str, ...]]:
     except (OSError, ValueError):
         return {}
     return found
+
+
+def _mirrors(repo: Repository) -> list[str]:
+    return [url for url in map(addresses.reported, repo.servers) if MIRROR.fullmatch(url)]
 
 
 class Repositories:
@@ -79,7 +83,7 @@ class Repositories:
         if self.cache != before:
             files.write_json(self.path, self.cache)
         return [
-            {"name": repo.name, "digest": digest, "mirrors": [url for url in repo.servers if MIRROR.fullmatch(url)]}
+            {"name": repo.name, "digest": digest, "mirrors": _mirrors(repo)}
             for repo in configured
             if (digest := digests[repo.name])
         ]

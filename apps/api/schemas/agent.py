@@ -20,7 +20,7 @@ from apps.api.fields import (
     Time,
 )
 from apps.api.schemas.endpoints import ProblemOut
-from apps.api.schemas.operations import OperationOut, Plan, RevisionNamed
+from apps.api.schemas.operations import OperationOut, Plan, RevisionNamed, UnmanagedOut
 
 
 class EnrollIn(Body):
@@ -135,6 +135,9 @@ class MeOut(BaseModel):
     operation: OperationOut | None
     holds: list[str]
     foreign: list[str]
+    unmanaged: list[UnmanagedOut] = Field(
+        description="What it has and the target doesn't manage, with the target's why."
+    )
     difference: Plan
     problems: list[ProblemOut] | None = Field(
         description="What it found when it examined itself as a source; null: nothing was said."

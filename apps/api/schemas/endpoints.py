@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from apps.api.fields import Body, Name, Time
-from apps.api.schemas.operations import OperationOut, Plan
+from apps.api.schemas.operations import OperationOut, Plan, UnmanagedOut
 from apps.fleet.models import Endpoint
 from apps.fleet.status import Status
 
@@ -133,3 +133,4 @@ class DiffOut(BaseModel):
     counts: Plan
     changes: list[ChangeOut]
     kept: KeptOut
+    unmanaged: list[UnmanagedOut] = Field(description="Why the target doesn't manage what is in `kept.unmanaged`.")
