@@ -183,6 +183,27 @@ ANSWERS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
+# The same for what an answer may lack.
+ADDED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("/checkin", CHECKED_IN, {"revision": 7}),
+    ("/checkin", CHECKED_IN, {"revision": {"number": 7}}),
+    ("/checkin", CHECKED_IN, {"revision": {"number": "7", "digest": "0" * 64}}),
+    ("/checkin", CHECKED_IN, {"revision": {"number": 7, "digest": "../x"}}),
+    (f"/operations/{OPERATION['id']}/claim", CLAIM, {"target": {"unmanaged": ["tool"]}}),
+    (f"/operations/{OPERATION['id']}/claim", CLAIM, {"target": {"unmanaged": [{"name": 1, "why": "held"}]}}),
+    (f"/operations/{OPERATION['id']}/claim", CLAIM, {"target": {"revision": {"number": 1}}}),
+    ("/pools/web/targets", {"number": 1}, {"unmanaged": [{"name": "tool"}]}),
+]
+
+
+@pytest.mark.parametrize(("path", "good", "change"), ADDED)
+def test_answer_whose_addition_is_wrong(path: str, good: dict[str, Any], change: dict[str, Any]) -> None:
+    content = json.dumps(good | change).encode()
+    with Hostile(lambda peer: peer.answer(content)) as server, pytest.raises(Failed) as error:
+        Client(server.url, "pse_x").post(path, {})
+    assert error.value.code == "server_unexpected" and next(iter(change)) in error.value.message
+
+
 @pytest.mark.parametrize(("path", "good", "change"), ANSWERS)
 def test_answer_that_is_not_what_it_should_be(path: str, good: dict[str, Any], change: dict[str, Any]) -> None:
     content = [json.dumps(good | change).encode()]
