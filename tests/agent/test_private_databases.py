@@ -45,6 +45,11 @@ def files_of(machine: Machine) -> Files:
     return Files(pacman_conf.read(machine.config, None, None), directory)
 
 
+def kept(files: Files) -> list[Path]:
+    """The databases and signatures that lie in the agent's directory."""
+    return list(private_databases.directory_of(files.state_dir).glob("*/sync/*"))
+
+
 def point_to(machine: Machine, day: str) -> None:
     """Another day's mirror, without `-Sy`."""
     machine.configure(f"{machine.fleet.base_url}/repos/{day}/$repo/os/$arch")
@@ -99,7 +104,7 @@ def test_fetch_database_that_is_no_database_has_a_reason_and_is_not_kept(machine
     files = files_of(machine)
     found = private_databases.fetch(files, ["core"])
     assert not found.readable and found.reasons["core"]
-    assert not list((private_databases.directory_of(files.state_dir) / "sync").iterdir())
+    assert not kept(files)
 
 
 def test_fetch_again_within_max_age_asks_nobody_also_after_a_failure(machine: Machine) -> None:
@@ -119,7 +124,7 @@ def test_fetch_again_within_max_age_asks_nobody_also_after_a_failure(machine: Ma
 def test_fetch_lock_that_a_killed_one_left_is_in_nobodys_way(machine: Machine) -> None:
     files = files_of(machine)
     private_databases.fetch(files, ["core"])
-    (private_databases.directory_of(files.state_dir) / "db.lck").touch()
+    (private_databases.directory_of(files.state_dir) / "repository-core/db.lck").touch()
     assert private_databases.fetch(files, ["core"]).readable
 
 
@@ -158,6 +163,6 @@ def test_fetch_database_must_be_signed_as_the_machines_siglevel_wants(machine: M
         machine.fleet.snapshot(OLD, [machine.fleet.package("app", "9-1")])  # the signature of another content
         found = private_databases.fetch(files, ["core"])
         assert not found.readable and "core" in found.reasons
-        assert not list((private_databases.directory_of(files.state_dir) / "sync").iterdir())
+        assert not kept(files)
     finally:
         shutil.rmtree(gnupg, ignore_errors=True)

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import threading
 import time
+import urllib.parse
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,14 +23,16 @@ from typing import Any, Protocol
 from apps.fleet.alpm import syncdb
 from apps.fleet.alpm.repository import OfferedPackage
 
-from . import files
+from . import files, parallel
 from .pacman_conf import ENVIRONMENT, PacmanConf, Repository
 
 TIME_LIMIT = 120.0  # seconds for all databases of one call together
 LARGEST = 256 << 20  # bytes of one database
+AT_ONCE = 4
+MEMORY = "fetched.json"
 _POLL = 0.05
 # What belongs to the machine itself, or (Usage) would keep pacman from fetching what is asked for.
-_LEFT_OUT = {"RootDir", "DBPath", "LogFile", "HookDir", "UseSyslog", "Usage"}
+_LEFT_OUT = {"RootDir", "DBPath", "CacheDir", "LogFile", "HookDir", "CheckSpace", "UseSyslog", "Usage"}
 
 
 class MachineFiles(Protocol):
@@ -51,7 +54,7 @@ class Database:
 
     repository: str
     packages: tuple[OfferedPackage, ...]
-    path: Path
+    path: Path = Path(os.devnull)
 
 
 @dataclass
@@ -65,96 +68,111 @@ class Databases:
     reasons: dict[str, str] = field(default_factory=dict)
 
 
+class _NotHad(Exception):
+    """The database can't be had; the text says why."""
+
+
 def fetch(machine: MachineFiles, repositories: Iterable[str], *, max_age: float = 0) -> Databases:
     """The current databases of these repositories of the machine's pacman.conf.
 
     What was fetched, or tried, less than `max_age` seconds ago is not tried again. Raises OSError when the directory
-    can't be written.
+    can't be written. Only one agent at a time may call this.
     """
-    wanted = set(repositories)
-    configured = [repository for repository in machine.conf.repositories if repository.name in wanted]
-    found = Databases(reasons=dict.fromkeys(sorted(wanted), "it is not in this machine's pacman.conf"))
-    if configured:
-        fetching = _Fetching(machine, max_age)
-        for repository in configured:
-            fetching.one(repository, found)
+    configured = {repository.name: repository for repository in machine.conf.repositories}
+    wanted = list(dict.fromkeys(repositories))
+    found = Databases(reasons=dict.fromkeys(wanted, "it is not in this machine's pacman.conf"))
+    fetching = _Fetching(machine, max_age)
+    names = [name for name in wanted if name in configured]
+    results = parallel.each(
+        lambda name: fetching.one(configured[name]),
+        names,
+        workers=AT_ONCE,
+        fatal=lambda error: not isinstance(error, _NotHad),
+    )
+    for name, result in results.items():
+        if isinstance(result, Database):
+            found.readable[name] = result
+            del found.reasons[name]
+        else:
+            found.reasons[name] = str(result)
     return found
 
 
 def directory_of(state_dir: Path) -> Path:
-    """The DBPath that the private databases are in."""
+    """Where the private databases are."""
     return state_dir / "databases"
 
 
 class _Fetching:
-    """One call of `fetch`: the directory, its memory, and the time that is left."""
+    """One call of `fetch`: whose machine, and the time that is left."""
 
     def __init__(self, machine: MachineFiles, max_age: float) -> None:
         self.conf, self.max_age = machine.conf, max_age
-        self.stop: threading.Event = getattr(machine, "stop", None) or threading.Event()
         self.directory = directory_of(machine.state_dir)
-        # For all to pass through: pacman 7 downloads as another user.
-        (self.directory / "sync").mkdir(parents=True, exist_ok=True, mode=0o755)
-        # Of a pacman that was killed here; only one agent works at a time, and no other pacman uses this directory.
-        (self.directory / "db.lck").unlink(missing_ok=True)
+        self.stop: threading.Event = getattr(machine, "stop", None) or threading.Event()
         self.deadline = time.monotonic() + TIME_LIMIT
-        self.memory_path = self.directory / "fetched.json"
-        try:
-            self.memory: dict[str, Any] = files.read_json(self.memory_path) or {}
-        except ValueError:
-            self.memory = {}
 
-    def one(self, repository: Repository, found: Databases) -> None:
-        known = self.memory.get(repository.name)
-        known = known if isinstance(known, dict) else {}
-        path = self.directory / "sync" / f"{repository.name}.db"
+    def one(self, repository: Repository) -> Database:
+        """The database, fetched unless that was tried lately. Raises _NotHad, OSError."""
+        # A DBPath for each, so that no pacman waits for another's lock. For all to pass through: pacman 7 downloads
+        # as another user.
+        dbpath = self.directory / f"repository-{urllib.parse.quote(repository.name, safe='')}"
+        (dbpath / "sync").mkdir(parents=True, exist_ok=True, mode=0o755)
+        path = dbpath / "sync" / f"{repository.name}.db"
         section = [list(line) for line in repository.lines]
+        known = self._known(dbpath)
         if known.get("section") != section:  # other mirrors: their database may be older, and would not be taken
-            self._forget(path)
+            _forget(path)
             known = {}
         reason = str(known.get("reason", ""))
         if not self._is_fresh(known) or not (reason or path.exists()):
-            reason = self._fetch(repository, path)
-            self.memory[repository.name] = {"at": time.time(), "section": section, "reason": reason}
-            files.write_json(self.memory_path, self.memory)
-        if not reason:
-            try:
-                found.readable[repository.name] = Database(repository.name, tuple(syncdb.read(path)), path)
-                del found.reasons[repository.name]
-                return
-            except (OSError, ValueError):
-                self._forget(path)
-                reason = "it can't be read"
-        found.reasons[repository.name] = reason
+            reason = self._fetch(repository, dbpath, path)
+            files.write_json(dbpath / MEMORY, {"at": time.time(), "section": section, "reason": reason})
+        if reason:
+            raise _NotHad(reason)
+        try:
+            return Database(repository.name, tuple(syncdb.read(path)), path)
+        except (OSError, ValueError):
+            _forget(path)
+            raise _NotHad("it can't be read") from None
+
+    def _known(self, dbpath: Path) -> dict[str, Any]:
+        try:
+            return files.read_json(dbpath / MEMORY) or {}
+        except ValueError:
+            return {}
 
     def _is_fresh(self, known: dict[str, Any]) -> bool:
         at = known.get("at")
         return isinstance(at, (int, float)) and 0 <= time.time() - at < self.max_age
 
-    def _fetch(self, repository: Repository, path: Path) -> str:
+    def _fetch(self, repository: Repository, dbpath: Path, path: Path) -> str:
         """Fetch it; the reason why it can't be had, empty when it can."""
         if not repository.servers:
             return "it has no mirror"
-        config = self._write_config(repository)
+        (dbpath / "db.lck").unlink(missing_ok=True)  # of a pacman that was killed here
+        config = self._write_config(repository, dbpath)
         reason = self._run("no mirror gives a valid one", config, "-Sy")
         if not reason:  # what was downloaded lies there also when its signature isn't trusted; pacman reads none such
             said = "pacman doesn't take it: its signature is not valid, or it is damaged"
             reason = self._run(said, config, "-Sl", repository.name)
         if reason or not path.exists():
-            self._forget(path)
+            _forget(path)
             return reason or "pacman did not fetch it"
         return ""
 
-    @staticmethod
-    def _forget(path: Path) -> None:
-        for one in (path, path.with_name(f"{path.name}.sig")):
-            one.unlink(missing_ok=True)
-
-    def _write_config(self, repository: Repository) -> Path:
-        lines = ["[options]", f"DBPath = {self.directory}", "LogFile = /dev/null"]
-        lines += _lines(self.conf.options)
+    def _write_config(self, repository: Repository, dbpath: Path) -> Path:
+        """A configuration with this one repository; for root alone, because mirrors may have passwords."""
+        lines = [
+            "[options]",
+            f"RootDir = {dbpath}",
+            f"DBPath = {dbpath}",
+            f"CacheDir = {dbpath}",
+            f"HookDir = {dbpath}",
+        ]
+        lines += ["LogFile = /dev/null", *_lines(self.conf.options)]
         lines += [f"[{repository.name}]", *_lines(repository.lines)]
-        path = self.directory / "pacman.conf"
+        path = dbpath / "pacman.conf"
         files.write_atomically(path, "\n".join([*lines, ""]).encode(errors="surrogateescape"))
         return path
 
@@ -174,10 +192,11 @@ class _Fetching:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
-                preexec_fn=_bounded,
             )
         except FileNotFoundError:
             return f"{command[0]} is not installed"
+        with contextlib.suppress(OSError):  # it is over already
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (LARGEST, LARGEST))
         while process.poll() is None:
             over = self._over()
             if over:
@@ -194,9 +213,9 @@ class _Fetching:
         return f"its mirrors took longer than {TIME_LIMIT:.0f} s" if time.monotonic() > self.deadline else ""
 
 
-def _bounded() -> None:
-    """In the child: no database fills the disk."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST, LARGEST))
+def _forget(path: Path) -> None:
+    for one in (path, path.with_name(f"{path.name}.sig")):
+        one.unlink(missing_ok=True)
 
 
 def _lines(options: Collection[tuple[str, str]]) -> list[str]:
