@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 MAX_AHEAD = 1_000_000
 PAUSED = "sync_paused"
 """The code in the result of an automatic operation that was cancelled by it."""
+MESSAGE = "Automatic sync of the pool is paused: an endpoint has seen a target revision that isn't here."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +94,19 @@ def _pause(pool: Pool, endpoint: Endpoint, seen: SeenRevision) -> None:
 
 def _cancel_automatic(pool: Pool) -> int:
     """Cancel what the pool's policy has queued, which may be from the backup too; how many."""
-    message = "Automatic sync of the pool was paused: an endpoint has seen a target revision that isn't here."
     queued = Operation.objects.filter(Q(endpoint__pool=pool), status=OperationStatus.QUEUED)
     return queued.filter(author__startswith=audit.POLICY).update(
         status=OperationStatus.CANCELLED,
         finished=Now(),
-        result=judgement.server_result("cancelled", PAUSED, message),
+        result=judgement.server_result("cancelled", PAUSED, MESSAGE),
     )
+
+
+def is_paused(operation: Operation) -> bool:
+    """Whether the operation was queued by the policy of a pool whose automatic sync is paused."""
+    if not operation.author.startswith(audit.POLICY):
+        return False
+    return Pool.objects.filter(pk=operation.endpoint.pool_id or 0, paused_since__isnull=False).exists()
 
 
 def confirm(*, pool: Pool, actor: str, expected_number: int | None = None) -> Pool:

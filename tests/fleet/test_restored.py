@@ -134,6 +134,17 @@ def test_restored_automatic_operations_from_the_backup_are_cancelled_and_those_o
     assert check_in(automatic, number=7) is not None  # not given up: nobody tried it
 
 
+def test_restored_operation_that_the_policy_queued_at_the_same_moment_is_not_claimed() -> None:
+    pool = automatic_pool()
+    automatic = factories.reporting_endpoint(pool=pool, state=factories.state("app 2-1"))
+    check_in(factories.endpoint(pool=pool), number=7)
+    Operation.objects.filter(endpoint=automatic).update(status="queued", finished=None, result=None)
+    with pytest.raises(exceptions.NotClaimable, match="is paused"):
+        factories.claim(Operation.objects.get(endpoint=automatic))
+    ended = Operation.objects.get(endpoint=automatic)
+    assert (ended.status, ended.result and ended.result["code"]) == ("cancelled", restored.PAUSED)
+
+
 def test_restored_people_may_still_sync_single_endpoints() -> None:
     pool = automatic_pool()
     endpoint = factories.endpoint(pool=pool)
