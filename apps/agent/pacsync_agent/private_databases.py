@@ -6,14 +6,9 @@ as they are, so that no partial upgrade becomes possible. It must not know what 
 
 from __future__ import annotations
 
-import contextlib
 import os
-import resource
 import shutil
-import signal
-import subprocess
 import threading
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +17,8 @@ from typing import Protocol
 from apps.fleet.alpm import syncdb
 from apps.fleet.alpm.repository import OfferedPackage
 
-from . import files, parallel
-from .pacman_conf import ENVIRONMENT, PacmanConf, Repository
+from . import bounded_process, files, parallel
+from .pacman_conf import PacmanConf, Repository
 
 SECONDS = 120  # for one repository, all of its mirrors included
 LARGEST = 256 << 20  # bytes of one database
@@ -131,27 +126,14 @@ def _write_config(conf: PacmanConf, repository: Repository, directory: Path) -> 
 
 
 def _run(command: list[str], reason: str, stop: threading.Event) -> None:
-    """Run a pacman that touches nothing of the machine. Raises NotHad with `reason`; one that takes long is killed."""
+    """Run a pacman that touches nothing of the machine. Raises NotHad with `reason`."""
     try:
-        process = subprocess.Popen(
-            command,
-            env=ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # it may show mirrors with their passwords
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST, LARGEST)),
-        )
+        status = bounded_process.run(command, seconds=SECONDS, most=LARGEST, stop=stop)
+    except bounded_process.TooLong:
+        raise NotHad(f"its mirrors took longer than {SECONDS} s") from None
     except FileNotFoundError:
         raise NotHad(f"{command[0]} is not installed") from None
-    deadline = time.monotonic() + SECONDS
-    while process.poll() is None:
-        late = time.monotonic() > deadline
-        if late or stop.is_set():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise NotHad(f"its mirrors took longer than {SECONDS} s") if late else _Stopped
-        time.sleep(0.05)
-    if process.returncode != 0:
+    if status is None:
+        raise _Stopped
+    if status != 0:
         raise NotHad(reason)
