@@ -1,11 +1,13 @@
 """Whose bytes are installed: the table of cases of acceptance.py, the level of a package, and its addresses."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import acceptance, candidates
+from apps.agent.pacsync_agent import acceptance, addresses, candidates
 from apps.agent.pacsync_agent.acceptance import Evidence, Rule, Signature, judge
+from apps.agent.pacsync_agent.addresses import Address
 from apps.agent.pacsync_agent.candidates import Candidate, Trust
 from apps.agent.pacsync_agent.own_databases import OwnDatabases
 from apps.agent.pacsync_agent.package_file import Wanted
@@ -201,3 +203,42 @@ def test_file_name_is_the_databases_or_made_of_name_version_and_arch(known: str,
     synced = {"own": [offered("p", "1:2-1", filename=known)]} if known else {}
     sources, _ = candidate(conf, Wanted("p", "1:2-1", "any", hint, repository="own"), **synced).sources(conf)
     assert [source.url.rpartition("/")[2] for source in sources if source.url.startswith("http")] == names
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("http://x/p-1:2-1-any.pkg.tar.zst", "p-1:2-1-any.pkg.tar.zst"),
+        ("http://x/p-1.2-1-any.pkg.tar.xz", "p-1:2-1-any.pkg.tar.xz"),
+        ("http://x/p-1%3A2-1-any.pkg.tar", "p-1:2-1-any.pkg.tar"),
+    ],
+)
+def test_accepted_file_is_kept_under_the_name_that_pacman_looks_for(url: str, name: str) -> None:
+    assert candidate(machine(own=NEVER), Wanted("p", "1:2-1", "any")).kept_as(Address(url)) == name
+    known = candidate(
+        machine(own=NEVER), Wanted("p", "1:2-1", "any"), own=[offered("p", "1:2-1", filename="odd.pkg.tar")]
+    )
+    assert known.kept_as(Address(url)) == "odd.pkg.tar"
+
+
+def test_many_mirrors_are_asked_only_for_what_a_database_has() -> None:
+    mirrors = tuple(f"http://m{number}.invalid/own" for number in range(30))
+    plain = machine(own=NEVER)
+    conf = dataclasses.replace(plain, repositories=(Repository("own", mirrors, NEVER),))
+    wanted = Wanted("p", "2-1", "any", "p-2-1-any.pkg.tar.zst")
+    assert len(candidate(conf, wanted, own=[offered("p", "2-1")]).sources(conf)[0]) == 10
+    assert len(candidate(conf, wanted, own=[offered("p", "1-1")]).sources(conf)[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("mirror", "reported"),
+    [
+        ("https://me:s3cret@m.invalid:8443/core", "https://m.invalid:8443/core"),
+        ("https://t0ken@m.invalid/core?key=s3cret#s3cret", "https://m.invalid/core"),
+        ("file:///srv/core", "file:///srv/core"),
+        ("http://[::1/s3cret", ""),
+    ],
+)
+def test_mirror_is_reported_without_anything_that_lets_somebody_in(mirror: str, reported: str) -> None:
+    assert addresses.reported(mirror) == reported
+    assert "s3cret" not in addresses.shown(mirror)

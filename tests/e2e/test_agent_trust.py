@@ -219,6 +219,7 @@ def test_credentials_of_mirrors_stay_on_the_machine(lab: Lab) -> None:
 # What signed the package of the target, as the machine knows that key, and the code; none: it is installed.
 SIGNED = {
     "good": None,
+    "untrusted, but TrustAll": None,
     "expired": "signature_invalid",
     "revoked": "signature_invalid",
     "unknown": "signature_invalid",
@@ -235,7 +236,8 @@ def test_repository_that_requires_signatures(fleet: Fleet, site: Site, signer: s
     lab = Lab(fleet, site, options="SigLevel = Never")
     lab.set_target()
     lab.move(NEW)
-    lab.one.configure(f"{fleet.base_url}/repos/current/$repo/os/$arch", "SigLevel = Required DatabaseNever")
+    level = f"Required DatabaseNever {'TrustAll' if 'TrustAll' in signer else ''}"
+    lab.one.configure(f"{fleet.base_url}/repos/current/$repo/os/$arch", f"SigLevel = {level}")
     lab.one.pacman("-Sy", check=False)
     lab.one.agent_config("trust_target_files = yes")
     packager, machine = Keys(fleet.directory / "packager"), Keys(lab.one.directory / "gnupg")
@@ -245,7 +247,7 @@ def test_repository_that_requires_signatures(fleet: Fleet, site: Site, signer: s
         if signer == "revoked":
             packager.revoke(key)
         if signer != "unknown":
-            machine.learn(packager.export(key), *([] if signer == "untrusted" else [key]))
+            machine.learn(packager.export(key), *([] if "untrusted" in signer else [key]))
         mirror = fleet.archive / "repos" / NEW / "core/os/x86_64"
         (mirror / f"{lab.new[1].path.name}.sig").write_bytes(made)
     if code:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 SUFFIXES = tuple(f".pkg.tar{end}" for end in (".zst", ".xz", "", ".gz", ".bz2", ".lz4", ".lzo", ".lrz", ".lz", ".Z"))
 # What a name is guessed with where no database gives it: asking a mirror for ten names would be rude.
 GUESSED = SUFFIXES[:2]
-MIRRORS = 10  # of one repository that are asked
+MIRRORS = 10  # of one repository that are asked for a file that one of the machine's databases has
+LIKELY = 2  # and for another: it may have come since, but a mirror that has moved on has moved on everywhere
 OTHERS = 20  # addresses of the server that are asked for one file
 
 
@@ -77,10 +78,19 @@ def names_to_ask(name: str, version: str, arch: str, hint: str) -> tuple[str, ..
     return tuple(f"{stem}{suffix}" for suffix in GUESSED for stem in stems(name, version, arch))
 
 
-def own(mirrors: Sequence[str], filenames: Sequence[str]) -> list[Address]:
-    """The addresses on these mirrors of pacman.conf, as pacman makes them."""
+def kept_as(name: str, version: str, arch: str, asked: Address) -> str:
+    """The file name under which what came from that address is kept: name-version-arch with the suffix that it had."""
+    suffix = max(
+        (one for one in SUFFIXES if urllib.parse.unquote(asked.url).endswith(one)), key=len, default=SUFFIXES[0]
+    )
+    return f"{name}-{version}-{arch}{suffix}"
+
+
+def own(mirrors: Sequence[str], filenames: Sequence[str], *, known: bool) -> list[Address]:
+    """The addresses on these mirrors of pacman.conf, as pacman makes them. `known`: a database has the file."""
+    asked = mirrors[: MIRRORS if known else LIKELY]
     quoted = [urllib.parse.quote(filename, safe=":+@~,!$&'()*;=") for filename in filenames]
-    return [Address(f"{mirror.rstrip('/')}/{name}", own=True) for name in quoted for mirror in mirrors[:MIRRORS]]
+    return [Address(f"{mirror.rstrip('/')}/{name}", own=True) for name in quoted for mirror in asked]
 
 
 def of_server(urls: Iterable[str], allowed: Iterable[str]) -> tuple[list[Address], list[str]]:

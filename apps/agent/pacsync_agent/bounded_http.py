@@ -54,7 +54,9 @@ class _Https(urllib.request.HTTPSHandler):
 @functools.lru_cache(maxsize=None)
 def tls() -> ssl.SSLContext:
     """The one TLS context: the system's certificates, host names checked."""
-    return ssl.create_default_context()
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def send(request: urllib.request.Request, guard: Guard, *, choose: proxies.Choose, timeout: float) -> Any:

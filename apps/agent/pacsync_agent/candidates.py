@@ -45,10 +45,10 @@ class Candidate:
             return max(size for size in sizes if size is not None)
         return None if self.own else self.wanted.size
 
-    @property
-    def filename(self) -> str:
-        """The name under which an accepted file is kept."""
-        return self._to_ask()[0]
+    def kept_as(self, source: Address) -> str:
+        """The name under which an accepted file from that address is kept."""
+        wanted = self.wanted
+        return self.own[0].filename if self.own else addresses.kept_as(wanted.name, wanted.version, wanted.arch, source)
 
     def _to_ask(self) -> tuple[str, ...]:
         wanted = self.wanted
@@ -66,7 +66,7 @@ class Candidate:
         found: list[Address] = []
         for name in self.repositories:
             servers = next((one.servers for one in conf.repositories if one.name == name), ())
-            found += addresses.own(servers, self._to_ask())
+            found += addresses.own(servers, self._to_ask(), known=bool(self.own))
         theirs, refused = addresses.of_server(self.wanted.urls, set(self.cached_names()))
         shown = {str(address) for address in found}
         found += [address for address in theirs if str(address) not in shown]

@@ -98,7 +98,7 @@ def _from_one(
             part.unlink(missing_ok=True)
         except Broken as error:
             reason = str(error)
-            if _size_of(part) <= before or time.monotonic() > deadline:
+            if error.final or _size_of(part) <= before or time.monotonic() > deadline:
                 break
         counted.forget()
     if reason:
@@ -192,7 +192,7 @@ def _download(source: Address, part: Path, most: int, seconds: float, network: N
         try:
             answer, start = mirror_http.open_file(source, _size_of(part), guard, network)
         except bounded_http.ERRORS as error:
-            raise Broken(bounded_http.reason_of(error, guard)) from None
+            raise Broken(bounded_http.reason_of(error, guard), final=bool(guard.reason)) from None
         guard.begin_body()
         with contextlib.closing(answer), _private(part, start) as file:
             counted.add(start)
@@ -211,9 +211,9 @@ def _blocks(answer: Any, guard: Guard) -> Iterator[bytes]:
         try:
             block = answer.read1(CHUNK)
         except bounded_http.ERRORS as error:
-            raise Broken(bounded_http.reason_of(error, guard)) from None
+            raise Broken(bounded_http.reason_of(error, guard), final=bool(guard.reason)) from None
         if guard.reason:
-            raise Broken(guard.reason)
+            raise Broken(guard.reason, final=True)
         if not block:
             return
         guard.count(len(block))

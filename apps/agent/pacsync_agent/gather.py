@@ -88,18 +88,23 @@ class Gatherer:
     def _fetch(self, missing: Sequence[Wanted]) -> dict[Wanted, PackageFile]:
         """What the caches don't have. The current databases are fetched when there is no other way. Raises Refused."""
         if not all(self._candidate(wanted).evidence.may_be_downloaded() for wanted in missing):
-            self.databases.refresh()
+            self._refresh()
         self._refuse_untrusted(missing)
         results = self._download([self._candidate(wanted) for wanted in missing])
         failed = [wanted for wanted in missing if isinstance(results[wanted], NotThere)]
         if failed and not self.databases.refreshed:
             # The repository may have been rebuilt in place, or have moved on: its current database knows.
             before = {wanted: self._candidate(wanted) for wanted in failed}
-            self.databases.refresh()
+            self._refresh()
             again = [now for wanted in failed if (now := self._candidate(wanted)) != before[wanted]]
             if again:
                 results.update(self._download(again))
         return self._judged(results)
+
+    def _refresh(self) -> None:
+        self.databases.refresh()
+        if self.network.stop.is_set():
+            raise Stopped
 
     def _judged(self, results: dict[Wanted, object]) -> dict[Wanted, PackageFile]:
         found: dict[Wanted, PackageFile] = {}
@@ -185,18 +190,19 @@ class Gatherer:
         if file:
             return file
 
-        def accept(part: Path, source: Address) -> PackageFile:
+        def accept(part: Path, source: Address) -> tuple[PackageFile, str]:
             signature = self._fetch_signature(candidate, part, source, network)
-            return inspection.downloaded(part, signature, candidate, self.conf.gpgdir)
+            return inspection.downloaded(part, signature, candidate, self.conf.gpgdir), candidate.kept_as(source)
 
         part = self.cache.part(candidate.wanted)
         try:
-            file = download.fetch(
+            file, name = download.fetch(
                 sources, part, size=candidate.size, network=network, on_bytes=progress.add_bytes, accept=accept
             )
-            return self._place(file, directory / candidate.filename)
+            return self._place(file, directory / name)
         except NotThere as error:
-            raise NotThere([*error.refusals, *((where, Refusal(why)) for where, _, why in _split(refused))]) from None
+            others = [(where, Refusal(why)) for where, _, why in _split(refused)]
+            raise NotThere([*error.refusals, *self._badly_signed(candidate), *others]) from None
         finally:
             if not network.stop.is_set():
                 signatures.signature_path(part).unlink(missing_ok=True)
@@ -240,6 +246,19 @@ class Gatherer:
                 files.place(signature, signatures.signature_path(path))
                 return file
         return None
+
+    def _badly_signed(self, candidate: Candidate) -> list[tuple[str, Refusal]]:
+        """The files of the cache that have a signature which isn't good: nobody could do better."""
+        found = []
+        for path in self.cache.files(candidate.cached_names()):
+            try:
+                inspection.cached(path, candidate, self.conf.gpgdir)
+            except NotAccepted as error:
+                if error.code == "signature_invalid":
+                    found.append((str(path), Refusal(str(error), error.code)))
+            except OSError:
+                continue
+        return found
 
 
 def _split(refused: Iterable[str]) -> list[tuple[str, str, str]]:

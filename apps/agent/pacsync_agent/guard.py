@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 TICK = 0.2  # seconds between two looks
+NEXT = 3.0  # seconds until the next address of a host is tried: IPv6 leads nowhere on some networks
 
 
 class Guard:
@@ -47,8 +48,9 @@ class Guard:
     def connect(self, address: tuple[str, int], timeout: float, *_: Any, **__: Any) -> socket.socket:
         """A connection to (host, port), as socket.create_connection makes it. Raises OSError; TimeoutError when cut."""
         error: OSError = OSError("its name has no address")
-        for family, kind, protocol, _name, found in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
-            remaining = self._remaining()
+        known = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
+        for number, (family, kind, protocol, _name, found) in enumerate(known, 1):
+            remaining = self._remaining() if number == len(known) else min(NEXT, self._remaining())
             if remaining <= 0 or self.reason:
                 break
             made = socket.socket(family, kind, protocol)

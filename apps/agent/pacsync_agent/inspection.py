@@ -22,6 +22,10 @@ from .wanted import unavailable
 class NotAccepted(Exception):
     """The file may not be installed, or isn't the package; the text says why in words of our own."""
 
+    def __init__(self, reason: str, code: str = "") -> None:
+        super().__init__(reason)
+        self.code = code
+
 
 def cached(
     path: Path, candidate: Candidate, gpgdir: Path, *, signature: Optional[Path] = None, at_last: bool = False
@@ -45,7 +49,7 @@ def downloaded(path: Path, signature: Optional[Path], candidate: Candidate, gpgd
         _judge(path, signature, candidate, gpgdir, is_cached=False)
         return _package(path, candidate.wanted, whole=False)
     except NotAccepted as error:
-        raise Refusal(str(error.args[0]), error.args[1] if len(error.args) > 1 else "") from None
+        raise Refusal(str(error), error.code) from None
 
 
 def _judge(

@@ -76,4 +76,8 @@ class NotThere(Exception):
 
 
 class Broken(Exception):
-    """A transfer broke off; going on may help. The text says why."""
+    """A transfer broke off; the text says why. `final`: it passed a limit, so the same address isn't tried again."""
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final

@@ -7,11 +7,7 @@ signature the machine wants and doesn't trust is not read.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import resource
-import signal
-import subprocess
 import threading
 import time
 import urllib.parse
@@ -23,14 +19,13 @@ from typing import Any, Protocol
 from apps.fleet.alpm import syncdb
 from apps.fleet.alpm.repository import OfferedPackage
 
-from . import files, parallel
-from .pacman_conf import ENVIRONMENT, PacmanConf, Repository
+from . import bounded_process, files, parallel
+from .pacman_conf import PacmanConf, Repository
 
 TIME_LIMIT = 120.0  # seconds for all databases of one call together
 LARGEST = 256 << 20  # bytes of one database
 AT_ONCE = 4
 MEMORY = "fetched.json"
-_POLL = 0.05
 # What belongs to the machine itself, or (Usage) would keep pacman from fetching what is asked for.
 _LEFT_OUT = {"RootDir", "DBPath", "CacheDir", "LogFile", "HookDir", "CheckSpace", "UseSyslog", "Usage"}
 
@@ -184,33 +179,16 @@ class _Fetching:
         command = ["pacman", "--config", str(config), "--noconfirm", *arguments]
         if os.geteuid() != 0:
             command = ["fakeroot", "--", *command]
+        seconds = max(0.0, self.deadline - time.monotonic())
         try:
-            process = subprocess.Popen(
-                command,
-                env=ENVIRONMENT,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            status = bounded_process.run(command, seconds=seconds, most=LARGEST, stop=self.stop)
+        except bounded_process.TooLong:
+            return f"its mirrors took longer than {TIME_LIMIT:.0f} s"
         except FileNotFoundError:
             return f"{command[0]} is not installed"
-        with contextlib.suppress(OSError):  # it is over already
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (LARGEST, LARGEST))
-        while process.poll() is None:
-            over = self._over()
-            if over:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                return over
-            time.sleep(_POLL)
-        return reason if process.returncode else ""
-
-    def _over(self) -> str:
-        if self.stop.is_set():
+        if status is None:
             return "it was asked to stop"
-        return f"its mirrors took longer than {TIME_LIMIT:.0f} s" if time.monotonic() > self.deadline else ""
+        return reason if status else ""
 
 
 def _forget(path: Path) -> None:

@@ -5,24 +5,18 @@ It must not know packages. Only addresses of the machine's own mirrors come here
 
 from __future__ import annotations
 
-import contextlib
 import os
-import resource
 import shlex
 import shutil
-import signal
-import subprocess
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Optional
 
+from . import bounded_process
 from .addresses import Address
 from .network import Refusal, Stopped
-from .pacman_conf import ENVIRONMENT, PacmanConf
-
-POLL = 0.1  # seconds between two looks at the command
+from .pacman_conf import PacmanConf
 
 Transfer = Callable[[Address, Path, int, float, threading.Event], None]
 
@@ -52,38 +46,18 @@ def _run(words: list[str], url: str, part: Path, *, most: int, seconds: float, s
     if not any("%o" in word for word in words):
         output = target / url.rpartition("/")[2]
     try:
-        process = subprocess.Popen(
-            command,
-            cwd=target,
-            env=ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # it may show the address with its password
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most + 1, most + 1)),
-        )
-        _wait(process, seconds, stop)
-        if process.returncode != 0 or output.is_symlink() or not output.is_file():
+        status = bounded_process.run(command, seconds=seconds, most=most + 1, stop=stop, cwd=target)
+        if status is None:
+            raise Stopped
+        if status != 0 or output.is_symlink() or not output.is_file():
             raise Refusal("pacman.conf's XferCommand doesn't get it")
         if output.stat().st_size > most:
             raise Refusal("it is larger than declared")
         os.replace(output, part)
         part.chmod(0o600)
+    except bounded_process.TooLong:
+        raise Refusal("pacman.conf's XferCommand takes too long") from None
     except (FileNotFoundError, PermissionError):
         raise Refusal("pacman.conf's XferCommand can't be started") from None
     finally:
         shutil.rmtree(target, ignore_errors=True)
-
-
-def _wait(process: subprocess.Popen[bytes], seconds: float, stop: threading.Event) -> None:
-    deadline = time.monotonic() + seconds
-    while process.poll() is None:
-        late = time.monotonic() > deadline
-        if late or stop.is_set():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if late:
-                raise Refusal("pacman.conf's XferCommand takes too long")
-            raise Stopped
-        time.sleep(POLL)
