@@ -281,7 +281,7 @@ def test_sync_target_with_a_new_problem_is_refused(site: Site, fleet: Fleet) -> 
     two.pacman("-Rdd", "plug")
     before = one.state()
     site.enroll(site.pool(), one, two)
-    agent.run(two, "set-latest").ok()
+    agent.run(two, "set-latest", "--force").ok()
     done = agent.run(one, "sync", "--json").refused(3)
     assert done.last["code"] == "rehearsal_failed"
     assert one.state() == before
