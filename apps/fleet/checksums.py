@@ -16,6 +16,7 @@ from django.db.models import Count
 
 from . import repositories, target_files
 from .alpm.canonical import digest_of
+from .alpm.target_files import TargetFile
 from .models import ChecksumConflict, EndpointRepository, Pool, TargetRevision
 
 logger = logging.getLogger(__name__)
@@ -42,11 +43,14 @@ class ConflictingFile(TypedDict):
 
 def conflicts_of(revision: TargetRevision) -> list[ChecksumConflict]:
     """The known conflicts about packages of this revision, sorted by name."""
-    conflicts = list(ChecksumConflict.objects.order_by("name", "version", "arch"))
-    if not conflicts:
-        return []
-    held = {file.package for file in target_files.load(revision).values()}
-    return [one for one in conflicts if (one.name, one.version, one.arch) in held]
+    return conflicts_among(target_files.load(revision).values())
+
+
+def conflicts_among(files: Iterable[TargetFile]) -> list[ChecksumConflict]:
+    """The known conflicts about the packages of these files, sorted by name. One query."""
+    packages = {file.package for file in files}
+    conflicts = ChecksumConflict.objects.order_by("name", "version", "arch")
+    return [one for one in conflicts if (one.name, one.version, one.arch) in packages]
 
 
 _seen: dict[str, str] = {}

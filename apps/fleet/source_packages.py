@@ -61,9 +61,9 @@ def _public(urls: Collection[str]) -> list[str]:
 def left_out(names: Collection[str], *, pool: Pool, endpoint: Endpoint) -> list[Unmanaged]:
     """Those of the installed names that a target from this endpoint doesn't manage, sorted, with why.
 
-    `foreign`: in none of its repositories, and no operation brought it. `dropped`: that, and a repository of the same
-    name offered it before, or still does at another endpoint of the pool. Else `excluded` by the pool, or `held` by
-    the machine.
+    `foreign`: in none of its repositories, and no operation brought it. `dropped`: that, and the present target has it,
+    or a repository of the same name offers it to another endpoint of the pool, or offered it to the target's source.
+    Else `excluded` by the pool, or `held` by the machine.
     """
     foreign, excluded, held = set(endpoint.foreign), Matcher(pool.excluded_packages), Matcher(endpoint.holds)
     dropped = _dropped(foreign.intersection(names), pool=pool, endpoint=endpoint)
@@ -86,5 +86,5 @@ def _dropped(foreign: Collection[str], *, pool: Pool, endpoint: Endpoint) -> set
     others = EndpointRepository.objects.filter(endpoint__pool=pool, name__in=own).exclude(endpoint=endpoint)
     digests += others.order_by("content_id").values_list("content_id", flat=True).distinct()[:_CONTENTS_ASKED]
     offered = Offered(dict.fromkeys(digests))
-    known = target_files.load(pool.target) if pool.target else {}
-    return {name for name in foreign if name in known or name in offered}
+    managed = {package.name for package in states.load(pool.target.state)} if pool.target else set()
+    return {name for name in foreign if name in managed or name in offered}

@@ -48,6 +48,7 @@ def test_set_target_page_lists_what_is_left_out_and_why(staff: Client, source: E
     assert "1 packages of" in text
     assert "<dt>In no repository (AUR)</dt><dd><code>yay</code> </dd>" in text
     assert "<dt>Held at the source</dt><dd><code>vim</code> </dd>" in text
+    assert "<code>https://mirror.example/core</code>" in text and "secret" not in text
 
 
 def test_revision_page_shows_files_mirrors_digest_and_what_is_left_out(reader: Client, source: Endpoint) -> None:
@@ -79,8 +80,8 @@ def test_revision_page_shows_other_files_under_the_same_version(reader: Client, 
     assert str(factories.offered("app 1-1", "two").sha256)[:12] in text
 
 
-def test_conflicts_are_on_the_first_page_a_page_of_their_own_and_the_revisions(
-    reader: Client, source: Endpoint
+def test_conflicts_are_on_the_first_page_a_page_of_their_own_and_the_targets(
+    staff: Client, reader: Client, source: Endpoint
 ) -> None:
     set_target(source)
     other = factories.endpoint("box2")
@@ -89,8 +90,8 @@ def test_conflicts_are_on_the_first_page_a_page_of_their_own_and_the_revisions(
     checksums.forget()
     checksums.refresh()
     assert "more than one file for 1 package version:" in page(reader, "/")
-    for path in ("/checksums", "/pools/lab/revisions/1"):
-        text = page(reader, path)
+    for path in ("/checksums", "/pools/lab/revisions/1", "/pools/lab/target/box1"):
+        text = page(staff if "target/" in path else reader, path)
         assert "app 1-1 x86_64" in text and "/endpoints/box2" in text and "target lab #1" in text, path
         assert str(factories.offered("app 1-1", "two").sha256)[:12] in text, path
 

@@ -103,6 +103,8 @@ def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpRes
         "count": len(proposal.packages),
         "next_number": max(_number(pool), pool.highest_number) + 1,
         "unmanaged": by_reason(proposal.unmanaged),
+        "mirrors": {repository["name"]: repository["mirrors"] for repository in proposal.repositories},
+        "conflicts": checksums.conflicts_among(proposal.files),
         "difference": _difference(request, pool, proposal.packages) if pool.target else None,
     }
     return render(request, "pacsync/set_target.html", context, status=422 if form.errors else 200)
