@@ -98,6 +98,24 @@ def test_sync_db_zstd_without_a_module_uses_a_program_or_says_what_to_install(
         syncdb.read(path)
 
 
+def test_sync_db_entry_without_end_is_read_no_further_than_any_could_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "core.db"
+    bomb = DESC.format(sum=SUM).encode() + b"%DESC%\n" + b"x" * (8 << 20)
+    path.write_bytes(gzip.compress(tar_bytes({"a-1-1/desc": bomb})))
+    read: list[int] = []
+    parse = desc.parse
+
+    def counting(text: str) -> dict[str, list[str]]:
+        read.append(len(text))
+        return parse(text)
+
+    monkeypatch.setattr(syncdb.desc, "parse", counting)
+    [package] = syncdb.read(path)
+    assert package.name == "a" and read == [syncdb.DESC_LIMIT]
+
+
 def test_desc_is_read_as_libalpm_does() -> None:
     text = "%NAME%\na\n\n%UNKNOWN%\n%VERSION%\n1-1\n\n%DEPENDS%\nb\nc>1\n\n%DESC%\n\n%ARCH%\nany\n%PROVIDES%\nx=1"
     assert desc.parse(text) == {

@@ -116,10 +116,10 @@ def test_https_proxy_for_https_is_refused_with_its_reason(tmp_path: Path) -> Non
 
 CASES: dict[str, tuple[bool, Behaviour, str]] = {
     "handshake that never comes": (False, lambda peer: peer.silence(), "no answer|doesn't speak TLS"),
-    "body that drips": (
+    "body that never comes": (
         True,
-        lambda peer: (peer.send(b"HTTP/1.1 200 OK\r\n\r\n"), peer.endless(b"x", pause=DRIP))[0],
-        "",
+        lambda peer: (peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"), peer.silence())[0],
+        "no answer in time|slower than",
     ),
     "head that drips": (
         True,
@@ -137,7 +137,7 @@ def test_https_that_holds_the_agent_is_cut(case: str, context: ssl.SSLContext, t
     with server, pytest.raises(NotThere) as error:
         fetch(f"https://{server.host}/tool", tmp_path)
     assert time.monotonic() - began < 15
-    assert not word or any(one in str(error.value) for one in word.split("|")), str(error.value)
+    assert any(one in str(error.value) for one in word.split("|")), str(error.value)
 
 
 def test_tunnel_that_drips_is_cut(trusted: None, tmp_path: Path) -> None:
