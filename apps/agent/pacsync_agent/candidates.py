@@ -93,8 +93,8 @@ def _repositories(
     wanted: Wanted, conf: PacmanConf, databases: OwnDatabases, own: tuple[OwnFile, ...]
 ) -> tuple[str, ...]:
     """Those whose mirrors may have the file: that have exactly it, else that offer the name or that the target names;
-    where nobody knows, all."""
+    where nobody knows, or the machine has no repository of that name, all."""
     configured = [one.name for one in conf.repositories]
     exact = [file.repository for file in own]
-    likely = exact or [name for name in (databases.repository_of(wanted.name), wanted.repository) if name]
-    return tuple(dict.fromkeys(name for name in (likely or configured) if name in configured))
+    likely = [name for name in exact or (databases.repository_of(wanted.name), wanted.repository) if name in configured]
+    return tuple(dict.fromkeys(likely or configured))
