@@ -82,6 +82,31 @@ def test_fetch_mirror_went_back_to_an_older_day_is_taken_too(machine: Machine) -
     assert versions(private_databases.fetch(files_of(machine), ["core"])) == {"app": "1-1"}
 
 
+def test_fetch_mirror_that_is_a_link_was_moved_is_followed_both_ways(machine: Machine) -> None:
+    """The address is the same, and the files are of the same second."""
+    current = machine.fleet.archive / "repos/current"
+    point_to(machine, "current")
+    for day, version in ((NEW, "2-1"), (OLD, "1-1"), (NEW, "2-1")):
+        current.unlink(missing_ok=True)
+        current.symlink_to(machine.fleet.archive / "repos" / day)
+        assert versions(private_databases.fetch(files_of(machine), ["core"]))["app"] == version
+
+
+def test_fetch_failure_is_tried_again_sooner_than_a_success(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = files_of(machine)
+    day = machine.fleet.archive / "repos" / OLD / "core/os/x86_64/core.db"
+    content = day.read_bytes()
+    day.unlink()
+    assert private_databases.fetch(files, ["core"]).reasons
+    day.write_bytes(content)
+    now = time.time()
+    monkeypatch.setattr(private_databases.time, "time", lambda: now + 1000)
+    assert private_databases.fetch(files, ["core"], max_age=3600).readable
+    day.unlink()
+    monkeypatch.setattr(private_databases.time, "time", lambda: now + 3000)
+    assert private_databases.fetch(files, ["core"], max_age=3600).readable
+
+
 def test_fetch_one_of_two_repositories_has_no_mirror_the_other_is_read(machine: Machine) -> None:
     with machine.config.open("a") as config:
         config.write(f"[gone]\nServer = {NOBODY}\n[empty]\n")

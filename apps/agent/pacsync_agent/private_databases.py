@@ -25,6 +25,7 @@ from .pacman_conf import PacmanConf, Repository
 TIME_LIMIT = 120.0  # seconds for all databases of one call together
 LARGEST = 256 << 20  # bytes of one database
 AT_ONCE = 4
+RETRY = 900.0  # seconds after which a failure is never repeated from memory
 MEMORY = "fetched.json"
 # What belongs to the machine itself, or (Usage) would keep pacman from fetching what is asked for.
 _LEFT_OUT = {"RootDir", "DBPath", "CacheDir", "LogFile", "HookDir", "CheckSpace", "UseSyslog", "Usage"}
@@ -70,7 +71,7 @@ class _NotHad(Exception):
 def fetch(machine: MachineFiles, repositories: Iterable[str], *, max_age: float = 0) -> Databases:
     """The current databases of these repositories of the machine's pacman.conf.
 
-    What was fetched, or tried, less than `max_age` seconds ago is not tried again. Raises OSError when the directory
+    What was fetched less than `max_age` seconds ago, or failed less than RETRY ago, is not tried again. Raises OSError when the directory
     can't be written. Only one agent at a time may call this.
     """
     configured = {repository.name: repository for repository in machine.conf.repositories}
@@ -116,8 +117,7 @@ class _Fetching:
         path = dbpath / "sync" / f"{repository.name}.db"
         section = [list(line) for line in repository.lines]
         known = self._known(dbpath)
-        if known.get("section") != section:  # other mirrors: their database may be older, and would not be taken
-            _forget(path)
+        if known.get("section") != section:  # other mirrors
             known = {}
         reason = str(known.get("reason", ""))
         if not self._is_fresh(known) or not (reason or path.exists()):
@@ -138,8 +138,8 @@ class _Fetching:
             return {}
 
     def _is_fresh(self, known: dict[str, Any]) -> bool:
-        at = known.get("at")
-        return isinstance(at, (int, float)) and 0 <= time.time() - at < self.max_age
+        at, max_age = known.get("at"), min(self.max_age, RETRY) if known.get("reason") else self.max_age
+        return isinstance(at, (int, float)) and 0 <= time.time() - at < max_age
 
     def _fetch(self, repository: Repository, dbpath: Path, path: Path) -> str:
         """Fetch it; the reason why it can't be had, empty when it can."""
@@ -147,7 +147,8 @@ class _Fetching:
             return "it has no mirror"
         (dbpath / "db.lck").unlink(missing_ok=True)  # of a pacman that was killed here
         config = self._write_config(repository, dbpath)
-        reason = self._run("no mirror gives a valid one", config, "-Sy")
+        # Anew, not if it is newer: a mirror may have gone back to an older day.
+        reason = self._run("no mirror gives a valid one", config, "-Syy")
         if not reason:  # what was downloaded lies there also when its signature isn't trusted; pacman reads none such
             said = "pacman doesn't take it: its signature is not valid, or it is damaged"
             reason = self._run(said, config, "-Sl", repository.name)

@@ -20,7 +20,7 @@ from .revision_seen import RevisionSeen
 
 ROUNDS = 4
 # For so many seconds a background report goes by the databases that were fetched privately, or not to be had.
-PRIVATE_MAX_AGE = 900.0
+PRIVATE_MAX_AGE = 3600.0
 
 
 def next_seq(directory: Path) -> int:
