@@ -71,8 +71,8 @@ class _NotHad(Exception):
 def fetch(machine: MachineFiles, repositories: Iterable[str], *, max_age: float = 0) -> Databases:
     """The current databases of these repositories of the machine's pacman.conf.
 
-    What was fetched less than `max_age` seconds ago, or failed less than RETRY ago, is not tried again. Raises OSError when the directory
-    can't be written. Only one agent at a time may call this.
+    What was fetched less than `max_age` seconds ago, or failed less than that and less than RETRY ago, is not tried
+    again. Raises OSError when the directory can't be written. Only one agent at a time may call this.
     """
     configured = {repository.name: repository for repository in machine.conf.repositories}
     wanted = list(dict.fromkeys(repositories))
