@@ -38,8 +38,8 @@ def unmanaged_text(unmanaged: Iterable[Unmanaged]) -> bytes:
 
 
 def digest(revision: TargetRevision) -> str:
-    """The revision's digest, also of one that was made before digests were kept."""
-    return revision.digest or digest_of(state=revision.state_id, files=revision.files_id, unmanaged=revision.unmanaged)
+    """The revision's digest, also of one that was made before any of its parts but the state were kept."""
+    return revision.digest or digest_of(state=revision.state_id, files=None, unmanaged=None)
 
 
 def identity(revision: TargetRevision) -> dict[str, Any]:

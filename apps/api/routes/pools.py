@@ -17,7 +17,8 @@ router = Router()
 
 
 def _rows() -> QuerySet[Pool]:
-    return Pool.objects.select_related("target").annotate(endpoint_count=Count("endpoints"))
+    found = Pool.objects.select_related("target").defer("target__unmanaged", "target__repositories")
+    return found.annotate(endpoint_count=Count("endpoints"))
 
 
 def _answer(pool: Pool) -> PoolOut:

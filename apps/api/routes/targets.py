@@ -36,7 +36,7 @@ router = Router(by_alias=True)
 @router.get("/pools/{name}/targets", response=Page[RevisionOut], auth=VIEWER, summary="List target revisions")
 def list_targets(request: ApiRequest, name: Name, limit: Limit = 50, cursor: CursorText = None) -> Page[RevisionOut]:
     """Newest first."""
-    rows = TargetRevision.objects.select_related(*REVISION_RELATED).filter(pool=pool_named(name))
+    rows = TargetRevision.objects.select_related(*REVISION_RELATED).defer("unmanaged").filter(pool=pool_named(name))
     return paginate(rows, order=("-number",), limit=limit, cursor=cursor, render=revision_out)
 
 

@@ -56,11 +56,8 @@ class OperationOut(BaseModel):
     result: Result | None
 
 
-# What `operation_out` reads, so that a list of operations is one statement.
-OPERATION_RELATED = ("endpoint", "revision__pool")
-
-
 def operation_out(operation: Operation) -> OperationOut:
+    """Read `with_names`, a list of operations is one statement."""
     revision = operation.revision
     return OperationOut(
         id=operation.id,

@@ -13,7 +13,6 @@ from django.http import HttpResponse
 from apps.api.schemas.agent import CheckInOut, MeOut, TargetOut
 from apps.api.schemas.endpoints import EndpointDetail, RepositoryOut, endpoint_fields
 from apps.api.schemas.operations import (
-    OPERATION_RELATED,
     ClaimOut,
     FetchOut,
     OperationOut,
@@ -54,7 +53,7 @@ def revision_named(endpoint: Endpoint) -> RevisionNamed | None:
 
 
 def active_operation(endpoint: Endpoint) -> OperationOut | None:
-    rows = Operation.objects.select_related(*OPERATION_RELATED).filter(endpoint=endpoint, status__in=ACTIVE)
+    rows = Operation.objects.with_names().filter(endpoint=endpoint, status__in=ACTIVE)
     operation = rows.first()
     return operation_out(operation) if operation else None
 

@@ -15,7 +15,7 @@ from apps.dashboard.look import STATUSES
 from apps.dashboard.reading import page_of, rows, shown, statuses_of
 from apps.fleet import goals
 from apps.fleet.exceptions import FleetError
-from apps.fleet.models import Endpoint, Pool
+from apps.fleet.models import Endpoint, Operation, Pool
 
 PER_PAGE = 50
 HISTORY_PER_PAGE = 10
@@ -69,7 +69,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     found = Endpoint.objects.select_related("pool__target__state", "state")
     endpoint = get_object_or_404(found, name=name)
     row = rows([endpoint])[0]
-    operations = endpoint.operations.select_related("revision__pool").defer("result").order_by("-created", "pk")
+    operations = Operation.objects.with_names().filter(endpoint=endpoint).defer("result").order_by("-created", "pk")
     history = endpoint.history.select_related("state").defer("state__packages").order_by("-seq")
     goal, refusal = _goal(endpoint)
     changes = goal.changes if goal else []

@@ -41,9 +41,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "unassigned": unassigned,
         "unassigned_total": sum(1 for pool, _ in statuses.values() if pool is None),
         "counts": counted(status for _, status in statuses.values()),
-        "active": active.select_related("endpoint", "revision__pool")
-        .defer("result")
-        .order_by("created", "pk")[:OPERATIONS_SHOWN],
+        "active": active.with_names().defer("result").order_by("created", "pk")[:OPERATIONS_SHOWN],
         "active_count": active.count(),
         "has_pools": page.paginator.count > 0,
         "has_endpoints": bool(statuses),
