@@ -35,7 +35,7 @@ def fleet(tmp_path: Path) -> Fleet:
 class Lab:
     """`one` is a machine of an admin, its mirror a link that the test moves; `two` is somebody else's endpoint."""
 
-    def __init__(self, fleet: Fleet, site: Site, *, options: str = "") -> None:
+    def __init__(self, fleet: Fleet, site: Site, *, options: str = "", **policy: object) -> None:
         self.fleet, self.site = fleet, site
         self.old = [fleet.package("base", "1-1"), fleet.package("tool", "1-1")]
         self.new = [fleet.package("base", "1-1"), fleet.package("tool", "2-1")]
@@ -47,7 +47,7 @@ class Lab:
         self.one.install("base", "tool")
         self.two = fleet.machine("m2", NEW, trusting=False)
         self.two.install("base", "tool")
-        self.names = site.enroll(site.pool(), self.one, self.two)
+        self.names = site.enroll(site.pool(**policy), self.one, self.two)
 
     def machine(self, name: str, options: str = "") -> Machine:
         machine = self.fleet.machine(name, "current", trusting=False, options=options)
@@ -128,6 +128,19 @@ def test_bytes_of_another_endpoint_are_never_installed(lab: Lab) -> None:
     lab.move(NEW)
     agent.run(lab.one, "sync").ok()
     assert lab.one.file("usr/share/tool/version") == b"2-1"
+
+
+def test_automatic_sync_installs_no_bytes_of_another_endpoint(fleet: Fleet, site: Site) -> None:
+    lab = Lab(fleet, site, auto_sync=True)
+    agent.run(lab.one, "once").ok()
+    lab.evil()
+    lab.set_target()
+    before = lab.one.state()
+    for _ in range(3):
+        agent.run(lab.one, "once", "--json")
+    assert lab.one.state() == before and lab.one.file("usr/share/tool/version") == b"1-1"
+    results = [operation["result"] for operation in site.operations(lab.names[0])]
+    assert results and {result["code"] for result in results} == {"untrusted_file"}
 
 
 def test_mirror_that_sends_what_the_target_says_instead_of_what_its_database_says(lab: Lab) -> None:
