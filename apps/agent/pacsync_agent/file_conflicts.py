@@ -72,8 +72,9 @@ def failure(run: Run, conf: PacmanConf) -> Failed:
 
 
 def _listed(conflicts: Collection[Conflict]) -> str:
+    """In pacman's own words."""
     words = [
-        f"{one.package}: {one.path}" + (f" (also in {one.other})" if one.other else "")
+        f"{one.package}: {one.path} exists in filesystem" + (f" (owned by {one.other})" if one.other else "")
         for one in list(conflicts)[:_MOST]
     ]
     return "; ".join(words) + (f" and {len(conflicts) - _MOST} more" if len(conflicts) > _MOST else "")
