@@ -18,6 +18,8 @@ ROWS = [
     " endpoints_may_set_target, retention) VALUES ('lab', '', {false}, '[]', 'manual', {true}, 5)",
     'INSERT INTO fleet_endpoint (name, pool_id, token_hash, arch, agent_version, report_seq, holds, "foreign")'
     " SELECT 'm1', id, 'h', 'x86_64', '', 0, '[]', '[]' FROM fleet_pool",
+    'INSERT INTO fleet_endpoint (name, pool_id, token_hash, arch, agent_version, report_seq, holds, "foreign")'
+    " SELECT 'revoked', id, NULL, 'x86_64', '', 0, '[]', '[]' FROM fleet_pool",
     "INSERT INTO fleet_enrolmentcode (code_hash, expires, uses, used, author)"
     " VALUES ('c', '2099-01-01 00:00:00+00:00', 1, 0, 'ada')",
     "INSERT INTO fleet_targetrevision (pool_id, number, state_id, repositories, promoted_from, author, comment)"
@@ -63,7 +65,8 @@ def test_migrations_rows_survive_and_nobody_has_a_right(database: tuple[str, Ask
     for row in ROWS:
         ask(row)
     migrate(url)
-    assert [bool(may) for (may,) in ask(RIGHTS)] == [False, False]
+    assert [bool(may) for (may,) in ask(RIGHTS)] == [False, False, False]
+    assert ask("SELECT name FROM fleet_endpoint WHERE revoked IS NOT NULL") == [("revoked",)]
     ((number, approved, *recorded),) = ask(REVISION)
     assert (number, bool(approved), recorded) == (1, True, [None, None, None])
     ((needs, highest, paused),) = ask(
@@ -71,7 +74,7 @@ def test_migrations_rows_survive_and_nobody_has_a_right(database: tuple[str, Ask
     )
     assert (bool(needs), highest, paused) == (False, 0, None)
     migrate(url, "fleet", BEFORE)
-    assert ask("SELECT name FROM fleet_endpoint") == [("m1",)]
+    assert ask("SELECT name FROM fleet_endpoint ORDER BY name") == [("m1",), ("revoked",)]
 
 
 def test_migrations_an_instance_of_the_last_release_still_writes_and_lets_no_endpoint_set_a_target(
@@ -88,4 +91,4 @@ def test_migrations_an_instance_of_the_last_release_still_writes_and_lets_no_end
             connection.execute(row.format(true="true", false="false"))  # type: ignore[arg-type]
             if row is ROWS[1]:
                 connection.execute("DELETE FROM fleet_pool WHERE name = 'before'")
-        assert connection.execute(RIGHTS).fetchall() == [(False,), (False,)]  # type: ignore[arg-type]
+        assert connection.execute(RIGHTS).fetchall() == [(False,), (False,), (False,)]  # type: ignore[arg-type]

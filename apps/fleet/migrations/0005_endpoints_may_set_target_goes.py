@@ -5,10 +5,13 @@ endpoint set a target either. A later release drops it. SQLite, which has one in
 """
 
 from django.db import migrations, models
+from django.db.models.functions import Now
 
 
 def switch_off(apps, schema_editor):
     apps.get_model('fleet', 'Pool').objects.update(endpoints_may_set_target=False)
+    # When they were revoked isn't known any more: targets that come from them are to be looked at, later ones aren't.
+    apps.get_model('fleet', 'Endpoint').objects.filter(token_hash=None).update(revoked=Now())
 
 
 class Migration(migrations.Migration):
