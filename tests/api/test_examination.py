@@ -26,6 +26,7 @@ def test_examination_is_shown_to_the_machine_and_to_viewers(machine: Machine, vi
 
 
 def test_set_target_unsound_source_409_with_its_problems_unless_forced(machine: Machine, operator: Api) -> None:
+    operator.patch("/endpoints/m1", {"may_set_targets": True}).ok()
     report(machine, FOUND)
     for api in (operator, machine.api):
         problem = api.post("/pools/lab/targets", {"endpoint": "m1"}).refused(409, "unsound_source")
