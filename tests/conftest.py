@@ -19,6 +19,7 @@ PACKAGES = {
     "bsdtar": "libarchive-tools",
     "bash-static": "bash-static",
     "gpg": "gpg",
+    "openssl": "openssl",
     "curl": "curl",
     "pacman-key": "pacman-package-manager",
     "zstd": "zstd",

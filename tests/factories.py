@@ -10,7 +10,8 @@ from apps.fleet import endpoint_manager, pool_manager, states, sync_coordinator
 from apps.fleet.alpm import repository as repository_text
 from apps.fleet.alpm.repository import OfferedPackage
 from apps.fleet.alpm.state import DEPENDENCY, EXPLICIT, InstalledPackage
-from apps.fleet.endpoint_manager import CheckIn, ReportedRepository
+from apps.fleet.endpoint_manager import CheckIn, ReportedRepository, SeenRevision
+from apps.fleet.examination import Problem
 from apps.fleet.models import Endpoint, Operation, Pool, RepositoryContent, State, TargetRevision
 from apps.fleet.tokens import hash_of
 
@@ -35,16 +36,16 @@ def state(*texts: str) -> State:
     return states.save(packages(*(texts or BASIC)))[0]
 
 
-def repository(*texts: str) -> RepositoryContent:
-    """The content of a repository that offers these packages (`name version [arch]`)."""
-    text = repository_text.to_text(offered(line) for line in (texts or BASIC))
+def repository(*texts: str, build: str = "") -> RepositoryContent:
+    """The content of a repository that offers these packages (`name version [arch]`); another build, other bytes."""
+    text = repository_text.to_text(offered(line, build) for line in (texts or BASIC))
     return endpoint_manager.store_repository(digest=repository_text.digest_of(text), text=text)[0]
 
 
-def offered(text: str) -> OfferedPackage:
+def offered(text: str, build: str = "") -> OfferedPackage:
     found = package(text)
     filename = f"{found.name}-{found.version}-{found.arch}.pkg.tar.zst"
-    sha256 = hashlib.sha256(filename.encode()).hexdigest()
+    sha256 = hashlib.sha256(f"{filename}{build}".encode()).hexdigest()
     return OfferedPackage(found.name, found.version, found.arch, filename, sha256, 1000)
 
 
@@ -56,6 +57,11 @@ def endpoint(name: str = "", *, pool: Pool | None = None, token: str = "", arch:
     """An endpoint that never reported."""
     token = token or f"pse_{uuid.uuid4()}"
     return Endpoint.objects.create(name=name or f"m{next(_numbers)}", pool=pool, arch=arch, token_hash=hash_of(token))
+
+
+def problem(code: str, *names: str) -> Problem:
+    """A finding of an endpoint about itself."""
+    return {"code": code, "text": f"Something is wrong with {', '.join(names)}.", "names": list(names)}
 
 
 def reported_repository(
@@ -70,7 +76,9 @@ def report(
     *repositories: ReportedRepository,
     holds: Sequence[str] = (),
     replaced: Sequence[str] = (),
+    examination: Sequence[Problem] | None = None,
     seq: int | None = None,
+    seen: SeenRevision | None = None,
 ) -> CheckIn:
     """A check-in of the endpoint, with the next number; without repositories it reports one that offers all it has."""
     endpoint.refresh_from_db()
@@ -84,7 +92,9 @@ def report(
         repositories=repositories,
         holds=holds,
         replaced=replaced,
+        examination=examination,
         agent_version="1.0.0",
+        revision_seen=seen,
     )
     endpoint.refresh_from_db()
     return seen

@@ -19,6 +19,7 @@ from apps.api.openapi import complete
 from apps.api.routes import (
     agent,
     audit,
+    checksums,
     contents,
     diff,
     endpoints,
@@ -67,6 +68,7 @@ def make_api() -> PacSyncAPI:
     api.add_router("", pools.router, tags=["pools"])
     api.add_router("", pool_work.router, tags=["pools"])
     api.add_router("", targets.router, tags=["targets"])
+    api.add_router("", checksums.router, tags=["targets"])
     api.add_router("", endpoints.router, tags=["endpoints"])
     api.add_router("", diff.router, tags=["states"])
     api.add_router("", enrolment_codes.router, tags=["access"])

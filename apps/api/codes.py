@@ -29,6 +29,7 @@ CODES = {
     "bad_request": Code(400, "The request can't be read as HTTP, or its host is not in the server's ALLOWED_HOSTS."),
     "token_invalid": Code(401, "No token, or none that is known (any more)."),
     "forbidden": Code(403, "A valid token or session that may not do this."),
+    "may_not_set_targets": Code(403, "The endpoint has no right to set targets; an operator can give it."),
     "csrf_failed": Code(403, "A change with a dashboard session needs its CSRF token (X-CSRFToken) and origin."),
     "enrolment_code_invalid": Code(
         403, "The enrolment code is unknown, expired or used up; the answer doesn't say which."
@@ -50,6 +51,12 @@ CODES = {
     "not_cancellable": Code(409, "An agent has the operation already; a running pacman is never stopped."),
     "lease_lost": Code(409, "Fenced: the lease is not this token's (any more)."),
     "target_changed": Code(409, "`expected_number` isn't the current revision."),
+    "unsound_source": Code(
+        409, "The endpoint's own examination speaks against a target made from it; `problems` has its findings."
+    ),
+    "databases_unreadable": Code(
+        409, "The endpoint can't read its sync databases, so which of its packages are foreign isn't known."
+    ),
     "feature_disabled": Code(409, "The server's configuration switches this off."),
     "length_required": Code(411, "The body came without Content-Length."),
     "too_large": Code(413, "The body is over the limit, counted after decompression."),

@@ -53,6 +53,11 @@ MirrorUrl = Annotated[str, Field(max_length=2000, pattern=r"^(https?|ftp|file):/
 Arch = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$")]
 AgentVersion = Annotated[str, Field(max_length=32, pattern=r"^[\x20-\x7e]*$")]
 EnrolmentCodeText = Annotated[str, Field(min_length=1, max_length=200)]
+ProblemCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
+ProblemText = Annotated[
+    str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]+$", description="One line.")
+]
+ProblemName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Sequence = Annotated[int, Field(ge=1, le=MAX_BIGINT)]
 RevisionNumber = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 LogText = Annotated[str, BeforeValidator(_without_nul), Field(max_length=LOG_TAIL_LENGTH)]

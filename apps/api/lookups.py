@@ -31,7 +31,7 @@ def endpoint_named(name: str) -> Endpoint:
 
 def operation_with(operation_id: UUID) -> Operation:
     """The operation, with all that its answer needs. Raises NotFound."""
-    operation = Operation.objects.select_related("endpoint", "revision__pool").filter(id=operation_id).first()
+    operation = Operation.objects.with_names().filter(id=operation_id).first()
     if operation is None:
         raise NotFound("There is no such operation.")
     return operation

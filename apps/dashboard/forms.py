@@ -47,10 +47,11 @@ class PoolForm(forms.Form):
         label="Excluded packages",
         help_text="Never part of the target. Shell patterns as in IgnorePkg, one a line: <code>linux*</code>",
     )
-    endpoints_may_set_target = forms.BooleanField(
+    endpoint_targets_need_approval = forms.BooleanField(
         required=False,
-        label="Endpoints may set the target",
-        help_text="With <code>pacsync-agent set-latest</code>, for their own pool.",
+        label="Targets of endpoints need approval",
+        help_text="Automatic sync waits for an operator when an endpoint set the target with "
+        "<code>pacsync-agent set-latest</code>. Only endpoints with the right to it can do that.",
     )
     retention = forms.IntegerField(
         min_value=1, max_value=1_000_000, label="Past states to keep", help_text="For each endpoint."
@@ -75,6 +76,11 @@ class EnrolmentCodeForm(forms.Form):
     uses = forms.IntegerField(
         min_value=1, max_value=100_000, initial=1, label="Machines", help_text="How many may use the code."
     )
+    may_set_targets = forms.BooleanField(
+        required=False,
+        label="They may set the target",
+        help_text="With <code>pacsync-agent set-latest</code>, for their own pool: what it has, all others get.",
+    )
     valid_for = forms.TypedChoiceField(
         label="Valid for",
         coerce=lambda value: timedelta(seconds=int(value)),
@@ -91,12 +97,34 @@ class AssignForm(forms.Form):
     )
 
 
+class RightsForm(forms.Form):
+    """What an endpoint may do beyond reporting and syncing itself."""
+
+    may_set_targets = forms.BooleanField(required=False, label="It may make its packages the target of its pool")
+
+
+class ExpectedForm(forms.Form):
+    """The number of the target that the person saw (0: none)."""
+
+    expected_number = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
+
+
 class TargetForm(forms.Form):
     """A new target revision: the number that the person saw, and why."""
 
     expected_number = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
     comment = forms.CharField(
         max_length=500, required=False, help_text="Why, for whoever reads the list of revisions later."
+    )
+
+
+class UnsoundSourceForm(TargetForm):
+    """The same from an endpoint whose examination speaks against it, where that may be forced."""
+
+    force = forms.BooleanField(
+        required=False,
+        label="Take it all the same",
+        help_text="The other endpoints get what is wrong with it too, or refuse the sync.",
     )
 
 

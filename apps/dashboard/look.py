@@ -38,6 +38,13 @@ CHANGES = {
     "replace": Look("odd", "=", "replace", "the same version for another architecture"),
     "reason": Look("off", "•", "reason", "only the install reason changes"),
 }
+# Why a target doesn't manage a package of its source.
+LEFT_OUT = {
+    "dropped": "Dropped upstream",
+    "foreign": "In no repository (AUR)",
+    "excluded": "Excluded by the pool",
+    "held": "Held at the source",
+}
 LOOKS = {**STATUSES, **OPERATIONS, **CHANGES}
 TONES = {"success": "ok", "error": "bad", "warning": "warn", "info": "info", "debug": "off"}
 

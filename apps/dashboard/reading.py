@@ -15,6 +15,7 @@ from apps.fleet import difference, status
 from apps.fleet.difference import Change
 from apps.fleet.models import Endpoint, Operation
 from apps.fleet.models.operations import ACTIVE
+from apps.fleet.revisions import Unmanaged
 
 CHUNK = 10_000
 CHANGES_SHOWN = 200
@@ -54,7 +55,9 @@ def rows(endpoints: Iterable[Endpoint], known: Statuses | None = None) -> list[R
 def statuses_of(endpoints: QuerySet[Endpoint], rule: StatusRule = status.of) -> Statuses:
     """(pool id, status) of each endpoint by `rule` (of apps.fleet.status), in the order of the query."""
     found: Statuses = {}
-    each = endpoints.only("pool_id", "state_id", "holds", "foreign", "last_seen").iterator(chunk_size=CHUNK)
+    each = endpoints.only("pool_id", "state_id", "holds", "foreign", "examination", "last_seen").iterator(
+        chunk_size=CHUNK
+    )
     while chunk := list(islice(each, CHUNK)):
         known = rule(chunk)
         found.update((endpoint.pk, (endpoint.pool_id, str(known[endpoint.pk]))) for endpoint in chunk)
@@ -70,6 +73,14 @@ def counted(statuses: Iterable[str]) -> dict[str, int]:
 def page_of(request: HttpRequest, found: Any, per_page: int, parameter: str = "page") -> Page[Any]:
     """The page that the request asks for; the nearest one when there is no such page."""
     return Paginator(found, per_page).get_page(request.GET.get(parameter))
+
+
+def by_reason(unmanaged: Iterable[Unmanaged]) -> dict[str, list[str]]:
+    """The names that a target leaves alone, by why; only the reasons that there are."""
+    found: dict[str, list[str]] = {}
+    for one in unmanaged:
+        found.setdefault(one["why"], []).append(one["name"])
+    return dict(sorted(found.items()))
 
 
 def shown(request: HttpRequest, changes: list[Change]) -> dict[str, Any]:

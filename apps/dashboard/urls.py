@@ -4,6 +4,7 @@ from django.contrib.auth import views as auth_views
 from django.urls import path, register_converter
 
 from apps.dashboard.views import (
+    checksums,
     codes,
     endpoint_actions,
     endpoints,
@@ -46,13 +47,18 @@ urlpatterns = [
     path("pools/<name:name>/target", targets.choose, name="choose_target"),
     path("pools/<name:name>/target/<name:endpoint>", targets.set_from_endpoint, name="set_target"),
     path("pools/<name:name>/revisions/<int:number>", targets.revision, name="revision"),
+    path("pools/<name:name>/confirm", targets.confirm, name="confirm_target"),
+    path("pools/<name:name>/revisions/<int:number>/packages", targets.packages, name="revision_packages"),
+    path("pools/<name:name>/revisions/<int:number>/approve", targets.approve, name="approve_target"),
     path("pools/<name:name>/revisions/<int:number>/go-back", targets.go_back, name="go_back"),
     path("endpoints", endpoints.listing, name="endpoints"),
     path("endpoints/<name:name>", endpoints.detail, name="endpoint"),
     path("endpoints/<name:name>/pool", endpoint_actions.assign, name="assign_endpoint"),
+    path("endpoints/<name:name>/rights", endpoint_actions.rights, name="endpoint_rights"),
     path("endpoints/<name:name>/sync", endpoint_actions.sync, name="sync_endpoint"),
     path("endpoints/<name:name>/revert", endpoint_actions.revert, name="revert_endpoint"),
     path("endpoints/<name:name>/delete", endpoint_actions.delete, name="delete_endpoint"),
+    path("checksums", checksums.listing, name="checksums"),
     path("operations", operations.listing, name="operations"),
     path("operations/<uuid:id>", operations.detail, name="operation"),
     path("operations/<uuid:id>/cancel", operations.cancel, name="cancel_operation"),

@@ -8,6 +8,8 @@ from .models import AuditEvent
 
 # The actor of what the server does by itself: policies, expired leases, retention.
 SERVER = "server"
+# How the actors of what policies queue begin: `policy:lab`.
+POLICY = "policy:"
 
 
 def record(*, actor: str, verb: str, object: str, before: Any = None, after: Any = None) -> AuditEvent:

@@ -9,13 +9,15 @@ from .models.pools import ConflictResolution
 from .status import Status
 
 # What ended an operation without the endpoint having tried: no reason not to try again.
-_UNTRIED = frozenset({"base_changed"})
+_UNTRIED = frozenset({"base_changed", "sync_paused"})
 
 
 def wanted(endpoint: Endpoint) -> Goal | None:
     """The goal of the sync that the pool's policy wants now, or None. Reads only."""
     pool = endpoint.pool
     if pool is None or not pool.auto_sync or pool.target is None or endpoint.state_id in (None, pool.target.state_id):
+        return None
+    if pool.paused_since is not None or not pool.target.approved:  # an operator is to confirm or approve first
         return None
     if Operation.objects.filter(endpoint=endpoint).active().exists() or _given_up(endpoint) or _taken_back(endpoint):
         return None

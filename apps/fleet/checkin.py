@@ -1,17 +1,20 @@
 """One check-in: what is wanted first, what is recorded, and what follows from it. It must not know HTTP."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
 from django.db.models.functions import Now
 
-from . import judgement, queueing, reports, rows, states, texts
+from . import examination as examinations
+from . import judgement, mirrors, queueing, reports, restored, rows, states, texts
+from .examination import Problem
 from .exceptions import Invalid
 from .locks import share_content
 from .models import Endpoint, EndpointState, Operation, RepositoryContent, State
 from .models.operations import LEASED
 from .reports import ReportedRepository
+from .restored import SeenRevision
 
 MAX_REPOSITORIES = 100
 # Of a long mirrorlist the first ones are kept: pacman asks them in this order, and few ever get further.
@@ -40,19 +43,25 @@ def check_in(
     holds: Sequence[str],
     agent_version: str,
     replaced: Sequence[str] = (),
+    examination: Sequence[Problem] | None = None,
+    revision_seen: SeenRevision | None = None,
 ) -> CheckIn:
-    """Record a report: state, history, repositories, holds, foreign packages, last_seen (always).
+    """Record a report: state, history, repositories, holds, foreign packages, examination, last_seen (always).
 
     Judges an operation whose lease was lost while applying, and queues an automatic sync where the policy says so.
-    `endpoint` was just read, with pool and target. Raises Invalid, and NotFound when the endpoint was deleted.
+    A `revision_seen` that isn't here pauses the pool's automatic sync first. `endpoint` was just read, with pool and
+    target. Raises Invalid, and NotFound when the endpoint was deleted.
     """
     reports.checked_seq(seq)
     holds = texts.patterns(list(holds), field="holds")
     replaced = texts.patterns(list(replaced), field="replaced")
     texts.line(agent_version, field="agent_version", maximum=32, empty=True)
     reported = _checked(repositories)
+    problems = None if examination is None else examinations.checked(examination)
+    restored.notice(endpoint, revision_seen)
     operation = _active(endpoint)
-    if _is_unchanged(endpoint, operation, state, reported, holds, agent_version) and _touch(endpoint, seq):
+    said = {"holds": holds, "agent_version": agent_version, "examination": problems}
+    if _is_unchanged(endpoint, operation, state, reported, said) and _touch(endpoint, seq):
         return CheckIn(recorded=True, want=(), endpoint=endpoint, operation=operation)
     with transaction.atomic():
         endpoint = rows.lock_endpoint(endpoint)
@@ -68,8 +77,7 @@ def check_in(
             cause=EndpointState.Cause.REPORT,
             reported=reported,
             replaced=replaced,
-            holds=holds,
-            agent_version=agent_version,
+            **said,
         )
         if recorded:
             _follow_up(endpoint, state)
@@ -85,11 +93,13 @@ def _is_unchanged(
     operation: Operation | None,
     state: str,
     reported: Sequence[ReportedRepository],
-    holds: Sequence[str],
-    agent_version: str,
+    said: Mapping[str, object],
 ) -> bool:
-    """Whether the report says only that the endpoint is there, as nearly all do, and nothing can follow from it."""
-    if (state, holds, agent_version) != (endpoint.state_id, endpoint.holds, endpoint.agent_version):
+    """Whether the report says only that the endpoint is there, as nearly all do, and nothing can follow from it.
+
+    `said` are the values that the endpoint's columns of these names would get.
+    """
+    if state != endpoint.state_id or any(getattr(endpoint, field) != value for field, value in said.items()):
         return False
     target = endpoint.pool.target if endpoint.pool and endpoint.pool.auto_sync else None
     if (target and target.state_id != state) or (operation and operation.status in LEASED):
@@ -126,7 +136,7 @@ def want(endpoint: Endpoint, state: str, reported: Sequence[ReportedRepository])
 
 
 def _checked(reported: Sequence[ReportedRepository]) -> list[ReportedRepository]:
-    """The repositories with their first mirrors. Raises Invalid for a name twice, or one that is no name."""
+    """The repositories with their first mirrors, without credentials. Raises Invalid (a name twice, …)."""
     if len(reported) > MAX_REPOSITORIES:
         raise Invalid(f"repositories: more than {MAX_REPOSITORIES}.", field="repositories")
     if len({repository.name for repository in reported}) != len(reported):
@@ -136,6 +146,10 @@ def _checked(reported: Sequence[ReportedRepository]) -> list[ReportedRepository]
         for mirror in repository.mirrors:
             texts.line(mirror, field="repositories.mirrors", maximum=2000)
     return [
-        ReportedRepository(name=row.name, digest=row.digest, mirrors=tuple(row.mirrors)[:MAX_MIRRORS])
+        ReportedRepository(name=row.name, digest=row.digest, mirrors=_public(row.mirrors[:MAX_MIRRORS]))
         for row in reported
     ]
+
+
+def _public(urls: Sequence[str]) -> tuple[str, ...]:
+    return tuple(url for mirror in urls if (url := mirrors.public(mirror)))

@@ -2,14 +2,16 @@
 
 from apps.lifecycle.chores import register_chore
 
-from . import leases, retention, upload_quota
+from . import checksums, leases, retention, upload_quota
 
 LEASES_SECONDS = 15
+CHECKSUMS_SECONDS = 60
 RETENTION_SECONDS = 600
 
 
 def register() -> None:
     """Hand the chores to the lifecycle; nothing starts before the server does."""
     register_chore("expire_leases", LEASES_SECONDS, leases.expire_leases)
+    register_chore("checksums", CHECKSUMS_SECONDS, checksums.refresh)
     register_chore("retention", RETENTION_SECONDS, retention.clean)
     register_chore("uploads", RETENTION_SECONDS, upload_quota.forget)

@@ -75,26 +75,40 @@ def count_kinds(found: Mapping[ChangeKind, int]) -> dict[str, int]:
     return {kind.value: found.get(kind, 0) for kind in ChangeKind}
 
 
+# Why a package is kept, in the order in which it is asked.
+KEPT = ("held", "foreign", "excluded", "unmanaged")
+
+
 class Kept:
     """Which packages an operation leaves exactly as they are on the endpoint, absence included, and why."""
 
-    def __init__(self, *, held: Iterable[str], foreign: Iterable[str], excluded: Iterable[str]) -> None:
-        """`held` and `excluded` are shell patterns as in IgnorePkg, `foreign` are names."""
+    def __init__(
+        self,
+        *,
+        held: Iterable[str],
+        foreign: Iterable[str],
+        excluded: Iterable[str],
+        unmanaged: Iterable[str] = (),
+    ) -> None:
+        """`held` and `excluded` are shell patterns as in IgnorePkg, `foreign` and `unmanaged` (by the target) names."""
         self._held = Matcher(held)
         self._foreign = frozenset(foreign)
         self._excluded = Matcher(excluded)
+        self._unmanaged = frozenset(unmanaged)
 
     def why(self, name: str) -> str | None:
-        """`held`, `foreign` or `excluded`, the first that applies; None for a package that follows the target."""
+        """`held`, `foreign`, `excluded` or `unmanaged`, the first that applies; None for what follows the target."""
         if self._held.matches(name):
             return "held"
         if name in self._foreign:
             return "foreign"
-        return "excluded" if self._excluded.matches(name) else None
+        if self._excluded.matches(name):
+            return "excluded"
+        return "unmanaged" if name in self._unmanaged else None
 
     def among(self, names: Iterable[str]) -> dict[str, list[str]]:
-        """The kept ones of these names by reason, each under one: {"held": […], "foreign": […], "excluded": […]}."""
-        found: dict[str, list[str]] = {"held": [], "foreign": [], "excluded": []}
+        """The kept ones of these names by reason, each under one of `KEPT`."""
+        found: dict[str, list[str]] = {why: [] for why in KEPT}
         for name in bounded(sorted(set(names))):
             why = self.why(name)
             if why:

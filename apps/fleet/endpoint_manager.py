@@ -13,6 +13,7 @@ from .alpm import repository as repository_text
 from .alpm import state as state_text
 from .checkin import CheckIn, check_in
 from .exceptions import (
+    Conflict,
     DigestMismatch,
     EnrolmentCodeInvalid,
     Invalid,
@@ -25,12 +26,15 @@ from .exceptions import (
 from .models import Endpoint, EndpointState, EnrolmentCode, Operation, Pool, RepositoryContent, State
 from .models.operations import ACTIVE, LEASED
 from .reports import ReportedRepository
+from .restored import SeenRevision
 
 __all__ = [
     "CheckIn",
     "ReportedRepository",
+    "SeenRevision",
     "assign",
     "authenticate",
+    "change_rights",
     "check_in",
     "create_enrolment_code",
     "delete_endpoint",
@@ -50,9 +54,17 @@ _ARCH = re.compile(r"(?!any\Z)[a-z0-9_]{1,32}\Z")
 
 
 def create_enrolment_code(
-    *, actor: str, pool: Pool | None = None, valid_for: timedelta = timedelta(hours=24), uses: int = 1
+    *,
+    actor: str,
+    pool: Pool | None = None,
+    valid_for: timedelta = timedelta(hours=24),
+    uses: int = 1,
+    may_set_targets: bool = False,
 ) -> tuple[EnrolmentCode, str]:
-    """Make a code; the text (`psc_…`) is returned once and not stored. Raises Invalid, NotFound (the pool)."""
+    """Make a code; the text (`psc_…`) is returned once and not stored. Raises Invalid, NotFound (the pool).
+
+    `may_set_targets`: the machines that enrol with it may make their own packages the target of their pool.
+    """
     if not 1 <= uses <= MAX_USES:
         raise Invalid(f"A code has 1 to {MAX_USES} uses.", field="uses")
     if not timedelta(0) < valid_for <= MAX_VALIDITY:
@@ -62,9 +74,19 @@ def create_enrolment_code(
         if pool is not None:
             (pool,) = rows.lock_pools(pool)
         code = EnrolmentCode.objects.create(
-            code_hash=code_hash, pool=pool, expires=clock.moved(valid_for), uses=uses, author=actor[:200]
+            code_hash=code_hash,
+            pool=pool,
+            expires=clock.moved(valid_for),
+            uses=uses,
+            may_set_targets=may_set_targets,
+            author=actor[:200],
         )
-        after = {"pool": pool and pool.name, "uses": uses, "seconds": valid_for.total_seconds()}
+        after = {
+            "pool": pool and pool.name,
+            "uses": uses,
+            "seconds": valid_for.total_seconds(),
+            "may_set_targets": may_set_targets,
+        }
         audit.record(actor=actor, verb="create", object=audit.name_of(code), after=after)
     code.refresh_from_db()
     return code, text
@@ -91,8 +113,19 @@ def enroll(*, code: str, name: str, arch: str) -> tuple[Endpoint, str]:
     try:
         with transaction.atomic():
             used = _use(code)
-            endpoint = Endpoint.objects.create(name=name, arch=arch, pool=used.pool, token_hash=token_hash)
-            after = {"pool": used.pool and used.pool.name, "arch": arch, "code": used.pk}
+            endpoint = Endpoint.objects.create(
+                name=name,
+                arch=arch,
+                pool=used.pool,
+                token_hash=token_hash,
+                may_set_targets=used.may_set_targets,
+            )
+            after = {
+                "pool": used.pool and used.pool.name,
+                "arch": arch,
+                "code": used.pk,
+                "may_set_targets": used.may_set_targets,
+            }
             audit.record(actor=audit.name_of(used), verb="enroll", object=audit.name_of(endpoint), after=after)
     except IntegrityError:
         raise NameTaken(f"There is an endpoint with the name {name} already.") from None
@@ -120,8 +153,10 @@ def authenticate(*, token: str) -> Endpoint | None:
     """The endpoint of this token, with pool and target; None when it is unknown or revoked. One indexed read."""
     if not token.startswith(tokens.ENDPOINT):
         return None
-    # Without the states: their packages are 8 kB each, and the usual check-in needs none of them.
-    return Endpoint.objects.select_related("pool__target").filter(token_hash=tokens.hash_of(token)).first()
+    # Without the states, whose packages are 8 kB each, and the lists of a revision: the usual check-in needs none.
+    found = Endpoint.objects.select_related("pool__target")
+    found = found.defer("pool__target__unmanaged", "pool__target__repositories")
+    return found.filter(token_hash=tokens.hash_of(token)).first()
 
 
 def rotate_token(*, endpoint: Endpoint, actor: str) -> str:
@@ -129,16 +164,37 @@ def rotate_token(*, endpoint: Endpoint, actor: str) -> str:
     text, token_hash = tokens.new(tokens.ENDPOINT)
     with transaction.atomic():
         endpoint = rows.lock_endpoint(endpoint)
-        Endpoint.objects.filter(pk=endpoint.pk).update(token_hash=token_hash)
+        Endpoint.objects.filter(pk=endpoint.pk).update(token_hash=token_hash, revoked=None)
         audit.record(actor=actor, verb="rotate_token", object=audit.name_of(endpoint))
     return text
 
 
 def revoke_token(*, endpoint: Endpoint, actor: str) -> None:
-    """Lock the endpoint out until it gets a new token. A repeat changes nothing."""
+    """Lock the endpoint out until it gets a new token; its right to set targets is gone for good.
+
+    A repeat changes nothing.
+    """
     with transaction.atomic():
-        if Endpoint.objects.filter(pk=endpoint.pk, token_hash__isnull=False).update(token_hash=None):
-            audit.record(actor=actor, verb="revoke_token", object=audit.name_of(endpoint))
+        active = Endpoint.objects.filter(pk=endpoint.pk, token_hash__isnull=False)
+        if active.update(token_hash=None, revoked=Now(), may_set_targets=False):
+            before = {"may_set_targets": endpoint.may_set_targets}
+            audit.record(actor=actor, verb="revoke_token", object=audit.name_of(endpoint), before=before)
+
+
+def change_rights(*, endpoint: Endpoint, may_set_targets: bool, actor: str) -> Endpoint:
+    """Give the endpoint the right to set its own pool's target, from itself, or take it. Raises NotFound, Conflict.
+
+    Conflict: its token is revoked, so that it is nobody who could be given a right. A repeat changes nothing.
+    """
+    with transaction.atomic():
+        locked = rows.lock_endpoint(endpoint)
+        if may_set_targets and locked.token_hash is None:
+            raise Conflict(f"The token of {locked.name} is revoked; give it a new one first.")
+        if locked.may_set_targets != may_set_targets:
+            Endpoint.objects.filter(pk=locked.pk).update(may_set_targets=may_set_targets)
+            before, after = {"may_set_targets": locked.may_set_targets}, {"may_set_targets": may_set_targets}
+            audit.record(actor=actor, verb="change_rights", object=audit.name_of(locked), before=before, after=after)
+        return rows.lock_endpoint(locked)
 
 
 def assign(*, endpoint: Endpoint, pool: Pool | None, actor: str) -> Endpoint:
@@ -152,7 +208,7 @@ def assign(*, endpoint: Endpoint, pool: Pool | None, actor: str) -> Endpoint:
         if Operation.objects.filter(endpoint=locked, status__in=ACTIVE).exists():
             raise OperationActive(f"An operation of {locked.name} is under way; cancel it or wait for its end.")
         before = {"pool": locked.pool.name if locked.pool else None}
-        Endpoint.objects.filter(pk=locked.pk).update(pool=pool)
+        Endpoint.objects.filter(pk=locked.pk).update(pool=pool, pool_changed=pool is not None)
         after = {"pool": pool.name if pool else None}
         audit.record(actor=actor, verb="assign", object=audit.name_of(locked), before=before, after=after)
         return rows.lock_endpoint(locked)

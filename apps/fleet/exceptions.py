@@ -109,6 +109,18 @@ class TargetChanged(Conflict):
     code = "target_changed"
 
 
+class UnsoundSource(Conflict):
+    """The endpoint found by itself that it can't be the source of a target; `problems` are its findings."""
+
+    code = "unsound_source"
+
+
+class DatabasesUnreadable(Conflict):
+    """The endpoint has no readable sync database of a repository, and its mirrors gave it none."""
+
+    code = "databases_unreadable"
+
+
 class FeatureDisabled(Conflict):
     """The server's configuration switches this off."""
 
@@ -135,6 +147,12 @@ class Forbidden(FleetError):
     """Known, but not allowed."""
 
     code = "forbidden"
+
+
+class MayNotSetTargets(Forbidden):
+    """An endpoint without the right to set targets."""
+
+    code = "may_not_set_targets"
 
 
 class EnrolmentCodeInvalid(Forbidden):

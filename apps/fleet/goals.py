@@ -3,10 +3,10 @@
 It must not know leases, nor HTTP.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass
 
-from . import difference, states
+from . import difference, examination, revisions, states
 from .alpm.names import machine_arch
 from .alpm.state import InstalledPackage
 from .difference import Change, Kept
@@ -16,13 +16,17 @@ from .models import Endpoint, Operation, OperationKind, OperationStatus, State, 
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """From `base`, which the endpoint is in, to `packages`. `foreign` are the names that were foreign to it."""
+    """From `base`, which the endpoint is in, to `packages`. `foreign` are the names that are foreign to it.
+
+    `not_brought` are those and what else an operation leaves alone because the target doesn't manage it.
+    """
 
     base: State
     installed: list[InstalledPackage]
     packages: list[InstalledPackage]
     kept: dict[str, list[str]]
     foreign: list[str]
+    not_brought: list[str]
     revision: TargetRevision | None = None
     reverts: Operation | None = None
 
@@ -34,7 +38,8 @@ class Goal:
 def sync_goal(endpoint: Endpoint) -> Goal:
     """What a sync would do now.
 
-    Raises NoPool, NoTarget, StateUnknown, Conflict (another architecture, or no package would be left).
+    Raises NoPool, NoTarget, StateUnknown, DatabasesUnreadable, Conflict (another architecture, or no package would be
+    left).
     """
     if endpoint.pool is None:
         raise NoPool(f"{endpoint.name} is in no pool.")
@@ -44,6 +49,8 @@ def sync_goal(endpoint: Endpoint) -> Goal:
     base = reported_state(endpoint)
     if revision.state.arch not in (machine_arch(endpoint.arch), "any"):
         raise Conflict(f"{endpoint.name} is {endpoint.arch}; the target is for {revision.state.arch}.")
+    if base != revision.state:
+        examination.check_databases(endpoint)
     goal = _goal(endpoint, base, states.load(revision.state), revision=revision)
     if goal.installed and not goal.packages:
         raise Conflict(f"A sync would leave {endpoint.name} without any package: it holds all that the target has.")
@@ -74,10 +81,15 @@ def reported_state(endpoint: Endpoint) -> State:
     return endpoint.state
 
 
-def foreign_to(endpoint: Endpoint, target: Iterable[InstalledPackage]) -> list[str]:
-    """The endpoint's foreign packages. One that the pool's target has isn't foreign: the target knows its version."""
+def foreign_to(
+    endpoint: Endpoint, target: Iterable[InstalledPackage], offered: Container[str] = frozenset()
+) -> list[str]:
+    """The endpoint's foreign packages: in none of its own repositories, and in none of the target's (`offered`).
+
+    One that the target has isn't foreign either: the target knows its version.
+    """
     managed = {package.name for package in target}
-    return [name for name in endpoint.foreign if name not in managed]
+    return [name for name in endpoint.foreign if name not in managed and name not in offered]
 
 
 def _goal(
@@ -90,16 +102,22 @@ def _goal(
     once_foreign: Collection[str] = (),
 ) -> Goal:
     # A revert keeps all that is foreign now, and doesn't bring back what was foreign then: nobody could fetch it.
-    foreign = foreign_to(endpoint, target) if revision else list(endpoint.foreign)
+    foreign = list(endpoint.foreign)
+    unmanaged: Collection[str] = ()
+    if revision:
+        foreign = foreign_to(endpoint, target, revisions.offered_by(revision))
+        unmanaged = revisions.unmanaged_names(revision)
     excluded = endpoint.pool.excluded_packages if endpoint.pool else ()
-    kept = Kept(held=endpoint.holds, foreign=(*foreign, *once_foreign), excluded=excluded)
+    kept = Kept(held=endpoint.holds, foreign=(*foreign, *once_foreign), excluded=excluded, unmanaged=unmanaged)
     installed = states.load(base)
+    left = {package.name for package in installed if package.name in unmanaged}
     return Goal(
         base=base,
         installed=installed,
         packages=difference.goal(installed, target, kept),
         kept=kept.among(package.name for package in (*installed, *target)),
         foreign=foreign,
+        not_brought=sorted(left.union(foreign)),
         revision=revision,
         reverts=reverts,
     )

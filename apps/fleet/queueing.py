@@ -24,7 +24,7 @@ def queue(endpoint: Endpoint, *, kind: str, goal: Goal, actor: str, idempotency_
         base_state=goal.base,
         target_state=target,
         plan=difference.counts(changes),
-        foreign=goal.foreign,
+        foreign=goal.not_brought,
         idempotency_key=idempotency_key,
         author=actor[:200],
         deadline=clock.moved(DEADLINE),
@@ -39,4 +39,4 @@ def queue_automatic(endpoint: Endpoint) -> Operation | None:
     goal = automatic.wanted(endpoint)
     if goal is None or endpoint.pool is None:
         return None
-    return queue(endpoint, kind=OperationKind.SYNC, goal=goal, actor=f"policy:{endpoint.pool.name}")
+    return queue(endpoint, kind=OperationKind.SYNC, goal=goal, actor=f"{audit.POLICY}{endpoint.pool.name}")

@@ -34,7 +34,7 @@ def check_size(count: int) -> None:
 @lru_cache(maxsize=16)  # contents never change; 16 of the size of `extra` are some 25 MB
 def names(digest: str) -> frozenset[str]:
     """Every pkgname that the content offers. Raises NotFound when it isn't kept (any more)."""
-    found = frozenset(line.split(b" ", 1)[0].decode() for line in _lines(digest))
+    found = frozenset(line.split(b" ", 1)[0].decode() for line in lines(digest))
     if not found:  # raised, and so not remembered: it may be uploaded a moment later
         raise NotFound("No repository content has this digest.")
     return found
@@ -42,17 +42,18 @@ def names(digest: str) -> frozenset[str]:
 
 def versions(digest: str) -> dict[str, str]:
     """The version that the content offers of each pkgname; empty when it isn't kept any more."""
-    return dict(line.decode().split(" ", 2)[:2] for line in _lines(digest))
+    return dict(line.decode().split(" ", 2)[:2] for line in lines(digest))
 
 
 def offered(digest: str, wanted: Collection[str]) -> dict[str, OfferedPackage]:
     """What the content offers of the pkgnames in `wanted`; empty when it isn't kept any more."""
     keys = {name.encode() for name in wanted}
-    lines = [line for line in _lines(digest) if line.split(b" ", 1)[0] in keys]
-    text = b"".join(line + b"\n" for line in lines)
-    return {package.name: package for package in canonical.parse(text)} if lines else {}
+    found = [line for line in lines(digest) if line.split(b" ", 1)[0] in keys]
+    text = b"".join(line + b"\n" for line in found)
+    return {package.name: package for package in canonical.parse(text)} if found else {}
 
 
-def _lines(digest: str) -> Iterator[bytes]:
+def lines(digest: str) -> Iterator[bytes]:
+    """The lines of the content's text, without a look at them; none when it isn't kept any more."""
     packages = RepositoryContent.objects.filter(pk=digest).values_list("packages", flat=True).first()
     return iter(zlib.decompress(bytes(packages)).splitlines() if packages is not None else ())

@@ -9,8 +9,8 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Exists, F, OuterRef, QuerySet
-from django.db.models.functions import Coalesce
+from django.db.models import Count, Exists, F, OuterRef, QuerySet, Window
+from django.db.models.functions import Coalesce, RowNumber
 
 from . import clock, states
 from .locks import own_content
@@ -25,6 +25,7 @@ from .models import (
     Pool,
     RepositoryContent,
     State,
+    TargetFiles,
     TargetRevision,
 )
 from .models.operations import ACTIVE, FINAL
@@ -48,6 +49,7 @@ def clean() -> dict[str, int]:
         if own_content():
             removed["states"] = remove_states()
             removed["repositories"] = remove_repositories()
+            removed["files"] = remove_files()
         else:
             logger.info("retention: the content is in use all the time, the next run looks again")
     removed["versions"] = remove_versions() if removed.get("states") else 0
@@ -117,17 +119,22 @@ def remove_repositories() -> int:
     return _remove(RepositoryContent.objects.filter(pk__in=sorted(digests)[:_CONTENTS]))
 
 
+def remove_files() -> int:
+    """Remove files of targets that no revision has any more (its pool was deleted). Wants the content lock."""
+    unused = TargetFiles.objects.filter(created__lt=clock.moved(-UNREFERENCED_FOR))
+    return _remove(unused.exclude(Exists(TargetRevision.objects.filter(files=OuterRef("pk")))))
+
+
 def _named_contents() -> set[str]:
     """The digests of contents that the newest revisions of each pool, or the active operations' ones, name."""
-    recent = TargetRevision.objects.filter(
-        number__gt=F("pool__target__number") - REVISIONS_WITH_CONTENTS,
-    )
+    newest = Window(RowNumber(), partition_by="pool", order_by="-number")
+    recent = TargetRevision.objects.annotate(age=newest).filter(age__lte=REVISIONS_WITH_CONTENTS)
     active = TargetRevision.objects.filter(Exists(Operation.objects.filter(revision=OuterRef("pk"), status__in=ACTIVE)))
     named = (*recent.values_list("repositories", flat=True), *active.values_list("repositories", flat=True))
     return {repository["digest"] for repositories in named for repository in repositories}
 
 
-def _remove(unused: "QuerySet[State] | QuerySet[RepositoryContent]") -> int:
+def _remove(unused: "QuerySet[State] | QuerySet[RepositoryContent] | QuerySet[TargetFiles]") -> int:
     digests = list(unused.values_list("pk", flat=True)[:_CONTENTS])
     unused.model._default_manager.filter(pk__in=digests).delete()
     return len(digests)

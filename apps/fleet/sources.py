@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 from django.conf import settings
 
-from . import repositories, states
+from . import mirrors, repositories, revisions, states, target_files
 from .alpm.repository import OfferedPackage
 from .alpm.state import InstalledPackage
-from .models import Operation
+from .models import Operation, TargetRevision
 
 # The layout of the Arch Linux Archive: whole days under repos/, every file for good under packages/.
 _DATED = re.compile(r"(.*)/repos/\d{4}/\d{2}/\d{2}/[^/]+/os/[^/]+/?")
@@ -54,8 +54,7 @@ def fetch(operation: Operation) -> tuple[Fetch, ...]:
         return ()
     names = {package.name for package in missing}
     own = _sources(operation.endpoint.repositories.values_list("content_id", "mirrors"), names)
-    recorded = operation.revision.repositories if operation.revision else []
-    targets = _sources(((repository["digest"], repository["mirrors"]) for repository in recorded), names)
+    targets = _recorded(operation.revision, names) if operation.revision else []
     archives = list(dict.fromkeys((*_archives(own), *_archives(targets), settings.PACKAGE_ARCHIVE_URL.rstrip("/"))))
     return tuple(_fetch(package, own, targets, archives) for package in missing)
 
@@ -64,8 +63,26 @@ def _key(package: InstalledPackage) -> tuple[str, str, str]:
     return (package.name, package.version, package.arch)
 
 
+def _recorded(revision: TargetRevision, names: set[str]) -> list[_Source]:
+    """The files that the revision holds, by repository; of one that holds none, what its repositories offered."""
+    if not revision.files_id:
+        return _sources(((one["digest"], one["mirrors"]) for one in revision.repositories), names)
+    offered: dict[str, dict[str, OfferedPackage]] = {}
+    for file in target_files.load(revision).values():
+        if file.name in names:
+            found = OfferedPackage(file.name, file.version, file.arch, file.filename, file.sha256, file.size)
+            offered.setdefault(file.repository, {})[file.name] = found
+    return [_Source(tuple(urls), offered.get(name, {})) for name, urls in revisions.mirrors_of(revision).items()]
+
+
 def _sources(rows: Iterable[tuple[str, list[str]]], names: set[str]) -> list[_Source]:
-    return [_Source(tuple(mirrors), repositories.offered(digest, names)) for digest, mirrors in rows]
+    """Without credentials: those of an endpoint's own mirrors are in its own configuration."""
+    return [
+        _Source(
+            tuple(url for mirror in addresses if (url := mirrors.public(mirror))), repositories.offered(digest, names)
+        )
+        for digest, addresses in rows
+    ]
 
 
 def _archives(sources: Iterable[_Source]) -> Iterator[str]:
@@ -80,8 +97,9 @@ def _archives(sources: Iterable[_Source]) -> Iterator[str]:
 def _fetch(
     package: InstalledPackage, own: Sequence[_Source], targets: Sequence[_Source], archives: Sequence[str]
 ) -> Fetch:
-    # What the target's source knew of the file counts more than what this endpoint's mirrors have under that version.
-    known = next((found for source in (*targets, *own) if (found := source.exactly(package))), None)
+    # What this endpoint's own databases say counts more than what the target's source knew under that version: a
+    # repository may have built it anew, and its own databases are what the machine's admin trusts.
+    known = next((found for source in (*own, *targets) if (found := source.exactly(package))), None)
     filename = known.filename if known else f"{package.name}-{package.version}-{package.arch}.pkg.tar.zst"
     urls = [
         f"{mirror.rstrip('/')}/{_quoted(filename)}"

@@ -14,15 +14,15 @@ from itertools import islice
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import F
 
-from . import clock, difference, states, time_limit
+from . import clock, difference, examination, revisions, states, time_limit
 from .alpm.state import InstalledPackage
 from .difference import Change, ChangeKind, Kept
 from .exceptions import ComparisonTooLong
 from .models import Endpoint, Pool, State
 from .models.endpoints import OFFLINE_AFTER_POLLS
 from .recent import Recent
+from .revisions import Offered
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,8 @@ class Status(StrEnum):
 class _Case(NamedTuple):
     """All that the packages' part of a status depends on: endpoints with equal cases share the answer.
 
-    `limit` is STATE_MAX_PACKAGES, so that a higher one counts at once.
+    `limit` is STATE_MAX_PACKAGES, so that a higher one counts at once. `recorded` are the digests of the repositories
+    of the target's source, `unmanaged` the names that the target leaves alone; both are one object for each pool.
     """
 
     state: str
@@ -51,6 +52,17 @@ class _Case(NamedTuple):
     foreign: tuple[str, ...]
     excluded: tuple[str, ...]
     limit: int
+    recorded: tuple[str, ...]
+    unmanaged: frozenset[str]
+
+
+class _Target(NamedTuple):
+    """A pool's part of the cases of its endpoints."""
+
+    state: str | None
+    excluded: tuple[str, ...]
+    recorded: tuple[str, ...]
+    unmanaged: frozenset[str]
 
 
 # How many changes of each kind there are in a case; None for states that are too large to be compared.
@@ -81,7 +93,7 @@ def counts() -> dict[Status, int]:
     now, pools = clock.now(), _pools(set(Pool.objects.values_list("pk", flat=True)))
     found = dict.fromkeys(Status, 0)
     cases: Counter[_Case] = Counter()
-    rows = Endpoint.objects.only("pool_id", "state_id", "holds", "foreign", "last_seen")
+    rows = Endpoint.objects.only("pool_id", "state_id", "holds", "foreign", "examination", "last_seen")
     for endpoint in rows.iterator(chunk_size=2000):
         case = _case(endpoint, pools)
         if is_offline(endpoint.last_seen, now):
@@ -143,22 +155,37 @@ def _classified_by(kinds: Iterable[ChangeKind]) -> Status:
     return Status.DIVERGED
 
 
-def _pools(keys: set[int]) -> dict[int, tuple[str | None, tuple[str, ...]]]:
-    """Target state and excluded patterns of each pool."""
-    found: dict[int, tuple[str | None, tuple[str, ...]]] = {}
+def _pools(keys: set[int]) -> dict[int, _Target]:
+    """The target of each pool, with its excluded patterns."""
+    found: dict[int, _Target] = {}
     for chunk in states.chunks(sorted(keys)):
-        rows = Pool.objects.filter(pk__in=chunk).annotate(target_state=F("target__state_id"))
-        for pk, target, excluded in rows.values_list("pk", "target_state", "excluded_packages"):
-            found[pk] = (target, tuple(excluded))
+        for pool in Pool.objects.filter(pk__in=chunk).select_related("target"):
+            target = pool.target
+            found[pool.pk] = _Target(
+                state=target.state_id if target else None,
+                excluded=tuple(pool.excluded_packages),
+                recorded=tuple(repository["digest"] for repository in target.repositories) if target else (),
+                unmanaged=revisions.unmanaged_names(target) if target else frozenset(),
+            )
     return found
 
 
-def _case(endpoint: Endpoint, pools: dict[int, tuple[str | None, tuple[str, ...]]]) -> _Case | None:
-    target, excluded = pools.get(endpoint.pool_id or 0, (None, ()))
-    if endpoint.state_id is None or target is None:
+def _case(endpoint: Endpoint, pools: Mapping[int, _Target]) -> _Case | None:
+    target = pools.get(endpoint.pool_id or 0)
+    if endpoint.state_id is None or target is None or target.state is None:
         return None
-    holds, foreign = tuple(endpoint.holds), tuple(endpoint.foreign)
-    return _Case(endpoint.state_id, target, holds, foreign, excluded, settings.STATE_MAX_PACKAGES)
+    if endpoint.state_id != target.state and examination.databases_unreadable(endpoint):
+        return None
+    return _Case(
+        state=endpoint.state_id,
+        target=target.state,
+        holds=tuple(endpoint.holds),
+        foreign=tuple(endpoint.foreign),
+        excluded=target.excluded,
+        limit=settings.STATE_MAX_PACKAGES,
+        recorded=target.recorded,
+        unmanaged=target.unmanaged,
+    )
 
 
 def _classified(cases: set[_Case]) -> dict[_Case, Status]:
@@ -177,7 +204,7 @@ def _counted(cases: set[_Case]) -> dict[_Case, Counts | None]:
     keys = {case: _key(case) for case in cases}
     known = _known_counts.among(keys.values())
     found = {case: known[key] for case, key in keys.items() if key in known}
-    rest = iter(sorted(cases - found.keys()))
+    rest = iter(sorted(cases - found.keys(), key=lambda case: (case.recorded, case.state, case.target)))
     try:
         while chunk := list(islice(rest, _PAIRS_AT_ONCE)):
             pairs = _differing({(case.state, case.target) for case in chunk}, settings.STATE_MAX_PACKAGES)
@@ -192,7 +219,8 @@ def _counted(cases: set[_Case]) -> dict[_Case, Counts | None]:
 
 def _key(case: _Case) -> bytes:
     """A short key: an endpoint can have thousands of foreign packages, and they would all be kept with the counts."""
-    return blake2b(repr(tuple(case)).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    parts = (*case[:-1], sorted(case.unmanaged))
+    return blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 Side = list[InstalledPackage]
@@ -200,9 +228,9 @@ Side = list[InstalledPackage]
 
 def _changes(case: _Case, installed: Side, target: Side) -> Iterator[Change]:
     """The changes of a case, from only the packages in which state and target differ."""
-    managed = {package.name for package in target}
-    foreign = [name for name in case.foreign if name not in managed]
-    kept = Kept(held=case.holds, foreign=foreign, excluded=case.excluded)
+    managed, offered = {package.name for package in target}, Offered(case.recorded)
+    foreign = [name for name in case.foreign if name not in managed and name not in offered]
+    kept = Kept(held=case.holds, foreign=foreign, excluded=case.excluded, unmanaged=case.unmanaged)
     return (change for change in difference.compare(installed, target) if not kept.why(change.name))
 
 

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from . import audit, clock, goals, judgement, leases, queueing, reports, rows, sources, texts
+from . import audit, clock, goals, judgement, leases, queueing, reports, restored, rows, sources, texts
 from .exceptions import (
     BaseChanged,
     IdempotencyKeyReused,
@@ -141,10 +141,11 @@ def _claim(operation: Operation, lease_token: uuid.UUID, state: str) -> Exceptio
         return NotClaimable(f"The operation can't be claimed: it is {operation.status}.")
     if state != operation.base_state_id:
         message = "The endpoint is not in the state any more that the operation was made for."
-        result = judgement.server_result("cancelled", "base_changed", message)
-        actor = f"endpoint:{operation.endpoint.name}"
-        judgement.end(operation, status=OperationStatus.CANCELLED, actor=actor, result=result)
+        _cancel_claimed(operation, code="base_changed", message=message)
         return BaseChanged(message)
+    if restored.is_paused(operation):  # queued by the policy at the moment of the pause
+        _cancel_claimed(operation, code=restored.PAUSED, message=restored.MESSAGE)
+        return NotClaimable(restored.MESSAGE)
     changed = free.filter(pk=operation.pk, attempt=operation.attempt).update(
         status=OperationStatus.LEASED,
         lease_token=lease_token,
@@ -152,6 +153,12 @@ def _claim(operation: Operation, lease_token: uuid.UUID, state: str) -> Exceptio
         attempt=F("attempt") + 1,
     )
     return None if changed else NotClaimable("Another agent claimed the operation first.")
+
+
+def _cancel_claimed(operation: Operation, *, code: str, message: str) -> None:
+    result = judgement.server_result("cancelled", code, message)
+    actor = f"endpoint:{operation.endpoint.name}"
+    judgement.end(operation, status=OperationStatus.CANCELLED, actor=actor, result=result)
 
 
 def heartbeat(*, operation_id: uuid.UUID, endpoint: Endpoint, lease_token: uuid.UUID, phase: str) -> Operation:

@@ -153,4 +153,8 @@ def _fleet() -> Iterator[Metric]:
     yield _gauge("fleet_pools", "Pools.", found["pools"])
     yield _by("status", "fleet_endpoints", "Endpoints by their derived status.", found["endpoints"].items())
     yield _by("status", "fleet_operations", "Operations by status.", found["operations"].items())
+    text = "Pools that need an operator, by alarm."
+    yield _by("alarm", "fleet_pool_alarms", text, found.get("pool_alarms", {}).items())
+    text = "Package versions that the fleet has more than one file for."
+    yield _gauge("fleet_checksum_conflicts", text, found.get("checksum_conflicts", 0))
     yield _gauge("fleet_timestamp_seconds", "When these figures of the fleet were read.", found["at"])

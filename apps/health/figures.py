@@ -10,8 +10,8 @@ from typing import Any
 from django.db.models import Count
 from django.db.models.functions import Now
 
-from apps.fleet import status
-from apps.fleet.models import Operation, Pool
+from apps.fleet import pool_alarms, status
+from apps.fleet.models import ChecksumConflict, Operation, Pool
 from apps.fleet.models.operations import OperationStatus
 from apps.health import notes
 from apps.health.checks import bounded_connection
@@ -29,7 +29,8 @@ def refresh() -> None:
     """Read the figures and leave them for every worker. Raises DatabaseError. A step of a lifecycle loop."""
     with bounded_connection():
         endpoints = {str(name): number for name, number in status.counts().items()}
-        figures = {"pools": Pool.objects.count(), "operations": operations(), "endpoints": endpoints}
+        alarms = {"pool_alarms": pool_alarms.counts(), "checksum_conflicts": ChecksumConflict.objects.count()}
+        figures = {"pools": Pool.objects.count(), "operations": operations(), "endpoints": endpoints, **alarms}
     notes.leave("figures", figures)
 
 

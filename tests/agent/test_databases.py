@@ -11,7 +11,7 @@ import zstandard
 
 from apps.agent.pacsync_agent import database_lock, local_db, repair
 from apps.agent.pacsync_agent.errors import Busy, Local
-from apps.agent.pacsync_agent.package_file import PackageFile, Wanted, WrongPackage, verify
+from apps.agent.pacsync_agent.package_file import PackageFile
 from apps.fleet.alpm import archive, desc, syncdb
 from tests.support.pacman import Fleet, tar_bytes
 
@@ -98,6 +98,24 @@ def test_sync_db_zstd_without_a_module_uses_a_program_or_says_what_to_install(
         syncdb.read(path)
 
 
+def test_sync_db_entry_without_end_is_read_no_further_than_any_could_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "core.db"
+    bomb = DESC.format(sum=SUM).encode() + b"%DESC%\n" + b"x" * (8 << 20)
+    path.write_bytes(gzip.compress(tar_bytes({"a-1-1/desc": bomb})))
+    read: list[int] = []
+    parse = desc.parse
+
+    def counting(text: str) -> dict[str, list[str]]:
+        read.append(len(text))
+        return parse(text)
+
+    monkeypatch.setattr(syncdb.desc, "parse", counting)
+    [package] = syncdb.read(path)
+    assert package.name == "a" and read == [syncdb.DESC_LIMIT]
+
+
 def test_desc_is_read_as_libalpm_does() -> None:
     text = "%NAME%\na\n\n%UNKNOWN%\n%VERSION%\n1-1\n\n%DEPENDS%\nb\nc>1\n\n%DESC%\n\n%ARCH%\nany\n%PROVIDES%\nx=1"
     assert desc.parse(text) == {
@@ -152,22 +170,6 @@ def test_repair_completes_or_drops_broken_entries_under_the_lock(tmp_path: Path)
     listed = (tmp_path / "local/known-1-1/files").read_text()
     assert listed == "%FILES%\nusr/\nusr/share/\nusr/share/known/\nusr/share/known/version\n\n"
     assert not lock.exists()
-
-
-def test_package_file_verify_refuses_everything_that_is_not_the_package(tmp_path: Path) -> None:
-    package = Fleet(tmp_path).package("tool", "1:1-1")
-
-    def wanted(**changes: str | None) -> Wanted:
-        values = {"name": "tool", "version": "1:1-1", "arch": "any", "filename": "x", "sha256": package.sha256}
-        return Wanted(**(values | changes))  # type: ignore[arg-type]
-
-    assert verify(package.path, wanted()).version == "1:1-1"
-    for changes in ({"sha256": SUM}, {"version": "1-1"}, {"name": "loot"}, {"arch": "x86_64"}):
-        with pytest.raises(WrongPackage):
-            verify(package.path, wanted(**changes))
-    package.path.write_bytes(package.path.read_bytes()[:-4])
-    with pytest.raises(WrongPackage, match="truncated"):
-        verify(package.path, wanted(sha256=None))
 
 
 def test_lock_stale_one_is_removed_and_a_held_one_is_not(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Requests that are repeated, tokens that stay at home, downloads that go on where they broke off."""
 
+import errno
 import gzip
 import http.server
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -10,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from apps.agent.pacsync_agent import download
+from apps.agent.pacsync_agent import download, files, mirror_http
+from apps.agent.pacsync_agent.addresses import Address
 from apps.agent.pacsync_agent.api import ApiError, Client, normalized
 from apps.agent.pacsync_agent.errors import Local, Unavailable
 from apps.agent.pacsync_agent.heartbeat import Heartbeat
-from apps.agent.pacsync_agent.package_file import Wanted
+from apps.agent.pacsync_agent.network import Network, NotThere, Refusal, Stopped
+from apps.agent.pacsync_agent.package_file import sha256_of
 from tests.support.pacman import Fleet, Package
 
 
@@ -122,76 +126,118 @@ def package(tmp_path: Path) -> Package:
     return Fleet(tmp_path).package("tool", "1:2-1", files=content)
 
 
-def wanted(package: Package, *urls: str, sha256: bool = True) -> Wanted:
-    known = package.sha256 if sha256 else None
-    return Wanted(package.name, package.version, package.arch, package.path.name, known, None, urls)
+def fetch(package: Package, part: Path, *urls: str, stop: threading.Event | None = None) -> Path:
+    """Download from these addresses, and take what has the checksum."""
 
+    def accept(path: Path, source: Address) -> Path:
+        if sha256_of(path) != package.sha256:
+            raise Refusal("it is another file")
+        return path
 
-def fetch(wanted: Wanted, directory: Path) -> Path:
     counted: list[int] = []
-    file = download.fetch(wanted, directory, stop=threading.Event(), on_bytes=counted.append)
-    assert sum(counted) == file.path.stat().st_size
-    return file.path
+    found = download.fetch(
+        [Address(url, own=url.startswith("file:")) for url in urls],
+        part,
+        size=package.path.stat().st_size,
+        network=Network(stop or threading.Event()),
+        on_bytes=counted.append,
+        accept=accept,
+    )
+    assert sum(counted) == found.stat().st_size
+    return found
 
 
-def test_download_broken_connection_is_resumed(web: Web, package: Package, tmp_path: Path) -> None:
+@pytest.fixture
+def part(tmp_path: Path) -> Path:
+    return tmp_path / "tool.part"
+
+
+def test_download_broken_connection_is_resumed(web: Web, package: Package, part: Path) -> None:
     whole = package.path.read_bytes()
     half = len(whole) // 2
     broken = (200, {"Content-Length": str(len(whole))}, whole[:half])
     rest = (206, {"Content-Range": f"bytes {half}-{len(whole) - 1}/{len(whole)}"}, whole[half:])
     web.answers["/tool"] = [broken, rest]
-    target = fetch(wanted(package, f"{web.url}/tool"), tmp_path)
-    assert target.read_bytes() == whole
+    assert fetch(package, part, f"{web.url}/tool").read_bytes() == whole
     assert [request[1].get("Range") for request in web.seen] == [None, f"bytes={half}-"]
-    assert [path.name for path in tmp_path.glob(".*")] == []
+    assert part.stat().st_mode & 0o777 == 0o600
 
 
-def test_download_of_an_earlier_agent_is_resumed(web: Web, package: Package, tmp_path: Path) -> None:
+def test_download_of_an_earlier_run_is_resumed(web: Web, package: Package, part: Path) -> None:
     whole = package.path.read_bytes()
-    download.partial_path(tmp_path, package.path.name).write_bytes(whole[:100])
+    part.write_bytes(whole[:100])
     web.answers["/tool"] = [(206, {}, whole[100:])]
-    assert fetch(wanted(package, f"{web.url}/tool"), tmp_path).read_bytes() == whole
+    assert fetch(package, part, f"{web.url}/tool").read_bytes() == whole
 
 
 @pytest.mark.parametrize("status", [200, 416])
 def test_download_partial_file_of_something_else_is_begun_anew(
-    web: Web, package: Package, tmp_path: Path, status: int
+    web: Web, package: Package, part: Path, status: int
 ) -> None:
     whole = package.path.read_bytes()
-    download.partial_path(tmp_path, package.path.name).write_bytes(b"x" * (len(whole) + 5))
+    part.write_bytes(b"x" * (len(whole) + 5))
     web.answers["/tool"] = [(416, {}, b""), (200, {}, whole)] if status == 416 else [(200, {}, whole)]
-    assert fetch(wanted(package, f"{web.url}/tool"), tmp_path).read_bytes() == whole
+    assert fetch(package, part, f"{web.url}/tool").read_bytes() == whole
 
 
-def test_download_wrong_content_is_refused_and_the_next_address_asked(
-    web: Web, package: Package, tmp_path: Path
-) -> None:
+def test_download_wrong_content_is_refused_and_the_next_address_asked(web: Web, package: Package, part: Path) -> None:
     web.answers["/wrong"] = [(200, {}, b"<html>")]
     web.answers["/tool"] = [(200, {}, package.path.read_bytes())]
-    urls = [f"{web.url}/missing", f"{web.url}/wrong", "gopher://x/tool", f"{web.url}/tool"]
-    assert fetch(wanted(package, *urls, sha256=False), tmp_path).read_bytes() == package.path.read_bytes()
-    with pytest.raises(download.NotThere) as error:
-        download.fetch(wanted(package, *urls[:3]), tmp_path, stop=threading.Event(), on_bytes=lambda count: None)
-    assert "404" in str(error.value) and "gopher" in str(error.value)
+    urls = [f"{web.url}/missing", f"{web.url}/wrong", f"{web.url}/tool"]
+    assert fetch(package, part, *urls).read_bytes() == package.path.read_bytes()
+    with pytest.raises(NotThere) as error:
+        fetch(package, part, *urls[:2])
+    assert [str(refusal) for _, refusal in error.value.refusals] == ["not there", "it is another file"]
+    assert not part.exists()
 
 
-def test_download_file_address_is_copied_and_resumed(package: Package, tmp_path: Path) -> None:
-    whole = package.path.read_bytes()
-    download.partial_path(tmp_path, package.path.name).write_bytes(whole[:100])
-    target = fetch(wanted(package, package.path.as_uri()), tmp_path)
-    assert target.read_bytes() == whole and target.stat().st_mode & 0o777 == 0o644
+def test_download_file_of_an_own_mirror_is_copied(package: Package, part: Path) -> None:
+    part.write_bytes(package.path.read_bytes()[:100])
+    assert fetch(package, part, package.path.as_uri()).read_bytes() == package.path.read_bytes()
 
 
-def test_download_redirect_from_https_to_http_is_not_followed() -> None:
-    request = download.urllib.request.Request("https://mirror.invalid/tool")
-    handler = download._NoDowngrade()
-    with pytest.raises(OSError, match="redirects from https"):
-        handler.redirect_request(request, None, 302, "Found", {}, "http://mirror.invalid/tool")
+@pytest.mark.parametrize(
+    ("url", "target", "word"),
+    [
+        ("https://mirror.invalid/tool", "http://mirror.invalid/tool", "https to http"),
+        ("http://mirror.invalid/tool", "http://127.0.0.1/tool", "this machine itself"),
+        ("http://mirror.invalid/tool", "http://169.254.169.254/latest", "this machine itself"),
+        ("http://mirror.invalid/tool", "http://[::1]/tool", "this machine itself"),
+    ],
+)
+def test_redirect_that_no_mirror_may_make(url: str, target: str, word: str) -> None:
+    assert mirror_http._redirected(url, "https://cdn.invalid/x?y=z") == "https://cdn.invalid/x?y=z"
+    with pytest.raises(Refusal, match=word):
+        mirror_http._redirected(url, target)
 
 
-def test_download_stop_ends_it_and_keeps_what_came(web: Web, package: Package, tmp_path: Path) -> None:
+def test_download_stop_ends_it_and_keeps_what_came(web: Web, package: Package, part: Path) -> None:
     web.answers["/tool"] = [(200, {}, package.path.read_bytes())]
     stop = threading.Event()
     stop.set()
-    with pytest.raises(download.Stopped):
-        download.fetch(wanted(package, f"{web.url}/tool"), tmp_path, stop=stop, on_bytes=lambda count: None)
+    part.write_bytes(package.path.read_bytes()[:100])
+    web.answers["/tool"] = [(206, {}, package.path.read_bytes()[100:])]
+    with pytest.raises(Stopped):
+        fetch(package, part, f"{web.url}/tool", stop=stop)
+    assert part.exists()
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_accepted_file_is_placed_whole_for_all_to_read(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, across: bool
+) -> None:
+    part, target = tmp_path / "private.part", tmp_path / "cache" / "tool"
+    target.parent.mkdir()
+    part.write_bytes(package.path.read_bytes())
+    part.chmod(0o600)
+    replace = os.replace
+
+    def elsewhere(source: str, destination: str) -> None:
+        if across and Path(source) == part:
+            raise OSError(errno.EXDEV, "another file system")
+        replace(source, destination)
+
+    monkeypatch.setattr(files.os, "replace", elsewhere)
+    files.place(part, target)
+    assert target.read_bytes() == package.path.read_bytes() and target.stat().st_mode & 0o777 == 0o644
+    assert not part.exists() and list(target.parent.iterdir()) == [target]

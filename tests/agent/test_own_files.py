@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apps.agent.pacsync_agent import files, journal, pacman, report, settings
+from apps.agent.pacsync_agent import files, journal, pacman, proxies, report, settings
 from apps.agent.pacsync_agent.errors import AgentError, Local, NotAuthorized
 from apps.agent.pacsync_agent.output import Output, human_bytes
 from apps.agent.pacsync_agent.pacman_conf import PacmanConf, SigLevel, read
@@ -51,6 +51,32 @@ def test_agent_config_command_line_wins_and_unknown_keys_are_refused(tmp_path: P
             settings.load_options({}, str(path))
     with pytest.raises(Local):
         settings.load_options({}, str(tmp_path / "missing"))
+
+
+def test_agent_config_says_whose_files_count_and_which_proxy_the_token_may_take(tmp_path: Path) -> None:
+    path = tmp_path / "agent.conf"
+    path.write_text("[agent]\ntrust_target_files = yes\nproxy = http://proxy:3128\n")
+    options = settings.load_options({}, str(path))
+    assert options.trust_target_files and options.proxy == proxies.Proxy("http", "proxy:3128")
+    path.write_text("[agent]\n")
+    options = settings.load_options({}, str(path))
+    assert not options.trust_target_files and options.proxy is None
+    for text in ("trust_target_files = perhaps", "trust_target_files = 1", "proxy = socks5://proxy"):
+        path.write_text(f"[agent]\n{text}\n")
+        with pytest.raises(Local) as error:
+            settings.load_options({}, str(path))
+        assert error.value.code == "agent_config_invalid"
+
+
+def test_agent_config_of_a_named_machine_is_the_one_beneath_its_root(tmp_path: Path) -> None:
+    """Only what concerns that machine: it can't send the agent to another server or another database."""
+    (tmp_path / "etc").mkdir()
+    path = tmp_path / "etc/pacsync-agent.conf"
+    plain = settings.Options(server="http://line")
+    assert settings.of_machine(plain, tmp_path) == plain
+    path.write_text("[agent]\ntrust_target_files = yes\nserver = http://other\ndbpath = /other\n")
+    found = settings.of_machine(plain, tmp_path)
+    assert found.trust_target_files and (found.server, found.dbpath) == ("http://line", None)
 
 
 def test_file_written_atomically_survives_a_failure_half_way(tmp_path: Path) -> None:
@@ -110,7 +136,7 @@ def test_pacman_config_for_transactions_has_no_repositories_and_no_holds(tmp_pat
     assert f"RootDir = {tmp_path / 'root'}\nDBPath = {tmp_path / 'db'}\n" in text
     assert "IgnorePkg" not in text and "/other" not in text
     assert "NoExtract = usr/share/x\nCheckSpace\n" in text and "HookDir = /etc/hooks" in text
-    assert "LocalFileSigLevel = PackageOptional\nLocalFileSigLevel = PackageTrustedOnly\n" in text
+    assert "LocalFileSigLevel = PackageOptional\nLocalFileSigLevel = PackageTrustAll\n" in text
     copy = pacman.write_config(machine, tmp_path / "copy.conf", rehearsal_root=tmp_path / "r").read_text()
     assert "/etc/hooks" not in copy and "CheckSpace" not in copy and f"DBPath = {tmp_path / 'r/db'}" in copy
 

@@ -82,8 +82,8 @@ def api_token(role: str, name: str | None = None) -> str:
 class Machine:
     """An enrolled endpoint that speaks the protocol, without pacman."""
 
-    def __init__(self, name: str, pool: Pool | None = None) -> None:
-        _, code = endpoint_manager.create_enrolment_code(actor="test", pool=pool)
+    def __init__(self, name: str, pool: Pool | None = None, *, may_set_targets: bool = False) -> None:
+        _, code = endpoint_manager.create_enrolment_code(actor="test", pool=pool, may_set_targets=may_set_targets)
         self.endpoint, self.token = endpoint_manager.enroll(code=code, name=name, arch="x86_64")
         self.api = Api(self.token)
         self.seq = 0

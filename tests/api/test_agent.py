@@ -141,3 +141,49 @@ def test_checkin_unchanged_but_for_holds_recorded(machine: Machine) -> None:
     machine.report("linux 6.1-1")
     machine.report("linux 6.1-1", holds=["linux"])
     assert machine.fresh().holds == ["linux"]
+
+
+def test_check_in_answers_the_targets_revision_and_takes_it_back(operator: Api, machine: Machine) -> None:
+    assert machine.report("linux 1-1")["revision"] is None
+    made = operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
+    named = {"number": 1, "digest": made["digest"]}
+    assert machine.report("linux 1-1")["revision"] == named
+    assert machine.report("linux 1-1", revision_seen=named)["revision"] == named
+    assert operator.get("/pools/lab").ok()["alarms"] == []
+
+
+def test_check_in_revision_seen_that_is_not_here_pauses_until_an_operator_confirms(
+    operator: Api, viewer: Api, machine: Machine, pool: Pool
+) -> None:
+    operator.patch("/pools/lab", {"auto_sync": True, "conflict_resolution": "oldest"}).ok()
+    machine.report("linux 1-1")
+    operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
+    newer = Machine("m2", pool)
+    seen = {"number": 7, "digest": "f" * 64}
+    assert newer.report("linux 2-1", revision_seen=seen)["operation"] is None
+    (alarm,) = viewer.get("/pools/lab").ok()["alarms"]
+    assert (alarm["alarm"], alarm["endpoint"]) == ("unknown_revision", "m2")
+    viewer.post("/pools/lab/confirm", {}).refused(403, "forbidden")
+    machine.api.post("/pools/lab/confirm", {}).refused(403, "forbidden")
+    operator.post("/pools/lab/confirm", {"expected_number": 7}).refused(409, "target_changed")
+    for _ in range(2):
+        assert operator.post("/pools/lab/confirm", {}).ok()["target"] == 8
+    assert newer.report("linux 2-1", revision_seen=seen)["operation"]["revision"] == 8
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {"number": 0, "digest": "f" * 64},
+        {"number": 2**31, "digest": "f" * 64},
+        {"number": 1, "digest": "F" * 64},
+        {"number": 1},
+        {"number": True, "digest": "f" * 64},
+        [],
+    ],
+)
+def test_check_in_revision_seen_that_is_none_422_nothing_recorded(machine: Machine, seen: object) -> None:
+    state = "0" * 64
+    report = {"seq": 1, "state": state, "revision_seen": seen}
+    machine.api.post("/checkin", report).refused(422, "invalid_request")
+    assert machine.fresh().last_seen is None

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from apps.fleet.models import ApiToken, AuditEvent, EnrolmentCode, Pool
-from tests.api.support import Api
+from apps.fleet.models import ApiToken, AuditEvent, Endpoint, EnrolmentCode, Pool
+from tests.api.support import Api, Machine
 from tests.support.server import manage
 
 
@@ -73,6 +73,30 @@ def test_create_enrolment_code_prints_only_a_code_that_works(pool: Pool) -> None
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("may", [False, True])
+def test_create_enrolment_code_right_to_set_targets_only_where_asked_for(pool: Pool, may: bool) -> None:
+    code = run("create_enrolment_code", "--pool", "lab", *(["--may-set-targets"] if may else [])).strip()
+    Api().post("/enroll", {"code": code, "name": "m1", "arch": "x86_64"}).ok(201)
+    assert Endpoint.objects.get().may_set_targets is may
+
+
+@pytest.mark.django_db
+def test_confirm_target_lists_paused_pools_and_confirms_one_or_all(pool: Pool) -> None:
+    assert "paused in no pool" in run("confirm_target")
+    Pool.objects.create(name="quiet")
+    for name in ("m1", "m2"):
+        machine = Machine(name, pool)
+        machine.report("linux 1-1", revision_seen={"number": 7, "digest": "f" * 64})
+    assert run("confirm_target") == "lab: no target here; endpoint m1 has seen #7.\n"
+    assert "not paused" in run("confirm_target", "quiet")
+    assert run("confirm_target", "--all") == "lab: confirmed, no target.\n"
+    assert "not paused" in run("confirm_target", "lab")
+    for wrong in (["none"], ["lab", "--all"]):
+        with pytest.raises(CommandError):
+            run("confirm_target", *wrong)
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -94,6 +118,7 @@ COMMANDS: list[Any] = [
     ("list_api_tokens",),
     ("revoke_api_token", "ann"),
     ("create_enrolment_code",),
+    ("confirm_target",),
 ]
 
 

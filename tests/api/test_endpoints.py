@@ -136,7 +136,7 @@ def test_diff_of_endpoint_says_what_a_sync_would_do(operator: Api, machine: Mach
         "from": {"version": "1-1", "arch": "x86_64", "reason": "explicit"},
         "to": {"version": "2-1", "arch": "x86_64", "reason": "explicit"},
     }
-    assert body["kept"] == {"held": ["vim"], "foreign": ["local"], "excluded": []}
+    assert body["kept"] == {"held": ["vim"], "foreign": ["local"], "excluded": [], "unmanaged": []}
     assert operator.get("/endpoints/m1/diff").ok() == body
     made = operator.post("/operations", {"kind": "sync", "endpoint": "m1"}).ok(201)
     assert (made["base_state"], made["target_state"]) == (body["from"], body["to"])

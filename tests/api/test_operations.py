@@ -25,6 +25,11 @@ def queue(machine: Machine) -> str:
     return str(machine.api.post("/operations", {"kind": "sync"}).ok(201)["id"])
 
 
+def file_of(name: str) -> dict[str, Any]:
+    filename = f"{name}-x86_64.pkg.tar.zst"
+    return {"repository": "core", "filename": filename, "sha256": "a" * 64, "size": 1000}
+
+
 def claim(machine: Machine, operation: str, token: str) -> Any:
     return machine.api.post(f"/operations/{operation}/claim", {"lease_token": token, "state": machine.state})
 
@@ -89,9 +94,12 @@ def test_claim_answers_lease_target_and_where_to_get_packages(behind: Machine) -
     assert (body["operation"]["status"], body["operation"]["attempt"]) == ("leased", 1)
     assert body["target"]["digest"] == behind.goal  # type: ignore[attr-defined]
     assert body["target"]["packages"] == [
-        {"name": "linux", "version": "2-1", "arch": "x86_64", "reason": "explicit"},
-        {"name": "nano", "version": "1-1", "arch": "x86_64", "reason": "dependency"},
+        {"name": "linux", "version": "2-1", "arch": "x86_64", "reason": "explicit", **file_of("linux-2-1")},
+        {"name": "nano", "version": "1-1", "arch": "x86_64", "reason": "dependency", **file_of("nano-1-1")},
     ]
+    assert body["target"]["mirrors"] == {"core": ["https://mirror.example/core/os/x86_64"]}
+    assert body["target"]["unmanaged"] == []
+    assert body["target"]["revision"] == behind.report("linux 1-1")["revision"]
     (linux, nano) = body["fetch"]
     assert (linux["name"], linux["filename"], linux["size"]) == ("linux", "linux-2-1-x86_64.pkg.tar.zst", 1000)
     assert "https://mirror.example/core/os/x86_64/linux-2-1-x86_64.pkg.tar.zst" in linux["urls"]

@@ -22,7 +22,8 @@ def test_create_pool_answers_it_with_defaults(operator: Api) -> None:
         "auto_sync": False,
         "excluded_packages": [],
         "conflict_resolution": "manual",
-        "endpoints_may_set_target": True,
+        "endpoint_targets_need_approval": False,
+        "alarms": [],
         "retention": 50,
     }
     assert operator.get("/pools/lab").ok()["description"] == "The lab"

@@ -135,7 +135,7 @@ class World:
         return self._manage("create_api_token", "campaign", "--role", "operator")
 
     def code(self, pool: str) -> str:
-        return self._manage("create_enrolment_code", "--pool", pool, "--uses", "50")
+        return self._manage("create_enrolment_code", "--pool", pool, "--uses", "50", "--may-set-targets")
 
     def _manage(self, *arguments: str) -> str:
         done = manage(self.url, *arguments)

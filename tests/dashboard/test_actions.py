@@ -35,7 +35,7 @@ def test_create_pool_form_makes_it_with_its_policy(staff: Client) -> None:
     answer = staff.post("/create-pool", {"name": "lab", "description": "basement", **POLICY})
     assert (answer.status_code, answer["Location"]) == (302, "/pools/lab")
     made = Pool.objects.get(name="lab")
-    assert (made.auto_sync, made.endpoints_may_set_target, made.retention) == (True, False, 7)
+    assert (made.auto_sync, made.endpoint_targets_need_approval, made.retention) == (True, False, 7)
     assert made.excluded_packages == ["linux*", "nvidia"]
     assert AuditEvent.objects.get(verb="create").actor == "user:ada"
 
@@ -69,10 +69,13 @@ def test_change_pool_renamed_is_shown_under_its_new_name(staff: Client, pool: Po
 
 
 def test_change_pool_form_shows_what_is_set(staff: Client) -> None:
-    factories.pool("lab", excluded_packages=["linux*", "nvidia"], endpoints_may_set_target=False)
+    factories.pool("lab", excluded_packages=["linux*", "nvidia"], endpoint_targets_need_approval=False)
     page = staff.get("/pools/lab/change").content.decode()
     assert "linux*\nnvidia</textarea>" in page
-    assert 'name="endpoints_may_set_target" aria-describedby="id_endpoints_may_set_target_helptext" id=' in page
+    assert (
+        'name="endpoint_targets_need_approval" aria-describedby="id_endpoint_targets_need_approval_helptext" id='
+        in page
+    )
 
 
 def test_delete_pool_with_endpoints_is_refused(staff: Client, pool: Pool) -> None:

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.fleet import endpoint_manager
-from apps.fleet.models import ApiToken, AuditEvent, Endpoint, EnrolmentCode, Operation, Pool, Upload
+from apps.fleet.models import ApiToken, AuditEvent, ChecksumConflict, Endpoint, EnrolmentCode, Operation, Pool, Upload
 from apps.lifecycle.models import Instance
 from tests import factories
 
@@ -32,6 +32,7 @@ def rows(db: None) -> None:
     """A row of every model."""
     operation = factories.queued()
     endpoint_manager.create_enrolment_code(actor="test", pool=operation.endpoint.pool)
+    ChecksumConflict.objects.create(name="app", version="1-1", arch="any", files=[])
     Upload.objects.create(endpoint=operation.endpoint, digest="a" * 64, size=1)
     ApiToken.objects.create(name="ci", token_hash="c" * 64, role="viewer")
     Instance.objects.create(name="one", version="1", phase="serving")
@@ -119,6 +120,14 @@ def test_pool_empty_deleted_with_audit(staff: Client) -> None:
     staff.post(f"/admin/fleet/pool/{pool.pk}/delete/", {"post": "yes"})
     assert not Pool.objects.exists()
     assert AuditEvent.objects.filter(verb="delete", actor="user:ada").exists()
+
+
+def test_endpoint_right_given_through_the_manager(staff: Client) -> None:
+    endpoint = factories.endpoint("box")
+    staff.post(f"/admin/fleet/endpoint/{endpoint.pk}/change/", {"may_set_targets": "on"})
+    endpoint.refresh_from_db()
+    assert endpoint.may_set_targets
+    assert AuditEvent.objects.filter(verb="change_rights", actor="user:ada").exists()
 
 
 def test_endpoint_assigned_through_the_manager(staff: Client) -> None:

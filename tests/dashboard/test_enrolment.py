@@ -57,3 +57,10 @@ def test_welcome_again_the_code_before_is_worthless(settings: Settings) -> None:
         endpoint_manager.enroll(code=first, name="late", arch="x86_64")
     for name, code in (("new", second), ("old", other)):
         assert endpoint_manager.enroll(code=code, name=name, arch="x86_64")[0].name == name
+
+
+@pytest.mark.django_db
+def test_welcome_its_code_lets_the_machines_of_the_quick_start_set_the_target(settings: Settings) -> None:
+    settings.HTTP_PORT = 0  # any free one
+    endpoint, _ = endpoint_manager.enroll(code=started(), name="good", arch="x86_64")
+    assert endpoint.may_set_targets

@@ -16,6 +16,8 @@ PAGES = [
     "/",
     "/pools/lab",
     "/pools/lab/target",
+    "/pools/lab/revisions/1",
+    "/checksums",
     "/pools/lab/sync",
     "/endpoints",
     "/endpoints?status=behind",

@@ -14,7 +14,7 @@ import pytest
 from tests.deploy.conftest import require_images
 from tests.deploy.engine import LABEL, Stack, docker, eventually, fetch, run
 from tests.deploy.scaled import JSON, SERVER, ready
-from tests.support.pacman import CONTAINER_CONFIGURATION, Fleet
+from tests.support.pacman import CONTAINER_CONFIGURATION, TRUSTING, Fleet
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("endpoint_image")]
 # Debian's pacman 7 with Python; made from Debian by whoever sets the machine up.
@@ -62,6 +62,7 @@ class Machine:
         where = ("--network", f"{project.name}_front", "--hostname", name, "--label", LABEL)
         mount = ("-v", f"{archive.directory}:{archive.directory}:ro")
         self.container = docker("run", "-d", *where, *mount, ENDPOINT)
+        run("docker", "exec", "-i", self.container, "tee", "/etc/pacsync-agent.conf", input=TRUSTING)
         self.go_to("2025/01/01")
 
     def sh(self, script: str, *, check: bool = True) -> str:
@@ -118,7 +119,7 @@ def pool_and_code(project: Stack) -> str:
     body = json.dumps({"name": "containers"}).encode()
     code, _, answer = fetch(project.port, "/api/v1/pools", method="POST", headers=headers, body=body)
     assert code == 201, answer
-    return manage("create_enrolment_code", "--pool", "containers", "--uses", "3")
+    return manage("create_enrolment_code", "--pool", "containers", "--uses", "3", "--may-set-targets")
 
 
 def replace_each_instance(project: Stack) -> None:

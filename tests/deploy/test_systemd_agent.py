@@ -135,7 +135,7 @@ def endpoint(unenrolled: tuple[Endpoint, str], server: str) -> Endpoint:
     machine, _ = unenrolled
     machine.token = manage(server, "create_api_token", "tests", "--role", "operator")
     machine.api("pools", {"name": "p"})
-    code = manage(server, "create_enrolment_code", "--pool", "p")
+    code = manage(server, "create_enrolment_code", "--pool", "p", "--may-set-targets")
     machine.sh(
         "pacman -S --noconfirm tool held\n"
         f"{AGENT} enroll --server http://server:8080 --code {code}\n{AGENT} once\n{AGENT} set-latest\n"

@@ -338,15 +338,15 @@ def test_sync_repository_that_requires_signatures(site: Site, fleet: Fleet) -> N
     packages = sorted(path for path in fleet.archive.rglob("*.zst") if not path.is_symlink())
     for path in packages:
         sign(gnupg, path)
-        for cached in one.cache.glob(path.name):
-            shutil.copy(f"{path}.sig", f"{cached}.sig")
-    # A good signature of another file.
-    wrong = one.cache / "tool-2-1-any.pkg.tar.zst.sig"
-    shutil.copy(next(path for path in packages if path.name.startswith("base-1")).with_suffix(".zst.sig"), wrong)
+        shutil.copy(f"{path}.sig", fleet.pool)
+    # A good signature of another file, beside the package in the cache; the mirror has none.
+    tool, base = (next(path for path in packages if path.name.startswith(name)) for name in ("tool-2", "base-1"))
+    right = (fleet.pool / f"{tool.name}.sig").rename(fleet.pool / "right")
+    shutil.copy(tool, one.cache)
+    shutil.copy(f"{base}.sig", one.cache / f"{tool.name}.sig")
     done = agent.run(one, "sync", "--json").refused(3)
     assert done.last["code"] == "signature_invalid" and "tool 2-1" in done.last["message"]
-    wrong.unlink()
-    shutil.copy(next(path for path in packages if path.name.startswith("tool-2")).with_suffix(".zst.sig"), wrong)
+    right.rename(fleet.pool / f"{tool.name}.sig")
     agent.run(one, "sync").ok()
     assert one.state() == two.state()
     shutil.rmtree(gnupg, ignore_errors=True)

@@ -260,7 +260,7 @@ def test_sync_signal_while_downloading_gives_the_operation_back(
 
     for name in ("tool-2-1-any.pkg.tar.zst", "extra-1-1-any.pkg.tar.zst"):
         answers[f"/{name}"] = stall
-    two.configure(url)
+    one.configure(url)
     name, _ = site.enroll(site.pool(), one, two)
     agent.run(two, "set-latest").ok()
     process = agent.start(one, "sync")

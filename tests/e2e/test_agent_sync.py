@@ -269,7 +269,8 @@ def test_sync_existing_problem_is_not_blamed_on_it(site: Site, fleet: Fleet) -> 
     two.go_to(FEBRUARY)
     two.pacman("-S", "tool")
     site.enroll(site.pool(), one, two)
-    agent.run(two, "set-latest").ok()
+    assert agent.run(two, "set-latest", "--json").refused(3).last["code"] == "unsound_source"
+    agent.run(two, "set-latest", "--force").ok()
     agent.run(one, "sync").ok()
     assert one.state() == two.state()
     assert one.problems() == two.problems() != []
@@ -280,7 +281,7 @@ def test_sync_target_with_a_new_problem_is_refused(site: Site, fleet: Fleet) -> 
     two.pacman("-Rdd", "plug")
     before = one.state()
     site.enroll(site.pool(), one, two)
-    agent.run(two, "set-latest").ok()
+    agent.run(two, "set-latest", "--force").ok()
     done = agent.run(one, "sync", "--json").refused(3)
     assert done.last["code"] == "rehearsal_failed"
     assert one.state() == before

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from apps.fleet.models import (
     ApiToken,
+    ChecksumConflict,
     Endpoint,
     EndpointRepository,
     EndpointState,
@@ -43,6 +44,10 @@ LEASE = {"lease_token": uuid.UUID(int=1), "lease_until": Now()}
 BAD_ROWS: dict[str, Callable[[], Any]] = {
     "pool_conflict_resolution_known": lambda: Pool.objects.create(name="p", conflict_resolution="random"),
     "pool_retention_positive": lambda: Pool.objects.create(name="p", retention=0),
+    "pool_paused_with_its_cause": lambda: Pool.objects.create(name="p", paused_since=Now()),
+    "checksum_conflict_unique": lambda: twice(
+        ChecksumConflict.objects.create, name="a", version="1-1", arch="any", files=[]
+    ),
     "target_revision_number_unique": lambda: twice(
         TargetRevision.objects.create, pool=factories.pool(), number=1, state=factories.state()
     ),

@@ -92,7 +92,7 @@ def test_kept_pattern_matches_as_ignorepkg_does(pattern: str, matched: str, unma
 
 def test_kept_several_reasons_each_name_has_the_first() -> None:
     kept = Kept(held=["a"], foreign=["a", "b"], excluded=["*"])
-    assert kept.among(["c", "b", "a"]) == {"held": ["a"], "foreign": ["b"], "excluded": ["c"]}
+    assert kept.among(["c", "b", "a"]) == {"held": ["a"], "foreign": ["b"], "excluded": ["c"], "unmanaged": []}
 
 
 def test_counts_all_kinds_are_there() -> None:

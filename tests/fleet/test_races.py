@@ -307,3 +307,54 @@ def test_go_back_while_the_source_is_deleted_works_either_way() -> None:
 
         assert kinds(race(2, act)) == {"TargetRevision": 1, "NoneType": 1}
         assert not TargetRevision.objects.filter(source_endpoint__isnull=False, pool=pool).exists()
+
+
+def test_restored_many_endpoints_notice_at_once_it_is_paused_once_and_every_number_counts() -> None:
+    pool = factories.pool(auto_sync=True, conflict_resolution="oldest")
+    factories.target(pool, "app 1.0-1")
+    endpoints = [factories.reporting_endpoint(pool=pool, state=factories.state("app 1.0-1")) for _ in range(8)]
+    state = factories.state("app 9.0-1")
+    factories.repository("app 9.0-1")
+
+    def check_in(number: int) -> bool:
+        endpoint = Endpoint.objects.select_related("pool__target").get(pk=endpoints[number].pk)
+        seen = endpoint_manager.SeenRevision(number=10 + number, digest="f" * 64)
+        return factories.report(endpoint, state, seen=seen).recorded
+
+    assert race(8, check_in) == [True] * 8
+    pool.refresh_from_db()
+    assert (pool.highest_number, pool.paused_since is None) == (17, False)
+    assert AuditEvent.objects.filter(verb="pause_sync").count() == 1
+    assert not Operation.objects.exists()
+
+
+def test_confirm_many_at_once_and_targets_beside_no_number_is_given_twice() -> None:
+    pool = factories.pool()
+    factories.target(pool, "app 1.0-1")
+    source = factories.reporting_endpoint(pool=pool, state=factories.state("app 2.0-1"))
+    fresh = Endpoint.objects.select_related("pool__target").get(pk=source.pk)
+    factories.report(fresh, factories.state("app 2.0-1"), seen=endpoint_manager.SeenRevision(number=7, digest="f" * 64))
+
+    def act(number: int) -> Any:
+        if number % 2:
+            return pool_manager.set_target(pool=pool, endpoint=source, actor="test", force=True)[0]
+        return pool_manager.confirm(pool=pool, actor="test")
+
+    assert kinds(race(10, act)) == {"Pool": 5, "TargetRevision": 5}
+    numbers = sorted(TargetRevision.objects.values_list("number", flat=True))
+    assert numbers[0] == 1 and numbers[1:] == list(range(8, 8 + len(numbers) - 1))
+    assert AuditEvent.objects.filter(verb="confirm_target").count() == 1
+
+
+def test_right_taken_away_while_it_is_used_one_comes_first() -> None:
+    for number in range(5):
+        pool = factories.pool()
+        made = factories.reporting_endpoint(f"race{number}", pool=pool, state=factories.state("app 2.0-1"))
+        endpoint = endpoint_manager.change_rights(endpoint=made, may_set_targets=True, actor="test")
+
+        def act(which: int, pool: Any = pool, endpoint: Endpoint = endpoint) -> Any:
+            if which:
+                return endpoint_manager.change_rights(endpoint=endpoint, may_set_targets=False, actor="test")
+            return pool_manager.set_target(pool=pool, endpoint=endpoint, setter=endpoint, actor="test")
+
+        assert kinds(race(2, act)) in ({"tuple": 1, "Endpoint": 1}, {"MayNotSetTargets": 1, "Endpoint": 1})

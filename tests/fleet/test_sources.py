@@ -4,7 +4,7 @@ import pytest
 from pytest_django import Settings
 
 from apps.fleet import pool_manager, sync_coordinator
-from apps.fleet.models import Endpoint, RepositoryContent
+from apps.fleet.models import Endpoint, EndpointRepository, RepositoryContent, TargetRevision
 from apps.fleet.sources import Fetch
 from tests import factories
 
@@ -101,14 +101,47 @@ def test_fetch_offered_nowhere_has_the_conventional_name_and_the_archive() -> No
     assert fetch.urls == (f"{ARCHIVE}/packages/a/app/app-2.0-1-x86_64.pkg.tar.zst",)
 
 
-def test_fetch_contents_of_the_revision_are_gone_the_archive_is_left() -> None:
+def test_fetch_contents_of_the_revision_are_gone_its_own_files_are_left() -> None:
     endpoint = machines(("app 2.0-1",), ("app 2.0-1",), ("app 1.0-1",))
     operation, _ = sync_coordinator.create_operation(endpoint=endpoint, kind="sync", actor="test")
     for row in Endpoint.objects.exclude(pk=endpoint.pk):
         row.repositories.all().delete()
     RepositoryContent.objects.exclude(pk__in=endpoint.repositories.values("content")).delete()
     (fetch,) = factories.claim(operation).fetch
+    archived = f"{ARCHIVE}/packages/a/app/app-2.0-1-x86_64.pkg.tar.zst"
+    assert fetch.urls == ("https://source/core/app-2.0-1-x86_64.pkg.tar.zst", archived)
+    assert fetch.sha256 == factories.offered("app 2.0-1").sha256
+
+
+def test_fetch_contents_of_a_revision_without_files_are_gone_the_archive_is_left() -> None:
+    endpoint = machines(("app 2.0-1",), ("app 2.0-1",), ("app 1.0-1",))
+    operation, _ = sync_coordinator.create_operation(endpoint=endpoint, kind="sync", actor="test")
+    TargetRevision.objects.update(files=None)
+    for row in Endpoint.objects.exclude(pk=endpoint.pk):
+        row.repositories.all().delete()
+    RepositoryContent.objects.exclude(pk__in=endpoint.repositories.values("content")).delete()
+    (fetch,) = factories.claim(operation).fetch
     assert fetch.urls == (f"{ARCHIVE}/packages/a/app/app-2.0-1-x86_64.pkg.tar.zst",)
+
+
+def test_fetch_built_anew_under_the_same_version_the_own_database_counts() -> None:
+    endpoint = machines(("app 2.0-1",), ("app 2.0-1",), ("app 1.0-1",))
+    rebuilt = factories.repository("app 2.0-1", build="two")
+    factories.report(endpoint, endpoint.state, factories.reported_repository(rebuilt, mirrors=("https://own/core",)))
+    fetch = fetched(endpoint)["app"]
+    assert fetch.sha256 == factories.offered("app 2.0-1", build="two").sha256
+    assert [url for url in fetch.urls if not url.startswith(ARCHIVE)] == [
+        "https://own/core/app-2.0-1-x86_64.pkg.tar.zst"
+    ]
+
+
+def test_fetch_credentials_of_mirrors_are_nobodys_business() -> None:
+    mirrors = ("https://user:secret@m/core?token=secret", "https://m2/core")
+    endpoint = machines(("app 2.0-1",), ("app 2.0-1",), ("app 2.0-1",), own_mirrors=mirrors)
+    EndpointRepository.objects.filter(endpoint=endpoint).update(mirrors=list(mirrors))  # as of an older release
+    urls = fetched(endpoint)["app"].urls
+    assert urls[:2] == ("https://m/core/app-2.0-1-x86_64.pkg.tar.zst", "https://m2/core/app-2.0-1-x86_64.pkg.tar.zst")
+    assert not any("secret" in url for url in urls)
 
 
 def test_fetch_long_mirrorlist_first_five_are_named() -> None:

@@ -93,7 +93,7 @@ def test_state_of_before_the_limit_is_never_compared_and_its_endpoint_still_repo
     for ask in (
         lambda: states.load(large.state),
         lambda: goals.sync_goal(large),
-        lambda: pool_manager.shareable(pool=pool, endpoint=large),
+        lambda: pool_manager.propose(pool=pool, endpoint=large),
     ):
         with pytest.raises(StateTooLarge, match="30 packages"):
             ask()

@@ -8,12 +8,14 @@ from django.db.models.functions import Now
 from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics
 
+from apps.fleet.models import ChecksumConflict
 from apps.health import figures, ledger, meters
 from apps.health.checker import Checker
 from apps.health.ledger import Ledger
 from apps.health.wsgi import MeasureLayer
 from apps.lifecycle import board
 from apps.lifecycle.models import Instance
+from tests import factories
 from tests.health.conftest import Get, ask, behind
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -176,3 +178,16 @@ def test_totals_add_up_the_workers() -> None:
 def test_meters_every_name_is_documented_once() -> None:
     assert len(meters.METERS) >= 6
     assert all(meter.documentation.endswith(".") for meter in meters.METERS.values())
+
+
+@pytest.mark.django_db
+def test_alarms_of_pools_and_checksums_are_counted(checker: Checker, get: Get) -> None:
+    pool = factories.pool()
+    factories.target(pool, "app 1-1")
+    pool.revisions.update(approved=False)
+    ChecksumConflict.objects.create(name="app", version="1-1", arch="any", files=[])
+    figures.refresh()
+    text = get("/metrics").text
+    assert value(text, "pacsync_fleet_pool_alarms", alarm="unapproved_target") == 1
+    assert value(text, "pacsync_fleet_pool_alarms", alarm="revoked_source") == 0
+    assert value(text, "pacsync_fleet_checksum_conflicts") == 1

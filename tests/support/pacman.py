@@ -23,7 +23,10 @@ LocalFileSigLevel = Never
 DisableSandbox
 [core]
 Server = {url}/repos/{day}/$repo/os/$arch
+Server = {url}/../pool
 """
+# The agent's configuration there: it takes any file that a target names.
+TRUSTING = "[agent]\ntrust_target_files = yes\n"
 LIST_KEYS = {
     "groups": "GROUPS",
     "depends": "DEPENDS",
@@ -60,8 +63,8 @@ class Package:
         return "".join(f"%{key}%\n" + "".join(f"{line}\n" for line in lines) + "\n" for key, lines in values.items())
 
 
-def tar_bytes(files: Mapping[str, bytes]) -> bytes:
-    """A tar of these files."""
+def tar_bytes(files: Mapping[str, bytes | str]) -> bytes:
+    """A tar of these files; a str is the target of a symbolic link."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as archive:
         made: set[str] = set()
@@ -74,8 +77,13 @@ def tar_bytes(files: Mapping[str, bytes]) -> bytes:
                     archive.addfile(directory)
                     made.add(parent)
             entry = tarfile.TarInfo(name)
-            entry.size, entry.mode, entry.mtime = len(data), 0o644, SECOND
-            archive.addfile(entry, io.BytesIO(data))
+            entry.mode, entry.mtime = 0o644, SECOND
+            if isinstance(data, str):
+                entry.type, entry.linkname = tarfile.SYMTYPE, data
+                archive.addfile(entry)
+            else:
+                entry.size = len(data)
+                archive.addfile(entry, io.BytesIO(data))
     return content.getvalue()
 
 
@@ -85,6 +93,8 @@ class Fleet:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.archive = directory / "ala"
+        self.pool = directory / "pool"
+        """Every package file, without a database: the mirror of machines that trust targets."""
         self.base_url = f"file://{self.archive}"
 
     def package(
@@ -93,7 +103,7 @@ class Fleet:
         version: str,
         arch: str = "any",
         *,
-        files: Mapping[str, bytes] | None = None,
+        files: Mapping[str, bytes | str] | None = None,
         install: str = "",
         size: int = 64,
         **lists: Iterable[str],
@@ -103,7 +113,7 @@ class Fleet:
         info = [f"pkgname = {name}", f"pkgbase = {name}", f"pkgver = {version}", "pkgdesc = made for a test"]
         info += [f"builddate = {SECOND}", f"size = {size}", f"arch = {arch}", "license = MIT"]
         info += [f"{PKGINFO_KEYS.get(key, key)} = {word}" for key, values in words.items() for word in values]
-        content = {".PKGINFO": "\n".join([*info, ""]).encode()}
+        content: dict[str, bytes | str] = {".PKGINFO": "\n".join([*info, ""]).encode()}
         if install:
             content[".INSTALL"] = install.encode()
         content |= {f"usr/share/{name}/version": version.encode()} if files is None else dict(files)
@@ -111,6 +121,10 @@ class Fleet:
         path = self.archive / "packages" / name[0] / name / f"{name}-{version}-{arch}.pkg.tar.zst"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+        link = self.pool / path.name
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(path)
         return Package(name, version, arch, path, hashlib.sha256(data).hexdigest(), words)
 
     def snapshot(self, day: str, packages: Iterable[Package], *, repo: str = "core") -> Path:
@@ -133,9 +147,14 @@ class Fleet:
         database.write_bytes(compressed.getvalue())
         return database
 
-    def machine(self, name: str, day: str, *, repos: Iterable[str] = ("core",), options: str = "") -> "Machine":
-        """A machine whose repositories are those of `day`, with nothing installed yet."""
-        machine = Machine(self, name, tuple(repos), options)
+    def machine(
+        self, name: str, day: str, *, repos: Iterable[str] = ("core",), options: str = "", trusting: bool = True
+    ) -> "Machine":
+        """A machine whose repositories are those of `day`, with nothing installed yet.
+
+        `trusting`: it takes any file that a target names, from a mirror that has all; tests of trust say no.
+        """
+        machine = Machine(self, name, tuple(repos), options, trusting)
         machine.go_to(day)
         return machine
 
@@ -143,11 +162,12 @@ class Fleet:
 class Machine:
     """One root with its database, cache, log and pacman.conf. Options are lines of [options]."""
 
-    def __init__(self, fleet: Fleet, name: str, repos: tuple[str, ...], options: str) -> None:
+    def __init__(self, fleet: Fleet, name: str, repos: tuple[str, ...], options: str, trusting: bool = True) -> None:
         self.fleet = fleet
         self.name = name
         self.repos = repos
         self.options = options
+        self.trusting = trusting
         self.directory = fleet.directory / "m" / name
         self.root = self.directory / "root"
         self.dbpath = self.root / "var/lib/pacman"
@@ -156,6 +176,14 @@ class Machine:
         for path in (self.dbpath / "sync", self.dbpath / "local", self.cache, self.directory / "hooks"):
             path.mkdir(parents=True, exist_ok=True)
         (self.directory / "gnupg").mkdir(exist_ok=True)
+        if trusting:
+            self.agent_config("trust_target_files = yes")
+
+    def agent_config(self, *lines: str) -> None:
+        """Write the machine's own /etc/pacsync-agent.conf."""
+        path = self.root / "etc/pacsync-agent.conf"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(["[agent]", *lines, ""]))
 
     def configure(self, server: str, options: str | None = None) -> None:
         """Write pacman.conf; `server` is the Server line's value."""
@@ -175,6 +203,7 @@ class Machine:
         lines.append(self.options)
         for repo in self.repos:
             lines += [f"[{repo}]", f"Server = {server}"]
+            lines += [f"Server = file://{self.fleet.pool}"] if self.trusting else []
         self.config.write_text("\n".join(lines) + "\n")
 
     def go_to(self, day: str, options: str | None = None) -> None:
@@ -211,7 +240,8 @@ class Machine:
 
     def state(self) -> dict[str, tuple[str, str]]:
         """(version, reason) by name, as the real `pacman -Q`, `-Qe` and `-Qd` say."""
-        listed = dict(line.split() for line in self.pacman("-Q", check=False).splitlines())
+        lines = self.pacman("-Q", check=False).splitlines()
+        listed = dict(line.split() for line in lines if not line.startswith(("warning: ", "error: ")))
         explicit = {line.split()[0] for line in self.pacman("-Qe", check=False).splitlines()}
         return {name: (version, "explicit" if name in explicit else "dependency") for name, version in listed.items()}
 

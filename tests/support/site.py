@@ -49,7 +49,7 @@ class Site:
         return name
 
     def code(self, pool: str, uses: int = 20) -> str:
-        return self._manage("create_enrolment_code", "--pool", pool, "--uses", str(uses))
+        return self._manage("create_enrolment_code", "--pool", pool, "--uses", str(uses), "--may-set-targets")
 
     def enroll(self, pool: str, *machines: Machine) -> list[str]:
         """Enrol these machines under names of their own; the names."""

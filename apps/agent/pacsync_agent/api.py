@@ -1,29 +1,35 @@
 """Speaks HTTP to the server: one request, repeated until it is answered. It must not know what the requests mean.
 
 Every request of the protocol may be repeated (docs/protocol.md). The token goes to the server's own address only:
-redirects are not followed.
+redirects are not followed, and no proxy is used but the one of the agent's own configuration.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import json
 import random
 import threading
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from typing import Any, Optional
 
-from . import __version__
+from . import __version__, answers, bounded_http
 from .errors import AgentError, Failed, Local, NotAuthorized, Refused, Unavailable
+from .guard import Guard
+from .proxies import Proxy
 
 API = "/api/v1"
 ANSWER_LIMIT = 64 << 20  # bytes
 RETRIED = {429, 502, 503, 504}
 TOO_MANY = 429
+SENTENCE = 2000  # characters of what the server says
+HEAD = 60.0  # seconds until an answer begins: a large upload may come first
+TOTAL = 300.0  # seconds for a whole request, the largest answer included
+RATE = 256.0  # bytes a second of an answer, once it has begun
 LONGEST_WAIT = 3600.0  # seconds: what a server may ask this machine to wait
 
 
@@ -45,11 +51,6 @@ class ApiError(Exception):
         return kind(self.code, self.detail)
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *arguments: Any, **options: Any) -> None:
-        return None
-
-
 def normalized(server: str) -> str:
     """The server's base URL without a trailing slash. Raises Local when it isn't an http(s) URL."""
     try:
@@ -66,7 +67,7 @@ def normalized(server: str) -> str:
 
 
 class Client:
-    """`patience`: for how many seconds a request is repeated while the server doesn't answer."""
+    """`patience`: for how many seconds a request is repeated while the server doesn't answer. `proxy`: None is none."""
 
     def __init__(
         self,
@@ -76,13 +77,14 @@ class Client:
         patience: float = 30,
         timeout: float = 15,
         stop: Optional[threading.Event] = None,
+        proxy: Optional[Proxy] = None,
     ) -> None:
         self.server = normalized(server)
         self.token = token
         self.patience = patience
         self.timeout = timeout
         self.stop = stop or threading.Event()
-        self._opener = urllib.request.build_opener(_NoRedirect())
+        self.proxy = proxy
 
     def get(self, path: str) -> dict[str, Any]:
         return self.request("GET", path)
@@ -126,49 +128,60 @@ class Client:
             request.add_header("Content-Encoding", encoding)
         if self.token:
             request.add_unredirected_header("Authorization", f"Bearer {self.token}")
-        try:
-            with self._opener.open(request, timeout=self.timeout) as answer:
-                return self._object(answer.read(ANSWER_LIMIT + 1))
-        except urllib.error.HTTPError as error:
-            with error:
-                raise self._refusal(error) from None
-        except (OSError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
-            reason = getattr(error, "reason", None) or error
-            raise _Again(str(reason) or type(error).__name__) from None
+        with Guard(head=HEAD, total=TOTAL, rate=RATE) as guard:
+            try:
+                answer = bounded_http.send(request, guard, choose=lambda url: self.proxy, timeout=self.timeout)
+                guard.begin_body()
+                with contextlib.closing(answer):
+                    content = answer.read(ANSWER_LIMIT + 1)
+            except bounded_http.ERRORS as error:
+                raise _Again(bounded_http.reason_of(error, guard)) from None
+            if guard.reason:
+                raise _Again(guard.reason)
+            if answer.length and len(content) <= ANSWER_LIMIT:
+                raise _Again("the connection broke off")
+        if answer.status >= 300:
+            raise self._refusal(answer, content)
+        value = self._object(content)
+        problem = answers.problem(method, path, value)
+        if problem:
+            raise _not_pacsync(self.server, problem)
+        return value
 
-    def _refusal(self, error: urllib.error.HTTPError) -> Exception:
-        if error.code in RETRIED:
-            after = error.headers.get("Retry-After", "")
-            seconds = min(LONGEST_WAIT, float(after)) if after.isdigit() else 0.0
-            if error.code == TOO_MANY:
-                return _Again(self._detail(error), seconds, too_many=True)
-            return _Again(f"it answers {error.code} {error.reason}", min(30.0, seconds))
-        if 300 <= error.code < 400:
-            target = error.headers.get("Location", "another address")
+    def _refusal(self, answer: http.client.HTTPResponse, content: bytes) -> Exception:
+        status, reason = answer.status, printable(answer.reason)
+        if status in RETRIED:
+            after = answer.headers.get("Retry-After", "")
+            seconds = min(LONGEST_WAIT, float(after)) if after.isascii() and after.isdigit() else 0.0
+            if status == TOO_MANY:
+                return _Again(self._detail(status, reason, content), seconds, too_many=True)
+            return _Again(f"it answers {status} {reason}", min(30.0, seconds))
+        if status < 400:
+            target = printable(answer.headers.get("Location", "another address"))
             return Local(
                 "server_redirects",
                 f"The server {self.server} redirects to {target}, and the token is sent to nobody else.",
                 "Enrol with the address that the server redirects to.",
             )
         try:
-            problem = self._object(error.read(ANSWER_LIMIT))
-        except (AgentError, OSError, http.client.HTTPException):
+            problem = self._object(content)
+        except AgentError:
             problem = {}
         if "code" not in problem:
-            return _not_pacsync(self.server, f"it answers {error.code} {error.reason} without a reason")
-        return ApiError(error.code, str(problem["code"]), _sentence(problem))
+            return _not_pacsync(self.server, f"it answers {status} {reason} without a reason")
+        return ApiError(status, printable(str(problem["code"])), _sentence(problem))
 
-    def _detail(self, error: urllib.error.HTTPError) -> str:
+    def _detail(self, status: int, reason: str, content: bytes) -> str:
         """What the server or a proxy in front of it says of a refusal, in a sentence."""
         try:
-            return _sentence(self._object(error.read(ANSWER_LIMIT))) or str(error.reason)
-        except (AgentError, OSError, http.client.HTTPException):
-            return f"It answers {error.code} {error.reason}."
+            return _sentence(self._object(content)) or reason
+        except AgentError:
+            return f"It answers {status} {reason}."
 
     def _object(self, content: bytes) -> dict[str, Any]:
         try:
-            value = json.loads(content)
-        except ValueError:
+            value = answers.printable(json.loads(content))
+        except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
             raise _not_pacsync(self.server, "its answer is not a JSON object")
@@ -213,4 +226,9 @@ def _sentence(problem: dict[str, Any]) -> str:
     errors = problem.get("errors")
     fields = [one for one in errors if isinstance(one, dict)] if isinstance(errors, list) else []
     named = [f"{'.'.join(map(str, one.get('loc') or ()))}: {one.get('message')}" for one in fields[:5]]
-    return " ".join((said, *(f"({text})" for text in named)))
+    return printable(" ".join((said, *(f"({text})" for text in named))))
+
+
+def printable(text: str) -> str:
+    """What somebody else says, fit for a terminal and a log: no control characters, not without end."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:SENTENCE])

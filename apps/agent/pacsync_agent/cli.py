@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Optional
 
-from . import __version__, commands, preload
+from . import __version__, commands, preload, set_latest
 from .errors import AgentError, Exit, Local
 from .output import Output
 from .signals import Signals
@@ -53,7 +53,7 @@ COMMANDS: dict[str, tuple[Callable[[commands.Call], int], str, str, bool]] = {
         True,
     ),
     "set-latest": (
-        commands.set_latest,
+        set_latest.set_latest,
         "make what this machine has the target of its pool",
         "sudo pacsync-agent set-latest --comment 'after the kernel update'",
         True,
@@ -123,7 +123,11 @@ def _own_arguments(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument("--exit-code", action="store_true", help="exit status 10 when there are differences")
     elif name == "set-latest":
         command.add_argument("--comment", default="", help="why, for the history")
-        command.add_argument("--force", action="store_true", help="a new revision also when it is the target already")
+        command.add_argument(
+            "--force",
+            action="store_true",
+            help="even from a package set that isn't sound; a new revision also when it is the target already",
+        )
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

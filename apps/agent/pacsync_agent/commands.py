@@ -18,6 +18,7 @@ from .context import Context, only_agent
 from .errors import AgentError, Busy, Exit, Interrupted, Local, NotAuthorized, Refused, Unavailable
 from .operation import Ended
 from .output import Output
+from .revision_seen import RevisionSeen
 from .signals import Signals
 
 INTERACTIVE_PATIENCE = 20  # seconds that a person waits for a server that doesn't answer
@@ -36,6 +37,8 @@ class Call:
         given = {key: getattr(arguments, key, None) for key in settings.KEYS}
         self.options = settings.load_options(given, getattr(arguments, "agent_config", None))
         self.conf = pacman_conf.read(self.options.config, self.options.root, self.options.dbpath)
+        if settings.names_machine(given) and not getattr(arguments, "agent_config", None):
+            self.options = settings.of_machine(self.options, self.conf.root)
 
     @property
     def state_dir(self) -> Path:
@@ -64,6 +67,7 @@ def enroll(call: Call) -> int:
         credentials = settings.Credentials(server, str(answer["id"]), answer["name"], answer["token"])
         settings.save_credentials(directory, credentials)
         files.remove(report.status_path(directory))
+        files.remove(RevisionSeen(directory).path)  # it was another server's, or another pool's
         reported = _first_report(call)
     if server.startswith("http:") and not LOOPBACK.match(server):
         call.output.warn("This server is reached without TLS: whoever can read the network can read the token.")
@@ -91,7 +95,8 @@ def _ask_to_enroll(call: Call, server: str) -> dict[str, Any]:
     name = call.arguments.name or socket.gethostname().partition(".")[0]
     body = {"code": call.arguments.code, "name": name, "arch": _architecture(call.conf)}
     try:
-        return Client(server, stop=call.signals.stop, patience=INTERACTIVE_PATIENCE).post("/enroll", body)
+        client = Client(server, stop=call.signals.stop, patience=INTERACTIVE_PATIENCE, proxy=call.options.proxy)
+        return client.post("/enroll", body)
     except ApiError as error:
         hint = ""
         if error.code == "name_taken":
@@ -136,7 +141,7 @@ def _step(context: Context, *, may_work: bool) -> tuple[dict[str, Any], Optional
         work.remove_leftovers(context)
     if unfinished and not may_work:
         raise Busy("operation_unfinished", "An operation is unfinished: `pacsync-agent once` finishes it.")
-    answer = report.check_in(context)
+    answer = report.check_in(context, background=True)
     queued = answer.get("operation")
     if queued and may_work and not in_hook and ended is None:
         ended = work.execute_queued(context, queued)
@@ -247,7 +252,7 @@ def diff(call: Call) -> int:
     """What a sync would change."""
     context = call.context()
     with only_agent(context.state_dir, wait=call.arguments.wait):
-        _refuse_half_way(context)
+        refuse_half_way(context)
         report.check_in(context)
     try:
         answer = context.client.get(f"/endpoints/{context.credentials.name}/diff")
@@ -257,40 +262,9 @@ def diff(call: Call) -> int:
     return Exit.DIFFERENT if call.arguments.exit_code and not answer["equal"] else Exit.OK
 
 
-def set_latest(call: Call) -> int:
-    """Make what this machine has the target of its pool."""
-    context = call.context()
-    with only_agent(context.state_dir, wait=call.arguments.wait):
-        _refuse_half_way(context)
-        if context.journal.load():
-            raise Busy(
-                "operation_unfinished",
-                "An operation of this machine is not finished.",
-                "Run `pacsync-agent once` first.",
-            )
-        answer = report.check_in(context)
-        if not answer["pool"]:
-            raise Refused("no_pool", f"{context.credentials.name} is in no pool.", "Assign it to one on the server.")
-        body = {
-            "endpoint": context.credentials.name,
-            "expected_number": answer["target"]["number"] if answer["target"] else 0,
-            "comment": call.arguments.comment,
-            **({"force": True} if call.arguments.force else {}),
-        }
-        try:
-            revision = context.client.post(f"/pools/{answer['pool']}/targets", body)
-        except ApiError as error:
-            raise error.as_agent_error() from None
-    new = revision["number"] != body["expected_number"]
-    text = f"The target of pool {answer['pool']} is {'now' if new else 'already'} revision {revision['number']}: "
-    text += f"what {context.credentials.name} has." + ("" if new else " Nothing was changed.")
-    call.output.result(text, command="set-latest", pool=answer["pool"], revision=revision, new=new)
-    return Exit.OK
-
-
-def _refuse_half_way(context: Context) -> None:
+def refuse_half_way(context: Context) -> None:
     if report.another_pacman(context):
         raise Busy("database_locked", "Another pacman is at work on this machine.", "Wait for it to finish.")
 
 
-__all__ = ["diff", "enroll", "once", "operation", "revert", "run", "set_latest", "status", "sync"]
+__all__ = ["diff", "enroll", "once", "operation", "revert", "run", "status", "sync"]

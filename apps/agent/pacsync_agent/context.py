@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from . import settings
 from .api import Client
@@ -23,7 +25,12 @@ from .signals import Signals
 
 @dataclass
 class Context:
-    """One machine, one server, one run."""
+    """One machine, one server, one run.
+
+    A report fills the last four: the file that counts as the sync database of each repository (where that isn't the
+    machine's own), why a repository has none that can be read, what speaks against the machine as a source of a target
+    (`examination`), and what is wrong with the pool's revision.
+    """
 
     conf: PacmanConf
     state_dir: Path
@@ -33,6 +40,16 @@ class Context:
     signals: Signals
     journal: Journal
     transaction: Transaction
+    trust_target_files: bool = False
+    databases: dict[str, Path] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    problems: list[dict[str, Any]] = field(default_factory=list)
+    went_back: str = ""
+
+    @property
+    def stop(self) -> threading.Event:
+        """Set by a signal that asks the agent to stop."""
+        return self.signals.stop
 
     @property
     def rehearsal_dir(self) -> Path:
@@ -46,7 +63,8 @@ def make_context(
     directory = settings.state_dir(options, conf)
     credentials = settings.load_credentials(directory)
     settings.make_state_dir(directory)
-    client = Client(options.server or credentials.server, credentials.token, patience=patience, stop=signals.stop)
+    server = options.server or credentials.server
+    client = Client(server, credentials.token, patience=patience, stop=signals.stop, proxy=options.proxy)
     if client.server != credentials.server:
         raise Local(
             "server_changed",
@@ -62,6 +80,7 @@ def make_context(
         signals=signals,
         journal=Journal(directory / "journal.json"),
         transaction=Transaction(directory),
+        trust_target_files=options.trust_target_files,
     )
 
 

@@ -1,158 +1,223 @@
-"""Fetches one package file: resumed where it broke off, put in place only when it is whole and right.
+"""Fetches one file into a private directory, within its limits: bytes, silence, rate, total time.
 
-It must not know which packages are wanted, nor the server: no token ever comes here.
+It must not know which packages are wanted, nor decide whether a file may be installed, nor know the server: no token
+ever comes here. What comes from an address stays beneath the directory until the caller has accepted it.
 """
 
 from __future__ import annotations
 
-import http.client
+import contextlib
 import os
 import shutil
-import ssl
 import threading
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, TypeVar
 
-from . import __version__, files
-from .package_file import PackageFile, Wanted, WrongPackage, read, verify
+from . import bounded_http, local_file, mirror_http
+from .addresses import Address
+from .guard import Guard
+from .network import Broken, Network, NotThere, Refusal, Stopped
 
 CHUNK = 1 << 18
-TIMEOUT = 20  # seconds without a byte
 TRIES = 10
-NETWORK_ERRORS = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
+Result = TypeVar("Result")
 
 
-class Stopped(Exception):
-    """The download was asked to stop."""
+def fetch(
+    sources: Sequence[Address],
+    part: Path,
+    *,
+    size: Optional[int],
+    network: Network,
+    on_bytes: Callable[[int], None],
+    accept: Callable[[Path, Address], Result],
+) -> Result:
+    """What `accept` makes of the file in `part`, from the first address that gives an acceptable one.
 
-
-class NotThere(Exception):
-    """None of the addresses has the file; the text says what each of them said."""
-
-
-class _NoDowngrade(urllib.request.HTTPRedirectHandler):
-    """Redirects are fine for packages, but not from https to anything else."""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if req.type == "https" and urllib.parse.urlsplit(newurl).scheme != "https":
-            raise urllib.error.URLError(f"it redirects from https to {newurl}")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-_opener = urllib.request.build_opener(_NoDowngrade())
-
-
-def partial_path(directory: Path, filename: str) -> Path:
-    return directory / f".{filename}.pacsync-part"
-
-
-def fetch(wanted: Wanted, directory: Path, *, stop: threading.Event, on_bytes: Callable[[int], None]) -> PackageFile:
-    """Download the package into `directory` and verify it. `on_bytes` gets the growth (negative: begun anew).
-
-    Raises NotThere, Stopped, OSError for trouble on this machine's disk.
+    `size` is the declared one in bytes, None: unknown. `accept` raises Refusal. `on_bytes` gets the growth (negative:
+    begun anew). Raises NotThere (and `part` is gone), Stopped (and `part` stays, to go on from), OSError for trouble on
+    this machine's disk.
     """
-    part = partial_path(directory, wanted.filename)
-    reasons = []
-    for url in wanted.urls:
-        reason = _fetch_from(url, wanted, part, stop=stop, on_bytes=on_bytes)
-        if not reason:
-            place(part, directory / wanted.filename)
-            return read(directory / wanted.filename)
-        reasons.append(f"{url}: {reason}")
-    raise NotThere("; ".join(reasons) or "no address is known for it")
+    refusals = []
+    counted = _Counted(on_bytes)
+    deadline = time.monotonic() + network.limits.total(size)
+    for number, source in enumerate(sources, 1):
+        remaining = deadline - time.monotonic()
+        seconds = remaining if number == len(sources) else remaining / 2
+        if network.hosts.is_passed_over(source.host):
+            refusals.append((str(source), Refusal("passed over after errors of its host")))
+            continue
+        try:
+            return _from_one(source, part, size, max(1, seconds), network, counted, accept)
+        except Refusal as refusal:
+            refusals.append((str(source), refusal))
+            counted.forget()
+            part.unlink(missing_ok=True)
+    part.unlink(missing_ok=True)
+    raise NotThere(refusals)
 
 
-def _fetch_from(url: str, wanted: Wanted, part: Path, *, stop: threading.Event, on_bytes: Callable[[int], None]) -> str:
-    """Fill `part` from one address; why it didn't work, or nothing. Goes on as long as each try brings it further."""
+class _Counted:
+    """Hands on how many bytes came, and can take them all back."""
+
+    def __init__(self, on_bytes: Callable[[int], None]) -> None:
+        self._on_bytes = on_bytes
+        self._total = 0
+
+    def add(self, count: int) -> None:
+        self._total += count
+        self._on_bytes(count)
+
+    def forget(self) -> None:
+        self._on_bytes(-self._total)
+        self._total = 0
+
+
+def _from_one(
+    source: Address,
+    part: Path,
+    size: Optional[int],
+    seconds: float,
+    network: Network,
+    counted: _Counted,
+    accept: Callable[[Path, Address], Result],
+) -> Result:
+    """Fill `part` from one address; go on as long as each try brings it further. Raises Refusal, Stopped, OSError."""
+    deadline = time.monotonic() + seconds
     reason = ""
     for _ in range(TRIES):
-        before = part.stat().st_size if part.exists() else 0
+        before = _size_of(part)
         try:
-            _download(url, part, stop=stop, on_bytes=on_bytes, resume=wanted.sha256 is not None)
-            verify(part, wanted)
-            return ""
-        except WrongPackage as error:
-            on_bytes(-part.stat().st_size)
-            part.unlink()
-            reason = str(error)
+            _fill(source, part, size, deadline - time.monotonic(), network, counted)
+            return accept(part, source)
+        except Refusal:
             if not before:  # it began with nothing, so this address has another file
+                raise
+            part.unlink(missing_ok=True)
+        except Broken as error:
+            reason = str(error)
+            if error.final or _size_of(part) <= before or time.monotonic() > deadline:
                 break
-        except NETWORK_ERRORS as error:
-            reason = str(getattr(error, "reason", None) or error) or type(error).__name__
-            grown = part.stat().st_size if part.exists() else 0
-            on_bytes(-grown)
-            if grown <= before:
-                break
-    return reason
+        counted.forget()
+    if reason:
+        network.hosts.failed(source.host)
+    raise Refusal(reason or "it has another file")
 
 
-def fetch_small(url: str, target: Path, *, stop: threading.Event) -> bool:
-    """Download a small file (a signature) without resuming; False when it isn't there."""
-    part = partial_path(target.parent, target.name)
+def _size_of(part: Path) -> int:
     try:
-        _download(url, part, stop=stop, on_bytes=lambda count: None, resume=False)
-    except NETWORK_ERRORS:
-        part.unlink(missing_ok=True)
-        return False
-    place(part, target)
-    return True
+        return part.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
-def place(part: Path, target: Path) -> None:
-    """Flush and rename: `target` is either absent, the old file, or the whole new one."""
-    with open(part, "rb") as file:
-        os.fsync(file.fileno())
-    part.chmod(0o644)
-    os.replace(part, target)
-    files.sync_directory(target.parent)
-
-
-def _request(url: str, offset: int) -> Any:
-    scheme = urllib.parse.urlsplit(url).scheme
-    if scheme not in {"http", "https", "file"}:
-        raise urllib.error.URLError(f"{scheme or 'no'} addresses are not supported")
-    quoted = urllib.parse.quote(url, safe="/:?=&%@+~,;!$'()*[]")
-    request = urllib.request.Request(quoted, headers={"User-Agent": f"pacsync-agent/{__version__}"})  # noqa: S310
-    if offset:
-        request.add_header("Range", f"bytes={offset}-")
-    return _opener.open(request, timeout=TIMEOUT)
-
-
-def _open(url: str, offset: int) -> tuple[Any, int]:
-    """The answer, and from which byte on it has the file."""
+def fetch_small(source: Address, target: Path, *, most: int, network: Network) -> None:
+    """Fetch a small file (a signature) of `most` bytes at the most. Raises Refusal (`target` is gone then), Stopped."""
+    target.unlink(missing_ok=True)
     try:
-        answer = _request(url, offset)
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code != 416:  # there is nothing after `offset`: the partial file is whole, or of something else
-            raise urllib.error.URLError(f"{error.code} {error.reason}") from None
-        answer = _request(url, 0)
-    if url.startswith("file:") and offset:
-        answer.seek(offset)
-        return answer, offset
-    return answer, offset if getattr(answer, "status", None) == 206 else 0
+        if network.hosts.is_passed_over(source.host):
+            raise Refusal("passed over after errors of its host")
+        _fill(source, target, most, network.limits.head * 2, network, _Counted(lambda count: None))
+    except (Broken, Refusal) as error:
+        target.unlink(missing_ok=True)
+        if isinstance(error, Broken):
+            network.hosts.failed(source.host)
+        raise Refusal(str(error)) from None
 
 
-def _download(url: str, part: Path, *, stop: threading.Event, on_bytes: Callable[[int], None], resume: bool) -> None:
-    have = part.stat().st_size if resume and part.exists() else 0
-    answer, start = _open(url, have)
-    with answer, open(part, "r+b" if start else "wb") as file:
-        on_bytes(start)
+def _fill(
+    source: Address,
+    part: Path,
+    size: Optional[int],
+    seconds: float,
+    network: Network,
+    counted: _Counted,
+) -> None:
+    """One try: `part` is the whole file afterwards. Raises Broken, Refusal, Stopped, OSError of this machine's disk."""
+    most = network.limits.largest if size is None else size
+    if source.own and source.url.startswith("file:"):
+        _copy(source, part, most, network.stop, counted)
+    elif source.own and network.transfer:
+        network.transfer(source, part, most, seconds, network.stop)
+        counted.add(_size_of(part))
+    else:
+        _download(source, part, most, seconds, network, counted)
+
+
+def _copy(source: Address, part: Path, most: int, stop: threading.Event, counted: _Counted) -> None:
+    try:
+        found, size = local_file.open_regular(source.url)
+    except local_file.NotUsable as error:
+        raise Refusal(str(error)) from None
+    with found, _private(part, 0) as file:
+        if size > most:
+            raise Refusal("it is larger than declared")
+        _write(iter(lambda: found.read(CHUNK), b""), file, 0, most, stop, counted)
+
+
+@contextlib.contextmanager
+def _private(part: Path, start: int) -> Iterator[Any]:
+    """The part, open for writing from `start` on, for nobody else to read."""
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.truncate(start)
         file.seek(start)
-        expected: Optional[str] = answer.headers.get("Content-Length")
-        received = 0
-        while block := answer.read(CHUNK):
-            if stop.is_set():
-                raise Stopped
-            file.write(block)
-            received += len(block)
-            on_bytes(len(block))
-        if expected and expected.isdigit() and not url.startswith("file:") and received < int(expected):
-            raise http.client.IncompleteRead(b"", int(expected) - received)
+        yield file
+
+
+def _write(
+    blocks: Iterator[bytes],
+    file: Any,
+    have: int,
+    most: int,
+    stop: threading.Event,
+    counted: _Counted,
+) -> int:
+    for block in blocks:
+        if stop.is_set():
+            raise Stopped
+        have += len(block)
+        if have > most:
+            raise Refusal("it sends more than declared")
+        file.write(block)
+        counted.add(len(block))
+    return have
+
+
+def _download(source: Address, part: Path, most: int, seconds: float, network: Network, counted: _Counted) -> None:
+    limits = network.limits
+    with Guard(head=limits.head, total=max(1, seconds), rate=limits.rate, window=limits.window) as guard:
+        try:
+            answer, start = mirror_http.open_file(source, _size_of(part), guard, network)
+        except bounded_http.ERRORS as error:
+            raise Broken(bounded_http.reason_of(error, guard), final=bool(guard.reason)) from None
+        guard.begin_body()
+        with contextlib.closing(answer), _private(part, start) as file:
+            counted.add(start)
+            length = answer.length  # what is still to come, as the answer says; None: it doesn't say
+            if length is not None and start + length > most:
+                raise Refusal("it is larger than declared")
+            have = _write(_blocks(answer, guard), file, start, most, network.stop, counted)
+        if length is not None and have < start + length:
+            raise Broken("the connection broke off")
+    network.hosts.worked(source.host)
+
+
+def _blocks(answer: Any, guard: Guard) -> Iterator[bytes]:
+    """What comes, as it comes. Raises Broken."""
+    while True:
+        try:
+            block = answer.read1(CHUNK)
+        except bounded_http.ERRORS as error:
+            raise Broken(bounded_http.reason_of(error, guard), final=bool(guard.reason)) from None
+        if guard.reason:
+            raise Broken(guard.reason, final=True)
+        if not block:
+            return
+        guard.count(len(block))
+        yield block
 
 
 def free_bytes(path: Path) -> int:

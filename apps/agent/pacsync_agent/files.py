@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, Optional
 
@@ -53,3 +56,34 @@ def remove(path: Path) -> None:
     """Remove the file, durably, if it is there."""
     path.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def place(part: Path, target: Path) -> None:
+    """Move a private file to where all may read it: `target` is either absent, the old file, or the whole new one."""
+    part.chmod(0o644)
+    with open(part, "rb") as file:
+        os.fsync(file.fileno())
+    try:
+        os.replace(part, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _place_across(part, target)
+    sync_directory(target.parent)
+
+
+def _place_across(part: Path, target: Path) -> None:
+    """The same from another file system. The name in between is nobody else's: a cache may be shared by machines."""
+    handle, name = tempfile.mkstemp(prefix=".pacsync-", suffix=".part", dir=target.parent)
+    beside = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file, open(part, "rb") as source:
+            shutil.copyfileobj(source, file, 1 << 20)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.chmod(0o644)
+        os.replace(beside, target)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    part.unlink()

@@ -1,88 +1,154 @@
-"""Brings together the package files of a plan: from the machine's caches, else from the addresses that the server gave.
+"""Brings together the package files of a plan: from caches, else from its mirrors and the server's addresses.
 
-It must not know operations. Every file is verified; where the repository wants signatures, those too.
+Whether a file may be installed is acceptance.py's to say; nothing that it refuses gets out of the private directory.
+It must not know operations.
 """
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Optional
 
-from apps.fleet.alpm import names
-from apps.fleet.alpm.state import InstalledPackage
-
-from . import download, parallel, signatures
-from .errors import Failed, Local, Refused
+from . import acceptance, candidates, download, files, inspection, parallel, signatures
+from .addresses import Address
+from .cache import Cache
+from .candidates import Candidate, Trust
+from .errors import Local, Refused
 from .events import EitherEvent
+from .inspection import NotAccepted
+from .network import Network, NotThere, Refusal, Stopped
 from .output import Output, human_bytes
-from .package_file import PackageFile, Wanted, WrongPackage, verify
+from .own_databases import OwnDatabases
+from .package_file import PackageFile, Wanted
 from .pacman_conf import PacmanConf
+from .wanted import unavailable
 
 
 class Gatherer:
-    """`repository_of` names the repository that offers a pkgname, for its SigLevel; `own_cache` is the last resort."""
+    """`databases` are the machine's own; `offline`: only what its caches have."""
 
     def __init__(
         self,
         conf: PacmanConf,
         *,
-        repository_of: dict[str, str],
-        own_cache: Path,
+        databases: OwnDatabases,
+        trust: Trust,
+        cache: Cache,
+        network: Network,
         output: Output,
-        stop: threading.Event,
+        offline: bool = False,
     ) -> None:
         self.conf = conf
-        self.repository_of = repository_of
+        self.databases = databases
+        self.trust = trust
+        self.cache = cache
+        self.network = network
         self.output = output
-        self.stop = stop
-        self.own_cache = own_cache
+        self.offline = offline
 
     def gather(self, packages: Iterable[Wanted]) -> list[PackageFile]:
-        """Every package's file. Raises Refused (`package_unavailable`, `signature_invalid`, `disk_full`), Stopped."""
-        found: dict[Wanted, PackageFile] = {}
-        missing = []
-        for wanted in packages:
-            file = self.in_cache(wanted)
-            if file:
-                found[wanted] = file
-            else:
-                missing.append(wanted)
+        """Every package's file.
+
+        Raises Refused (`untrusted_file`, `signature_missing`, `signature_invalid`, `package_unavailable`, `disk_full`),
+        Local (`download_failed`), Stopped.
+        """
+        wanted = list(packages)
+        found = {one: file for one in wanted if (file := self._cached(self._candidate(one)))}
+        missing = [one for one in wanted if one not in found]
+        if not missing:
+            self.cache.remove_private()  # of a run that was cut off
+        elif not self.offline:
+            found.update(self._fetch(missing))
+            missing = [one for one in wanted if one not in found]
         if missing:
-            found.update(self._download(missing))
-        for wanted, file in found.items():
-            self._check_signature(wanted, file.path)
-        return list(found.values())
+            raise unavailable(dict.fromkeys(missing, "it is not in the cache"))
+        return [found[one] for one in wanted]
 
     def in_cache(self, wanted: Wanted) -> Optional[PackageFile]:
         """The file in one of the caches, if it is there and right."""
-        stem = f"{wanted.name}-{wanted.version}-{wanted.arch}.pkg.tar"
-        for directory in (*self.conf.cache_dirs, self.own_cache):
-            candidates = [directory / wanted.filename] if wanted.filename else []
-            candidates += [directory / f"{stem}{end}" for end in ("", ".zst", ".xz", ".gz", ".bz2", ".lz4")]
-            for path in candidates:
-                try:
-                    return verify(path, wanted)
-                except (OSError, WrongPackage):
-                    continue
+        return self._cached(self._candidate(wanted))
+
+    def _candidate(self, wanted: Wanted) -> Candidate:
+        return candidates.of(wanted, self.conf, self.databases, self.trust)
+
+    def _cached(self, candidate: Candidate, *, at_last: bool = False) -> Optional[PackageFile]:
+        """The acceptable file in one of the caches, with the signature that lies beside it.
+
+        What the machine's databases know by another checksum counts `at_last`, when nothing else could be had.
+        """
+        for path in self.cache.files(candidate.cached_names()):
+            try:
+                return inspection.cached(path, candidate, self.conf.gpgdir, at_last=at_last or self.offline)
+            except (NotAccepted, OSError):
+                continue
         return None
 
-    def _directory(self) -> Path:
-        for directory in self.conf.cache_dirs:
-            try:
-                directory.mkdir(parents=True, exist_ok=True)
-            except OSError:
-                continue
-            if os.access(directory, os.W_OK):
-                return directory
-        self.own_cache.mkdir(exist_ok=True)
-        return self.own_cache
+    def _fetch(self, missing: Sequence[Wanted]) -> dict[Wanted, PackageFile]:
+        """What the caches don't have. The current databases are fetched when there is no other way. Raises Refused."""
+        if not all(self._candidate(wanted).evidence.may_be_downloaded() for wanted in missing):
+            self._refresh()
+        self._refuse_untrusted(missing)
+        results = self._download([self._candidate(wanted) for wanted in missing])
+        failed = [wanted for wanted in missing if isinstance(results[wanted], NotThere)]
+        if failed and not self.databases.refreshed:
+            # The repository may have been rebuilt in place, or have moved on: its current database knows.
+            before = {wanted: self._candidate(wanted) for wanted in failed}
+            self._refresh()
+            again = [now for wanted in failed if (now := self._candidate(wanted)) != before[wanted]]
+            if again:
+                results.update(self._download(again))
+        return self._judged(results)
 
-    def _download(self, missing: list[Wanted]) -> dict[Wanted, PackageFile]:
-        directory = self._directory()
-        total = sum(wanted.size or 0 for wanted in missing)
+    def _refresh(self) -> None:
+        self.databases.refresh()
+        if self.network.stop.is_set():
+            raise Stopped
+
+    def _judged(self, results: dict[Wanted, object]) -> dict[Wanted, PackageFile]:
+        found: dict[Wanted, PackageFile] = {}
+        refused: dict[Wanted, NotThere] = {}
+        for wanted, result in results.items():
+            if isinstance(result, NotThere):
+                file = self._cached(self._candidate(wanted), at_last=True)
+                if file is None:
+                    refused[wanted] = result
+                    continue
+                self.output.warn(f"{wanted} is taken from the cache; the mirrors' file of that version is another one.")
+                result = file
+            assert isinstance(result, PackageFile)  # noqa: S101 - parallel.each raised everything else
+            found[wanted] = result
+        if refused:
+            raise inspection.refusal(refused)
+        return found
+
+    def _refuse_untrusted(self, missing: Sequence[Wanted]) -> None:
+        """Refuse before anything is downloaded for nothing."""
+        hopeless = [wanted for wanted in missing if not self._candidate(wanted).evidence.may_be_downloaded()]
+        if hopeless:
+            raise acceptance.untrusted([str(wanted) for wanted in hopeless], self.databases.reasons)
+
+    def _download(self, wanted: Sequence[Candidate]) -> dict[Wanted, object]:
+        """A PackageFile or NotThere for each. Raises Refused (`disk_full`), Local, Stopped."""
+        stop = self.network.stop
+        try:
+            self.cache.open_private(candidate.wanted for candidate in wanted)
+            directory = self.cache.directory()
+            total = sum(candidate.size or 0 for candidate in wanted)
+            for place in (self.cache.private, directory):
+                self._check_space(place, total)
+            progress = _Progress(self.output, len(wanted), total)
+            results = self._in_parallel(wanted, directory, progress)
+        except OSError as error:
+            self.cache.remove_private()
+            raise Local("download_failed", f"Downloads can't be kept: {error.strerror or 'unknown'}.") from None
+        finally:
+            if not stop.is_set():  # what was asked to stop goes on from there
+                self.cache.remove_private()
+        return {candidate.wanted: results[candidate] for candidate in wanted}
+
+    def _check_space(self, directory: Path, total: int) -> None:
         free = download.free_bytes(directory)
         if total > free:
             raise Refused(
@@ -90,59 +156,118 @@ class Gatherer:
                 f"The downloads need {human_bytes(total)}, and {directory} has {human_bytes(free)} left.",
                 "Free some space, for example with `paccache -r`.",
             )
-        progress = _Progress(self.output, len(missing), total)
-        cancel = threading.Event()
-        stop = EitherEvent(self.stop, cancel)
 
-        def one(wanted: Wanted) -> PackageFile:
-            file = download.fetch(wanted, directory, stop=stop, on_bytes=progress.add_bytes)
+    def _in_parallel(
+        self, wanted: Sequence[Candidate], directory: Path, progress: _Progress
+    ) -> dict[Candidate, object]:
+        cancel = threading.Event()
+        network = Network(
+            stop=EitherEvent(self.network.stop, cancel),
+            limits=self.network.limits,
+            choose=self.network.choose,
+            hosts=self.network.hosts,
+            transfer=self.network.transfer,
+        )
+
+        def one(candidate: Candidate) -> PackageFile:
+            file = self._one(candidate, directory, network, progress)
             progress.add_file()
             return file
 
+        def poll() -> None:
+            if self.network.stop.is_set():
+                raise Stopped
+
         try:
-            found = parallel.each(one, missing, workers=self.conf.parallel, fatal=_is_fatal, poll=self._poll)
-        except OSError as error:
-            raise Local("download_failed", f"Downloads can't be kept in {directory}: {error.strerror}.") from None
+            return dict(parallel.each(one, wanted, workers=self.conf.parallel, fatal=_is_fatal, poll=poll))
         finally:
             cancel.set()
-        reasons = {wanted: str(result) for wanted, result in found.items() if isinstance(result, Exception)}
-        if reasons:
-            raise unavailable(reasons)
-        return {wanted: result for wanted, result in found.items() if isinstance(result, PackageFile)}
 
-    def _poll(self) -> None:
-        if self.stop.is_set():
-            raise download.Stopped
+    def _one(self, candidate: Candidate, directory: Path, network: Network, progress: _Progress) -> PackageFile:
+        """Download one package and its signature, and put it into the cache once it is accepted. Raises NotThere."""
+        sources, refused = candidate.sources(self.conf)
+        file = self._signed_now(candidate, sources, network)
+        if file:
+            return file
 
-    def _check_signature(self, wanted: Wanted, path: Path) -> None:
-        level = self.conf.siglevel_of(self.repository_of.get(wanted.name))
-        if level.never:
-            return
-        signature = signatures.signature_path(path)
-        if not signature.exists():
-            for url in wanted.urls:
-                if download.fetch_small(f"{url}.sig", signature, stop=self.stop):
-                    break
-        if not signature.exists():
-            if level.required:
-                raise Refused(
-                    "signature_missing",
-                    f"{wanted} has no signature, and its repository requires one.",
-                    "Put the .sig file beside the package in the cache, or change SigLevel in pacman.conf.",
-                )
-            return
-        problem = signatures.problem(self.conf, level, path)
-        if problem:
-            raise Refused(
-                "signature_invalid",
-                f"The signature of {wanted} ({signature}) is not valid, or its key is not trusted here: {problem}",
-                "Bring the keyring up to date (`pacman -Sy archlinux-keyring`), or delete the file and try again.",
+        def accept(part: Path, source: Address) -> tuple[PackageFile, str]:
+            signature = self._fetch_signature(candidate, part, source, network)
+            return inspection.downloaded(part, signature, candidate, self.conf.gpgdir), candidate.kept_as(source)
+
+        part = self.cache.part(candidate.wanted)
+        try:
+            file, name = download.fetch(
+                sources, part, size=candidate.size, network=network, on_bytes=progress.add_bytes, accept=accept
             )
+            return self._place(file, directory / name)
+        except NotThere as error:
+            others = [(where, Refusal(why)) for where, _, why in _split(refused)]
+            raise NotThere([*error.refusals, *self._badly_signed(candidate), *others]) from None
+        finally:
+            if not network.stop.is_set():
+                signatures.signature_path(part).unlink(missing_ok=True)
+
+    def _place(self, file: PackageFile, target: Path) -> PackageFile:
+        """Into the cache, the signature first: a package without it would be refused there."""
+        beside = signatures.signature_path(file.path)
+        if beside.exists():
+            files.place(beside, signatures.signature_path(target))
+        else:
+            signatures.signature_path(target).unlink(missing_ok=True)  # of a file that is replaced now
+        files.place(file.path, target)
+        return file.at(target)
+
+    def _fetch_signature(self, candidate: Candidate, part: Path, source: Address, network: Network) -> Optional[Path]:
+        """The signature that lies beside the package on that mirror, where anybody wants one."""
+        target = signatures.signature_path(part)
+        target.unlink(missing_ok=True)
+        if candidate.evidence.level.never:
+            return None
+        try:
+            download.fetch_small(source.signature, target, most=signatures.LIMIT, network=network)
+        except Refusal:
+            return None
+        return target
+
+    def _signed_now(self, candidate: Candidate, sources: Sequence[Address], network: Network) -> Optional[PackageFile]:
+        """A file of the cache that lacks nothing but a good signature, with the one that a mirror has."""
+        if candidate.evidence.level.never:
+            return None
+        for path in self.cache.files(candidate.cached_names()):
+            for source in sources:
+                signature = self._fetch_signature(candidate, self.cache.part(candidate.wanted), source, network)
+                if signature is None:
+                    continue
+                try:
+                    file = inspection.cached(path, candidate, self.conf.gpgdir, signature=signature)
+                except (NotAccepted, OSError):
+                    signature.unlink(missing_ok=True)
+                    continue
+                files.place(signature, signatures.signature_path(path))
+                return file
+        return None
+
+    def _badly_signed(self, candidate: Candidate) -> list[tuple[str, Refusal]]:
+        """The files of the cache that have a signature which isn't good: nobody could do better."""
+        found = []
+        for path in self.cache.files(candidate.cached_names()):
+            try:
+                inspection.cached(path, candidate, self.conf.gpgdir)
+            except NotAccepted as error:
+                if error.code == "signature_invalid":
+                    found.append((str(path), Refusal(str(error), error.code)))
+            except OSError:
+                continue
+        return found
+
+
+def _split(refused: Iterable[str]) -> list[tuple[str, str, str]]:
+    return [text.rpartition(": ") for text in refused]
 
 
 def _is_fatal(error: Exception) -> bool:
     """A package that nobody has is of that package alone; a full disk, or an error in here, is not."""
-    return not isinstance(error, download.NotThere)
+    return not isinstance(error, NotThere)
 
 
 class _Progress:
@@ -166,39 +291,3 @@ class _Progress:
 
     def _show(self) -> None:
         self._output.progress("downloading", self._done, self._files, self._bytes, self._size)
-
-
-def unavailable(reasons: dict[Wanted, str]) -> Refused:
-    """Every package that can't be had, by name, with the reason of the first."""
-    names = ", ".join(sorted(str(wanted) for wanted in reasons))
-    first = next(iter(reasons.values()))
-    return Refused(
-        "package_unavailable",
-        f"{'This package' if len(reasons) == 1 else 'These packages'} can't be had from anywhere: {names} ({first}).",
-        "Put the package file into the cache (pacman-conf CacheDir), or name a mirror that has it in pacman.conf.",
-    )
-
-
-def wanted_files(packages: Iterable[InstalledPackage], fetch: Iterable[dict[str, object]]) -> list[Wanted]:
-    """The packages of a plan with what the server knows about their files (`fetch` of a claim). Raises Failed."""
-    try:
-        known = {(entry["name"], entry["version"], entry["arch"]): entry for entry in fetch}
-        return [_wanted(package, known.get((package.name, package.version, package.arch), {})) for package in packages]
-    except (KeyError, ValueError) as error:
-        raise Failed("target_invalid", f"The server's list of files makes no sense: {error}.") from None
-
-
-def _wanted(package: InstalledPackage, entry: dict[str, object]) -> Wanted:
-    urls = entry.get("urls")
-    size, sha256 = entry.get("size"), entry.get("sha256")
-    filename = str(entry.get("filename") or f"{package.name}-{package.version}-{package.arch}.pkg.tar.zst")
-    names.check_filename(filename)
-    return Wanted(
-        name=package.name,
-        version=package.version,
-        arch=package.arch,
-        filename=filename,
-        sha256=str(sha256) if sha256 else None,
-        size=size if isinstance(size, int) else None,
-        urls=tuple(str(url) for url in urls) if isinstance(urls, list) else (),
-    )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,13 +39,15 @@ Installed = dict[str, LocalPackage]
 
 
 def read(dbpath: Path) -> Installed:
-    """Every installed package by name. Raises Local when the database is missing or can't be read."""
+    """Every installed package by name. Raises Local when the database is missing or can't be read.
+
+    Of a package that is there twice the first entry counts. A directory that can't be an entry is passed over, as
+    pacman does: lost+found, for example.
+    """
     packages: Installed = {}
     try:
-        entries = sorted(entry.name for entry in os.scandir(dbpath / "local") if entry.is_dir())
-        for entry in entries:
-            package = _read_entry(dbpath / "local" / entry)
-            packages.setdefault(package.name, package)
+        for name, entries in _entries(dbpath).items():
+            packages[name] = _read_entry(dbpath / "local" / entries[0])
     except FileNotFoundError:
         raise Local(
             "pacman_database_missing",
@@ -54,6 +57,20 @@ def read(dbpath: Path) -> Installed:
     except (OSError, ValueError) as error:
         raise Local("pacman_database_unreadable", f"The pacman database in {dbpath} can't be read: {error}.") from None
     return packages
+
+
+def duplicates(dbpath: Path) -> dict[str, list[str]]:
+    """The entries of each package that is there twice. pacman goes by any one of them. Raises OSError."""
+    return {name: entries for name, entries in _entries(dbpath).items() if len(entries) > 1}
+
+
+def _entries(dbpath: Path) -> dict[str, list[str]]:
+    """The directories of each package, sorted."""
+    found: dict[str, list[str]] = {}
+    for entry in sorted(entry.name for entry in os.scandir(dbpath / "local") if entry.is_dir()):
+        with contextlib.suppress(ValueError):
+            found.setdefault(desc.split_entry(entry)[0], []).append(entry)
+    return found
 
 
 def _read_entry(directory: Path) -> LocalPackage:

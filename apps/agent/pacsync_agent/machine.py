@@ -8,17 +8,33 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 from apps.fleet.alpm.state import InstalledPackage
 
-from . import database_lock, local_db, marker, pacman, plan, repair, transaction
+from . import (
+    candidates,
+    database_lock,
+    file_conflicts,
+    local_db,
+    marker,
+    pacman,
+    plan,
+    private_databases,
+    repair,
+    transaction,
+    wanted,
+)
+from . import xfer_command as xfer
+from .cache import Cache
 from .errors import Failed
-from .gather import Gatherer, wanted_files
+from .gather import Gatherer
 from .local_db import Installed, LocalPackage
+from .network import Network
 from .output import Output
+from .own_databases import OwnDatabases
 from .package_file import PackageFile
 from .pacman import Run, Transaction
 from .pacman_conf import PacmanConf
@@ -29,7 +45,10 @@ Packages = Sequence[InstalledPackage]
 
 @dataclass
 class Machine:
-    """`fetch` is what the server said about package files (the claim's), `stop` ends downloads."""
+    """`fetch` is what the server said about package files (hints), `trust` what the machine's own configuration allows.
+
+    `stop` ends downloads.
+    """
 
     conf: PacmanConf
     state_dir: Path
@@ -37,7 +56,9 @@ class Machine:
     output: Output
     stop: threading.Event
     fetch: Sequence[dict[str, Any]] = ()
-    repository_of: Optional[dict[str, str]] = None
+    trust: candidates.Trust = field(default_factory=candidates.Trust)
+    _databases: Optional[OwnDatabases] = None
+    _network: Optional[Network] = None
 
     @property
     def rehearsal_dir(self) -> Path:
@@ -71,7 +92,7 @@ class Machine:
         installed = self.installed()
         steps = plan.make(installed, goal, again)
         plan.check_permitted(steps, protected=self.conf.hold, held=held)
-        found = self._gatherer().gather(wanted_files(steps.install, () if cached_only else self.fetch))
+        found = self._gatherer(offline=cached_only).gather(wanted.of_packages(steps.install, self.fetch))
         gathered()
         plan.check_groups(found, ignored_groups)
         transaction.check_space(self.conf, found, installed)
@@ -80,20 +101,30 @@ class Machine:
             self.conf, self.rehearsal_dir, installed=installed, wanted=goal, steps=steps, files=found
         )
 
-    def _gatherer(self) -> Gatherer:
+    def databases(self) -> OwnDatabases:
+        """What the machine's own databases say of package files; read once."""
+        if self._databases is None:
+            self._databases = OwnDatabases(self.conf, lambda names: private_databases.fetch(self, names))
+        return self._databases
+
+    def _gatherer(self, *, offline: bool) -> Gatherer:
+        if self._network is None:
+            self._network = Network(self.stop, transfer=xfer.of(self.conf))
         return Gatherer(
             self.conf,
-            repository_of=self.repository_of or {},
-            own_cache=self.state_dir / "packages",
+            databases=self.databases(),
+            trust=self.trust,
+            cache=Cache(self.conf, self.state_dir),
+            network=self._network,
             output=self.output,
-            stop=self.stop,
+            offline=offline,
         )
 
     def _file_of(self, package: LocalPackage) -> Optional[PackageFile]:
         """The file that a broken entry came from; its architecture is not known any more."""
         for arch in ("any", *self.conf.architectures):
             known = InstalledPackage(package.name, package.version, arch, package.reason)
-            file = self._gatherer().in_cache(wanted_files([known], self.fetch)[0])
+            file = self._gatherer(offline=True).in_cache(wanted.of_packages([known], self.fetch)[0])
             if file:
                 return file
         return None
@@ -130,7 +161,7 @@ class Machine:
                 prepared.arguments[1:1] = options
                 run = self.apply(prepared)
         if run is not None and run.status != 0:
-            raise pacman_failed(run)
+            raise pacman_failed(run, self.conf)
 
     def finish(self, goal: Packages) -> None:
         """Remove the marker, set the install reasons. Raises Failed when pacman doesn't do it."""
@@ -144,13 +175,12 @@ class Machine:
         transaction.verify(self.conf, self.config(), goal, set(problems), touched)
 
 
-def pacman_failed(run: Run) -> Failed:
+def pacman_failed(run: Run, conf: PacmanConf) -> Failed:
     """pacman's own words, with a code for the common cases."""
+    if file_conflicts.of(run):
+        return file_conflicts.failure(run, conf)
     said = run.errors
     text = "; ".join(said[:5]) or f"it ended with status {run.status}"
-    if any("exists in filesystem" in line for line in said):
-        hint = "Move those files away (no package owns them), and try again."
-        return Failed("file_conflict", f"pacman found files in its way: {text}.", hint)
     if any("unable to lock database" in line for line in said):
         return Failed("database_locked", f"Another pacman came first: {text}.", "Wait for it to finish, and try again.")
     if "No space left" in run.output or "not enough free disk space" in run.output:

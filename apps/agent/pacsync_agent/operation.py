@@ -15,15 +15,17 @@ from apps.fleet.alpm import state
 from apps.fleet.alpm.state import InstalledPackage
 
 from . import journal as steps
-from . import local_db, pacman, report, transaction
+from . import local_db, pacman, report, transaction, wanted
 from .api import ApiError
+from .candidates import Trust
 from .context import Context
-from .download import Stopped
 from .errors import AgentError, Failed, Interrupted, LeaseLost, Refused, Unavailable
 from .events import EitherEvent
 from .heartbeat import Heartbeat
-from .machine import Machine, pacman_failed
+from .machine import Machine, Packages, pacman_failed
+from .network import Stopped
 from .outcome import Outcome
+from .revision_seen import RevisionSeen
 
 # How often the lease of one operation is asked for anew: a suspended machine loses it, and may have it again.
 LEASES = 3
@@ -141,6 +143,19 @@ def _goal_of(claim: dict[str, Any]) -> list[InstalledPackage]:
     raise Failed("target_invalid", f"The server's target makes no sense: {reason}.", "Look at the server's log.")
 
 
+def _check_unmanaged(claim: dict[str, Any], base: Packages, goal: Packages) -> None:
+    """Raise Failed when the goal changes a package that the target itself says it doesn't manage."""
+    names = {entry["name"] for entry in claim["target"].get("unmanaged") or ()}
+    changed = {package.name for package in set(base) ^ set(goal)} & names
+    if changed:
+        listed = ", ".join(sorted(changed)[:10])
+        raise Failed(
+            "target_invalid",
+            f"The server's target makes no sense: it changes {listed}, which it doesn't manage.",
+            "Look at the server's log.",
+        )
+
+
 def _machine(context: Context, fetch: Sequence[dict[str, Any]], stop: threading.Event) -> Machine:
     return Machine(
         conf=context.conf,
@@ -149,23 +164,27 @@ def _machine(context: Context, fetch: Sequence[dict[str, Any]], stop: threading.
         output=context.output,
         stop=stop,
         fetch=fetch,
-        repository_of=report.repository_of(context.conf),
+        trust=Trust(target_files=context.trust_target_files),
     )
 
 
 def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Outcome:
     """Everything between claim and result. Raises AgentError while nothing was changed yet."""
     journal = context.journal
-    machine = _machine(context, claim["fetch"], EitherEvent(context.signals.stop, heartbeat.lost))
+    RevisionSeen(context.state_dir).check(claim["operation"], claim["target"].get("revision"))
     goal = _goal_of(claim)
+    hints = wanted.hints_of(claim)
+    machine = _machine(context, hints, EitherEvent(context.signals.stop, heartbeat.lost))
     base = machine.installed()
+    _check_unmanaged(claim, [package.as_installed() for package in base.values()], goal)
     transaction.check_unlocked(context.conf)
+    transaction.check_entries(context.conf)
 
     def gathered() -> None:
         heartbeat.check()
         journal.enter(steps.REHEARSE)
 
-    held, groups = report.holds(context.conf, base), context.conf.ignore_groups
+    held, groups = report.holds(context.conf, base, context.databases), context.conf.ignore_groups
     prepared = machine.prepare(goal, held=held, ignored_groups=groups, gathered=gathered)
     heartbeat.check()
     with context.signals.shielded():
@@ -174,7 +193,7 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
             steps.APPLY,
             goal=packages_to_json(goal),
             base=packages_to_json([package.as_installed() for package in base.values()]),
-            fetch=claim["fetch"],
+            fetch=hints,
             install=[package.name for package in prepared.plan.install],
             problems=sorted(prepared.problems),
         )
@@ -184,7 +203,7 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
         heartbeat.say_applying()
         run = machine.apply(prepared)
         if run is not None and run.status != 0:
-            return _after_failure(context, machine, pacman_failed(run), cut_off=run.status >= 128)
+            return _after_failure(context, machine, pacman_failed(run, context.conf), cut_off=run.status >= 128)
         return _settle_and_verify(context, machine)
 
 
@@ -272,7 +291,7 @@ def _judge(context: Context, machine: Machine) -> Optional[Outcome]:
         journal.enter(steps.CLAIM)
         return None
     context.output.line("An earlier run was cut off while pacman was at work: finishing it.")
-    error = pacman_failed(pacman.Run(status or 137, context.transaction.output()))
+    error = pacman_failed(pacman.Run(status or 137, context.transaction.output()), context.conf)
     return _after_failure(context, machine, error, cut_off=cut_off)
 
 

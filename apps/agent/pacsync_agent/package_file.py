@@ -1,7 +1,8 @@
-"""One package file: what its .PKGINFO says, and whether it is the wanted one. It must not know where it came from."""
+"""One package file: what its .PKGINFO says. It must not know where it came from, nor whether it may be installed."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,22 +10,28 @@ from typing import Optional
 
 from apps.fleet.alpm import archive
 
+INFO_LIMIT = 1 << 20  # bytes of .PKGINFO
+
 
 class WrongPackage(ValueError):
-    """The file is not the package that it should be; the text says why."""
+    """The file is no package; the text says why."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A package that a machine needs: `sha256` and `size` (compressed bytes) are None where nobody knows them."""
+    """A package that a machine needs, and what the server says of its file: hints that count for nothing by themselves.
+
+    `sha256`, `size` (compressed bytes) and `repository` are None where it doesn't say, `filename` is empty then.
+    """
 
     name: str
     version: str
     arch: str
-    filename: str
+    filename: str = ""
     sha256: Optional[str] = None
     size: Optional[int] = None
     urls: tuple[str, ...] = ()
+    repository: Optional[str] = None
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -32,7 +39,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class PackageFile:
-    """A verified package file. `installed_size` in bytes, `file_size` compressed."""
+    """A package file and what it says of itself. `installed_size` in bytes."""
 
     path: Path
     name: str
@@ -43,6 +50,10 @@ class PackageFile:
     groups: tuple[str, ...] = field(default=())
     installed_size: int = 0
 
+    def at(self, path: Path) -> PackageFile:
+        """The same package, moved to another place."""
+        return dataclasses.replace(self, path=path)
+
 
 def read(path: Path) -> PackageFile:
     """The package in the file. Raises WrongPackage when it is none, OSError."""
@@ -50,7 +61,7 @@ def read(path: Path) -> PackageFile:
         files = archive.members(path)
         for name, file in files:
             if name == ".PKGINFO":
-                text = file.read().decode(errors="replace")
+                text = file.read(INFO_LIMIT).decode(errors="replace")
                 files.close()
                 return _from_info(path, text)
     except archive.ArchiveError as error:
@@ -77,23 +88,6 @@ def _from_info(path: Path, text: str) -> PackageFile:
     )
 
 
-def verify(path: Path, wanted: Wanted) -> PackageFile:
-    """The package, when the file is exactly the wanted one: checksum if known, name, version, architecture.
-
-    Where no checksum is known the archive is read to its end instead. Raises WrongPackage, OSError.
-    """
-    if wanted.sha256:
-        found = sha256_of(path)
-        if found != wanted.sha256:
-            raise WrongPackage(f"{path} has the SHA-256 {found[:12]}…, not {wanted.sha256[:12]}…")
-    package = read(path)
-    if (package.name, package.version, package.arch) != (wanted.name, wanted.version, wanted.arch):
-        raise WrongPackage(f"{path} is {package.name} {package.version} ({package.arch}), not {wanted} ({wanted.arch})")
-    if not wanted.sha256:
-        _read_to_the_end(path)
-    return package
-
-
 def sha256_of(path: Path) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -102,7 +96,8 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _read_to_the_end(path: Path) -> None:
+def read_to_the_end(path: Path) -> None:
+    """See that the archive is whole. Raises WrongPackage, OSError."""
     try:
         for _ in archive.members(path):
             pass

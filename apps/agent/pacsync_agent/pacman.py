@@ -1,8 +1,8 @@
 """Runs pacman: rehearsals on a copy, transactions that outlive the agent. It must not know servers or operations.
 
 Every run uses a configuration made from the machine's own [options]: no repositories, so that `-U` can't pull in a
-package that nobody asked for, and signatures optional for local files, because the agent verified them before and the
-marker has none.
+package that nobody asked for, and signatures optional for local files and of any key of the keyring, because the agent
+verified them before by what the repository asks for, and the marker has none.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from .pacman_conf import ENVIRONMENT, PacmanConf
 # IgnorePkg before, and a HoldPkg pattern may match the marker, which could not be removed then.
 _REPLACED = {"RootDir", "DBPath", "HoldPkg", "IgnorePkg", "IgnoreGroup"}
 _REPLACED |= {"SigLevel", "LocalFileSigLevel", "RemoteFileSigLevel"}
+_WEAKER = {"PackageRequired": "PackageOptional", "PackageTrustedOnly": "PackageTrustAll"}
 _ONLY_REAL = {"HookDir", "LogFile", "CheckSpace", "UseSyslog"}
 # The shell holds the lock (its stdin) for as long as pacman runs, and leaves pacman's exit status even if the agent
 # is dead by then. Nothing here writes to the agent, so that its death can't stop pacman.
@@ -70,7 +71,7 @@ def write_config(conf: PacmanConf, path: Path, *, rehearsal_root: Optional[Path]
     else:
         lines += [f"RootDir = {conf.root}", f"DBPath = {conf.dbpath}"]
     levels = [value for key, value in conf.options if key == "LocalFileSigLevel"] or ["PackageOptional"]
-    lines += [f"LocalFileSigLevel = {level.replace('PackageRequired', 'PackageOptional')}" for level in levels]
+    lines += [f"LocalFileSigLevel = {_WEAKER.get(level, level)}" for level in (*levels, "PackageTrustedOnly")]
     files.write_atomically(path, "\n".join([*lines, ""]).encode(errors="surrogateescape"))
     return path
 

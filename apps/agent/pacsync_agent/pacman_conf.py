@@ -30,11 +30,12 @@ class SigLevel:
 
 @dataclass(frozen=True)
 class Repository:
-    """One repository: its mirrors with $repo and $arch replaced, in pacman's order."""
+    """One repository: its mirrors with $repo and $arch replaced, in pacman's order. `lines` is its whole section."""
 
     name: str
     servers: tuple[str, ...]
     siglevel: SigLevel
+    lines: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,12 @@ def _from_sections(
         parallel=max(1, min(8, int(parallel[0]) if parallel and parallel[0].isdigit() else 1)),
         siglevel=siglevel,
         repositories=tuple(
-            Repository(name, tuple(value for key, value in lines if key == "Server"), _siglevel(lines, siglevel))
+            Repository(
+                name,
+                tuple(value for key, value in lines if key == "Server"),
+                _siglevel(lines, siglevel),
+                tuple(lines),
+            )
             for name, lines in sections.items()
         ),
         options=tuple(options),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from .errors import AgentError, Exit
@@ -9,6 +10,13 @@ from .operation import Ended
 from .output import Output
 
 SIGNS = {"install": "+", "remove": "-", "upgrade": "↑", "downgrade": "↓", "replace": "⇄", "reason": "~"}
+# Why a target leaves a package alone, and an endpoint too.
+WHY = {
+    "held": "held",
+    "foreign": "foreign",
+    "dropped": "dropped from the repositories",
+    "excluded": "excluded",
+}
 STATUS = {
     "in_sync": "in sync",
     "behind": "behind the target",
@@ -106,11 +114,10 @@ def status(known: dict[str, Any], fresh: bool) -> str:
     operation = known.get("operation")
     if operation:
         lines.append(f"  {operation['kind']} {operation['status']} ({counts(operation['plan'])})")
-    lines += [
-        f"  {title}: {', '.join(known[key])}"
-        for key, title in (("holds", "held"), ("foreign", "foreign"))
-        if known.get(key)
-    ]
+    kept = {"held": known.get("holds"), "foreign": known.get("foreign")}
+    lines += left_alone(kept)
+    lines += [f"{line} (not managed by the target)" for line in left_out(known.get("unmanaged"))]
+    lines += [f"  as a source of a target: {problem['text']}" for problem in known.get("problems") or ()]
     return "\n".join([*lines, f"  server: {known['server']}"])
 
 
@@ -147,12 +154,32 @@ def diff(answer: dict[str, Any]) -> str:
         arrow = "→" if before and after else " "
         text = f"  {SIGNS[change['change']]} {change['name']:<{width}}  {before:<{old}} {arrow} {after}"
         lines.append(text.rstrip())
-    lines += [
-        f"  {title}: {', '.join(answer['kept'][title])}"
-        for title in ("held", "foreign", "excluded")
-        if answer["kept"].get(title)
-    ]
-    return "\n".join(lines)
+    kept = {why: names for why, names in answer["kept"].items() if why != "unmanaged"}
+    lines += left_alone(kept)
+    return "\n".join([*lines, *(f"{line} (not managed by the target)" for line in left_out(answer.get("unmanaged")))])
+
+
+def left_alone(names: Mapping[str, Optional[Sequence[str]]]) -> list[str]:
+    """A line for each reason why packages are left as they are, with at most ten of them."""
+    return [f"  {WHY[why]}: {listed(names[why] or ())}" for why in WHY if names.get(why)]
+
+
+def left_out(unmanaged: object) -> list[str]:
+    """The same for what a new target leaves out ([{"name", "why"}])."""
+    return left_alone(_by_reason(unmanaged))
+
+
+def _by_reason(unmanaged: object) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for entry in unmanaged if isinstance(unmanaged, list) else ():
+        found.setdefault(entry["why"] if entry["why"] in WHY else "foreign", []).append(str(entry["name"]))
+    return found
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b and 3 more`: at most ten names."""
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more
 
 
 def _side(change: dict[str, Any], side: str) -> str:

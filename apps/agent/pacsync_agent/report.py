@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
-from apps.fleet.alpm import desc, repository, state, syncdb
-from apps.fleet.alpm.archive import members
+from apps.fleet.alpm import state
 
-from . import __version__, database_lock, dependency, files, local_db, plan
+from . import __version__, database_lock, examination, files, local_db, plan
 from .api import ApiError
 from .context import Context
-from .errors import Failed
+from .errors import Failed, Refused
 from .local_db import Installed
 from .pacman_conf import PacmanConf
+from .repositories import Repositories, lists, own_database
+from .revision_seen import RevisionSeen
 
 ROUNDS = 4
-# What the server takes for a mirror; pacman itself would take more.
-MIRROR = re.compile(r"(https?|ftp|file)://[\x21-\x7e]{1,2000}")
+# For so many seconds a background report goes by the databases that were fetched privately, or not to be had.
+PRIVATE_MAX_AGE = 3600.0
 
 
 def next_seq(directory: Path) -> int:
@@ -34,155 +35,86 @@ def next_seq(directory: Path) -> int:
     return seq
 
 
-def holds(conf: PacmanConf, installed: Installed) -> list[str]:
+def holds(conf: PacmanConf, installed: Installed, databases: Optional[Mapping[str, Path]] = None) -> list[str]:
     """IgnorePkg, and each package of an IgnoreGroup by its name.
 
     As pacman does it: by the groups of the installed package, or by those that the first repository which has it says.
+    `databases` are those that count instead of the machine's own, as `Context` has them.
     """
     names = set(conf.ignore)
     if conf.ignore_groups:
         offered: dict[str, tuple[str, ...]] = {}
         for repo in conf.repositories:
-            offered = {**_lists(conf.dbpath / "sync" / f"{repo.name}.db", "GROUPS"), **offered}
+            path = (databases or {}).get(repo.name) or own_database(conf, repo.name)
+            offered = {**lists(path, "GROUPS"), **offered}
         groups = [(name, package.groups) for name, package in installed.items()]
         names |= {name for name, found in (*groups, *offered.items()) if plan.matching(found, conf.ignore_groups)}
     return sorted(names)
 
 
-def _lists(path: Path, key: str) -> dict[str, tuple[str, ...]]:
-    """The values of `key` of each package in a sync database; nothing where it can't be read."""
-    found = {}
-    try:
-        for entry, file in members(path):
-            directory, _, kind = entry.rpartition("/")
-            if kind == "desc":
-                values = desc.parse(file.read().decode(errors="replace"))
-                found[desc.split_entry(directory)[0]] = tuple(values.get(key, ()))
-    except (OSError, ValueError):
-        return {}
-    return found
+def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
+    """Report until nothing is wanted any more; the server's answer. Raises AgentError.
 
-
-def repository_of(conf: PacmanConf) -> dict[str, str]:
-    """The repository that pacman would take each pkgname from."""
-    found: dict[str, str] = {}
-    for repo in conf.repositories:
-        try:
-            offered = syncdb.read(conf.dbpath / "sync" / f"{repo.name}.db")
-        except (OSError, ValueError):
-            continue
-        for package in offered:
-            found.setdefault(package.name, repo.name)
-    return found
-
-
-class Repositories:
-    """The sync databases as canonical texts, digests kept on the disk: a poll reads nothing that didn't change."""
-
-    def __init__(self, context: Context) -> None:
-        self.context = context
-        self.path = context.state_dir / "repositories.json"
-        self.texts: dict[str, bytes] = {}
-        try:
-            self.cache: dict[str, Any] = files.read_json(self.path) or {}
-        except ValueError:
-            self.cache = {}
-
-    def report(self) -> list[dict[str, Any]]:
-        """What a check-in says of them, in pacman's order. One that can't be read is reported as it was before."""
-        found = []
-        before = dict(self.cache)
-        for repo in self.context.conf.repositories:
-            digest = self._digest(repo.name)
-            if digest:
-                found.append(
-                    {
-                        "name": repo.name,
-                        "digest": digest,
-                        "mirrors": [url for url in repo.servers if MIRROR.fullmatch(url)],
-                    }
-                )
-        if self.cache != before:
-            files.write_json(self.path, self.cache)
-        return found
-
-    def _digest(self, name: str) -> str:
-        path = self._path(name)
-        known = self.cache.get(str(path), {})
-        try:
-            found = path.stat()
-        except OSError:
-            return ""
-        stamp = [found.st_mtime_ns, found.st_size, found.st_ino]
-        if known.get("stamp") != stamp or "replaces" not in known:
-            try:
-                text = self.text(name)
-            except (OSError, ValueError) as error:
-                self.context.output.warn(f"{error}; run `pacman -Syy` to get it anew.")
-                return str(known.get("digest", ""))
-            words = sorted({word for found in _lists(path, "REPLACES").values() for word in found})
-            known = {"stamp": stamp, "digest": repository.digest_of(text) if text else "", "replaces": words}
-            self.cache[str(path)] = known
-        return str(known["digest"])
-
-    def replaced(self, installed: Installed) -> list[str]:
-        """The installed packages that pacman would replace by others of the repositories. After `report`."""
-        known = [self.cache.get(str(self._path(repo.name)), {}) for repo in self.context.conf.repositories]
-        words = [dependency.parse(word) for one in known for word in one.get("replaces", ())]
-        present = [(word, installed.get(word.name)) for word in words]
-        return sorted({word.name for word, package in present if package and word.holds_for(package.version)})
-
-    def _path(self, name: str) -> Path:
-        return self.context.conf.dbpath / "sync" / f"{name}.db"
-
-    def text(self, name: str) -> bytes:
-        """The canonical text of a repository; empty when it offers nothing. Raises OSError, ValueError."""
-        offered = syncdb.read(self._path(name))
-        text = repository.to_text(offered) if offered else b""
-        self.texts[repository.digest_of(text)] = text
-        return text
-
-    def upload(self, digest: str) -> bytes:
-        """The text with this digest. Raises Failed when the database changed in the meantime."""
-        for name in [repo.name for repo in self.context.conf.repositories]:
-            if digest in self.texts:
-                break
-            if self.cache.get(str(self._path(name)), {}).get("digest") == digest:
-                self.text(name)
-        if digest not in self.texts:
-            raise Failed(
-                "repository_changed", "A sync database changed while it was reported.", "Run the command again."
-            )
-        return self.texts[digest]
-
-
-def check_in(context: Context) -> dict[str, Any]:
-    """Report until nothing is wanted any more; the server's answer. Raises AgentError."""
+    A report in the `background` doesn't ask mirrors again and again for a database that the machine hasn't.
+    """
     installed = local_db.read(context.conf.dbpath)
     text = local_db.state_text(installed)
     repositories = Repositories(context)
+    reported = repositories.report(max_age=PRIVATE_MAX_AGE if background else 0)
+    held = holds(context.conf, installed, context.databases)
+    context.problems = examination.examine(
+        context, installed, databases={one["name"]: one["digest"] for one in reported}, held=held
+    )
     body = {
         "seq": next_seq(context.state_dir),
         "state": state.digest_of(text),
-        "repositories": repositories.report(),
-        "holds": holds(context.conf, installed),
+        "repositories": reported,
+        "holds": held,
         "replaced": repositories.replaced(installed)[:1000],
+        "examination": {"problems": context.problems},
         "agent_version": __version__,
     }
+    seen = RevisionSeen(context.state_dir).load()
+    if seen and seen.digest:
+        body["revision_seen"] = seen.as_json()
     try:
         for _ in range(ROUNDS):
             answer = context.client.post("/checkin", body)
             if not answer["want"]:
+                _note_revision(context, answer)
                 _remember(context, answer, body["state"])
                 return answer
             for digest in answer["want"]:
                 if digest == body["state"]:
                     context.client.put_text(f"/states/{digest}", text)
+                elif digest in repositories.remembered:  # the server forgot it, and here it can't be read any more
+                    body["repositories"] = [one for one in reported if one["digest"] not in repositories.remembered]
                 else:
                     context.client.put_text(f"/repositories/{digest}", repositories.upload(digest))
     except ApiError as error:
         raise error.as_agent_error() from None
     raise Failed("upload_refused", "The server keeps asking for what was just uploaded.", "Look at the server's log.")
+
+
+def _note_revision(context: Context, answer: dict[str, Any]) -> None:
+    """Remember the pool's revision; warn, once for as long as it is so, of one that went back."""
+    problem = RevisionSeen(context.state_dir).note(answer.get("pool"), answer.get("revision"))
+    if problem and problem != context.went_back:
+        context.output.warn(f"{problem} Automatic syncs rest here until an operator confirms.")
+    context.went_back = problem
+
+
+def check_databases(context: Context) -> None:
+    """After a report: raise Refused while a database can't be had. What is foreign can't be told without it."""
+    if context.unreadable:
+        names = sorted(context.unreadable)
+        listed = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+        raise Refused(
+            "databases_unreadable",
+            f"These databases can't be read, nor fetched from the mirrors of this machine: {listed} "
+            f"({context.unreadable[names[0]]}). Which packages are foreign can't be told without them.",
+            "Run `pacman -Syy`, or correct the mirrors in pacman.conf, and try again.",
+        )
 
 
 def send_result(context: Context, operation: str, body: dict[str, Any], text: bytes) -> dict[str, Any]:

@@ -6,38 +6,46 @@ It must not know what commands do with that.
 from __future__ import annotations
 
 import configparser
+import dataclasses
 import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from . import files
+from . import files, proxies
 from .errors import Local, NotAuthorized
 from .pacman_conf import PacmanConf
+from .proxies import Proxy
 
 AGENT_CONFIG = Path("/etc/pacsync-agent.conf")
+# What the command line may say too; and what only the machine's own file may.
 KEYS = ("config", "root", "dbpath", "state_dir", "server")
+OWN_KEYS = ("trust_target_files", "proxy")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line and the agent's own configuration file say. None: the default."""
+    """What the command line and the agent's own configuration file say. None: the default.
+
+    `trust_target_files`: files count whose checksum only the server names. `proxy`: through which the server is asked.
+    """
 
     config: Optional[Path] = None
     root: Optional[Path] = None
     dbpath: Optional[Path] = None
     state_dir: Optional[Path] = None
     server: Optional[str] = None
+    trust_target_files: bool = False
+    proxy: Optional[Proxy] = None
 
 
 def load_options(given: dict[str, Optional[str]], agent_config: Optional[str]) -> Options:
     """The command line's values over those of the file. The default file counts only where no machine is named."""
     values: dict[str, Optional[str]] = {}
-    names_machine = any(given.get(key) for key in ("config", "root", "dbpath"))
     if agent_config:
         values = _read_file(Path(agent_config))
-    elif not names_machine and AGENT_CONFIG.exists():
+    elif not names_machine(given) and AGENT_CONFIG.exists():
         values = _read_file(AGENT_CONFIG)
     values.update({key: value for key, value in given.items() if value})
 
@@ -45,7 +53,30 @@ def load_options(given: dict[str, Optional[str]], agent_config: Optional[str]) -
         value = values.get(key)
         return Path(os.path.abspath(value)) if value else None
 
-    return Options(path("config"), path("root"), path("dbpath"), path("state_dir"), values.get("server"))
+    options = Options(path("config"), path("root"), path("dbpath"), path("state_dir"), values.get("server"))
+    return _with_own(options, values)
+
+
+def of_machine(options: Options, root: Path) -> Options:
+    """The options with what the file of the machine beneath `root` alone may say; for a machine that is named."""
+    path = root / AGENT_CONFIG.relative_to("/")
+    return _with_own(options, _read_file(path)) if path.exists() else options
+
+
+def names_machine(given: dict[str, Optional[str]]) -> bool:
+    return any(given.get(key) for key in ("config", "root", "dbpath"))
+
+
+def _with_own(options: Options, values: dict[str, Optional[str]]) -> Options:
+    word = (values.get("trust_target_files") or "no").lower()
+    if word not in {"yes", "no"}:
+        raise Local("agent_config_invalid", f"trust_target_files is {word!r}.", "It may be yes or no.")
+    text = values.get("proxy")
+    try:
+        proxy = proxies.parse(text) if text else None
+    except ValueError as error:
+        raise Local("agent_config_invalid", f"proxy can't be used: {error}.", "Give it as http://HOST:PORT.") from None
+    return dataclasses.replace(options, trust_target_files=word == "yes", proxy=proxy)
 
 
 def _read_file(path: Path) -> dict[str, Optional[str]]:
@@ -57,10 +88,12 @@ def _read_file(path: Path) -> dict[str, Optional[str]]:
         raise Local("agent_config_invalid", f"{path} can't be read: {error}.", "It needs a section [agent].") from None
     if not parser.has_section("agent"):
         parser.add_section("agent")
-    unknown = set(parser.sections()) - {"agent"} or set(parser["agent"]) - set(KEYS)
+    unknown = set(parser.sections()) - {"agent"} or set(parser["agent"]) - {*KEYS, *OWN_KEYS}
     if unknown:
         wrong = ", ".join(sorted(unknown))
-        raise Local("agent_config_invalid", f"{path} has {wrong}.", f"Section [agent] may have {', '.join(KEYS)}.")
+        raise Local(
+            "agent_config_invalid", f"{path} has {wrong}.", f"Section [agent] may have {', '.join((*KEYS, *OWN_KEYS))}."
+        )
     return dict(parser["agent"])
 
 

@@ -1,44 +1,92 @@
-"""Package signatures, verified by pacman's own tools with the machine's own keyring. It must not know downloads.
+"""Detached OpenPGP signatures, verified by gpg. It must not know what is signed, nor who asks.
 
-pacman itself can't do it here: `-U` looks at LocalFileSigLevel, not at what the repository wants.
+pacman itself can't do it here: `-U` looks at LocalFileSigLevel, not at what the repository wants. `pacman-key --verify`
+can't either: it takes the trust in a key for enough, whatever gpg says of the signature.
 """
 
 from __future__ import annotations
 
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
+from .acceptance import Signature
 from .errors import Local
-from .pacman_conf import ENVIRONMENT, PacmanConf, SigLevel
+from .pacman_conf import ENVIRONMENT
+
+LIMIT = 16 << 10  # bytes of a signature file, as in libalpm
+SECONDS = 600  # for gpg to read the largest package from a slow disk
+# gpg's status words for each signature (doc/DETAILS of GnuPG), of which exactly one comes.
+_VERDICTS = {"GOODSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG", "BADSIG", "ERRSIG"}
+_REASONS = {
+    "EXPSIG": "the signature has expired",
+    "EXPKEYSIG": "its key has expired",
+    "REVKEYSIG": "its key was revoked",
+    "BADSIG": "it belongs to other content",
+    "ERRSIG": "its key is unknown here",
+}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What gpg says; `reason` is one clause of our own words, empty when the signature is good."""
+
+    signature: Signature
+    reason: str = ""
+
+    @property
+    def good(self) -> bool:
+        return self.signature is Signature.GOOD
 
 
 def signature_path(package: Path) -> Path:
     return package.with_name(package.name + ".sig")
 
 
-def problem(conf: PacmanConf, level: SigLevel, package: Path) -> str:
-    """What is wrong with the signature beside the package: empty when it is good, and by a key that the keyring trusts.
+def check(
+    path: Path, signature: Path, *, home: Path, keyring: Optional[Path] = None, trust_all: bool = False
+) -> Checked:
+    """Verify `signature` over the file at `path` with gpg's `home`, or with the keys of `keyring` alone.
 
-    With TrustAll any key of the keyring will do.
+    Good: every signature in the file is valid now, by a key that has neither expired nor been revoked, and that is
+    fully trusted there (`trust_all`: any key of the keyring). Raises Local (`program_missing`), OSError.
     """
-    signature = signature_path(package)
-    if level.trust_all:
-        command = ["gpg", "--homedir", str(conf.gpgdir), "--batch", "--status-fd", "1", "--verify"]
-        done = _run([*command, str(signature), str(package)])
-        good = done.returncode == 0 and "[GNUPG:] VALIDSIG " in done.stdout
-    else:
-        done = _run(["pacman-key", "--gpgdir", str(conf.gpgdir), "--verify", str(signature), str(package)])
-        good = done.returncode == 0
-    if good:
-        return ""
-    said = [line.replace("==> ERROR: ", "").strip() for line in done.stderr.splitlines() if line.strip()]
-    return said[-1] if said else f"{done.args[0]} ended with status {done.returncode}"
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    if signature.stat().st_size > LIMIT:
+        return Checked(Signature.BAD, "it is too large for a signature")
+    command = ["gpg", "--homedir", str(home), "--batch", "--no-tty", "--no-permission-warning", "--status-fd", "1"]
+    command.append("--no-auto-key-retrieve")
+    if keyring:
+        command += ["--no-default-keyring", "--keyring", str(keyring), "--trust-model", "always"]
     try:
-        return subprocess.run(
-            command, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+        done = subprocess.run(
+            [*command, "--verify", "--", str(signature), str(path)],
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
         )
     except FileNotFoundError:
-        raise Local("program_missing", f"{command[0]} is not installed, so signatures can't be verified.") from None
+        raise Local("program_missing", "gpg is not installed, so signatures can't be verified.") from None
+    except subprocess.TimeoutExpired:
+        return Checked(Signature.BAD, f"gpg didn't end within {SECONDS} s")
+    return judge(done.returncode, done.stdout, trust_all=trust_all or keyring is not None)
+
+
+def judge(status: int, output: str, *, trust_all: bool) -> Checked:
+    """What gpg's exit status and status lines come to."""
+    words = [line.split(" ") for line in output.splitlines() if line.startswith("[GNUPG:] ")]
+    kinds = [word[1] for word in words if len(word) > 1]
+    verdicts = [kind for kind in kinds if kind in _VERDICTS]
+    wrong = next((kind for kind in verdicts if kind != "GOODSIG"), "")
+    if wrong:
+        return Checked(Signature.BAD, _REASONS[wrong])
+    good = len(verdicts)
+    if not good or status != 0 or kinds.count("VALIDSIG") != good:
+        return Checked(Signature.BAD, "it is no signature of this file")
+    trusted = kinds.count("TRUST_FULLY") + kinds.count("TRUST_ULTIMATE")
+    if trusted < good and not trust_all:
+        return Checked(Signature.BAD, "its key is not trusted here")
+    return Checked(Signature.GOOD)

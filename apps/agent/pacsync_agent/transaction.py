@@ -63,6 +63,18 @@ def check_unlocked(conf: PacmanConf) -> None:
     )
 
 
+def check_entries(conf: PacmanConf) -> None:
+    """Refuse while the local database has a package twice: which of the two pacman would replace is chance."""
+    found = local_db.duplicates(conf.dbpath)
+    if found:
+        entries = [entry for name in sorted(found) for entry in found[name]]
+        raise Refused(
+            "duplicated_entries",
+            f"The local database has packages twice: {_some(entries, 10)}.",
+            f"Move the directory of the version that isn't on the disk out of {conf.dbpath / 'local'}, and try again.",
+        )
+
+
 def rehearse(
     conf: PacmanConf,
     directory: Path,

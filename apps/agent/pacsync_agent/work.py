@@ -38,6 +38,8 @@ def execute(context: Context, kind: str) -> Optional[Ended]:
         transaction.check_unlocked(context.conf)
         remove_leftovers(context)
         answer = report.check_in(context)
+        if kind == "sync":
+            report.check_databases(context)
         queued = answer.get("operation") or {}
         if queued.get("status") == "queued" and queued["kind"] == kind:
             operation.adopt(context, queued)
@@ -53,6 +55,8 @@ def execute_queued(context: Context, queued: dict[str, Any]) -> Optional[Ended]:
     """Carry out an operation that somebody else made; None when it can't be had."""
     if queued.get("status") != "queued":
         return None
+    if queued["kind"] == "sync":
+        report.check_databases(context)  # it stays queued, and is carried out when they can be had
     transaction.needs_root(os.geteuid())
     operation.adopt(context, queued)
     return operation.carry_out(context, give_back=False)

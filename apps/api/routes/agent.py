@@ -5,10 +5,11 @@ from ninja import Router, Status
 
 from apps.api.auth import ENDPOINT, ApiRequest, endpoint_of
 from apps.api.openapi import refuses
-from apps.api.schemas.agent import CheckInIn, CheckInOut, EnrollIn, EnrollOut, MeOut
+from apps.api.schemas.agent import CheckInIn, CheckInOut, EnrollIn, EnrollOut, ExaminationIn, MeOut
 from apps.api.schemas.views import check_in_out, me_out
 from apps.fleet import endpoint_manager
-from apps.fleet.endpoint_manager import ReportedRepository
+from apps.fleet.endpoint_manager import ReportedRepository, SeenRevision
+from apps.fleet.examination import Problem
 
 router = Router()
 
@@ -37,6 +38,7 @@ def enroll(request: ApiRequest, payload: EnrollIn) -> Status[EnrollOut]:
 )
 def check_in(request: ApiRequest, payload: CheckInIn) -> CheckInOut:
     """While anything is wanted nothing is recorded: upload it, and check in again with the same `seq`."""
+    seen = payload.revision_seen
     done = endpoint_manager.check_in(
         endpoint=endpoint_of(request),
         seq=payload.seq,
@@ -48,8 +50,16 @@ def check_in(request: ApiRequest, payload: CheckInIn) -> CheckInOut:
         holds=payload.holds,
         replaced=payload.replaced,
         agent_version=payload.agent_version,
+        examination=_problems(payload.examination),
+        revision_seen=SeenRevision(number=seen.number, digest=seen.digest) if seen else None,
     )
     return check_in_out(done)
+
+
+def _problems(examination: ExaminationIn | None) -> list[Problem] | None:
+    if examination is None:
+        return None
+    return [Problem(code=one.code, text=one.text, names=one.names) for one in examination.problems]
 
 
 @router.get("/me", response=MeOut, auth=ENDPOINT, summary="This endpoint as the server sees it")

@@ -14,6 +14,7 @@ from apps.api.pagination import CursorText, Limit, Page, page_of, paginate
 from apps.api.schemas.endpoints import (
     AssignIn,
     DiffOut,
+    EndpointChange,
     EndpointDetail,
     EndpointOut,
     EndpointTokenOut,
@@ -58,6 +59,23 @@ def get_endpoint(request: ApiRequest, name: Name) -> EndpointDetail:
     return endpoint_detail(endpoint_named(name))
 
 
+@router.patch(
+    "/endpoints/{name}",
+    response=EndpointDetail,
+    auth=OPERATOR,
+    summary="Change an endpoint's rights",
+    openapi_extra=refuses("conflict"),
+)
+def change_endpoint(request: ApiRequest, name: Name, payload: EndpointChange) -> EndpointDetail:
+    """Whether it may make its own packages the target of its pool."""
+    endpoint = endpoint_named(name)
+    if payload.may_set_targets is not None:
+        endpoint_manager.change_rights(
+            endpoint=endpoint, may_set_targets=payload.may_set_targets, actor=request.auth.actor
+        )
+    return endpoint_detail(endpoint_named(name))
+
+
 @router.put(
     "/endpoints/{name}/pool",
     response=EndpointDetail,
@@ -96,7 +114,7 @@ def rotate_endpoint_token(request: ApiRequest, name: Name) -> EndpointTokenOut:
 
 @router.delete("/endpoints/{name}/token", response={204: None}, auth=OPERATOR, summary="Revoke an endpoint's token")
 def revoke_endpoint_token(request: ApiRequest, name: Name) -> Status[None]:
-    """Locks the machine out until it gets a new token."""
+    """Locks the machine out until it gets a new token, and takes its right to set targets."""
     endpoint_manager.revoke_token(endpoint=endpoint_named(name), actor=request.auth.actor)
     return Status(204, None)
 
@@ -117,7 +135,7 @@ def _history_out(entry: EndpointState) -> HistoryOut:
     response=DiffOut,
     auth=[*VIEWER, *ENDPOINT],
     summary="What a sync of the endpoint would do",
-    openapi_extra=refuses("no_pool", "no_target", "state_unknown", "conflict", *COMPARES),
+    openapi_extra=refuses("no_pool", "no_target", "state_unknown", "databases_unreadable", "conflict", *COMPARES),
 )
 def diff_endpoint(request: ApiRequest, name: Name) -> HttpResponse:
     """An endpoint may ask it for itself. `kept` is what the sync would leave alone."""

@@ -43,6 +43,7 @@ def create_enrolment_code(request: ApiRequest, payload: EnrolmentCodeIn) -> Stat
         pool=pool_named(payload.pool) if payload.pool is not None else None,
         valid_for=timedelta(hours=payload.valid_hours),
         uses=payload.uses,
+        may_set_targets=payload.may_set_targets,
     )
     return Status(201, NewEnrolmentCodeOut.model_validate({**enrolment_code_fields(code), "code": text}))
 

@@ -11,7 +11,6 @@ from apps.api.openapi import refuses
 from apps.api.pagination import CursorText, Limit, Page, paginate
 from apps.api.problems import FieldError, Refused
 from apps.api.schemas.operations import (
-    OPERATION_RELATED,
     ClaimIn,
     ClaimOut,
     HeartbeatIn,
@@ -32,6 +31,7 @@ WHY_NONE = (
     "no_pool",
     "no_target",
     "state_unknown",
+    "databases_unreadable",
     "already_in_sync",
     "nothing_to_revert",
     "operation_active",
@@ -50,7 +50,7 @@ def list_operations(
     cursor: CursorText = None,
 ) -> Page[OperationOut]:
     filters = {"endpoint__name": endpoint, "endpoint__pool__name": pool, "status": status, "kind": kind}
-    rows = Operation.objects.select_related(*OPERATION_RELATED)
+    rows = Operation.objects.with_names()
     rows = rows.filter(**{field: value for field, value in filters.items() if value is not None})
     return paginate(rows, order=("-created", "-id"), limit=limit, cursor=cursor, render=operation_out)
 

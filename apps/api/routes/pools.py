@@ -7,25 +7,30 @@ from apps.api.auth import OPERATOR, VIEWER, ApiRequest
 from apps.api.fields import Name
 from apps.api.lookups import pool_named
 from apps.api.openapi import refuses
-from apps.api.pagination import CursorText, Limit, Page, paginate
+from apps.api.pagination import CursorText, Limit, Page, page_of
 from apps.api.schemas.pools import PoolChange, PoolIn, PoolOut, pool_out
-from apps.fleet import pool_manager
+from apps.api.schemas.revisions import ConfirmIn
+from apps.fleet import pool_alarms, pool_manager
 from apps.fleet.models import Pool
 
 router = Router()
 
 
 def _rows() -> QuerySet[Pool]:
-    return Pool.objects.select_related("target").annotate(endpoint_count=Count("endpoints"))
+    found = Pool.objects.select_related("target").defer("target__unmanaged", "target__repositories")
+    return found.annotate(endpoint_count=Count("endpoints"))
 
 
 def _answer(pool: Pool) -> PoolOut:
-    return pool_out(_rows().get(pk=pool.pk))
+    found = _rows().get(pk=pool.pk)
+    return pool_out(found, pool_alarms.of([found])[found.pk])
 
 
 @router.get("/pools", response=Page[PoolOut], auth=VIEWER, summary="List pools by name")
 def list_pools(request: ApiRequest, limit: Limit = 50, cursor: CursorText = None) -> Page[PoolOut]:
-    return paginate(_rows(), order=("name",), limit=limit, cursor=cursor, render=pool_out)
+    found, following = page_of(_rows(), order=("name",), limit=limit, cursor=cursor)
+    alarms = pool_alarms.of(found)
+    return Page(items=[pool_out(pool, alarms[pool.pk]) for pool in found], next=following)
 
 
 @router.post(
@@ -55,6 +60,22 @@ def change_pool(request: ApiRequest, name: Name, payload: PoolChange) -> PoolOut
     """What is left out stays as it is."""
     changes = payload.model_dump(exclude_unset=True)
     return _answer(pool_manager.change_pool(pool=pool_named(name), actor=request.auth.actor, **changes))
+
+
+@router.post(
+    "/pools/{name}/confirm",
+    response=PoolOut,
+    auth=OPERATOR,
+    summary="Confirm the target after a restore",
+    openapi_extra=refuses("target_changed"),
+)
+def confirm_target(request: ApiRequest, name: Name, payload: ConfirmIn) -> PoolOut:
+    """Automatic sync of a pool with the alarm `unknown_revision` goes on. A repeat changes nothing.
+
+    The target becomes a new revision where an endpoint has seen its number, or a higher one.
+    """
+    pool_manager.confirm(pool=pool_named(name), actor=request.auth.actor, expected_number=payload.expected_number)
+    return _answer(pool_named(name))
 
 
 @router.delete(

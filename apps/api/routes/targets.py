@@ -1,85 +1,137 @@
 """Targets of pools: set, promoted, gone back to, listed. Every change is a new revision."""
 
-from ninja import Router, Status
+from typing import Annotated
+
+from django.http import HttpResponse
+from ninja import Query, Router, Status
+from pydantic import BeforeValidator
 
 from apps.api.auth import ENDPOINT, OPERATOR, VIEWER, ApiRequest
-from apps.api.fields import Name, PathNumber
+from apps.api.fields import MAX_INTEGER, Name, PathNumber, decimal
 from apps.api.lookups import endpoint_named, pool_named
-from apps.api.openapi import refuses
+from apps.api.openapi import COMPARES, refuses
 from apps.api.pagination import CursorText, Limit, Page, paginate
-from apps.api.schemas.pools import (
+from apps.api.schemas.revisions import (
+    REVISION_DETAIL,
     REVISION_RELATED,
     GoBackIn,
     PromoteIn,
+    RevisionDetail,
+    RevisionDiffOut,
     RevisionOut,
+    RevisionPackagesOut,
     TargetIn,
+    revision_detail,
+    revision_diff,
     revision_out,
+    revision_packages,
 )
 from apps.fleet import pool_manager
-from apps.fleet.exceptions import Forbidden, NotFound
-from apps.fleet.models import Endpoint, Pool, TargetRevision
+from apps.fleet.exceptions import NoTarget, NotFound
+from apps.fleet.models import TargetRevision
 
-router = Router()
+router = Router(by_alias=True)
 
 
 @router.get("/pools/{name}/targets", response=Page[RevisionOut], auth=VIEWER, summary="List target revisions")
 def list_targets(request: ApiRequest, name: Name, limit: Limit = 50, cursor: CursorText = None) -> Page[RevisionOut]:
     """Newest first."""
-    rows = TargetRevision.objects.select_related(*REVISION_RELATED).filter(pool=pool_named(name))
+    rows = TargetRevision.objects.select_related(*REVISION_RELATED).defer("unmanaged").filter(pool=pool_named(name))
     return paginate(rows, order=("-number",), limit=limit, cursor=cursor, render=revision_out)
 
 
-@router.get("/pools/{name}/targets/{number}", response=RevisionOut, auth=VIEWER, summary="Get a target revision")
-def get_target(request: ApiRequest, name: Name, number: PathNumber) -> RevisionOut:
-    rows = TargetRevision.objects.select_related(*REVISION_RELATED)
+def _revision(name: str, number: int) -> TargetRevision:
+    rows = TargetRevision.objects.select_related(*REVISION_DETAIL)
     revision = rows.filter(pool=pool_named(name), number=number).first()
     if revision is None:
         raise NotFound("There is no such revision.")
-    return revision_out(revision)
+    return revision
+
+
+@router.get("/pools/{name}/targets/{number}", response=RevisionDetail, auth=VIEWER, summary="Get a target revision")
+def get_target(request: ApiRequest, name: Name, number: PathNumber) -> RevisionDetail:
+    """With what it leaves alone and why, and the packages that the fleet has more than one file for."""
+    return revision_detail(_revision(name, number))
+
+
+@router.get(
+    "/pools/{name}/targets/{number}/packages",
+    response=RevisionPackagesOut,
+    auth=VIEWER,
+    summary="List what a target revision manages",
+    openapi_extra=refuses("state_too_large"),
+)
+def list_target_packages(request: ApiRequest, name: Name, number: PathNumber) -> RevisionPackagesOut:
+    """Each package with the file behind it, as the databases of the revision's source had it."""
+    return revision_packages(_revision(name, number))
+
+
+@router.get(
+    "/pools/{name}/targets/{number}/diff",
+    response=RevisionDiffOut,
+    auth=VIEWER,
+    summary="Compare two target revisions",
+    openapi_extra=refuses("no_target", *COMPARES),
+)
+def diff_targets(
+    request: ApiRequest,
+    name: Name,
+    number: PathNumber,
+    origin: Annotated[int | None, BeforeValidator(decimal), Query(None, alias="from", ge=1, le=MAX_INTEGER)] = None,
+) -> HttpResponse:
+    """From revision `from` of the pool, or its present target: packages, files of equal versions, unmanaged names."""
+    target = pool_named(name).target
+    if origin is None and target is None:
+        raise NoTarget(f"The pool {name} has no target yet.")
+    before = _revision(name, origin if origin is not None else target.number)  # type: ignore[union-attr]
+    return revision_diff(before, _revision(name, number))
 
 
 @router.post(
     "/pools/{name}/targets",
-    response={200: RevisionOut, 201: RevisionOut},
+    response={200: RevisionDetail, 201: RevisionDetail},
     auth=[*OPERATOR, *ENDPOINT],
     summary="Set the target from an endpoint",
-    openapi_extra=refuses("target_changed", "state_unknown", "conflict"),
+    openapi_extra=refuses("may_not_set_targets", "target_changed", "state_unknown", "unsound_source", "conflict"),
 )
-def set_target(request: ApiRequest, name: Name, payload: TargetIn) -> Status[RevisionOut]:
-    """201, or 200 with the present revision when it has the same packages from the same repositories already.
+def set_target(request: ApiRequest, name: Name, payload: TargetIn) -> Status[RevisionDetail]:
+    """201, or 200 with the present revision when it says the same and names the same repositories already.
 
-    An endpoint may do it for itself and its own pool, where the pool's policy allows.
+    An endpoint may do it for itself and its own pool, with the right that an operator gave it. Its answer says in
+    `approved` whether automatic sync acts on it at once.
     """
-    pool, endpoint = pool_named(name), endpoint_named(payload.endpoint)
-    _check_endpoint_may(request.auth.endpoint, endpoint, pool)
     revision, new = pool_manager.set_target(
-        pool=pool,
-        endpoint=endpoint,
+        pool=pool_named(name),
+        endpoint=endpoint_named(payload.endpoint),
         actor=request.auth.actor,
+        setter=request.auth.endpoint,
         expected_number=payload.expected_number,
         comment=payload.comment,
         force=payload.force,
     )
-    return Status(201 if new else 200, revision_out(revision))
+    return Status(201 if new else 200, revision_detail(revision))
 
 
-def _check_endpoint_may(own: Endpoint | None, endpoint: Endpoint, pool: Pool) -> None:
-    if own is None:
-        return
-    if own.pk != endpoint.pk or own.pool_id != pool.pk:
-        raise Forbidden("An endpoint may set the target of its own pool, from itself.")
-    if not pool.endpoints_may_set_target:
-        raise Forbidden("The pool's policy doesn't let endpoints set its target.")
+@router.post(
+    "/pools/{name}/targets/{number}/approve",
+    response=RevisionDetail,
+    auth=OPERATOR,
+    summary="Approve a target revision",
+)
+def approve_target(request: ApiRequest, name: Name, number: PathNumber) -> RevisionDetail:
+    """Automatic sync brings endpoints to it from now on. A repeat changes nothing."""
+    pool_manager.approve(pool=pool_named(name), number=number, actor=request.auth.actor)
+    return revision_detail(_revision(name, number))
 
 
 @router.post(
     "/pools/{name}/go-back",
-    response={201: RevisionOut},
+    response={201: RevisionDetail},
     auth=OPERATOR,
     summary="Go back to a revision",
     openapi_extra=refuses("target_changed"),
 )
-def go_back(request: ApiRequest, name: Name, payload: GoBackIn) -> Status[RevisionOut]:
+def go_back(request: ApiRequest, name: Name, payload: GoBackIn) -> Status[RevisionDetail]:
     """Makes a new revision with the state of an old one."""
     revision = pool_manager.go_back(
         pool=pool_named(name),
@@ -88,17 +140,17 @@ def go_back(request: ApiRequest, name: Name, payload: GoBackIn) -> Status[Revisi
         expected_number=payload.expected_number,
         comment=payload.comment,
     )
-    return Status(201, revision_out(revision))
+    return Status(201, revision_detail(revision))
 
 
 @router.post(
     "/pools/{name}/promote",
-    response={201: RevisionOut},
+    response={201: RevisionDetail},
     auth=OPERATOR,
     summary="Promote another pool's target",
     openapi_extra=refuses("target_changed", "no_target"),
 )
-def promote(request: ApiRequest, name: Name, payload: PromoteIn) -> Status[RevisionOut]:
+def promote(request: ApiRequest, name: Name, payload: PromoteIn) -> Status[RevisionDetail]:
     """Makes a new revision with the present target of the pool `source`."""
     revision = pool_manager.promote(
         pool=pool_named(name),
@@ -107,4 +159,4 @@ def promote(request: ApiRequest, name: Name, payload: PromoteIn) -> Status[Revis
         expected_number=payload.expected_number,
         comment=payload.comment,
     )
-    return Status(201, revision_out(revision))
+    return Status(201, revision_detail(revision))

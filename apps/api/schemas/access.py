@@ -10,6 +10,9 @@ class EnrolmentCodeIn(Body):
     pool: Name | None = Field(None, description="Machines that enrol with the code are put in this pool.")
     uses: int = Field(1, ge=1, le=10_000, description="How many machines may enrol with it.")
     valid_hours: int = Field(24, ge=1, le=24 * 365)
+    may_set_targets: bool = Field(
+        False, description="Machines that enrol with it may make their own packages the target of their pool."
+    )
 
 
 class EnrolmentCodeOut(BaseModel):
@@ -17,6 +20,7 @@ class EnrolmentCodeOut(BaseModel):
     pool: str | None
     uses: int
     used: int
+    may_set_targets: bool
     expires: Time
     author: str
     created: Time
@@ -34,6 +38,7 @@ def enrolment_code_fields(code: EnrolmentCode) -> dict[str, object]:
         "pool": code.pool.name if code.pool else None,
         "uses": code.uses,
         "used": code.used,
+        "may_set_targets": code.may_set_targets,
         "expires": code.expires,
         "author": code.author,
         "created": code.created,

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, Field, field_validator
 
 from apps.api.fields import (
+    MAX_INTEGER,
     AgentVersion,
     Arch,
     Body,
@@ -11,11 +12,15 @@ from apps.api.fields import (
     MirrorUrl,
     NewName,
     Pattern,
+    ProblemCode,
+    ProblemName,
+    ProblemText,
     RepositoryName,
     Sequence,
     Time,
 )
-from apps.api.schemas.operations import OperationOut, Plan
+from apps.api.schemas.endpoints import ProblemOut
+from apps.api.schemas.operations import OperationOut, Plan, RevisionNamed, UnmanagedOut
 
 
 class EnrollIn(Body):
@@ -40,6 +45,27 @@ class ReportedRepositoryIn(Body):
     mirrors: list[MirrorUrl] = Field([], max_length=1000, fail_fast=True, description="With $repo and $arch replaced.")
 
 
+class ProblemIn(Body):
+    """One finding about the machine as the source of a target. Codes that the server doesn't know only warn."""
+
+    code: ProblemCode
+    text: ProblemText
+    names: list[ProblemName] = Field([], max_length=100, fail_fast=True, description="Packages or repositories.")
+
+
+class ExaminationIn(Body):
+    """What the machine found when it examined itself; without problems it is a sound source."""
+
+    problems: list[ProblemIn] = Field([], max_length=20, fail_fast=True)
+
+
+class SeenRevisionIn(Body):
+    """The last target revision that the machine saw, as a check-in's answer named it."""
+
+    number: int = Field(ge=1, le=MAX_INTEGER)
+    digest: Digest
+
+
 class CheckInIn(Body):
     """What the machine is like now."""
 
@@ -58,6 +84,10 @@ class CheckInIn(Body):
         description="Installed names that packages of the repositories replace (%REPLACES%).",
     )
     agent_version: AgentVersion = ""
+    examination: ExaminationIn | None = Field(None, description="null: the machine wasn't examined.")
+    revision_seen: SeenRevisionIn | None = Field(
+        None, description="`revision` of the newest answer so far. One that isn't here pauses automatic sync."
+    )
 
     @field_validator("repositories")
     @classmethod
@@ -83,6 +113,7 @@ class CheckInOut(BaseModel):
     status: str
     pool: str | None
     target: TargetOut | None
+    revision: RevisionNamed | None = Field(description="The pool's present target revision.")
     operation: OperationOut | None
     poll_seconds: int
 
@@ -104,6 +135,12 @@ class MeOut(BaseModel):
     operation: OperationOut | None
     holds: list[str]
     foreign: list[str]
+    unmanaged: list[UnmanagedOut] = Field(
+        description="What it has and the target doesn't manage, with the target's why."
+    )
     difference: Plan
+    problems: list[ProblemOut] | None = Field(
+        description="What it found when it examined itself as a source; null: nothing was said."
+    )
     last_seen: Time | None
     poll_seconds: int

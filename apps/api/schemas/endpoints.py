@@ -5,11 +5,19 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from apps.api.fields import Body, Name, Time
-from apps.api.schemas.operations import OperationOut, Plan
+from apps.api.schemas.operations import OperationOut, Plan, UnmanagedOut
 from apps.fleet.models import Endpoint
 from apps.fleet.status import Status
 
 ChangeWord = Literal["install", "remove", "upgrade", "downgrade", "replace", "reason"]
+
+
+class ProblemOut(BaseModel):
+    """What speaks against the endpoint as the source of a target."""
+
+    code: str
+    text: str
+    names: list[str]
 
 
 class EndpointOut(BaseModel):
@@ -25,6 +33,7 @@ class EndpointOut(BaseModel):
     last_seen: Time | None
     created: Time
     token: Literal["active", "revoked"]
+    may_set_targets: bool = Field(description="Whether it may make its own packages the target of its pool.")
 
 
 def endpoint_fields(endpoint: Endpoint, status: Status) -> dict[str, object]:
@@ -40,6 +49,7 @@ def endpoint_fields(endpoint: Endpoint, status: Status) -> dict[str, object]:
         "last_seen": endpoint.last_seen,
         "created": endpoint.created,
         "token": "active" if endpoint.token_hash else "revoked",
+        "may_set_targets": endpoint.may_set_targets,
     }
 
 
@@ -58,6 +68,15 @@ class EndpointDetail(EndpointOut):
     repositories: list[RepositoryOut]
     operation: OperationOut | None
     difference: Plan = Field(description="What a sync would do now.")
+    problems: list[ProblemOut] | None = Field(
+        description="What it found when it examined itself as the source of a target; null: nothing was said."
+    )
+
+
+class EndpointChange(Body):
+    """What is left out stays as it is."""
+
+    may_set_targets: bool | None = None
 
 
 class AssignIn(Body):
@@ -96,11 +115,13 @@ class ChangeOut(BaseModel):
 
 
 class KeptOut(BaseModel):
-    """What a sync leaves alone: held by the machine, foreign to its repositories, excluded by the pool."""
+    """What a sync leaves alone: held by the machine, foreign to its repositories, excluded by the pool, or not managed
+    by the target."""
 
     held: list[str]
     foreign: list[str]
     excluded: list[str]
+    unmanaged: list[str]
 
 
 class DiffOut(BaseModel):
@@ -112,3 +133,4 @@ class DiffOut(BaseModel):
     counts: Plan
     changes: list[ChangeOut]
     kept: KeptOut
+    unmanaged: list[UnmanagedOut] = Field(description="Why the target doesn't manage what is in `kept.unmanaged`.")

@@ -1,5 +1,6 @@
 """Operations on the wire: what is asked, what is answered."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 from uuid import UUID
 
@@ -7,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from apps.api.fields import Body, Digest, Id, Key, Kind, LogText, Name, ResultCode, Sequence, Time
 from apps.fleet.alpm.state import InstalledPackage
+from apps.fleet.alpm.target_files import TargetFile
 from apps.fleet.models import Operation
 from apps.fleet.models.operations import OperationStatus
 
@@ -54,11 +56,8 @@ class OperationOut(BaseModel):
     result: Result | None
 
 
-# What `operation_out` reads, so that a list of operations is one statement.
-OPERATION_RELATED = ("endpoint", "revision__pool")
-
-
 def operation_out(operation: Operation) -> OperationOut:
+    """Read `with_names`, a list of operations is one statement."""
     revision = operation.revision
     return OperationOut(
         id=operation.id,
@@ -124,9 +123,54 @@ def package_out(package: InstalledPackage) -> PackageOut:
     )
 
 
-class TargetPackages(BaseModel):
+class TargetPackageOut(PackageOut):
+    """With the file behind it, as the databases of the target's source had it; null where they didn't."""
+
+    repository: str | None
+    filename: str | None
+    sha256: str | None
+    size: int | None = Field(description="Compressed bytes.")
+
+
+def target_package_out(package: InstalledPackage, files: Mapping[str, TargetFile]) -> TargetPackageOut:
+    """`files` by pkgname; one of another version is none."""
+    file = files.get(package.name)
+    if file is not None and file.package != (package.name, package.version, package.arch):
+        file = None
+    return TargetPackageOut.model_construct(
+        name=package.name,
+        version=package.version,
+        arch=package.arch,
+        reason=package.reason,
+        repository=file.repository if file else None,
+        filename=file.filename if file else None,
+        sha256=file.sha256 if file else None,
+        size=(file.size or None) if file else None,
+    )
+
+
+class UnmanagedOut(BaseModel):
+    """A package that the target's source has and the target doesn't manage: every endpoint keeps it as it is."""
+
+    name: str
+    why: Literal["foreign", "dropped", "excluded", "held"]
+
+
+class RevisionNamed(BaseModel):
+    """A target revision by what it says: the number, and the digest over packages, files and unmanaged names."""
+
+    number: int
     digest: str
-    packages: list[PackageOut]
+
+
+class TargetPackages(BaseModel):
+    """`packages` are the goal of this endpoint; the rest is what the target revision says. Empty for a revert."""
+
+    digest: str
+    packages: list[TargetPackageOut]
+    unmanaged: list[UnmanagedOut]
+    mirrors: dict[str, list[str]] = Field(description="Those of the target's source by repository, no credentials.")
+    revision: RevisionNamed | None
 
 
 class FetchOut(BaseModel):

@@ -1,12 +1,15 @@
-"""Pools and target revisions on the wire."""
+"""Pools on the wire, and syncing a whole one."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from apps.api.fields import MAX_INTEGER, Body, Name, NameFilter, NewName, Pattern, RevisionNumber, Text500, Time
-from apps.fleet.models import Pool, TargetRevision
+from apps.api.fields import Body, NameFilter, NewName, Pattern, Text500, Time
+from apps.api.schemas.alarms import PoolAlarmOut
+from apps.fleet.models import Pool
+from apps.fleet.pool_alarms import PoolAlarm
 
 Resolution = Literal["manual", "newest", "oldest"]
 
@@ -22,12 +25,13 @@ class PoolOut(BaseModel):
     auto_sync: bool
     excluded_packages: list[str]
     conflict_resolution: Resolution
-    endpoints_may_set_target: bool
+    endpoint_targets_need_approval: bool
     retention: int
     created: Time
+    alarms: list[PoolAlarmOut] = Field(description="What an operator should look at.")
 
 
-def pool_out(pool: Pool) -> PoolOut:
+def pool_out(pool: Pool, alarms: Iterable[PoolAlarm]) -> PoolOut:
     """`pool` with its target, and annotated with `endpoint_count`."""
     return PoolOut(
         name=pool.name,
@@ -38,9 +42,10 @@ def pool_out(pool: Pool) -> PoolOut:
         auto_sync=pool.auto_sync,
         excluded_packages=pool.excluded_packages,
         conflict_resolution=pool.conflict_resolution,  # type: ignore[arg-type]
-        endpoints_may_set_target=pool.endpoints_may_set_target,
+        endpoint_targets_need_approval=pool.endpoint_targets_need_approval,
         retention=pool.retention,
         created=pool.created,
+        alarms=[PoolAlarmOut.model_validate(alarm, from_attributes=True) for alarm in alarms],
     )
 
 
@@ -52,7 +57,9 @@ class PoolIn(Body):
     auto_sync: bool = Field(False, description="Queue a sync by itself for an endpoint that is behind.")
     excluded_packages: list[Pattern] = Field([], max_length=1000, description="Shell patterns, as in IgnorePkg.")
     conflict_resolution: Resolution = Field("manual", description="What automatic sync does with one that is ahead.")
-    endpoints_may_set_target: bool = Field(True, description="Whether `pacsync-agent set-latest` may be used.")
+    endpoint_targets_need_approval: bool = Field(
+        False, description="Whether automatic sync waits for an operator's approval of a target that an endpoint set."
+    )
     retention: int = Field(50, ge=1, le=10_000, description="How many past states of each endpoint are kept.")
 
 
@@ -71,66 +78,8 @@ class PoolChange(Body):
     auto_sync: bool = False
     excluded_packages: list[Pattern] = Field([], max_length=1000)
     conflict_resolution: Resolution = "manual"
-    endpoints_may_set_target: bool = True
+    endpoint_targets_need_approval: bool = False
     retention: int = Field(50, ge=1, le=10_000)
-
-
-class RevisionOut(BaseModel):
-    """What a pool's target was, from `created` to the next revision."""
-
-    pool: str
-    number: int
-    state: str
-    source_endpoint: str | None = Field(description="The endpoint whose state it was, while that endpoint exists.")
-    copied_number: int | None = Field(description="The revision that this one went back to or was promoted from.")
-    promoted_from: str | None = Field(description="The pool that it was promoted from.")
-    author: str
-    comment: str
-    created: Time
-
-
-REVISION_RELATED = ("pool", "source_endpoint")
-
-
-def revision_out(revision: TargetRevision) -> RevisionOut:
-    source = revision.source_endpoint
-    return RevisionOut(
-        pool=revision.pool.name,
-        number=revision.number,
-        state=revision.state_id,
-        source_endpoint=source.name if source else None,
-        copied_number=revision.copied_number,
-        promoted_from=revision.promoted_from or None,
-        author=revision.author,
-        comment=revision.comment,
-        created=revision.created,
-    )
-
-
-class _TargetChange(Body):
-    expected_number: RevisionNumber | None = Field(
-        None, description="The revision that you saw (0: none yet). If it isn't the current one: `target_changed`."
-    )
-    comment: Text500 = ""
-
-
-class TargetIn(_TargetChange):
-    """Take the present state of `endpoint` as the pool's target."""
-
-    endpoint: Name
-    force: bool = Field(False, description="Make a new revision also when it has what the present one has.")
-
-
-class GoBackIn(_TargetChange):
-    """Take the state of revision `number` again, as a new revision."""
-
-    number: int = Field(ge=1, le=MAX_INTEGER)
-
-
-class PromoteIn(_TargetChange):
-    """Take the present target of the pool `source`."""
-
-    source: Name
 
 
 class BulkSyncIn(Body):

@@ -4,6 +4,8 @@ They read and never write; what the parts mean is decided in apps.fleet.
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -11,20 +13,22 @@ from django.http import HttpResponse
 from apps.api.schemas.agent import CheckInOut, MeOut, TargetOut
 from apps.api.schemas.endpoints import EndpointDetail, RepositoryOut, endpoint_fields
 from apps.api.schemas.operations import (
-    OPERATION_RELATED,
     ClaimOut,
     FetchOut,
     OperationOut,
     Plan,
+    RevisionNamed,
     TargetPackages,
+    UnmanagedOut,
     operation_out,
-    package_out,
+    target_package_out,
 )
-from apps.fleet import difference, goals, states, status
+from apps.fleet import difference, goals, revisions, states, status, target_files
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.difference import Change
 from apps.fleet.endpoint_manager import CheckIn
 from apps.fleet.exceptions import Conflict
+from apps.fleet.goals import Goal
 from apps.fleet.models import Endpoint, Operation
 from apps.fleet.models.operations import ACTIVE
 from apps.fleet.sync_coordinator import LEASE_SECONDS, Claim
@@ -43,8 +47,13 @@ def target_of(endpoint: Endpoint) -> TargetOut | None:
     )
 
 
+def revision_named(endpoint: Endpoint) -> RevisionNamed | None:
+    revision = endpoint.pool.target if endpoint.pool else None
+    return RevisionNamed.model_validate(revisions.identity(revision)) if revision else None
+
+
 def active_operation(endpoint: Endpoint) -> OperationOut | None:
-    rows = Operation.objects.select_related(*OPERATION_RELATED).filter(endpoint=endpoint, status__in=ACTIVE)
+    rows = Operation.objects.with_names().filter(endpoint=endpoint, status__in=ACTIVE)
     operation = rows.first()
     return operation_out(operation) if operation else None
 
@@ -58,6 +67,7 @@ def check_in_out(done: CheckIn) -> CheckInOut:
         status=package_status(endpoint),
         pool=endpoint.pool.name if endpoint.pool else None,
         target=target_of(endpoint),
+        revision=revision_named(endpoint),
         operation=operation_out(done.operation) if done.operation else None,
         poll_seconds=settings.POLL_SECONDS,
     )
@@ -71,17 +81,32 @@ def package_status(endpoint: Endpoint) -> status.Status:
     return status.by_packages([endpoint])[endpoint.pk]
 
 
-def outlook(endpoint: Endpoint) -> tuple[list[Change], list[str]]:
-    """What a sync would change now (nothing where none is possible), and the packages that are foreign to it."""
+@dataclass(frozen=True)
+class Outlook:
+    """What a sync would change now (nothing where none is possible), and what it would leave alone."""
+
+    changes: list[Change]
+    foreign: list[str]
+    unmanaged: list[dict[str, str]]
+
+
+def outlook(endpoint: Endpoint) -> Outlook:
     try:
         goal = goals.sync_goal(endpoint)
     except Conflict:
-        return [], endpoint.foreign
-    return goal.changes, goal.foreign
+        return Outlook([], endpoint.foreign, [])
+    return Outlook(goal.changes, goal.foreign, unmanaged_of(goal))
+
+
+def unmanaged_of(goal: Goal) -> list[dict[str, str]]:
+    """What the endpoint keeps because the target doesn't manage it, with the target's reason: [{"name", "why"}]."""
+    names = set(goal.kept["unmanaged"])
+    said = (goal.revision.unmanaged if goal.revision else None) or []
+    return [one for one in said if one["name"] in names]
 
 
 def me_out(endpoint: Endpoint) -> MeOut:
-    changes, foreign = outlook(endpoint)
+    seen = outlook(endpoint)
     return MeOut(
         id=endpoint.pk,
         name=endpoint.name,
@@ -91,21 +116,30 @@ def me_out(endpoint: Endpoint) -> MeOut:
         target=target_of(endpoint),
         operation=active_operation(endpoint),
         holds=endpoint.holds,
-        foreign=foreign,
-        difference=Plan(**difference.counts(changes)),
+        foreign=seen.foreign,
+        unmanaged=[UnmanagedOut.model_validate(one) for one in seen.unmanaged],
+        difference=Plan(**difference.counts(seen.changes)),
+        problems=endpoint.examination,
         last_seen=endpoint.last_seen,
         poll_seconds=settings.POLL_SECONDS,
     )
 
 
 def claim_out(claim: Claim) -> ClaimOut:
-    target = claim.operation.target_state
-    packages = [package_out(package) for package in states.load(target)]
+    target, revision = claim.operation.target_state, claim.operation.revision
+    files = target_files.load(revision) if revision else {}
+    packages = [target_package_out(package, files) for package in states.load(target)]
     return ClaimOut(
         operation=operation_out(claim.operation),
         lease_until=claim.operation.lease_until,
         lease_seconds=LEASE_SECONDS,
-        target=TargetPackages(digest=target.digest, packages=packages),
+        target=TargetPackages(
+            digest=target.digest,
+            packages=packages,
+            unmanaged=[UnmanagedOut.model_validate(one) for one in (revision.unmanaged if revision else None) or ()],
+            mirrors=revisions.mirrors_of(revision) if revision else {},
+            revision=RevisionNamed.model_validate(revisions.identity(revision)) if revision else None,
+        ),
         fetch=[FetchOut.model_validate(fetch, from_attributes=True) for fetch in claim.fetch],
     )
 
@@ -113,11 +147,15 @@ def claim_out(claim: Claim) -> ClaimOut:
 def sync_diff_out(endpoint: Endpoint) -> HttpResponse:
     """What a sync of the endpoint would do now. Raises NoPool, NoTarget, StateUnknown, Conflict."""
     goal = goals.sync_goal(endpoint)
-    return diff_out(goal.installed, goal.packages, kept=goal.kept)
+    return diff_out(goal.installed, goal.packages, kept=goal.kept, unmanaged=unmanaged_of(goal))
 
 
 def diff_out(
-    before: list[InstalledPackage], after: list[InstalledPackage], *, kept: dict[str, list[str]] | None = None
+    before: list[InstalledPackage],
+    after: list[InstalledPackage],
+    *,
+    kept: dict[str, list[str]] | None = None,
+    unmanaged: Sequence[dict[str, str]] = (),
 ) -> HttpResponse:
     """The difference of two sets of packages, as `DiffOut` has it.
 
@@ -130,13 +168,14 @@ def diff_out(
         "equal": not changes,
         "counts": difference.counts(changes),
         "changes": difference.as_json(changes),
-        "kept": kept or {"held": [], "foreign": [], "excluded": []},
+        "kept": kept or {why: [] for why in difference.KEPT},
+        "unmanaged": list(unmanaged),
     }
     return HttpResponse(json.dumps(body), content_type="application/json; charset=utf-8")
 
 
 def endpoint_detail(endpoint: Endpoint) -> EndpointDetail:
-    changes, foreign = outlook(endpoint)
+    seen = outlook(endpoint)
     repositories = [
         RepositoryOut(name=one.name, digest=one.content_id, mirrors=one.mirrors) for one in endpoint.repositories.all()
     ]
@@ -145,9 +184,10 @@ def endpoint_detail(endpoint: Endpoint) -> EndpointDetail:
         | {
             "report_seq": endpoint.report_seq,
             "holds": endpoint.holds,
-            "foreign": foreign,
+            "foreign": seen.foreign,
             "repositories": repositories,
             "operation": active_operation(endpoint),
-            "difference": Plan(**difference.counts(changes)),
+            "difference": Plan(**difference.counts(seen.changes)),
+            "problems": endpoint.examination,
         }
     )

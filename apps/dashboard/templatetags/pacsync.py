@@ -10,7 +10,7 @@ from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from apps.dashboard.ages import age, ago
-from apps.dashboard.look import CHANGES, TONES, look
+from apps.dashboard.look import CHANGES, LEFT_OUT, TONES, look
 from apps.fleet import audit
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.difference import Change, ChangeKind
@@ -33,6 +33,12 @@ def actor(name: str) -> str:
 def breakable(name: str) -> SafeString:
     """A host name that may break after a dot or hyphen on a narrow screen."""
     return mark_safe(re.sub(r"([.-])", r"\1<wbr>", escape(name)))  # noqa: S308 - escaped before tags are added
+
+
+@register.filter
+def left_out(why: str) -> str:
+    """Why a target doesn't manage a package, in words."""
+    return LEFT_OUT.get(why, why)
 
 
 @register.filter

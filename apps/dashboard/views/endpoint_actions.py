@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.dashboard.access import actor, staff
 from apps.dashboard.answers import ask, attempt, succeeded
-from apps.dashboard.forms import AssignForm, OperationForm
+from apps.dashboard.forms import AssignForm, OperationForm, RightsForm
 from apps.dashboard.reading import shown
 from apps.fleet import endpoint_manager, goals, sync_coordinator
 from apps.fleet.models import Endpoint
@@ -74,6 +74,21 @@ def assign(request: HttpRequest, name: str) -> HttpResponse:
         pool = form.cleaned_data["pool"]
         if attempt(request, lambda: endpoint_manager.assign(endpoint=endpoint, pool=pool, actor=actor(request))):
             messages.success(request, f"{name} is now in {'pool ' + pool.name if pool else 'no pool'}.")
+    return redirect("endpoint", name=name)
+
+
+@staff
+@require_POST
+def rights(request: HttpRequest, name: str) -> HttpResponse:
+    """Give the endpoint the right to set its pool's target, or take it."""
+    endpoint = get_object_or_404(Endpoint, name=name)
+    form = RightsForm(request.POST)
+    may = form.is_valid() and form.cleaned_data["may_set_targets"]
+    if attempt(
+        request,
+        lambda: endpoint_manager.change_rights(endpoint=endpoint, may_set_targets=may, actor=actor(request)),
+    ):
+        messages.success(request, f"{name} may {'' if may else 'not '}set the target of its pool now.")
     return redirect("endpoint", name=name)
 
 

@@ -10,12 +10,12 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from apps.dashboard.access import reader
-from apps.dashboard.forms import AssignForm
+from apps.dashboard.forms import AssignForm, RightsForm
 from apps.dashboard.look import STATUSES
 from apps.dashboard.reading import page_of, rows, shown, statuses_of
 from apps.fleet import goals
 from apps.fleet.exceptions import FleetError
-from apps.fleet.models import Endpoint, Pool
+from apps.fleet.models import Endpoint, Operation, Pool
 
 PER_PAGE = 50
 HISTORY_PER_PAGE = 10
@@ -69,7 +69,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     found = Endpoint.objects.select_related("pool__target__state", "state")
     endpoint = get_object_or_404(found, name=name)
     row = rows([endpoint])[0]
-    operations = endpoint.operations.select_related("revision__pool").defer("result").order_by("-created", "pk")
+    operations = Operation.objects.with_names().filter(endpoint=endpoint).defer("result").order_by("-created", "pk")
     history = endpoint.history.select_related("state").defer("state__packages").order_by("-seq")
     goal, refusal = _goal(endpoint)
     changes = goal.changes if goal else []
@@ -80,12 +80,13 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "goal": goal,
         "refusal": refusal,
         "difference": shown(request, changes) if goal else None,
-        "kept": goal.kept if goal else {"held": endpoint.holds, "foreign": endpoint.foreign, "excluded": []},
+        "kept": goal.kept if goal else {"held": endpoint.holds, "foreign": endpoint.foreign},
         "can_sync": bool(changes) and row.operation is None,
         "can_revert": row.operation is None and goals.newest_unreverted(endpoint) is not None,
         "key": uuid.uuid4(),
         "operations": page_of(request, operations, HISTORY_PER_PAGE, "operations"),
         "history": page_of(request, history, HISTORY_PER_PAGE, "history"),
+        "rights_form": RightsForm(initial={"may_set_targets": endpoint.may_set_targets}),
         "assign_form": AssignForm(initial={"pool": endpoint.pool and endpoint.pool.name}),
     }
     return render(request, "pacsync/endpoint.html", context)

@@ -23,7 +23,7 @@ PER_PAGE = 50
 def listing(request: HttpRequest) -> HttpResponse:
     """All operations, newest first; `status` filters."""
     chosen = request.GET.get("status", "")
-    found = Operation.objects.select_related("endpoint", "revision__pool").order_by("-created", "pk")
+    found = Operation.objects.with_names().order_by("-created", "pk")
     if chosen == "active":
         found = found.filter(status__in=ACTIVE)
     elif chosen in OperationStatus.values:

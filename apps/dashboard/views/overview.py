@@ -11,7 +11,8 @@ from apps.dashboard.access import reader
 from apps.dashboard.look import STATUSES
 from apps.dashboard.reading import Row, Statuses, counted, page_of, rows, statuses_of
 from apps.dashboard.views.codes import enrol_context
-from apps.fleet.models import Endpoint, Operation, Pool
+from apps.fleet import pool_alarms
+from apps.fleet.models import ChecksumConflict, Endpoint, Operation, Pool
 from apps.fleet.models.operations import ACTIVE
 
 POOLS_PER_PAGE = 20
@@ -29,16 +30,18 @@ def overview(request: HttpRequest) -> HttpResponse:
     pools, unassigned = _sections(list(page), statuses)
     active = Operation.objects.filter(status__in=ACTIVE)
     only = page.object_list[0].name if page.paginator.count == 1 else None
+    alarms = pool_alarms.of([section["pool"] for section in pools])
+    for section in pools:
+        section["alarms"] = alarms[section["pool"].pk]
     context: dict[str, Any] = {
         "section": "fleet",
+        "conflict_count": ChecksumConflict.objects.count(),
         "page": page,
         "pools": pools,
         "unassigned": unassigned,
         "unassigned_total": sum(1 for pool, _ in statuses.values() if pool is None),
         "counts": counted(status for _, status in statuses.values()),
-        "active": active.select_related("endpoint", "revision__pool")
-        .defer("result")
-        .order_by("created", "pk")[:OPERATIONS_SHOWN],
+        "active": active.with_names().defer("result").order_by("created", "pk")[:OPERATIONS_SHOWN],
         "active_count": active.count(),
         "has_pools": page.paginator.count > 0,
         "has_endpoints": bool(statuses),

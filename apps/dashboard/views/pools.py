@@ -6,10 +6,12 @@ from django.views.decorators.http import require_safe
 
 from apps.dashboard.access import reader
 from apps.dashboard.reading import counted, page_of, rows, statuses_of
+from apps.fleet import pool_alarms
 from apps.fleet.models import Endpoint, Pool
 
 PER_PAGE = 50
 REVISIONS_PER_PAGE = 10
+SETTERS_SHOWN = 10
 
 
 @reader
@@ -20,11 +22,13 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     members = Endpoint.objects.filter(pool=pool).order_by("name")
     statuses = statuses_of(members)
     page = page_of(request, members, PER_PAGE)
-    revisions = pool.revisions.select_related("source_endpoint").defer("repositories").order_by("-number")
+    revisions = pool.revisions.select_related("source_endpoint").defer("repositories", "unmanaged").order_by("-number")
     context = {
         "section": "fleet",
         "pool": pool,
         "total": len(statuses),
+        "alarms": pool_alarms.of([pool])[pool.pk],
+        "setters": members.filter(may_set_targets=True).values_list("name", flat=True)[:SETTERS_SHOWN],
         "counts": counted(status for _, status in statuses.values()),
         "page": page,
         "rows": rows(page, statuses),

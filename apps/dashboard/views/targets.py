@@ -1,21 +1,27 @@
 """Choosing a pool's target: from an endpoint, or back to an earlier revision; each with what it would change."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.dashboard.access import actor, reader, staff
-from apps.dashboard.answers import attempt
-from apps.dashboard.forms import TargetForm
-from apps.dashboard.reading import page_of, shown
-from apps.fleet import difference, pool_manager, states
+from apps.dashboard.answers import ask, attempt, succeeded
+from apps.dashboard.forms import ExpectedForm, TargetForm, UnsoundSourceForm
+from apps.dashboard.reading import by_reason, page_of, shown
+from apps.fleet import checksums, difference, examination, pool_alarms, pool_manager, revisions, states, target_files
 from apps.fleet.alpm.state import InstalledPackage
+from apps.fleet.alpm.target_files import TargetFile
 from apps.fleet.models import Endpoint, Pool, TargetRevision
 
 PER_PAGE = 50
+PACKAGES_PER_PAGE = 200
+# So many packages whose file changed are listed on a revision's page.
+FILES_SHOWN = 50
 
 
 def _pool(name: str) -> Pool:
@@ -30,6 +36,12 @@ def _difference(request: HttpRequest, pool: Pool, packages: list[InstalledPackag
     """From the pool's present target, if there is one, to these packages."""
     present = states.load(pool.target.state) if pool.target else []
     return shown(request, difference.compare(present, packages))
+
+
+def file_of(package: InstalledPackage, files: Mapping[str, TargetFile]) -> TargetFile | None:
+    """The file of exactly this version, if the revision holds it."""
+    file = files.get(package.name)
+    return file if file and file.package == package[:3] else None
 
 
 def _say(request: HttpRequest, revision: TargetRevision, new: bool) -> None:
@@ -61,10 +73,15 @@ def choose(request: HttpRequest, name: str) -> HttpResponse:
 @staff
 @require_http_methods(["GET", "HEAD", "POST"])
 def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpResponse:
-    """GET shows what would change; POST makes the endpoint's packages the target, if nobody else set it meanwhile."""
+    """GET shows what would change, and what the endpoint's examination found; POST makes its packages the target.
+
+    Not if somebody else set it meanwhile, nor from a source that isn't sound, unless that may be forced and is.
+    """
     pool = _pool(name)
     source = get_object_or_404(Endpoint.objects.select_related("state"), pool=pool, name=endpoint)
-    form = TargetForm(request.POST or None, initial={"expected_number": _number(pool)})
+    found = examination.of(source)
+    kind = UnsoundSourceForm if found.forcible else TargetForm
+    form = kind(request.POST or None, initial={"expected_number": _number(pool)})
     if request.method == "POST" and form.is_valid():
         made = attempt(
             request,
@@ -74,17 +91,21 @@ def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpRes
             return redirect(request.path)
         _say(request, *made)
         return redirect("pool", name=name)
-    packages = attempt(request, lambda: pool_manager.shareable(pool=pool, endpoint=source))
-    if packages is None:
+    proposal = attempt(request, lambda: pool_manager.propose(pool=pool, endpoint=source))
+    if proposal is None:
         return redirect("choose_target", name=name)
     context = {
         "section": "fleet",
         "pool": pool,
         "endpoint": source,
         "form": form,
-        "count": len(packages),
-        "next_number": _number(pool) + 1,
-        "difference": _difference(request, pool, packages) if pool.target else None,
+        "examination": found,
+        "count": len(proposal.packages),
+        "next_number": max(_number(pool), pool.highest_number) + 1,
+        "unmanaged": by_reason(proposal.unmanaged),
+        "mirrors": {repository["name"]: repository["mirrors"] for repository in proposal.repositories},
+        "conflicts": checksums.conflicts_among(proposal.files),
+        "difference": _difference(request, pool, proposal.packages) if pool.target else None,
     }
     return render(request, "pacsync/set_target.html", context, status=422 if form.errors else 200)
 
@@ -94,8 +115,9 @@ def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpRes
 def revision(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """One revision, and what going back to it would change."""
     pool = _pool(name)
-    found = get_object_or_404(pool.revisions.select_related("state", "source_endpoint"), number=number)
+    found = get_object_or_404(pool.revisions.select_related("state", "source_endpoint", "files"), number=number)
     current = found.pk == pool.target_id
+    files = target_files.compare(pool.target, found) if pool.target and not current else []
     context = {
         "section": "fleet",
         "pool": pool,
@@ -104,8 +126,69 @@ def revision(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "number_text": f"#{number}",
         "form": TargetForm(initial={"expected_number": _number(pool)}),
         "difference": None if current else _difference(request, pool, states.load(found.state)),
+        "digest": revisions.digest(found),
+        "mirrors": revisions.mirrors_of(found),
+        "unmanaged": by_reason(found.unmanaged) if found.unmanaged is not None else None,
+        "conflicts": checksums.conflicts_of(found),
+        "changed_files": files[:FILES_SHOWN],
+        "more_files": max(0, len(files) - FILES_SHOWN),
+        "alarms": pool_alarms.of([pool])[pool.pk] if current else [],
     }
     return render(request, "pacsync/revision.html", context)
+
+
+@reader
+@require_safe
+def packages(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """All that a revision manages, page by page, each package with its file; `q` is part of a name."""
+    pool = _pool(name)
+    found = get_object_or_404(pool.revisions.select_related("state"), number=number)
+    files = target_files.load(found)
+    q = request.GET.get("q", "").strip()
+    listed = [package for package in states.load(found.state) if q in package.name]
+    page = page_of(request, listed, PACKAGES_PER_PAGE)
+    lines = [(package, file_of(package, files)) for package in page]
+    context = {"section": "fleet", "pool": pool, "revision": found, "page": page, "lines": lines, "q": q}
+    return render(request, "pacsync/revision_packages.html", context)
+
+
+@staff
+@require_http_methods(["POST"])
+def approve(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """POST lets automatic sync act on a target that an endpoint set."""
+    pool = _pool(name)
+    if succeeded(request, lambda: pool_manager.approve(pool=pool, number=number, actor=actor(request))):
+        messages.success(request, f"Target #{number} of {name} was approved.")
+    return redirect("revision", name=name, number=number)
+
+
+@staff
+@require_http_methods(["GET", "HEAD", "POST"])
+def confirm(request: HttpRequest, name: str) -> HttpResponse:
+    """GET asks; POST confirms the present target after the database was restored, if nobody set another meanwhile."""
+    pool = _pool(name)
+    form = ExpectedForm(request.POST or None, initial={"expected_number": _number(pool)})
+    if pool.paused_by is None:
+        messages.info(request, "Automatic sync is not paused: there is nothing to confirm.")
+        return redirect("pool", name=name)
+    if request.method == "POST" and form.is_valid():
+        confirmed = attempt(request, lambda: pool_manager.confirm(pool=pool, actor=actor(request), **form.cleaned_data))
+        if confirmed:
+            messages.success(request, f"Confirmed: the target of {name} is #{_number(confirmed)}.")
+        return redirect("pool", name=name)
+    target = f"target #{pool.target.number}" if pool.target else "no target"
+    return ask(
+        request,
+        heading=f"Confirm the target of {name}?",
+        text=f"Endpoint {pool.paused_by['endpoint']} has seen target #{pool.paused_by['number']}, and this server has "
+        f"{target}: revisions were lost, most likely because the database was restored from a backup. If you confirm, "
+        "what is the target now stays the target, as a revision with a number above all that any endpoint has seen, "
+        "and automatic sync goes on: endpoints may be downgraded to it. To have another target, set it first.",
+        form=form,
+        button="Confirm the target",
+        back=reverse("pool", args=[name]),
+        section="fleet",
+    )
 
 
 @staff

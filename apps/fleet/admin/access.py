@@ -32,7 +32,7 @@ class ApiTokenAdmin(ReadOnlyAdmin[ApiToken]):
 
 @admin.register(EnrolmentCode)
 class EnrolmentCodeAdmin(ThroughManagers[EnrolmentCode]):
-    list_display = ("id", "pool", "used", "uses", "expires", "author", "created")
+    list_display = ("id", "pool", "may_set_targets", "used", "uses", "expires", "author", "created")
     list_filter = ("expires", "created")
     list_select_related = ("pool",)
     search_fields = ("pool__name", "author")

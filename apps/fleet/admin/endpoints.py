@@ -15,15 +15,16 @@ from .through_managers import ThroughManagers, actor
 
 @admin.register(Endpoint)
 class EndpointAdmin(ThroughManagers[Endpoint]):
-    list_display = ("name", "pool", "arch", "agent_version", "last_seen", "report_seq", "created")
-    list_filter = ("arch", "agent_version", "pool")
+    list_display = ("name", "pool", "may_set_targets", "arch", "agent_version", "last_seen", "report_seq", "created")
+    list_filter = ("may_set_targets", "arch", "agent_version", "pool")
     list_select_related = ("pool",)
     search_fields = ("name", "pool__name", "state__digest")
     ordering = ("name",)
-    # Only the pool can be chosen; the rest is what the machine said when it enrolled or reported.
+    # Only pool and right can be chosen; the rest is what the machine said when it enrolled or reported.
     fields = (
         "name",
         "pool",
+        "may_set_targets",
         "arch",
         "agent_version",
         "state",
@@ -31,12 +32,13 @@ class EndpointAdmin(ThroughManagers[Endpoint]):
         "last_seen",
         "holds",
         "foreign",
+        "examination",
         "created",
     )
-    readonly_fields = tuple(name for name in fields if name != "pool")
+    readonly_fields = tuple(name for name in fields if name not in {"pool", "may_set_targets"})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
-        return super().get_queryset(request).defer("foreign", "holds")
+        return super().get_queryset(request).defer("foreign", "holds", "examination")
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # a machine enrols itself
@@ -44,6 +46,10 @@ class EndpointAdmin(ThroughManagers[Endpoint]):
     def change(self, request: HttpRequest, obj: Endpoint, values: dict[str, Any]) -> None:
         if "pool" in values:
             endpoint_manager.assign(endpoint=obj, pool=values["pool"], actor=actor(request))
+        if "may_set_targets" in values:
+            endpoint_manager.change_rights(
+                endpoint=obj, may_set_targets=values["may_set_targets"], actor=actor(request)
+            )
 
     def delete(self, request: HttpRequest, obj: Endpoint) -> None:
         endpoint_manager.delete_endpoint(endpoint=obj, actor=actor(request))

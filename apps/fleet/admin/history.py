@@ -6,7 +6,16 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from apps.fleet.models import AuditEvent, Operation, PackageVersion, RepositoryContent, State, Upload
+from apps.fleet.models import (
+    AuditEvent,
+    ChecksumConflict,
+    Operation,
+    PackageVersion,
+    RepositoryContent,
+    State,
+    TargetFiles,
+    Upload,
+)
 from apps.lifecycle.readonly_admin import ReadOnlyAdmin
 
 
@@ -49,6 +58,22 @@ class StateAdmin(PackageSetAdmin):
 @admin.register(RepositoryContent)
 class RepositoryContentAdmin(PackageSetAdmin):
     list_display = ("digest", "package_count", "created")
+
+
+@admin.register(TargetFiles)
+class TargetFilesAdmin(PackageSetAdmin):
+    list_display = ("digest", "file_count", "created")
+    exclude = ("files",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return ReadOnlyAdmin.get_queryset(self, request).defer("files")
+
+
+@admin.register(ChecksumConflict)
+class ChecksumConflictAdmin(ReadOnlyAdmin[ChecksumConflict]):
+    list_display = ("name", "version", "arch", "since")
+    search_fields = ("name__startswith",)
+    ordering = ("name", "version", "arch")
 
 
 @admin.register(PackageVersion)

@@ -27,7 +27,7 @@ class PoolAdmin(ThroughManagers[Pool]):
         "auto_sync",
         "conflict_resolution",
         "excluded_packages",
-        "endpoints_may_set_target",
+        "endpoint_targets_need_approval",
         "retention",
         "target",
         "created",

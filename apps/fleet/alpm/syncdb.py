@@ -10,6 +10,8 @@ from pathlib import Path
 from . import archive, desc
 from .repository import OfferedPackage
 
+DESC_LIMIT = 1 << 20  # bytes of one entry that are read: a mirror could have one that unpacks without end
+
 
 def read(path: Path) -> list[OfferedPackage]:
     """The packages of the sync db at `path`, sorted by name; empty for an empty repository.
@@ -20,7 +22,7 @@ def read(path: Path) -> list[OfferedPackage]:
     for entry, file in archive.members(path):
         directory, _, kind = entry.rpartition("/")
         if kind == "desc":
-            package = _package(directory, file.read(), path)
+            package = _package(directory, file.read(DESC_LIMIT), path)
             packages.setdefault(package.name, package)
     return [packages[name] for name in sorted(packages)]
 

@@ -40,6 +40,8 @@ class EnrolmentCode(models.Model):
     expires = models.DateTimeField()
     uses = models.PositiveIntegerField(default=1)
     used = models.PositiveIntegerField(default=0, editable=False)
+    # Whether the machines that enrol with it may set the target of their pool.
+    may_set_targets = models.BooleanField(default=False, db_default=False)
     author = models.CharField(max_length=200)
     created = models.DateTimeField(db_default=Now())
 

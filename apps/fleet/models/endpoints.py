@@ -40,6 +40,8 @@ class Endpoint(models.Model):
     pool = models.ForeignKey("Pool", on_delete=models.SET_NULL, null=True, blank=True, related_name="endpoints")
     # sha-256 (hex) of the endpoint's token; null when it was revoked.
     token_hash = BytewiseCharField(max_length=64, unique=True, null=True, editable=False)
+    # When its token was revoked; null while it has one.
+    revoked = models.DateTimeField(null=True, editable=False)
     arch = models.CharField(max_length=32)
     agent_version = models.CharField(max_length=32, blank=True)
     state = models.ForeignKey(
@@ -52,6 +54,13 @@ class Endpoint(models.Model):
     holds = models.JSONField(default=list, editable=False)
     # Names of installed packages that are in none of its repositories and that no operation brought.
     foreign = models.JSONField(default=list, editable=False)
+    # Whether it may make its own packages the target of its own pool.
+    may_set_targets = models.BooleanField(default=False, db_default=False)
+    # It came from another pool, and hasn't seen a revision of this one yet: what it has seen is the other pool's.
+    pool_changed = models.BooleanField(default=False, db_default=False, editable=False)
+    # What it found when it examined itself as the source of a target (`apps.fleet.examination`), newest report:
+    # [{"code", "text", "names": […]}]; null when it said nothing about that.
+    examination = models.JSONField(null=True, editable=False)
     created = models.DateTimeField(db_default=Now())
 
     objects = EndpointQuerySet.as_manager()

@@ -57,7 +57,7 @@ class OperationQuerySet(models.QuerySet["Operation"]):
 
     def with_names(self) -> Self:
         """With endpoint and target revision, as lists show them."""
-        return self.select_related("endpoint", "revision__pool")
+        return self.select_related("endpoint", "revision__pool").defer("revision__unmanaged", "revision__repositories")
 
 
 class Operation(models.Model):

@@ -29,10 +29,18 @@ class Pool(models.Model):
     conflict_resolution = models.CharField(
         max_length=6, choices=ConflictResolution.choices, default=ConflictResolution.MANUAL
     )
-    # Whether `pacsync-agent set-latest` on an endpoint may set the target of the endpoint's own pool.
-    endpoints_may_set_target = models.BooleanField(default=True)
+    # Whether automatic sync waits for an operator's approval of a target that an endpoint set.
+    endpoint_targets_need_approval = models.BooleanField(default=False, db_default=False)
     # How many past states of each endpoint are kept.
     retention = models.PositiveIntegerField(default=50)
+    # The highest revision number that anybody has seen: the next one is above it (`apps.fleet.restored`).
+    highest_number = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    # Revisions up to this number that aren't here were lost with a restored database, as an operator confirmed.
+    lost_through = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    # Automatic sync is paused since then, because an endpoint has seen a revision that isn't here; null: it isn't.
+    paused_since = models.DateTimeField(null=True, editable=False)
+    # That endpoint and revision: {"endpoint": name, "number": 7, "digest": …, "present": {"number": 5, "digest": …}}.
+    paused_by = models.JSONField(null=True, editable=False)
     created = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -42,14 +50,41 @@ class Pool(models.Model):
                 name="pool_conflict_resolution_known",
             ),
             models.CheckConstraint(condition=models.Q(retention__gte=1), name="pool_retention_positive"),
+            models.CheckConstraint(
+                condition=models.Q(paused_since__isnull=True, paused_by__isnull=True)
+                | models.Q(paused_since__isnull=False, paused_by__isnull=False),
+                name="pool_paused_with_its_cause",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
 
 
+class TargetFiles(models.Model):
+    """The files behind the packages of a target, as its source's databases had them; shared by equal revisions.
+
+    `digest` is the sha-256 (hex) over the canonical text, see `apps.fleet.alpm.target_files`;
+    `files` is that text, compressed with zlib.
+    """
+
+    digest = BytewiseCharField(max_length=64, primary_key=True)
+    file_count = models.PositiveIntegerField()
+    files = models.BinaryField()
+    created = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "target files"
+
+    def __str__(self) -> str:
+        return self.digest[:12]
+
+
 class TargetRevision(models.Model):
-    """What a pool's target was, from its creation to the next revision. Rows are only ever added."""
+    """What a pool's target was, from its creation to the next revision. Rows are only ever added.
+
+    Only `approved` ever changes, and only once, to true.
+    """
 
     pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="revisions")
     number = models.PositiveIntegerField()
@@ -58,6 +93,14 @@ class TargetRevision(models.Model):
     # Where the source had its packages from, kept because mirrors move on:
     # [{"name": "core", "digest": <repository digest>, "mirrors": ["https://…"]}]
     repositories = models.JSONField(default=list)
+    # The file behind each package; null in a revision of a release that didn't record them.
+    files = models.ForeignKey(TargetFiles, on_delete=models.PROTECT, null=True, editable=False, related_name="+")
+    # What the source has and the target doesn't manage: [{"name": "yay", "why": "foreign"}]; null as above.
+    unmanaged = models.JSONField(null=True)
+    # The sha-256 (hex) over state, files and unmanaged names (`apps.fleet.revisions`); null as above.
+    digest = BytewiseCharField(max_length=64, null=True, editable=False)
+    # Whether automatic sync may bring endpoints to it.
+    approved = models.BooleanField(default=True, db_default=True)
     # The number of the revision that this one went back to or, with `promoted_from`, was promoted from.
     copied_number = models.PositiveIntegerField(null=True)
     promoted_from = models.CharField(max_length=NAME_MAX_LENGTH, blank=True)

@@ -19,8 +19,15 @@ class Command(BaseCommand):
             "--uses", metavar="N", type=int, default=1, help="machines it is for (default: %(default)s)"
         )
         parser.add_argument("--valid-hours", metavar="H", type=int, default=24, help="default: %(default)s")
+        parser.add_argument(
+            "--may-set-targets",
+            action="store_true",
+            help="machines with this code may make their own packages the target of their pool",
+        )
 
-    def handle(self, *args: Any, pool: str | None, uses: int, valid_hours: int, **options: Any) -> None:
+    def handle(
+        self, *args: Any, pool: str | None, uses: int, valid_hours: int, may_set_targets: bool, **options: Any
+    ) -> None:
         if not 1 <= valid_hours <= 24 * 365:
             raise CommandError("--valid-hours must be between 1 and 8760 (a year).")
         with clear_errors():
@@ -28,6 +35,10 @@ class Command(BaseCommand):
             if pool is not None and found is None:
                 raise CommandError(f"There is no pool {pool!r}.")
             _, text = endpoint_manager.create_enrolment_code(
-                actor=ACTOR, pool=found, uses=uses, valid_for=timedelta(hours=valid_hours)
+                actor=ACTOR,
+                pool=found,
+                uses=uses,
+                valid_for=timedelta(hours=valid_hours),
+                may_set_targets=may_set_targets,
             )
         self.stdout.write(text)

@@ -20,7 +20,8 @@ TEXT = """
   Health         {local}/health/detailed
   API            {local}/api/v1/docs
 {admin}
-  Enrol a machine (the code is good for {uses} machines, for {hours} hours or until the next `make run`):
+  Enrol a machine, which may then set its pool's target
+  (the code is good for {uses} machines, for {hours} hours or until the next `make run`):
     {command}
 
   Ctrl-C stops it.
@@ -59,7 +60,9 @@ def _new_code() -> str:
     """The code of this start. Those of the starts before are deleted: only their hashes are there to be shown again."""
     for former in EnrolmentCode.objects.filter(author=ACTOR):
         endpoint_manager.delete_enrolment_code(code=former, actor=ACTOR)
-    _, text = endpoint_manager.create_enrolment_code(actor=ACTOR, valid_for=timedelta(hours=HOURS), uses=USES)
+    _, text = endpoint_manager.create_enrolment_code(
+        actor=ACTOR, valid_for=timedelta(hours=HOURS), uses=USES, may_set_targets=True
+    )
     return text
 
 

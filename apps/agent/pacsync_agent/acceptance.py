@@ -1,0 +1,116 @@
+"""Decides whose bytes this machine installs: one verdict for one file. The rules are docs/agent.md, "Whose bytes".
+
+The server and the other endpoints say which versions a machine gets; this module says which files may be those.
+It must not know where a file came from, nor read files, nor run anything: its callers bring the facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Optional
+
+from .errors import Refused
+from .pacman_conf import SigLevel
+
+NAMED = 10  # names in a message; the rest is counted
+
+
+class Signature(Enum):
+    """What the machine's own keyring says of the signature of a file."""
+
+    GOOD = "good"
+    MISSING = "missing"
+    BAD = "bad"
+
+
+class Rule(Enum):
+    """Why a file may be installed; the values are the numbers of docs/agent.md."""
+
+    SIGNATURE = 1
+    OWN_DATABASE = 2
+    OWN_CACHE = 2.5
+    SIGNED_REVISION = 3
+    CONFIGURATION = 4
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a package before its file is seen. Checksums are SHA-256 in lower-case hex.
+
+    `level` is what the machine's own pacman.conf asks of the repository; `own` are the checksums that the machine's own
+    databases give for this name, version and architecture, the best one first; `signed` is the one of a revision signed
+    by a key that the machine's admin trusts; `target` is the one that the server names, which counts only where
+    `trust_target` says so.
+    """
+
+    level: SigLevel
+    own: tuple[str, ...] = ()
+    signed: Optional[str] = None
+    target: Optional[str] = None
+    trust_target: bool = False
+
+    def checksums(self) -> dict[str, Rule]:
+        """Every checksum that would do without a signature, with the rule; in the order of the rules."""
+        found = dict.fromkeys(self.own, Rule.OWN_DATABASE)
+        if self.signed:
+            found.setdefault(self.signed, Rule.SIGNED_REVISION)
+        if self.target and self.trust_target:
+            found.setdefault(self.target, Rule.CONFIGURATION)
+        return found
+
+    def may_be_downloaded(self) -> bool:
+        """Whether any file that is not in the machine's cache could be accepted at all."""
+        return self.level.required or bool(self.checksums())
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`rule` is why the file is accepted; None: it isn't, and `code` and `reason` say why (no checksum is in it)."""
+
+    rule: Optional[Rule]
+    code: str = ""
+    reason: str = field(default="", compare=False)
+
+    def __bool__(self) -> bool:
+        return self.rule is not None
+
+
+def judge(evidence: Evidence, *, sha256: str, signature: Signature, cached: bool) -> Verdict:
+    """Whether this file may be installed. `cached`: it was in the machine's own package cache before.
+
+    `signature` is not looked at where the repository's SigLevel is Never.
+    """
+    if evidence.level.required:
+        if signature is Signature.GOOD:
+            return Verdict(Rule.SIGNATURE)
+        if signature is Signature.MISSING:
+            return Verdict(None, "signature_missing", "it has no signature, and its repository requires one")
+    if signature is Signature.BAD and not evidence.level.never:
+        return Verdict(None, "signature_invalid", "its signature is not valid, or its key is not trusted here")
+    rule = evidence.checksums().get(sha256)
+    if rule:
+        return Verdict(rule)
+    if cached:
+        return Verdict(Rule.OWN_CACHE)
+    return Verdict(None, "untrusted_file", "no database of this machine has its checksum")
+
+
+def named(names: Collection[str]) -> str:
+    """At most ten of the names, sorted, and how many more there are."""
+    listed = sorted(names)
+    more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
+    return ", ".join(listed[:NAMED]) + more
+
+
+def untrusted(names: Collection[str], databases: Collection[str] = ()) -> Refused:
+    """The refusal of files that nobody vouches for whom this machine trusts; `databases`: those not to be had."""
+    missing = f" The current database of {named(databases)} could not be had." if databases else ""
+    return Refused(
+        "untrusted_file",
+        f"Nothing that this machine trusts vouches for the file{'s' if len(names) > 1 else ''} of {named(names)}: "
+        f"the repository requires no signature, and no database or cache of this machine has it.{missing}",
+        "Name a mirror that has this version in pacman.conf, put the package file into pacman's cache, have the "
+        "repository signed, or set `trust_target_files = yes` in /etc/pacsync-agent.conf.",
+    )

@@ -1,0 +1,153 @@
+"""From which addresses a package file may be had: the machine's own mirrors first, then those that the server names.
+
+It must not open them. What is shown or reported of an address has neither user, password nor query.
+"""
+
+from __future__ import annotations
+
+import base64
+import netrc
+import urllib.parse
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+SUFFIXES = tuple(f".pkg.tar{end}" for end in (".zst", ".xz", "", ".gz", ".bz2", ".lz4", ".lzo", ".lrz", ".lz", ".Z"))
+# What a name is guessed with where no database gives it: asking a mirror for ten names would be rude.
+GUESSED = SUFFIXES[:2]
+MIRRORS = 10  # of one repository that are asked for a file that one of the machine's databases has
+LIKELY = 2  # and for another: it may have come since, but a mirror that has moved on has moved on everywhere
+OTHERS = 20  # addresses of the server that are asked for one file
+
+
+@dataclass(frozen=True)
+class Address:
+    """One address of one file. `own`: built from the machine's own pacman.conf, credentials included."""
+
+    url: str
+    own: bool = False
+
+    def __str__(self) -> str:
+        return shown(self.url)
+
+    @property
+    def signature(self) -> Address:
+        """Where pacman would look for its signature."""
+        return Address(f"{self.url}.sig", self.own)
+
+    @property
+    def host(self) -> str:
+        """`scheme://host:port`, whatever the user."""
+        parts = urllib.parse.urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
+
+
+def shown(url: str) -> str:
+    """The address without user, password, query and fragment; a text that can't be parsed is not shown at all."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        return "an address that makes no sense"
+    plain = urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return "".join(letter if letter.isprintable() else "?" for letter in plain[:300])
+
+
+def reported(mirror: str) -> str:
+    """A mirror of pacman.conf as the server may know it: nothing that lets somebody else in. Empty: none of it."""
+    try:
+        parts = urllib.parse.urlsplit(mirror)
+    except ValueError:
+        return ""
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def stems(name: str, version: str, arch: str) -> tuple[str, ...]:
+    """The file name without its suffix; hosts that allow no `:` in names (GitHub Releases) have `.` there."""
+    stem = f"{name}-{version}-{arch}"
+    return tuple(dict.fromkeys((stem, stem.replace(":", "."))))
+
+
+def every_name(name: str, version: str, arch: str) -> tuple[str, ...]:
+    """Every file name that the package may have where no database of the machine says another."""
+    return tuple(f"{stem}{suffix}" for suffix in SUFFIXES for stem in stems(name, version, arch))
+
+
+def names_to_ask(name: str, version: str, arch: str, hint: str) -> tuple[str, ...]:
+    """The likeliest of `every_name`; the hint alone, if it is one of them."""
+    if hint in every_name(name, version, arch):
+        return (hint,)
+    return tuple(f"{stem}{suffix}" for suffix in GUESSED for stem in stems(name, version, arch))
+
+
+def kept_as(name: str, version: str, arch: str, asked: Address) -> str:
+    """The file name under which what came from that address is kept: name-version-arch with the suffix that it had."""
+    suffix = max(
+        (one for one in SUFFIXES if urllib.parse.unquote(asked.url).endswith(one)), key=len, default=SUFFIXES[0]
+    )
+    return f"{name}-{version}-{arch}{suffix}"
+
+
+def own(mirrors: Sequence[str], filenames: Sequence[str], *, known: bool) -> list[Address]:
+    """The addresses on these mirrors of pacman.conf, as pacman makes them. `known`: a database has the file."""
+    asked = mirrors[: MIRRORS if known else LIKELY]
+    quoted = [urllib.parse.quote(filename, safe=":+@~,!$&'()*;=") for filename in filenames]
+    return [Address(f"{mirror.rstrip('/')}/{name}", own=True) for name in quoted for mirror in asked]
+
+
+def of_server(urls: Iterable[str], allowed: Iterable[str]) -> tuple[list[Address], list[str]]:
+    """The addresses of the server that may be asked, and for each of the others what is wrong with it."""
+    allowed = set(allowed)
+    found: list[Address] = []
+    refused: list[str] = []
+    for url in dict.fromkeys(urls):
+        problem = _problem(url, allowed)
+        if problem:
+            refused.append(f"{shown(url)}: {problem}")
+        elif len(found) < OTHERS:
+            found.append(Address(url))
+    return found, refused
+
+
+def _problem(url: str, allowed: set[str]) -> str:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "it makes no sense"
+    if parts.scheme == "file":
+        return "files count only on mirrors of this machine's own pacman.conf"
+    if parts.scheme not in {"http", "https"}:
+        return f"{parts.scheme or 'no'} addresses are not supported"
+    if not host or not all("!" <= letter <= "~" for letter in url):
+        return "it makes no sense"
+    if "@" in parts.netloc:
+        return "it has somebody else's credentials"
+    if urllib.parse.unquote(parts.path.rpartition("/")[2]) not in allowed:
+        return "it doesn't end in the package's file name"
+    return ""
+
+
+def split_credentials(url: str) -> tuple[str, str]:
+    """(the address without user and password, the value of its Authorization header or nothing)."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.username is None:
+        return url, ""
+    bare = urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return bare, basic(urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password or ""))
+
+
+def basic(user: str, password: str) -> str:
+    """The value of an Authorization header."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
+
+
+def credentials_of(url: str) -> tuple[str, str]:
+    """`split_credentials` of an own mirror; where the address has none, those of ~/.netrc, as pacman's curl does."""
+    bare, authorization = split_credentials(url)
+    host = urllib.parse.urlsplit(bare).hostname
+    if authorization or not host:
+        return bare, authorization
+    try:
+        known = netrc.netrc().authenticators(host)
+    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
+        known = None
+    return bare, basic(known[0] or "", known[2] or "") if known else ""

@@ -1,0 +1,178 @@
+"""What the server's answers must look like: whatever the agent reads of them is there, and is what it should be.
+
+A server may be broken, stolen, or something else that answers JSON. It must not know what the agent does with answers.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Optional
+
+Check = Callable[[Any], bool]
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_KINDS = {"sync", "revert"}
+_CHANGES = {"install", "remove", "upgrade", "downgrade", "replace", "reason"}
+MOST_WANTED = 1000  # texts that a check-in may ask for
+LONGEST_POLL = 86400.0  # seconds
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def _seconds(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return bool(math.isfinite(value) and 0 < value <= LONGEST_POLL)
+
+
+def _identifier(value: Any) -> bool:
+    try:
+        return bool(str(uuid.UUID(value)) == value)
+    except (ValueError, AttributeError, TypeError):
+        return False
+
+
+def _optional(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _any_of(*checks: Check) -> Check:
+    return lambda value: any(check(value) for check in checks)
+
+
+def _list_of(check: Check) -> Check:
+    return lambda value: isinstance(value, list) and all(check(one) for one in value)
+
+
+def _object(**fields: Check) -> Check:
+    """An object that has at least these fields."""
+
+    def check(value: Any) -> bool:
+        return isinstance(value, dict) and all(name in value and test(value[name]) for name, test in fields.items())
+
+    return check
+
+
+def _digests(value: Any) -> bool:
+    return _list_of(_digest)(value) and len(value) <= MOST_WANTED
+
+
+def _digest(value: Any) -> bool:
+    return _text(value) and _DIGEST.fullmatch(value) is not None
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, dict) and all(_number(count) for count in value.values())
+
+
+_OPERATION = {
+    "id": _identifier,
+    "kind": lambda value: _text(value) and value in _KINDS,
+    "status": _text,
+    "plan": _optional(_counts),
+    "base_state": _text,
+    "target_state": _text,
+    "result": _optional(_object()),
+}
+_UNMANAGED = _list_of(_object(name=_text, why=_text))
+_REVISION = _object(number=_number, digest=_digest)
+_TARGET = _optional(_object(number=_number))
+_VERSION = _optional(_object(version=_text, arch=_text, reason=_text))
+# By request: the fields of its answer. One with a question mark may be missing or null.
+_SHAPES: tuple[tuple[str, dict[str, Check]], ...] = (
+    (r"POST /enroll", {"id": _any_of(_text, _number), "name": _text, "token": _text, "pool": _optional(_text)}),
+    (
+        r"POST /checkin",
+        {
+            "want": _digests,
+            "status": _optional(_text),
+            "pool": _optional(_text),
+            "target": _TARGET,
+            "revision?": _REVISION,
+            "operation": _optional(_object(**_OPERATION)),
+            "poll_seconds": _seconds,
+        },
+    ),
+    (
+        r"GET /me",
+        {
+            "name": _text,
+            "status?": _text,
+            "pool?": _text,
+            "target?": _any_of(_TARGET, _number),
+            "difference?": _counts,
+            "operation?": _object(**_OPERATION),
+            "holds?": _list_of(_text),
+            "foreign?": _list_of(_text),
+            "unmanaged?": _UNMANAGED,
+            "problems?": _list_of(_object(text=_text)),
+        },
+    ),
+    (
+        r"GET /endpoints/[^/]+/diff",
+        {
+            "equal": lambda value: isinstance(value, bool),
+            "counts": _counts,
+            "kept": lambda value: isinstance(value, dict) and all(map(_list_of(_text), value.values())),
+            "unmanaged?": _UNMANAGED,
+            "changes": _list_of(
+                _object(
+                    **{"name": _text, "from": _VERSION, "to": _VERSION},
+                    change=lambda value: _text(value) and value in _CHANGES,
+                )
+            ),
+        },
+    ),
+    (r"POST /operations", _OPERATION),
+    (r"GET /operations/[^/]+", _OPERATION),
+    (r"POST /operations/[^/]+/result", _OPERATION),
+    (
+        r"POST /operations/[^/]+/claim",
+        {
+            "operation": _object(**_OPERATION),
+            "lease_seconds": _seconds,
+            "target": lambda value: (
+                isinstance(value, dict)
+                and _optional(_UNMANAGED)(value.get("unmanaged"))
+                and _optional(_REVISION)(value.get("revision"))
+            ),
+            "fetch": _list_of(_object()),
+        },
+    ),
+    (r"POST /pools/[^/]+/targets", {"number": _number, "unmanaged?": _UNMANAGED}),
+)
+
+
+def problem(method: str, path: str, answer: Mapping[str, Any]) -> Optional[str]:
+    """What is wrong with the answer to this request, in one clause; None when it can be used."""
+    for pattern, fields in _SHAPES:
+        if re.fullmatch(pattern, f"{method} {path}"):
+            for field, check in fields.items():
+                name = field.rstrip("?")
+                if name != field and answer.get(name) is None:
+                    continue
+                if name not in answer:
+                    return f"its answer to {method} {path} has no {name}"
+                if not check(answer[name]):
+                    return f"{name} of its answer to {method} {path} makes no sense"
+    return None
+
+
+def printable(value: Any) -> Any:
+    """The answer with every control character of its texts replaced, line ends and tabs apart: it may be printed."""
+    if isinstance(value, str):
+        return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in value)
+    if isinstance(value, list):
+        return [printable(one) for one in value]
+    if isinstance(value, dict):
+        return {printable(key): printable(one) for key, one in value.items()}
+    return value

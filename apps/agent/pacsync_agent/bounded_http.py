@@ -1,0 +1,101 @@
+"""HTTP requests under a guard: no redirect is followed, no body is read by itself, nothing outlives the guard.
+
+It must not know what is asked for, nor from whom.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import socket
+import ssl
+import urllib.error
+import urllib.request
+from typing import Any, Optional
+
+from . import proxies
+from .guard import Guard
+
+# What a connection that doesn't work out is reported with; the texts of `reason_of` are all that is said of it.
+ERRORS = (OSError, http.client.HTTPException, ValueError)
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, *arguments: Any, guard: Guard, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._create_connection = guard.connect
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    def __init__(self, *arguments: Any, guard: Guard, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._create_connection = guard.connect
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, guard: Guard) -> None:
+        super().__init__()
+        self._guard = guard
+
+    def http_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(functools.partial(_Connection, guard=self._guard), req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, guard: Guard) -> None:
+        super().__init__(context=tls())
+        self._guard = guard
+
+    def https_open(self, req: urllib.request.Request) -> Any:
+        maker = functools.partial(_SecureConnection, guard=self._guard, context=tls())
+        return self.do_open(maker, req)
+
+
+@functools.lru_cache(maxsize=None)
+def tls() -> ssl.SSLContext:
+    """The one TLS context: the system's certificates, host names checked."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def send(request: urllib.request.Request, guard: Guard, *, choose: proxies.Choose, timeout: float) -> Any:
+    """The http.client.HTTPResponse to the request, whatever its status. `timeout`: seconds of silence.
+
+    Raises one of ERRORS; `reason_of` tells it in our own words.
+    """
+    opener = urllib.request.OpenerDirector()
+    handlers: tuple[urllib.request.BaseHandler, ...] = (proxies.Handler(choose), _Http(guard), _Https(guard))
+    for handler in (*handlers, urllib.request.UnknownHandler()):
+        opener.add_handler(handler)
+    return opener.open(request, timeout=timeout)
+
+
+def directly(url: str) -> Optional[proxies.Proxy]:
+    """The choice of no proxy at all."""
+    return None
+
+
+def reason_of(error: BaseException, guard: Optional[Guard] = None) -> str:
+    """Why a request didn't work out, in words of our own: texts of the system or of the peer are never passed on."""
+    if guard and guard.reason:
+        return guard.reason
+    inner = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(inner, str):  # of urllib's own handlers and ours
+        return inner
+    for kinds, text in _REASONS:
+        if isinstance(inner, kinds):
+            return text
+    return "it can't be reached"
+
+
+_REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((ssl.SSLCertVerificationError,), "its certificate is not valid"),
+    ((ssl.SSLError,), "it doesn't speak TLS as it should"),
+    ((socket.gaierror, UnicodeError), "its name can't be resolved"),
+    ((socket.timeout, TimeoutError), "no answer in time"),
+    ((ConnectionRefusedError,), "it refuses connections"),
+    ((http.client.IncompleteRead, ConnectionError), "the connection broke off"),
+    ((http.client.InvalidURL,), "its address makes no sense"),
+    ((http.client.HTTPException,), "it doesn't speak HTTP as it should"),
+)

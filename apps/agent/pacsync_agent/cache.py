@@ -1,0 +1,71 @@
+"""Package files that this machine's own caches have, and the directory in which downloads stay until they are accepted.
+
+It must not download, nor decide whether a file may be installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from .errors import Local
+from .package_file import Wanted
+from .pacman_conf import PacmanConf
+
+
+class Cache:
+    """pacman's cache directories, and `state_dir`/packages as the last resort."""
+
+    def __init__(self, conf: PacmanConf, state_dir: Path) -> None:
+        self._conf = conf
+        self._own = state_dir / "packages"
+        self.private = state_dir / "downloads"
+
+    def files(self, names: Iterable[str]) -> Iterator[Path]:
+        """The regular files of these names, directory after directory."""
+        names = list(names)
+        for directory in (*self._conf.cache_dirs, self._own):
+            for name in names:
+                path = directory / name
+                if path.is_file():
+                    yield path
+
+    def directory(self) -> Path:
+        """Where accepted files go: the first cache directory that can be written. Raises Local."""
+        for directory in (*self._conf.cache_dirs, self._own):
+            try:
+                directory.mkdir(parents=True, exist_ok=True)
+            except OSError:
+                continue
+            if os.access(directory, os.W_OK):
+                return directory
+        raise Local("download_failed", f"Downloads can't be kept: {self._own} can't be written.", "Run it as root.")
+
+    def part(self, wanted: Wanted) -> Path:
+        """The private file of a download, the same at each try."""
+        key = f"{wanted.name} {wanted.version} {wanted.arch}".encode()
+        return self.private / f"{hashlib.sha256(key).hexdigest()[:32]}.part"
+
+    def open_private(self, kept: Iterable[Wanted]) -> None:
+        """Make the private directory, for its owner alone, empty but for parts of these packages. Raises OSError."""
+        parts = {self.part(wanted).name for wanted in kept}
+        if self.private.is_symlink() or (self.private.exists() and not self.private.is_dir()):
+            self.private.unlink()
+        self.private.mkdir(mode=0o700, exist_ok=True)
+        self.private.chmod(0o700)
+        for path in self.private.iterdir():
+            if path.name not in parts or path.is_symlink() or not path.is_file():
+                _remove(path)
+
+    def remove_private(self) -> None:
+        shutil.rmtree(self.private, ignore_errors=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,111 @@
+"""Looks at one file on the disk and has acceptance.py judge it: checksum, signature, then what the package says it is.
+
+Nothing of a file is parsed before somebody vouches for its bytes. It must not download, nor know operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Optional
+
+from . import acceptance, package_file, signatures
+from .acceptance import Rule, Signature, Verdict
+from .candidates import Candidate
+from .errors import Refused
+from .network import NotThere, Refusal
+from .package_file import PackageFile, Wanted, WrongPackage
+from .signatures import Checked
+from .wanted import unavailable
+
+
+class NotAccepted(Exception):
+    """The file may not be installed, or isn't the package; the text says why in words of our own."""
+
+    def __init__(self, reason: str, code: str = "") -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def cached(
+    path: Path, candidate: Candidate, gpgdir: Path, *, signature: Optional[Path] = None, at_last: bool = False
+) -> PackageFile:
+    """The package in a file of the machine's own cache. Raises NotAccepted, OSError.
+
+    `signature` is another one than that beside the file. A file that only counts because the cache has it is refused
+    where a database of the machine has another checksum, unless `at_last`.
+    """
+    beside = signature or signatures.signature_path(path)
+    verdict, sha256 = _judge(path, beside if beside.exists() else None, candidate, gpgdir, is_cached=True)
+    if verdict.rule is Rule.OWN_CACHE and candidate.evidence.own and not at_last:
+        raise NotAccepted("a database of this machine has another checksum")
+    known = {*candidate.evidence.own, candidate.wanted.sha256, candidate.evidence.signed}
+    return _package(path, candidate.wanted, whole=verdict.rule is not Rule.SIGNATURE and sha256 not in known)
+
+
+def downloaded(path: Path, signature: Optional[Path], candidate: Candidate, gpgdir: Path) -> PackageFile:
+    """The package in a file that was just downloaded. Raises Refusal, OSError."""
+    try:
+        _judge(path, signature, candidate, gpgdir, is_cached=False)
+        return _package(path, candidate.wanted, whole=False)
+    except NotAccepted as error:
+        raise Refusal(str(error), error.code) from None
+
+
+def _judge(
+    path: Path, signature: Optional[Path], candidate: Candidate, gpgdir: Path, *, is_cached: bool
+) -> tuple[Verdict, str]:
+    evidence = candidate.evidence
+    checked = Checked(Signature.MISSING)
+    if signature is not None and not evidence.level.never:
+        checked = signatures.check(path, signature, home=gpgdir, trust_all=evidence.level.trust_all)
+    # A good signature where one is required needs no checksum: gpg has read the whole file.
+    sha256 = "" if evidence.level.required and checked.good else package_file.sha256_of(path)
+    verdict = acceptance.judge(evidence, sha256=sha256, signature=checked.signature, cached=is_cached)
+    if not verdict:
+        reason = f"its signature counts for nothing: {checked.reason}" if checked.reason else verdict.reason
+        raise NotAccepted(reason, verdict.code)
+    return verdict, sha256
+
+
+def _package(path: Path, wanted: Wanted, *, whole: bool) -> PackageFile:
+    """What the package says it is. `whole`: read it to its end, because no checksum shows that it is all there."""
+    try:
+        package = package_file.read(path)
+        if whole:
+            package_file.read_to_the_end(path)
+    except WrongPackage:
+        raise NotAccepted("it is no package, or it is damaged") from None
+    if (package.name, package.version, package.arch) != (wanted.name, wanted.version, wanted.arch):
+        raise NotAccepted("it is another package")
+    return package
+
+
+def refusal(refused: Mapping[Wanted, NotThere]) -> Refused:
+    """The one refusal for packages that no address gave in an acceptable form: what is worst comes first."""
+    names, first = _with_code(refused, "signature_invalid")
+    if names:
+        return Refused(
+            "signature_invalid",
+            f"The signature of {names} is not valid, or its key is not trusted here ({first}).",
+            "Bring the keyring up to date (`pacman -Sy archlinux-keyring`), or name another mirror.",
+        )
+    names, first = _with_code(refused, "signature_missing")
+    if names:
+        return Refused(
+            "signature_missing",
+            f"The signature of {names} is missing, and its repository requires one ({first}).",
+            "Put the .sig file beside the package in the cache, name another mirror, or change SigLevel.",
+        )
+    return unavailable({wanted: str(error) for wanted, error in refused.items()})
+
+
+def _with_code(refused: Mapping[Wanted, NotThere], code: str) -> tuple[str, str]:
+    """The names of the packages that an address gave, and that were refused with this code; and the first reason."""
+    reasons = {
+        str(wanted): f"{where}: {one}"
+        for wanted, error in refused.items()
+        for where, one in reversed(error.refusals)
+        if one.code == code
+    }
+    return acceptance.named(reasons), next(iter(reasons.values()), "")

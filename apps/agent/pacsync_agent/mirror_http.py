@@ -1,0 +1,87 @@
+"""Asks a mirror for one file by HTTP: resumed, redirected, with the credentials that belong to exactly that host.
+
+It must not write files, nor know what the file is for.
+"""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+import urllib.request
+from typing import Any
+
+from . import __version__, addresses, bounded_http
+from .addresses import Address
+from .guard import Guard
+from .network import Network, Refusal
+
+REDIRECTS = 5
+
+
+def open_file(source: Address, offset: int, guard: Guard, network: Network) -> tuple[Any, int]:
+    """The answer (an http.client.HTTPResponse), and from which byte on it has the file. Asked for from `offset` on.
+
+    Raises Refusal, and bounded_http.ERRORS.
+    """
+    answer = _follow(source, offset, guard, network)
+    if offset and answer.status == 416:  # nothing after `offset`: the part is whole, or of something else
+        answer.close()
+        answer, offset = _follow(source, 0, guard, network), 0
+    if offset and answer.status == 206:
+        begins = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", f"bytes {offset}-"))
+        if begins and int(begins[1]) == offset:
+            return answer, offset
+        answer.close()
+        answer = _follow(source, 0, guard, network)
+    if answer.status == 200:
+        return answer, 0
+    answer.close()
+    if answer.status >= 500:
+        network.hosts.failed(source.host)
+    raise Refusal("not there" if answer.status in {404, 410} else f"it answers {answer.status}")
+
+
+def _follow(source: Address, offset: int, guard: Guard, network: Network) -> Any:
+    """The answer after redirects. Credentials go only to the very host that pacman.conf names them for."""
+    url, authorization = addresses.credentials_of(source.url) if source.own else (source.url, "")
+    home = Address(url).host
+    for _ in range(REDIRECTS + 1):
+        request = urllib.request.Request(_quoted(url), headers={"User-Agent": f"pacsync-agent/{__version__}"})  # noqa: S310
+        if authorization and Address(url).host == home:
+            request.add_header("Authorization", authorization)
+        if offset:
+            request.add_header("Range", f"bytes={offset}-")
+        answer = bounded_http.send(request, guard, choose=network.choose, timeout=network.limits.silence)
+        if answer.status not in {301, 302, 303, 307, 308}:
+            return answer
+        target = answer.headers.get("Location", "")
+        answer.close()
+        url = _redirected(url, target)
+    raise Refusal("it redirects again and again")
+
+
+def _redirected(url: str, target: str) -> str:
+    """Where a redirect leads. Raises Refusal for what no redirect of a mirror may lead to."""
+    try:
+        found = urllib.parse.urljoin(url, target)
+        before, after = urllib.parse.urlsplit(url), urllib.parse.urlsplit(found)
+        host, _ = after.hostname, after.port
+    except ValueError:
+        raise Refusal("it redirects to an address that makes no sense") from None
+    if after.scheme not in {"http", "https"}:
+        raise Refusal(f"it redirects to {after.scheme if after.scheme.isalpha() else 'other'} addresses")
+    if before.scheme == "https" and after.scheme != "https":
+        raise Refusal("it redirects from https to http")
+    if not host or "@" in after.netloc:
+        raise Refusal("it redirects to an address that makes no sense")
+    if _is_local(host) and not _is_local(before.hostname or ""):
+        raise Refusal("it redirects to this machine itself")
+    return found
+
+
+def _is_local(host: str) -> bool:
+    return host == "localhost" or re.match(r"127\.|0\.0\.0\.0$|169\.254\.|::1$|::$|fe80:", host) is not None
+
+
+def _quoted(url: str) -> str:
+    return urllib.parse.quote(url, safe="/:?=&%@+~,;!$'()*[]")

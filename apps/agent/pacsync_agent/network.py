@@ -1,0 +1,83 @@
+"""How files are fetched from mirrors: the limits, the proxy of an address, the hosts that don't answer; and its errors.
+
+It must not know which files, nor open connections.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+from . import proxies
+from .addresses import Address
+from .hosts import Hosts
+
+SHOWN = 5  # addresses in a message
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one file. Seconds and bytes; `largest` is what a package may have where nobody declares its size."""
+
+    silence: float = 10  # between two bytes, and to connect: pacman's own
+    head: float = 30  # to the beginning of the answer, redirects included
+    rate: float = 1024  # bytes a second, over any `window` seconds
+    window: float = 20
+    base: float = 300  # the whole time of a file: this, and its size at `pace`
+    pace: float = 20_000
+    undeclared: float = 3600  # the whole time where the size is not known
+    largest: int = 4 << 30
+
+    def total(self, size: Optional[int]) -> float:
+        return self.undeclared if size is None else self.base + size / self.pace
+
+
+@dataclass
+class Network:
+    """How files are fetched: limits, the proxy of an address, hosts that don't answer, and XferCommand's function.
+
+    `transfer` (address, path, most bytes, seconds, stop) fetches from an own mirror in pacman.conf's own way; it raises
+    Refusal.
+    """
+
+    stop: threading.Event
+    limits: Limits = field(default_factory=Limits)
+    choose: proxies.Choose = proxies.of_environment
+    hosts: Hosts = field(default_factory=Hosts)
+    transfer: Optional[Callable[[Address, Path, int, float, threading.Event], None]] = None
+
+
+class Stopped(Exception):
+    """The download was asked to stop."""
+
+
+class Refusal(Exception):
+    """An address gives nothing, or nothing that may be taken; the text says why in words of our own.
+
+    `code` is set where the file came and was not accepted for what it is.
+    """
+
+    def __init__(self, reason: str, code: str = "") -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class NotThere(Exception):
+    """None of the addresses gave the file: `refusals` by address, in the order in which they were asked."""
+
+    def __init__(self, refusals: Sequence[tuple[str, Refusal]]) -> None:
+        texts = [f"{where}: {refusal}" for where, refusal in refusals[:SHOWN]]
+        texts += [f"and {len(refusals) - SHOWN} more addresses"] if len(refusals) > SHOWN else []
+        super().__init__("; ".join(texts) or "no address is known for it")
+        self.refusals = tuple(refusals)
+
+
+class Broken(Exception):
+    """A transfer broke off; the text says why. `final`: it passed a limit, so the same address isn't tried again."""
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final

@@ -1,0 +1,96 @@
+"""What the machine's own databases say of package files: its sync databases, and the current ones of its own mirrors.
+
+It must not know the server, nor decide whether a file may be installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Optional
+
+from apps.fleet.alpm import syncdb
+from apps.fleet.alpm.repository import OfferedPackage
+
+from .pacman_conf import PacmanConf, SigLevel
+from .private_databases import Databases
+
+Fetch = Callable[[Iterable[str]], Databases]
+
+
+@dataclass(frozen=True)
+class OwnFile:
+    """A package file as one of the machine's own databases has it. `size` in bytes, None: it doesn't say."""
+
+    repository: str
+    filename: str
+    sha256: Optional[str]
+    size: Optional[int]
+
+
+class OwnDatabases:
+    """`fetch` gets the current databases of these repositories privately; it is called once, by `refresh`.
+
+    `reasons` says by repository why the current database could not be had, after `refresh`.
+    """
+
+    def __init__(self, conf: PacmanConf, fetch: Fetch) -> None:
+        self._conf = conf
+        self._fetch = fetch
+        self._synced = [(repository.name, self._read(repository.name)) for repository in conf.repositories]
+        self._current: dict[str, dict[str, OfferedPackage]] = {}
+        self.refreshed = False
+        self.reasons: dict[str, str] = {}
+
+    def _read(self, name: str) -> dict[str, OfferedPackage]:
+        """The sync database as it lies there; nothing where it is missing or unreadable."""
+        try:
+            return {package.name: package for package in syncdb.read(self._conf.dbpath / "sync" / f"{name}.db")}
+        except (OSError, ValueError):
+            return {}
+
+    def refresh(self) -> None:
+        """Have the current databases too. The sync databases go on counting."""
+        if self.refreshed:
+            return
+        self.refreshed = True
+        found = self._fetch([name for name, _ in self._synced])
+        self.reasons = found.reasons
+        self._current = {
+            name: {package.name: package for package in database.packages} for name, database in found.readable.items()
+        }
+
+    def _offers(self, name: str) -> Iterable[tuple[str, OfferedPackage]]:
+        """Who offers the pkgname: the repositories in pacman's order, of each the sync database first."""
+        for repository, offered in self._synced:
+            for known in (offered.get(name), self._current.get(repository, {}).get(name)):
+                if known is not None:
+                    yield repository, known
+
+    def repository_of(self, name: str) -> Optional[str]:
+        """The repository that pacman would take the pkgname from."""
+        return next((repository for repository, _ in self._offers(name)), None)
+
+    def files(self, name: str, version: str, arch: str) -> list[OwnFile]:
+        """The files of exactly this package, without repeats; several where a repository was rebuilt in place."""
+        found = [
+            OwnFile(repository, offered.filename, offered.sha256, offered.size or None)
+            for repository, offered in self._offers(name)
+            if (offered.version, offered.arch) == (version, arch)
+        ]
+        return list(dict.fromkeys(found))
+
+    def level_of(self, name: str, found: Iterable[OwnFile], recorded: Optional[str]) -> SigLevel:
+        """What the machine's pacman.conf asks of this package's signature.
+
+        Both the repository that pacman would take the name from and the one that has exactly this file count, and the
+        stricter word of the two: no repository may stand in for a signed one. `recorded`, the repository that the
+        target names, counts only for a name that no repository here offers; one that isn't here has the general level.
+        """
+        names = {self.repository_of(name), *(file.repository for file in found)} - {None}
+        levels = [self._conf.siglevel_of(one) for one in names or {recorded}]
+        return SigLevel(
+            required=any(level.required for level in levels),
+            never=all(level.never for level in levels),
+            trust_all=all(level.trust_all for level in levels),
+        )

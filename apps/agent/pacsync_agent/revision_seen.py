@@ -1,0 +1,102 @@
+"""The newest target revision that this machine has heard of, kept on its disk. It must not know how operations run.
+
+A server that was restored from a backup doesn't know that it had newer revisions. The machines do: they tell it with
+each report, and don't follow an automatic operation back until an operator confirms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from . import files
+from .errors import Refused
+
+AUTOMATIC = "policy:"  # how the author of an operation begins that a pool's policy made
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A target revision by number; `digest` is the server's name for what it says, None where it gave none."""
+
+    number: int
+    digest: Optional[str]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"number": self.number, "digest": self.digest}
+
+    def differs(self, other: Revision) -> bool:
+        """Whether the two have one number and not one content."""
+        known = self.digest is not None and other.digest is not None
+        return self.number == other.number and known and self.digest != other.digest
+
+
+def revision_of(value: object) -> Optional[Revision]:
+    """The revision in an answer of the server; None when there is none that makes sense."""
+    if not isinstance(value, dict) or not isinstance(value.get("number"), int):
+        return None
+    digest = value.get("digest")
+    return Revision(value["number"], digest if isinstance(digest, str) else None)
+
+
+class RevisionSeen:
+    """What is remembered, of the pool that the machine is in. A file that can't be understood counts as none."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.path = state_dir / "revision.json"
+
+    def load(self, pool: Optional[str] = None) -> Optional[Revision]:
+        """The newest revision seen; None when there was none yet, or it was of another pool than `pool`."""
+        try:
+            value = files.read_json(self.path) or {}
+        except ValueError:
+            return None
+        return revision_of(value) if pool in (None, value.get("pool")) else None
+
+    def note(self, pool: object, answer: object) -> str:
+        """Take up what the server says is its pool's revision now. What is wrong with it, in a sentence, or nothing.
+
+        An older one, or another under the same number, is not taken up: when an operator confirms the target, it gets
+        a number above all that were seen.
+        """
+        revision = revision_of(answer)
+        if revision is None or not isinstance(pool, str):
+            return ""
+        seen = self.load(pool)
+        problem = went_back(pool, revision, seen)
+        if not problem and revision != seen:
+            files.write_json(self.path, {"pool": pool, **revision.as_json()}, mode=0o644)
+        return problem
+
+    def check(self, operation: dict[str, Any], answer: object) -> None:
+        """Raise Refused when the operation is automatic, and its revision (a claim's) is no newer one.
+
+        What a person asked for, here or on the server, is never refused.
+        """
+        pool = operation.get("pool")
+        if not str(operation.get("author", "")).startswith(AUTOMATIC) or not isinstance(pool, str):
+            return
+        revision = revision_of(answer) or revision_of({"number": operation.get("revision")})
+        problem = went_back(pool, revision, self.load(pool)) if revision else ""
+        if problem:
+            raise Refused(
+                "revision_went_back",
+                f"{problem} So it isn't followed automatically.",
+                "Confirm the pool's target on the server, set a new one, or run `pacsync-agent sync` here.",
+            )
+
+
+def went_back(pool: str, revision: Revision, seen: Optional[Revision]) -> str:
+    """In a sentence, how `revision` is behind what was seen; empty when it isn't."""
+    if seen is not None and revision.number < seen.number:
+        return (
+            f"Revision {revision.number} of pool {pool} is older than revision {seen.number}, which this machine has "
+            "seen: the server may have been restored from a backup."
+        )
+    if seen is not None and revision.differs(seen):
+        return (
+            f"Revision {revision.number} of pool {pool} isn't what this machine has seen under that number: the "
+            "server may have been restored from a backup."
+        )
+    return ""

@@ -1,0 +1,45 @@
+"""The command `set-latest`: makes what this machine has the target of its pool. It must not know how it is reported."""
+
+from __future__ import annotations
+
+from . import render, report
+from .api import ApiError
+from .commands import Call, refuse_half_way
+from .context import only_agent
+from .errors import Busy, Exit, Refused
+from .revision_seen import RevisionSeen
+
+
+def set_latest(call: Call) -> int:
+    """Make what this machine has the target of its pool."""
+    context = call.context()
+    with only_agent(context.state_dir, wait=call.arguments.wait):
+        refuse_half_way(context)
+        if context.journal.load():
+            raise Busy(
+                "operation_unfinished",
+                "An operation of this machine is not finished.",
+                "Run `pacsync-agent once` first.",
+            )
+        answer = report.check_in(context)
+        if not answer["pool"]:
+            raise Refused("no_pool", f"{context.credentials.name} is in no pool.", "Assign it to one on the server.")
+        body = {
+            "endpoint": context.credentials.name,
+            "expected_number": answer["target"]["number"] if answer["target"] else 0,
+            "comment": call.arguments.comment,
+            **({"force": True} if call.arguments.force else {}),
+        }
+        try:
+            revision = context.client.post(f"/pools/{answer['pool']}/targets", body)
+        except ApiError as error:
+            raise error.as_agent_error() from None
+        RevisionSeen(context.state_dir).note(answer["pool"], revision)
+    for problem in context.problems:
+        call.output.warn(f"{context.credentials.name} as the source: {problem['text']}")
+    new = revision["number"] != body["expected_number"]
+    text = f"The target of pool {answer['pool']} is {'now' if new else 'already'} revision {revision['number']}: "
+    text += f"what {context.credentials.name} has." + ("" if new else " Nothing was changed.")
+    text = "\n".join([text, *render.left_out(revision.get("unmanaged"))])
+    call.output.result(text, command="set-latest", pool=answer["pool"], revision=revision, new=new)
+    return Exit.OK

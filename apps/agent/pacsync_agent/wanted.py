@@ -1,0 +1,113 @@
+"""The packages of a plan with what the server says about their files: hints, none of which counts by itself.
+
+It must not know where the machine's own files are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Optional
+
+from apps.fleet.alpm import names
+from apps.fleet.alpm.state import InstalledPackage
+
+from . import acceptance
+from .errors import Failed, Refused
+from .package_file import Wanted
+
+RECORDED = ("repository", "filename", "sha256", "size")  # of the file, with a package of the target
+MOST_URLS = 200  # of one package that are looked at
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def hints_of(claim: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One entry for each file that a claim says something of: that of `fetch`, with the target's own words over it.
+
+    Raises Failed (`target_invalid`) when the claim makes no sense.
+    """
+    try:
+        fetch = [dict(entry) for entry in claim["fetch"]]
+        recorded = {_key(package): package for package in claim["target"]["packages"]}
+        for entry in fetch:
+            package = recorded.get(_key(entry), {})
+            entry.update({key: package[key] for key in RECORDED if package.get(key)})
+        # Whatever makes no sense is said now, not in the middle of a transaction.
+        of_packages((InstalledPackage(*_key(entry), "explicit") for entry in fetch), fetch)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _senseless(error) from None
+    return fetch
+
+
+def of_packages(packages: Iterable[InstalledPackage], hints: Iterable[Mapping[str, Any]]) -> list[Wanted]:
+    """The packages with what is said of their files. Raises Failed (`target_invalid`)."""
+    try:
+        known = {_key(entry): entry for entry in hints}
+        return [_wanted(package, known.get((package.name, package.version, package.arch), {})) for package in packages]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _senseless(error) from None
+
+
+def _senseless(error: Exception) -> Failed:
+    said = str(error) if isinstance(error, ValueError) else type(error).__name__
+    return Failed("target_invalid", f"The server's list of files makes no sense: {said}.", "Look at the server's log.")
+
+
+def _key(entry: Mapping[str, Any]) -> tuple[str, str, str]:
+    name, version, arch = entry["name"], entry["version"], entry["arch"]
+    names.check_name(name)
+    names.check_version(version)
+    names.check_arch(arch)
+    return name, version, arch
+
+
+def _wanted(package: InstalledPackage, entry: Mapping[str, Any]) -> Wanted:
+    filename = _text(entry, "filename") or ""
+    if filename:
+        names.check_filename(filename)
+    repository = _text(entry, "repository")
+    if repository:
+        names.check_name(repository)
+    sha256 = _text(entry, "sha256")
+    if sha256 and not _SHA256.fullmatch(sha256):
+        raise ValueError(f"{sha256[:80]!r} is not a SHA-256")
+    urls = entry.get("urls") or []
+    if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+        raise ValueError("the addresses are no list of texts")
+    return Wanted(
+        name=package.name,
+        version=package.version,
+        arch=package.arch,
+        filename=filename,
+        sha256=sha256 or None,
+        size=_size(entry),
+        urls=tuple(urls[:MOST_URLS]),
+        repository=repository or None,
+    )
+
+
+def _text(entry: Mapping[str, Any], key: str) -> Optional[str]:
+    value = entry.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{key} is no text")
+    return value
+
+
+def _size(entry: Mapping[str, Any]) -> Optional[int]:
+    value = entry.get("size")
+    if value is None or value == 0:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 10**18:
+        raise ValueError("the size is no number of bytes")
+    return value
+
+
+def unavailable(reasons: Mapping[Wanted, str]) -> Refused:
+    """Every package that can't be had, by name, with the reason of the first."""
+    names = acceptance.named([str(wanted) for wanted in reasons])
+    first = next(iter(reasons.values()))
+    return Refused(
+        "package_unavailable",
+        f"{'This package' if len(reasons) == 1 else 'These packages'} can't be had from anywhere: {names} ({first}).",
+        "Put the package file into the cache (pacman-conf CacheDir), or name a mirror that has it in pacman.conf.",
+    )

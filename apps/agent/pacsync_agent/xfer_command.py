@@ -1,0 +1,63 @@
+"""Fetches a file by pacman.conf's XferCommand, where a mirror can be reached only that way.
+
+It must not know packages. Only addresses of the machine's own mirrors come here, as pacman itself would ask for them.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Optional
+
+from . import bounded_process
+from .addresses import Address
+from .network import Refusal, Stopped
+from .pacman_conf import PacmanConf
+
+Transfer = Callable[[Address, Path, int, float, threading.Event], None]
+
+
+def of(conf: PacmanConf) -> Optional[Transfer]:
+    """The function for network.Network, None where pacman.conf has no XferCommand that makes sense."""
+    text = next((value for key, value in conf.options if key == "XferCommand"), "")
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return None
+    if not words or "%u" not in text:
+        return None
+
+    def transfer(source: Address, part: Path, most: int, seconds: float, stop: threading.Event) -> None:
+        _run(words, source.url, part, most=most, seconds=seconds, stop=stop)
+
+    return transfer
+
+
+def _run(words: list[str], url: str, part: Path, *, most: int, seconds: float, stop: threading.Event) -> None:
+    """Raises Refusal (the command failed, or took too much), Stopped."""
+    target = part.with_name(f"{part.name}.xfer")  # without %o the command writes the address's last part into here
+    target.mkdir(mode=0o700, exist_ok=True)
+    output = target / "file"
+    command = [word.replace("%o", str(output)).replace("%u", url) for word in words]
+    if not any("%o" in word for word in words):
+        output = target / url.rpartition("/")[2]
+    try:
+        status = bounded_process.run(command, seconds=seconds, most=most + 1, stop=stop, cwd=target)
+        if status is None:
+            raise Stopped
+        if status != 0 or output.is_symlink() or not output.is_file():
+            raise Refusal("pacman.conf's XferCommand doesn't get it")
+        if output.stat().st_size > most:
+            raise Refusal("it is larger than declared")
+        os.replace(output, part)
+        part.chmod(0o600)
+    except bounded_process.TooLong:
+        raise Refusal("pacman.conf's XferCommand takes too long") from None
+    except (FileNotFoundError, PermissionError):
+        raise Refusal("pacman.conf's XferCommand can't be started") from None
+    finally:
+        shutil.rmtree(target, ignore_errors=True)

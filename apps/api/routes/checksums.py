@@ -1,0 +1,25 @@
+"""Package versions that the fleet has more than one file for. They are found by a chore (apps.fleet.checksums)."""
+
+from ninja import Router
+
+from apps.api.auth import VIEWER, ApiRequest
+from apps.api.pagination import CursorText, Limit, Page, paginate
+from apps.api.schemas.alarms import ChecksumConflictOut
+from apps.fleet.models import ChecksumConflict
+
+router = Router()
+
+
+@router.get(
+    "/checksum-conflicts", response=Page[ChecksumConflictOut], auth=VIEWER, summary="List versions with several files"
+)
+def list_checksum_conflicts(
+    request: ApiRequest, limit: Limit = 50, cursor: CursorText = None
+) -> Page[ChecksumConflictOut]:
+    """By name. Compared once a minute: what endpoints see in their repositories, and what present targets hold."""
+    rows = ChecksumConflict.objects.all()
+    return paginate(rows, order=("name", "version", "arch"), limit=limit, cursor=cursor, render=_out)
+
+
+def _out(conflict: ChecksumConflict) -> ChecksumConflictOut:
+    return ChecksumConflictOut.model_validate(conflict, from_attributes=True)

@@ -1,0 +1,108 @@
+"""What an endpoint found when it examined itself as the source of a target, and what follows. It must not know HTTP.
+
+The endpoint says what it found, in its check-ins; what a finding means is decided here. That keeps an honest machine
+that is broken from becoming a target; it is no protection from a machine that lies (docs/security.md).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypedDict
+
+from . import texts
+from .exceptions import DatabasesUnreadable, Invalid, UnsoundSource
+from .models import Endpoint
+
+MAX_PROBLEMS = 20
+MAX_NAMES = 100
+UNREADABLE = "database_unreadable"
+
+
+class Problem(TypedDict):
+    """One finding: a stable code, a sentence for people, and the names of packages or repositories."""
+
+    code: str
+    text: str
+    names: list[str]
+
+
+class Verdict(Enum):
+    """What a finding means for a new target. A code that isn't known here comes from a newer agent, and warns."""
+
+    WARNS = "warns"
+    REFUSES = "refuses"
+    REFUSES_UNLESS_FORCED = "refuses unless forced"
+
+
+VERDICTS = {
+    UNREADABLE: Verdict.REFUSES,  # what is foreign can't be told, so no force makes a target of it
+    "broken_entries": Verdict.REFUSES,  # nor what is installed
+    "broken_dependencies": Verdict.REFUSES_UNLESS_FORCED,
+    "half_upgraded": Verdict.REFUSES_UNLESS_FORCED,
+    "foreign_dependencies": Verdict.WARNS,
+    "upgrades_pending": Verdict.WARNS,
+    "held_back": Verdict.WARNS,
+}
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the endpoint found last, sorted by what it means. All empty: sound, or never examined."""
+
+    refusing: tuple[Problem, ...] = ()
+    forcible: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+    def against(self, *, force: bool) -> tuple[Problem, ...]:
+        """What refuses a target from this endpoint."""
+        return self.refusing if force else (*self.refusing, *self.forcible)
+
+
+def checked(problems: Sequence[Problem]) -> list[Problem]:
+    """The problems if each is one that can be kept. Raises Invalid."""
+    if len(problems) > MAX_PROBLEMS:
+        raise Invalid(f"examination.problems: more than {MAX_PROBLEMS}.", field="examination.problems")
+    for problem in problems:
+        texts.line(problem["code"], field="examination.problems.code", maximum=50)
+        texts.line(problem["text"], field="examination.problems.text", maximum=1000)
+        if len(problem["names"]) > MAX_NAMES:
+            raise Invalid(f"examination.problems.names: more than {MAX_NAMES}.", field="examination.problems.names")
+        for name in problem["names"]:
+            texts.line(name, field="examination.problems.names", maximum=255)
+    return [Problem(code=one["code"], text=one["text"], names=list(one["names"])) for one in problems]
+
+
+def of(endpoint: Endpoint) -> Examination:
+    """What the endpoint found last."""
+    found: dict[Verdict, list[Problem]] = {verdict: [] for verdict in Verdict}
+    for problem in endpoint.examination or []:
+        found[VERDICTS.get(problem["code"], Verdict.WARNS)].append(problem)
+    return Examination(
+        refusing=tuple(found[Verdict.REFUSES]),
+        forcible=tuple(found[Verdict.REFUSES_UNLESS_FORCED]),
+        warnings=tuple(found[Verdict.WARNS]),
+    )
+
+
+def check_source(endpoint: Endpoint, *, force: bool) -> None:
+    """Raise UnsoundSource when the endpoint's own findings speak against a target made from it."""
+    examination = of(endpoint)
+    against = examination.against(force=force)
+    if against:
+        said = " ".join(problem["text"] for problem in against)
+        remedy = "Put that right there, and let it report."
+        if not examination.refusing:
+            remedy = "Put that right there and let it report, or force it."
+        raise UnsoundSource(f"{endpoint.name} can't be the source of a target. {said} {remedy}", problems=list(against))
+
+
+def databases_unreadable(endpoint: Endpoint) -> bool:
+    """Whether the endpoint said that it can't read its databases: which of its packages are foreign isn't known."""
+    return any(problem["code"] == UNREADABLE for problem in endpoint.examination or [])
+
+
+def check_databases(endpoint: Endpoint) -> None:
+    """Raise DatabasesUnreadable while it isn't known which of the endpoint's packages are foreign."""
+    for problem in endpoint.examination or []:
+        if problem["code"] == UNREADABLE:
+            raise DatabasesUnreadable(f"{endpoint.name} can't be synced. {problem['text']}", names=problem["names"])

@@ -1,0 +1,120 @@
+"""What an operator should look at in a pool: derived whenever somebody asks. It writes nothing, and knows no HTTP.
+
+docs/fleet.md explains each alarm.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.db.models import F, Max, Q
+
+from . import audit
+from .models import Endpoint, Pool, TargetRevision
+
+_BY_ENDPOINT = "endpoint:"
+
+
+class Alarm(StrEnum):
+    """`revoked_source`: the target comes from an endpoint whose token was revoked since, or that is gone.
+
+    `unknown_revision`: an endpoint has seen a revision that isn't here; automatic sync is paused.
+    `unapproved_target`: an endpoint set the target; automatic sync waits for an operator.
+    """
+
+    REVOKED_SOURCE = "revoked_source"
+    UNKNOWN_REVISION = "unknown_revision"
+    UNAPPROVED_TARGET = "unapproved_target"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolAlarm:
+    """One alarm: cause first, then what to do. `revision_before` is the newest that isn't from that endpoint."""
+
+    alarm: Alarm
+    text: str
+    endpoint: str | None = None
+    revision_before: int | None = None
+
+
+def of(pools: Iterable[Pool]) -> dict[int, list[PoolAlarm]]:
+    """The alarms of each pool by its primary key. At most two queries; `pools` are read with their target."""
+    pools = list(pools)
+    keys = {pool.target.source_endpoint_id for pool in pools if pool.target and pool.target.source_endpoint_id}
+    sources = {endpoint.pk: endpoint for endpoint in Endpoint.objects.filter(pk__in=keys)}
+    found = {pool.pk: [*_unknown_revision(pool), *_unapproved(pool)] for pool in pools}
+    revoked = {pool.pk: text for pool in pools if (text := _revoked_source(pool, sources))}
+    before = _revisions_before(revoked) if revoked else {}
+    for pool in pools:
+        if pool.pk in revoked and pool.target:
+            source = sources.get(pool.target.source_endpoint_id or 0)
+            alarm = PoolAlarm(
+                alarm=Alarm.REVOKED_SOURCE,
+                text=revoked[pool.pk],
+                endpoint=source.name if source else None,
+                revision_before=before.get(pool.pk),
+            )
+            found[pool.pk].insert(0, alarm)
+    return found
+
+
+def counts() -> dict[str, int]:
+    """How many pools have each alarm; every alarm is there, also with 0."""
+    found = dict.fromkeys((alarm.value for alarm in Alarm), 0)
+    pools = Pool.objects.select_related("target").defer("target__unmanaged", "target__repositories")
+    for alarms in of(pools.filter(target__isnull=False) | pools.filter(paused_since__isnull=False)).values():
+        for alarm in alarms:
+            found[alarm.alarm] += 1
+    return found
+
+
+def _unknown_revision(pool: Pool) -> Iterable[PoolAlarm]:
+    seen = pool.paused_by
+    if seen is None:
+        return
+    present = f"this server's target is #{pool.target.number}" if pool.target else "this server has no target"
+    text = (
+        f"Automatic sync is paused: endpoint {seen['endpoint']} has seen target #{seen['number']}, which isn't here "
+        f"({present}). The database was probably restored from a backup. Look at the target, set another one if it is "
+        "too old, and confirm it."
+    )
+    yield PoolAlarm(alarm=Alarm.UNKNOWN_REVISION, text=text, endpoint=seen["endpoint"])
+
+
+def _unapproved(pool: Pool) -> Iterable[PoolAlarm]:
+    target = pool.target
+    if target is not None and not target.approved:
+        text = (
+            f"Target #{target.number} was set by {audit.words(target.author)} and waits for an operator's approval: "
+            "automatic sync brings nobody to it."
+        )
+        yield PoolAlarm(alarm=Alarm.UNAPPROVED_TARGET, text=text, endpoint=_setter(target))
+
+
+def _setter(target: TargetRevision) -> str | None:
+    return target.author.removeprefix(_BY_ENDPOINT) if target.author.startswith(_BY_ENDPOINT) else None
+
+
+def _revoked_source(pool: Pool, sources: dict[int, Endpoint]) -> str:
+    """The alarm's text; empty without one. What an operator went back to or promoted since is a decision."""
+    target = pool.target
+    if target is None:
+        return ""
+    setter = _setter(target)
+    source = sources.get(target.source_endpoint_id or 0)
+    then = "Go back to a revision before it, or set the target from another endpoint."
+    if source is None:
+        return f"Target #{target.number} was set by endpoint {setter}, which was forgotten. {then}" if setter else ""
+    if source.token_hash is not None or (source.revoked is not None and source.revoked < target.created):
+        return ""
+    how = "set by" if setter == source.name else "made from"
+    return f"Target #{target.number} was {how} endpoint {source.name}, whose token was revoked. {then}"
+
+
+def _revisions_before(pools: Iterable[int]) -> dict[int, int]:
+    """The newest earlier revision of each pool whose source is still trusted."""
+    trusted = Q(source_endpoint__token_hash__isnull=False) | (
+        Q(source_endpoint__isnull=True) & ~Q(author__startswith=_BY_ENDPOINT)
+    )
+    earlier = TargetRevision.objects.filter(trusted, pool__in=list(pools), number__lt=F("pool__target__number"))
+    return dict(earlier.order_by().values_list("pool").annotate(Max("number")))

@@ -1,0 +1,142 @@
+"""Signatures of real keys: good, expired, revoked, unknown, untrusted, of something else; and signed revisions."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apps.agent.pacsync_agent import signatures, signed_revision
+from apps.agent.pacsync_agent.acceptance import Signature
+from apps.agent.pacsync_agent.signed_revision import NotSigned
+from tests.support.keys import SHORTLY_AFTER, Keys
+
+pytestmark = pytest.mark.needs("gpg")
+
+
+class World:
+    """A packager with keys of every kind, and a machine that knows them all but one."""
+
+    def __init__(self, directory: Path) -> None:
+        self.packager, self.machine = Keys(directory / "packager"), Keys(directory / "machine")
+        self.good, self.untrusted = self.packager.make("good"), self.packager.make("untrusted")
+        self.unknown, self.revoked = self.packager.make("unknown"), self.packager.make("revoked")
+        self.expired = self.packager.make("expired", expired=True)
+        self.file, self.other = directory / "tool.pkg.tar.zst", directory / "other.pkg.tar.zst"
+        self.file.write_bytes(b"tool" * 1000)
+        self.other.write_bytes(b"other" * 1000)
+        self.revoked_signature = self.signature(self.revoked)
+        self.packager.revoke(self.revoked)
+        keys = (self.good, self.untrusted, self.revoked, self.expired)
+        self.machine.learn(self.packager.export(*keys), self.good, self.revoked, self.expired)
+
+    def signature(self, key: str, path: Path | None = None, **options: object) -> bytes:
+        return self.packager.sign(path or self.file, key, **options).read_bytes()  # type: ignore[arg-type]
+
+    def kinds(self) -> dict[str, tuple[bytes, bool, bool]]:
+        """Signature, whether it is good, and whether it is where any key of the keyring will do."""
+        good = self.signature(self.good)
+        inline = self.packager.gpg("--local-user", self.good, "--output", "-", "--sign", self.other)
+        old = self.signature(self.expired, when=SHORTLY_AFTER)
+        short = self.signature(self.good, when=SHORTLY_AFTER, options=("--default-sig-expire", "30"))
+        untrusted = self.signature(self.untrusted)
+        return {
+            "good": (good, True, True),
+            "untrusted key": (untrusted, False, True),
+            "unknown key": (self.signature(self.unknown), False, False),
+            "revoked key": (self.revoked_signature, False, False),
+            "expired key": (old, False, False),
+            "expired signature": (short, False, False),
+            "of another file": (self.signature(self.good, self.other), False, False),
+            "a signed message of its own": (inline, False, False),
+            "good and unknown": (good + self.signature(self.unknown), False, False),
+            "good and untrusted": (good + untrusted, False, True),
+            "twice good": (good + good, True, True),
+            "cut off": (good[:-10], False, False),
+            "a login page": (b"<html>Please log in</html>", False, False),
+            "empty": (b"", False, False),
+            "too large": (good + b"\0" * (17 << 10), False, False),
+        }
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = World(tmp_path_factory.mktemp("keys"))
+    yield made
+    made.packager.stop()
+    made.machine.stop()
+
+
+def test_signature_of_every_kind(world: World) -> None:
+    path = signatures.signature_path(world.file)
+    found = {}
+    for kind, (content, *_) in world.kinds().items():
+        path.write_bytes(content)
+        checks = [
+            signatures.check(world.file, path, home=world.machine.home, trust_all=every) for every in (False, True)
+        ]
+        found[kind] = tuple(check.good for check in checks)
+        assert all(check.good or (check.signature is Signature.BAD and check.reason) for check in checks), kind
+    assert found == {kind: tuple(expected) for kind, (_, *expected) in world.kinds().items()}
+
+
+def test_signature_of_a_file_that_was_changed_is_bad(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "changed"
+    path.write_bytes(world.file.read_bytes() + b"x")
+    signature = tmp_path / "changed.sig"
+    signature.write_bytes(world.signature(world.good))
+    assert signatures.check(path, signature, home=world.machine.home).reason == "it belongs to other content"
+
+
+SHA = "a" * 64
+LINE = f"tool 1:2-1 any core tool-1:2-1-any.pkg.tar.zst {SHA} 100\n"
+TEXT = f"pacsync-revision 1 web 7\n{LINE}"
+
+REVISIONS = [
+    (TEXT, "good", ""),
+    (TEXT, "expired", "its key has expired"),
+    (TEXT, "revoked", "its key was revoked"),
+    (TEXT, "unknown", "its key is unknown here"),
+    (TEXT, "other", "it belongs to other content"),
+    (TEXT, "none", "it is no signature"),
+    (f"pacsync-revision 1 web 8\n{LINE}", "good", "another revision"),
+    (f"pacsync-revision 1 mail 7\n{LINE}", "good", "another revision"),
+    (f"pacsync-revision 2 web 7\n{LINE}", "good", "another revision"),
+    (TEXT[:-1], "good", "no end"),
+    (TEXT + LINE, "good", "line 3 names tool again"),
+    (TEXT.replace(SHA, SHA[:-1]), "good", "line 2"),
+    (TEXT.replace(" 100", " -1"), "good", "line 2"),
+    (TEXT.replace("tool-1", "../tool-1"), "good", "line 2"),
+    (TEXT.replace(" core", ""), "good", "line 2"),
+]
+
+
+@pytest.mark.parametrize(("text", "key", "reason"), REVISIONS)
+def test_signed_revision_counts_as_a_whole_or_not_at_all(
+    world: World, tmp_path: Path, text: str, key: str, reason: str
+) -> None:
+    keyring = tmp_path / "trusted.gpg"
+    keyring.write_bytes(world.packager.export(world.good, world.expired, world.revoked))
+    path = tmp_path / "revision"
+    path.write_text(text)
+    if key == "revoked":  # it can't sign any more: what is refused is the key, whatever it signed
+        path.write_bytes(world.file.read_bytes())
+        signature = world.revoked_signature
+    elif key == "other":
+        signature = world.signature(world.good)
+    elif key == "none":
+        signature = b"no signature"
+    else:
+        when = SHORTLY_AFTER if key == "expired" else ""
+        signature = world.packager.sign(path, getattr(world, key), when=when).read_bytes()
+    content = path.read_bytes()
+    if not reason:
+        found = signed_revision.checksums(content, signature, keyring=keyring, pool="web", number=7)
+        assert found == {("tool", "1:2-1", "any"): SHA}
+        return
+    with pytest.raises(NotSigned, match=reason):
+        signed_revision.checksums(content, signature, keyring=keyring, pool="web", number=7)
+
+
+def test_signed_revision_without_a_keyring_is_an_error(world: World, tmp_path: Path) -> None:
+    with pytest.raises(OSError):
+        signed_revision.checksums(TEXT.encode(), b"x", keyring=tmp_path / "missing", pool="web", number=7)

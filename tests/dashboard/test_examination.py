@@ -1,0 +1,71 @@
+"""What an endpoint found about itself, on its page and where it is to become the target."""
+
+import pytest
+from django.contrib.messages import get_messages
+from django.test import Client
+
+from apps.fleet.models import Endpoint, Pool
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+PATH = "/pools/lab/target/box"
+
+
+def page(client: Client, path: str = PATH) -> str:
+    return client.get(path).content.decode()
+
+
+def box(*codes: str) -> Endpoint:
+    """The endpoint `box` of the pool `lab`, with a problem of each code."""
+    found = [factories.problem(code, "app<b>") for code in codes]
+    return factories.reporting_endpoint("box", pool=factories.pool("lab"), state=factories.state(), examination=found)
+
+
+def target() -> int | None:
+    pool = Pool.objects.select_related("target").get(name="lab")
+    return pool.target.number if pool.target else None
+
+
+def test_set_target_sound_source_says_nothing(staff: Client) -> None:
+    box()
+    assert "notice" not in page(staff) and "Take it all the same" not in page(staff)
+
+
+def test_set_target_warning_is_shown_and_no_obstacle(staff: Client) -> None:
+    box("held_back")
+    found = page(staff)
+    assert "Something is wrong with app&lt;b&gt;." in found and "<code>held_back</code>" in found
+    assert "Take it all the same" not in found
+    staff.post(PATH, {"expected_number": 0})
+    assert target() == 1
+
+
+def test_set_target_forcible_problem_needs_the_box_to_be_ticked(staff: Client) -> None:
+    box("half_upgraded")
+    found = page(staff)
+    assert "isn&#x27;t a sound source" in found or "isn't a sound source" in found
+    assert 'name="force"' in found
+    answer = staff.post(PATH, {"expected_number": 0})
+    said = " ".join(str(message) for message in get_messages(answer.wsgi_request))
+    assert "Something is wrong with app" in said and target() is None
+    staff.post(PATH, {"expected_number": 0, "force": "on"})
+    assert target() == 1
+
+
+def test_set_target_refusing_problem_has_no_button_and_no_way(staff: Client) -> None:
+    box("broken_entries", "half_upgraded")
+    assert '<button class="primary">' not in page(staff)
+    staff.post(PATH, {"expected_number": 0, "force": "on"})
+    assert target() is None
+
+
+def test_endpoint_page_shows_its_problems(staff: Client) -> None:
+    box("half_upgraded", "held_back")
+    found = page(staff, "/endpoints/box")
+    assert "<code>half_upgraded</code>" in found and "<code>held_back</code>" in found
+
+
+def test_endpoint_page_never_examined_says_nothing(staff: Client) -> None:
+    factories.reporting_endpoint("box", pool=factories.pool("lab"), state=factories.state())
+    assert "as the source" not in page(staff, "/endpoints/box").lower()
+    assert "didn't say" in page(staff)
