@@ -42,7 +42,7 @@ PARTS = {
     "unit": Part("what needs no database", "sqlite", ("--database=without", *NO_SERVERS, *NO_REQUESTS)),
     "sqlite": Part("what needs a database, on SQLite", "sqlite", ("--database=with", *NO_SERVERS)),
     "postgresql": Part("the same on PostgreSQL", "postgresql", ("--database=with", *NO_SERVERS)),
-    "e2e": Part("real servers, agents, browsers", "sqlite", ("-m", "not alone"), folder=E2E, share=3),
+    "e2e": Part("real servers, agents, browsers", "sqlite", ("-m", "not alone"), folder=E2E, share=2),
     "alone": Part("those of e2e that bear no company", "sqlite", ("-m", "alone"), folder=E2E, share=0),
     "deploy": Part("the deployment files (make test-deploy)", "sqlite", (), folder=DEPLOY, share=0),
 }

@@ -155,9 +155,9 @@ def test_probes_send_no_sql() -> None:
             sent = statements(postgres) - before
             assert sent < rounds * 60  # a round, the loops beside it; none of it for a probe
             quick = statements(postgres)
-            for _ in range(30):
+            for _ in range(300):
                 get(server, "/health/live")
-            assert statements(postgres) - quick < 60
+            assert statements(postgres) - quick < 300  # those of the loops beside it; each probe would send one or more
         with running_peer(url, "health_check") as peer:
             before = statements(postgres)
             for _ in range(30):
