@@ -142,6 +142,12 @@ def shut() -> None:
         close()
 
 
+def close_until_gone() -> None:
+    """Close this thread's connection in a process that has no dbpool, and wait until its backend has ended."""
+    connection = cast(Any, connections["default"])
+    getattr(connection, "close_until_gone", connection.close)()
+
+
 def close_before_fork() -> None:
     """Leave no connection that a child would share: two processes on one backend get each other's results.
 

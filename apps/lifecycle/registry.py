@@ -66,6 +66,8 @@ def _write_row() -> None:
     values: dict[str, Any] = {"phase": present.phase.value, "workers": len(present.workers), "dbpool": numbers}
     if Instance.objects.filter(id=instance.identity()).update(heartbeat=Now(), **values):
         return
+    if present.phase is Phase.STOPPING:
+        return  # the worker that went last has removed it
     # A lost row of the same name is this instance before it was killed: it has come back.
     Instance.objects.filter(name=instance.name()).lost().delete()
     Instance.objects.create(id=instance.identity(), name=instance.name(), version=settings.VERSION, **values)
@@ -83,10 +85,13 @@ def tick() -> None:
 
 
 def remove() -> None:
-    """Delete the row, when the whole instance ends and this is the last worker to go."""
+    """Delete the row, when the whole instance ends and this is the last worker to go.
+
+    One that hasn't begun to serve doesn't count: it ends without any cleanup.
+    """
     if not serving.active() or phase.current() is not Phase.STOPPING:
         return
-    if all(slot.leaving for slot in memory.current().live()):
+    if all(slot.leaving or not slot.ready for slot in memory.current().live()):
         Instance.objects.filter(id=instance.identity()).delete()
 
 

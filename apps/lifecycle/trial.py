@@ -56,7 +56,7 @@ def check_migrations() -> None:
     from django.db.migrations.executor import MigrationExecutor
     from django.db.migrations.loader import MigrationLoader
 
-    from apps.lifecycle import memory, permits
+    from apps.lifecycle import dbpool, memory, permits
 
     MigrationLoader(None)  # without a database: whether the migrations themselves can be loaded
     board = next((one for pid, one in memory.instances() if pid == os.getppid()), None)
@@ -68,7 +68,7 @@ def check_migrations() -> None:
     except DatabaseError:
         return
     finally:
-        connection.close()
+        dbpool.close_until_gone()  # a worker opens one in its place at once
         if board:
             permits.release_for_trial(board)
     if plan:

@@ -17,7 +17,7 @@ from psycopg import IsolationLevel, sql
 
 from apps.lifecycle import budget, memory, serving
 from apps.lifecycle.dbpool import READ_ONLY, OutcomeUnknown, checkout_timeout
-from pacsync.postgresql import commits, options, requirements, sessions
+from pacsync.postgresql import closing, commits, options, requirements, sessions
 from pacsync.postgresql.dbpool import Dbpool
 from pacsync.postgresql.schema import SchemaEditor
 
@@ -150,6 +150,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         with self.wrap_database_errors:
             owner.putconn(self.connection)
             self.connection = None
+
+    def close_until_gone(self) -> None:
+        """Close a plain connection, and wait until its backend has ended."""
+        with closing.until_gone([self.connection] if self.connection is not None else []):
+            self.close()
 
     def close_pool(self) -> None:
         """Close the dbpool; the next query makes a new one (tests, and a master before it forks)."""

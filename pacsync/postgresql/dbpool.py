@@ -5,15 +5,11 @@ that count open connections instead of attempts; one connection that requests le
 connections in use that will never answer (watch.py).
 """
 
-import contextlib
 import itertools
 import logging
-import os
-import select
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 from psycopg import Connection, OperationalError
@@ -23,7 +19,7 @@ from apps.lifecycle import dbpool as lifecycle
 from apps.lifecycle import permits
 from apps.lifecycle.board import DbpoolSample
 from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted
-from pacsync.postgresql import cancelling, commits, sessions
+from pacsync.postgresql import cancelling, closing, commits, sessions
 from pacsync.postgresql.options import explained
 from pacsync.postgresql.suspicion import Suspicion, Verdict
 from pacsync.postgresql.watch import Use, Watch
@@ -36,7 +32,6 @@ UNREACHABLE = "no database connection can be made at the moment"
 RESTART = 3.0  # seconds for which requests wait for a database that has gone; after that they are refused at once
 AGAIN = 0.1  # seconds between attempts to connect meanwhile
 LEAVE_TO_READERS = 1  # connections that requests which may change something don't take, so that reads go on
-GONE = 1.0  # seconds for which the backends of closed connections are waited for
 CHECK = 1.0  # seconds that the check of a connection may take, and half of what is left of a checkout at most
 CHECK_LEAST = 0.5  # but no less, unless the whole checkout has less than 2 seconds: a busy server isn't a silent one
 RESERVE_FROM = 3  # a dbpool of this size or more keeps one connection for background work
@@ -183,7 +178,7 @@ class Dbpool(ConnectionPool[Conn]):
             idle = [self._pool.popleft() for _ in range(count)]
             self._nconns -= count
         for connection in idle:
-            with _until_gone([connection]):
+            with closing.until_gone([connection]):
                 connection.close()
         self._publish_permits()
 
@@ -386,7 +381,7 @@ class Dbpool(ConnectionPool[Conn]):
         self._watch.end()
         with self._numbers:
             connected = list(self._connected)
-        with _until_gone(connected):  # the worker that replaces this one opens its own then
+        with closing.until_gone(connected):  # the worker that replaces this one opens its own then
             self.close(timeout=1)
             for connection, _ in self.in_use():
                 connection.close()
@@ -394,23 +389,3 @@ class Dbpool(ConnectionPool[Conn]):
     def cancel(self, seconds: float = 0.5) -> None:
         """Cancel every query that runs, all at the same time; `seconds` at most."""
         cancelling.cancel([connection for connection, _ in self.in_use()], seconds)
-
-
-@contextlib.contextmanager
-def _until_gone(connections: Sequence[Conn]) -> Iterator[None]:
-    """Wait, after these were closed, until PostgreSQL has closed its ends, GONE at most.
-
-    Then their backends are gone, and others may come.
-    """
-    ends = []
-    for connection in connections:
-        with contextlib.suppress(OSError, OperationalError):  # it was closed before
-            ends.append(os.dup(connection.fileno()))
-    try:
-        yield
-        limit = time.monotonic() + GONE
-        for end in ends:
-            select.select([end], [], [], max(0.0, limit - time.monotonic()))
-    finally:
-        for end in ends:
-            os.close(end)

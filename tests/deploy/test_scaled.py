@@ -266,6 +266,10 @@ def test_reload_of_the_load_balancer_under_load_loses_nothing(
     eventually(lambda: reloads() >= 3, within=60, what="the workers of before have ended")
 
 
+def six_times_ready(stack: Stack) -> bool:
+    return {status(stack.port, "/health/ready") for _ in range(6)} == {200}
+
+
 def test_frozen_instance_is_left_though_its_connections_are_still_taken(three: Stack, figures: Figures) -> None:
     container = three.containers(SERVER)[0]
     began = time.monotonic()
@@ -273,8 +277,7 @@ def test_frozen_instance_is_left_though_its_connections_are_still_taken(three: S
     try:
         figures(f"frozen instance: left after {view_loses_one(three, began):.2f} s")
         # The backend for questions about health has its own checks, which may end a moment later.
-        ready_six_times = lambda: {status(three.port, "/health/ready") for _ in range(6)} == {200}  # noqa: E731
-        eventually(ready_six_times, within=10, what="nobody is sent to it")
+        eventually(lambda: six_times_ready(three), within=10, what="nobody is sent to it")
     finally:
         docker("unpause", container)
     eventually(lambda: len(ready(three)) == 3, within=30, what="it is back")

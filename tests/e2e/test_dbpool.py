@@ -143,6 +143,10 @@ def test_dbpool_exhausted_quick_503_with_retry_after_and_counted(playground: Sta
             assert pending.status == 200
 
 
+def until_numbers(server: Playground, **wanted: int) -> None:
+    until(lambda: wanted.items() <= numbers(server).items())
+
+
 def test_dbpool_exhausted_max_waiting_refuses_without_waiting(playground: Start, postgres_url: str) -> None:
     budget = {"DB_POOL_MIN_SIZE": 1, "DB_POOL_MAX_SIZE": 2, "DB_POOL_TIMEOUT": 30, "DB_POOL_MAX_WAITING": 1}
     # What the instance does by itself would wait, too.
@@ -152,7 +156,7 @@ def test_dbpool_exhausted_max_waiting_refuses_without_waiting(playground: Start,
         asked = []
         for active, waiting in ((1, 0), (2, 0), (2, 1)):  # one by one: two that wait for a new connection are too many
             asked.append(in_background(server.port, "/query/15000"))
-            until(lambda now=(active, waiting): (numbers(server)["active"], numbers(server)["waiting"]) == now)  # type: ignore[misc]
+            until_numbers(server, active=active, waiting=waiting)
         began = time.monotonic()
         assert get(server.port, "/query")[0] == 503
         assert time.monotonic() - began < 6  # before the others are through

@@ -51,6 +51,7 @@ def test_beat_new_instance_replaces_its_lost_namesake_only() -> None:
 def test_remove_only_the_last_worker_of_a_stopping_instance(own_board: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "serving", SimpleNamespace(active=lambda: True))
     Slot(own_board, 1).claim(2)
+    Slot(own_board, 1).accepting()
     registry.beat()
     memory.mine().leave()
     registry.remove()
@@ -60,5 +61,20 @@ def test_remove_only_the_last_worker_of_a_stopping_instance(own_board: Memory, m
     registry.remove()
     assert Instance.objects.exists()  # the other worker is still at work
     Slot(own_board, 1).leave()
+    registry.remove()
+    assert not Instance.objects.exists()
+    registry.beat()
+    assert not Instance.objects.exists()  # a heartbeat that was under way doesn't bring it back
+
+
+def test_remove_a_worker_that_still_loads_has_no_cleanup_of_its_own(
+    own_board: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "serving", SimpleNamespace(active=lambda: True))
+    Slot(own_board, 1).claim(2)
+    registry.beat()
+    memory.mine().leave()
+    shutdown.begin(15, 10)
+    shutdown.stop()
     registry.remove()
     assert not Instance.objects.exists()

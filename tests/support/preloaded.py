@@ -75,8 +75,15 @@ def start(
     """Start `python ARGUMENTS…` (`-m module`, `-c code` or a script) with an empty standard input."""
     if afresh:
         command = [sys.executable, *arguments]
-        options = {"stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": stderr, "start_new_session": session}
-        return subprocess.Popen(command, cwd=cwd, env=dict(env), **options)  # type: ignore[call-overload,no-any-return]
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=session,
+        )
     program = {
         "arguments": list(arguments),
         "folder": str(cwd),

@@ -48,16 +48,8 @@ class ReleaseServer(Server):
 
     def __init__(self, release: Release, database_url: str, **env: object) -> None:
         super().__init__(database_url, **env)
-        self.release = release
-
-    def launch(self) -> None:
-        """Start, and wait for nothing."""
-        command = ["-m", "gunicorn", "pacsync.wsgi:application", "-c", "deploy/gunicorn.conf.py"]
-        environ = {name: value for name, value in self.environment.items() if name != "PYTHONPATH"}
-        with self.log_path.open("ab") as log:
-            self.process = preloaded.start(
-                command, cwd=self.release.root, env=environ, stdout=log, stderr=log, session=True
-            )
+        self.root = release.root
+        self.environment.pop("PYTHONPATH", None)  # gunicorn.conf.py names the folder itself
 
     def discard(self) -> None:
         self.kill()
