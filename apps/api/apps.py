@@ -1,5 +1,7 @@
 """The REST API /api/v1. Thin routes: it parses, calls apps.fleet, renders."""
 
+from typing import Any
+
 from django.apps import AppConfig
 
 PREFIX = "/api/v1/"
@@ -17,7 +19,15 @@ class ApiConfig(AppConfig):
         bodies.allow("PUT", f"{PREFIX}states/", STATE_LIMIT)
         bodies.allow("PUT", f"{PREFIX}repositories/", REPOSITORY_LIMIT)
         bodies.anonymous(f"{PREFIX}enroll")
+        bodies.ask_with(refuse_strangers)
         loading.register("the API's description", make_description)
+
+
+def refuse_strangers(environ: dict[str, Any]) -> tuple[int, str, str] | None:
+    """As strangers.refused, which can't be imported before the apps are loaded."""
+    from apps.api import strangers
+
+    return strangers.refused(environ)
 
 
 def make_description() -> None:

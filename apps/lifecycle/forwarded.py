@@ -14,7 +14,7 @@ Address = IPv4Address | IPv6Address
 ANYBODY = "*"
 
 
-class ForwardedAddress:
+class Proxies:
     """`trusted` is FORWARDED_ALLOW_IPS: addresses and networks separated by commas, or `*` for every direct peer.
 
     Each proxy appends the address of its own peer to X-Forwarded-For. So the header is read from its end, past further
@@ -24,19 +24,18 @@ class ForwardedAddress:
     such list.
     """
 
-    def __init__(self, application: "WSGIApplication", *, trusted: str) -> None:
+    def __init__(self, trusted: str) -> None:
         words = [word.strip() for word in trusted.split(",") if word.strip()]
-        self.application = application
         self._anybody = ANYBODY in words
         self._networks = [ip_network(word, strict=False) for word in words if word != ANYBODY]
 
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def take_over(self, environ: "WSGIEnvironment") -> None:
+        """Put the client's address in REMOTE_ADDR, where the last proxy's is."""
         forwarded = environ.get("HTTP_X_FORWARDED_FOR")
         if forwarded and (self._anybody or self._is_trusted(parsed(environ.get("REMOTE_ADDR", "")))):
             found = self._client(forwarded)
             if found is not None:
                 environ["REMOTE_ADDR"] = str(found)
-        return self.application(environ, start_response)
 
     def _client(self, forwarded: str) -> Address | None:
         client = None
@@ -53,6 +52,18 @@ class ForwardedAddress:
 
     def _is_trusted(self, address: Address | None) -> bool:
         return address is not None and any(address in network for network in self._networks)
+
+
+class ForwardedAddress:
+    """The layer; `trusted` as for Proxies."""
+
+    def __init__(self, application: "WSGIApplication", *, trusted: str) -> None:
+        self.application = application
+        self._proxies = Proxies(trusted)
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        self._proxies.take_over(environ)
+        return self.application(environ, start_response)
 
 
 def parsed(text: str) -> Address | None:

@@ -6,6 +6,7 @@ It must not know when a request is refused.
 import json
 from http import HTTPStatus
 
+CHALLENGE = 'WWW-Authenticate: Bearer realm="pacsync"'
 RETRY_AFTER = {408: None, 413: None, 429: 5, 503: 1}  # seconds; by status
 
 
@@ -24,4 +25,6 @@ def refusal(status: int, code: str, detail: str) -> bytes:
     ]
     if RETRY_AFTER.get(status):
         headers.append(f"Retry-After: {RETRY_AFTER[status]}")
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers.append(CHALLENGE)
     return "\r\n".join(headers).encode() + b"\r\n\r\n" + body

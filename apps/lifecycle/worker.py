@@ -167,6 +167,17 @@ class Worker(ConnectionKeeper):
             self.refuse(conn, 413, "too_large", f"The body may have {found.limit} bytes at most.")
         elif len(head) + found.length <= len(ahead):
             self.hand_over(conn, len(head) + found.length)
+        elif found.is_large:
+            asked = self.tpool.submit(bodies.refusal_of, found, conn.client)
+            asked.add_done_callback(lambda answer: self.method_queue.defer(self._take_body, conn, head, found, answer))
+        else:
+            self.bodies.gather(conn, len(head), found.length, expects=found.expects)
+
+    def _take_body(self, conn: Connection, head: bytes, found: Any, asked: "Future[Any]") -> None:
+        """A large body may come, unless it is known by now that its sender only claims to be somebody."""
+        refused = None if asked.cancelled() or asked.exception() else asked.result()
+        if refused:
+            self.refuse(conn, *refused)
         else:
             self.bodies.gather(conn, len(head), found.length, expects=found.expects)
 

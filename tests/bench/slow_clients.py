@@ -17,11 +17,13 @@ from tests.support.load import get
 from tests.support.playground import Playground
 from tests.support.server import migrate
 from tests.support.slow_clients import (
+    BEARER,
     Kind,
     Others,
     SlowClients,
     Upload,
     chunked_body,
+    make_valid,
     slow_body,
     slow_head,
     slow_reader,
@@ -33,7 +35,6 @@ ASKED = {
     "/login": {},
     "/api/v1/me": {"Authorization": "Bearer pse_" + "0" * 40},
 }
-TOKEN = {"Authorization": "Bearer pst_" + "0" * 40}
 SIZES = (0, 1, 100, 17 * 1024, 64 * 1024, 900_000)
 NUMBERS = (8, 14, 30, 60)
 
@@ -56,6 +57,7 @@ def kinds() -> Iterator[Kind]:
 def served(folder: Path, protected: bool) -> Iterator[Playground]:
     url = f"sqlite:///{folder / 'database.sqlite3'}"
     migrate(url)
+    make_valid(url)
     env = {} if protected else {"PLAYGROUND_WITHOUT_GATHERING": "1"}
     server = Playground(url, folder, ALLOWED_HOSTS="localhost", ACCESS_LOG="false", **env)
     try:
@@ -72,7 +74,7 @@ def row(where: str, port: int, kind: Kind, number: int, seconds: float, uploads:
     with SlowClients(port, kind, number) as slow:
         time.sleep(1)
         with Others(port, ASKED, source=others) as seen:
-            honest = [Upload(port, "/measure", b"x" * size, rate, TOKEN, source=others) for _ in range(uploads)]
+            honest = [Upload(port, "/measure", b"x" * size, rate, BEARER, source=others) for _ in range(uploads)]
             for upload in honest:
                 upload.start()
             time.sleep(seconds)

@@ -11,14 +11,19 @@ import pytest
 from tests.e2e.conftest import Start
 from tests.support.front_door import FrontDoor, front_door
 from tests.support.load import get
-from tests.support.slow_clients import Kind, SlowClients, Upload, slow_body, slow_reader
+from tests.support.slow_clients import BEARER, Kind, SlowClients, Upload, make_valid, slow_body, slow_reader
 from tests.support.wait import until
 
 pytestmark = pytest.mark.needs("haproxy")
-BEARER = {"Authorization": "Bearer pst_" + "0" * 40}
 BODY = slow_body(17 * 1024, token=True, path="/measure")
 READER = slow_reader("/letters/3000000")
 OLD = {"maxconn 128 maxqueue 64": "maxconn 8 maxqueue 64", "timeout queue 10s": "timeout queue 2s"}
+
+
+@pytest.fixture
+def sqlite_url(sqlite_url: str) -> str:
+    """A database in which the token is valid."""
+    return make_valid(sqlite_url)
 
 
 def ask(port: int, path: str, source: str = "127.0.0.1", fields: str = "") -> tuple[int, str, str]:

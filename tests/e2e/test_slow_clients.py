@@ -13,18 +13,19 @@ from tests.e2e.conftest import Start
 from tests.support.load import Pending, get, in_background
 from tests.support.playground import Playground
 from tests.support.slow_clients import (
+    BEARER,
     TOKEN,
     Kind,
     SlowClients,
     Upload,
     chunked_body,
+    make_valid,
     slow_body,
     slow_head,
     slow_reader,
 )
 from tests.support.wait import until
 
-BEARER = {"Authorization": "Bearer pst_" + "0" * 40}
 SMALL = {"WEB_THREADS": 4, "WEB_QUEUE_SIZE": 40, "WEB_QUEUE_TIMEOUT": 5, "REQUEST_READ_TIMEOUT": 60}
 KINDS = [
     slow_head(),
@@ -37,6 +38,12 @@ KINDS = [
     slow_reader("/letters/3000000"),
     slow_reader("/letters/900000", read=0, requests=20),
 ]
+
+
+@pytest.fixture
+def sqlite_url(sqlite_url: str) -> str:
+    """A database in which the token is valid."""
+    return make_valid(sqlite_url)
 
 
 def ids(kind: Kind) -> str:
@@ -194,6 +201,30 @@ def test_body_too_large_is_refused_before_it_is_sent(playground: Start, sqlite_u
                 one.settimeout(0.5)
                 with pytest.raises(TimeoutError):
                     one.recv(1)
+
+
+def uploaded(port: int) -> str:
+    one = Upload(port, "/measure", b"x" * 100_000, 10_000_000, BEARER)
+    one.run()
+    return one.status
+
+
+def test_large_body_of_somebody_unknown_is_refused_before_it_is_sent(playground: Start, sqlite_url: str) -> None:
+    """A made-up session is nobody's, either. A rate limit on wrong credentials then answers 429."""
+    unknown = b"Authorization: Bearer pst_" + b"1" * 40 + b"\r\n"
+    with playground(sqlite_url, RATE_LIMIT_FAILURES=3) as server:
+        assert uploaded(server.port) == "200"
+        for fields, status, code in (
+            (unknown, b"401", "token_invalid"),
+            (unknown.replace(b"pst_", b"pse_"), b"401", "token_invalid"),
+            (b"Cookie: sessionid=x\r\n", b"401", "token_invalid"),
+            (unknown, b"429", "rate_limited"),
+        ):
+            with asked(server.port, head(65537, fields=fields)) as one:
+                answer = one.recv(65536)
+                assert answer.startswith(b"HTTP/1.1 " + status), (fields, answer)
+                assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == code
+        assert uploaded(server.port) == "200"  # whoever was known before goes on
 
 
 def test_expect_continue_is_answered_once_before_the_body(playground: Start, sqlite_url: str) -> None:

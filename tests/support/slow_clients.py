@@ -4,14 +4,26 @@ It must not know what the server should do about them; `refused` and `opened` ar
 """
 
 import contextlib
+import hashlib
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 Send = Callable[[socket.socket, int], bytes | None]
-TOKEN = b"Authorization: Bearer pst_" + b"0" * 40 + b"\r\n"
+TEXT = "pst_" + "0" * 40
+BEARER = {"Authorization": f"Bearer {TEXT}"}
+TOKEN = f"Authorization: Bearer {TEXT}\r\n".encode()
+
+
+def make_valid(url: str) -> str:
+    """Have TEXT be an API token of the server with this SQLite database; the URL again."""
+    values = ("slow", hashlib.sha256(TEXT.encode()).hexdigest(), "operator")
+    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database, database:
+        database.execute("INSERT INTO fleet_apitoken (name, token_hash, role) VALUES (?, ?, ?)", values)
+    return url
 
 
 @dataclass(frozen=True)
