@@ -1,6 +1,16 @@
 """The logging configuration: JSON lines on stdout, or readable text. It knows no app and reads no environment."""
 
+import logging
 from typing import Any
+
+
+class NoTraceback(logging.Filter):
+    """Django logs what a client has made up, such as a `Host`, with a traceback. One line tells as much."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith("django.security."):
+            record.exc_info = None
+        return True
 
 
 def configuration(*, structured: bool, level: str, access_log: bool = True) -> dict[str, Any]:
@@ -20,13 +30,16 @@ def configuration(*, structured: bool, level: str, access_log: bool = True) -> d
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": formatters,
-        "filters": {"request_id": {"()": "apps.api.request_id.RequestIdFilter"}},
+        "filters": {
+            "request_id": {"()": "apps.api.request_id.RequestIdFilter"},
+            "no_traceback": {"()": "pacsync.logging.NoTraceback"},
+        },
         "handlers": {
             "stdout": {
                 "class": "logging.StreamHandler",
                 "stream": "ext://sys.stdout",
                 "formatter": "json" if structured else "text",
-                "filters": ["request_id"],
+                "filters": ["request_id", "no_traceback"],
             }
         },
         "root": {"handlers": ["stdout"], "level": level},

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 
 from django.conf import settings
-from django.contrib.auth.signals import user_login_failed
+from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
@@ -63,7 +63,14 @@ def _wait(kind: str, source: str, credential: str | None) -> float:
     if kind == "ANONYMOUS" and credential is not None:  # `_account` counts it, should it show nobody
         return limits(kind).each.wait(source) or limits("FAILURES").wait(source, count=0)
     failures = limits("FAILURES").wait(source, count=0) if kind != "ANONYMOUS" else 0
+    if kind == "LOGIN" and rates.is_known(_logins_of(source)):  # strangers can't keep it out by using up the total
+        return failures or limits(kind).each.wait(source, count=1)
     return failures or limits(kind).wait(source, count=1)
+
+
+def _logins_of(source: str) -> str:
+    """The name under which it is remembered that somebody has logged in from there."""
+    return f"login from {source}"
 
 
 def _account(
@@ -72,6 +79,8 @@ def _account(
     """Learn from the answer who that was, and count what failed. A server that fails learns nothing of anybody."""
     if response.status_code >= 500:
         return
+    if getattr(request, "logged_in", False):
+        rates.remember(_logins_of(source))
     if credential is not None and is_authenticated(request):
         rates.remember(credential)
     elif credential is not None:
@@ -110,4 +119,9 @@ def _login_failed(request: HttpRequest | None = None, **signal: object) -> None:
         request.login_failed = True  # type: ignore[attr-defined]
 
 
+def _logged_in(request: HttpRequest, **signal: object) -> None:
+    request.logged_in = True  # type: ignore[attr-defined]
+
+
+user_logged_in.connect(_logged_in, dispatch_uid="apps.api.rate_limits")
 user_login_failed.connect(_login_failed, dispatch_uid="apps.api.rate_limits")

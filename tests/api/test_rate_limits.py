@@ -231,6 +231,22 @@ def test_database_that_fails_makes_nobody_unknown(machine: Machine, few: Any, mo
     machine.api.get("/me").ok()
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_login_page_kept_busy_by_strangers_stays_open_to_addresses_of_users(
+    few: Any, django_user_model: Any, known: bool
+) -> None:
+    """The negative twin is an address from which nobody has logged in before."""
+    django_user_model.objects.create_user("ann", password="right")
+    few.RATE_LIMIT_FAILURES_TOTAL = 100
+    right = {"username": "ann", "password": "right"}
+    if known:
+        assert at("198.51.100.1").post("/login", right).status_code == 302
+    for number in range(4):
+        log_in(at(f"203.0.113.{number}"))
+        log_in(at(f"203.0.113.{number}"))
+    assert at("198.51.100.1").post("/login", right).status_code == (302 if known else 429)
+
+
 def test_login_paths_are_those_of_the_pages() -> None:
     assert {reverse("login"), reverse("admin:login")} == rate_limits.LOGINS
     assert reverse("api:enroll") == rate_limits.ENROL

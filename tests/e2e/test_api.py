@@ -91,6 +91,12 @@ def test_request_id_is_in_the_log_of_its_request(server: Server) -> None:
     assert any("/api/v1/none" in line["message"] for line in lines)
 
 
+def test_made_up_host_is_one_line_in_the_log_without_a_traceback(server: Server) -> None:
+    assert call(server, "GET", "/pools", Host="made!up.example")[0] == 400
+    lines = [json.loads(line) for line in server.log().splitlines() if "made!up.example" in line]
+    assert len(lines) == 1 and "HTTP_HOST" in lines[0]["message"] and "exc_info" not in lines[0]
+
+
 def test_database_that_goes_away_503_and_back(postgres: Postgres, tmp_path: Path) -> None:
     url = postgres.create_database("gone")
     migrate(url)
