@@ -94,14 +94,17 @@ class Database(HealthCheck):  # type: ignore[misc]
         with bounded_connection(), connection.cursor() as cursor:
             if connection.vendor == "postgresql":
                 # After a failover the old address may lead to a standby, which answers but takes no writes.
-                cursor.execute("SELECT current_setting('transaction_read_only') = 'on'")
-                read_only = cursor.fetchone()[0]
+                # Without the right to use a schema its tables look as if no migration had made them.
+                cursor.execute("SELECT current_setting('transaction_read_only') = 'on', current_schema() IS NULL")
+                read_only, no_schema = cursor.fetchone()
             else:
                 # SQLite opens the file at the first statement, and reads it at the first that needs the schema.
                 cursor.execute("SELECT count(*) FROM sqlite_schema")
-                read_only = False
+                read_only = no_schema = False
         if read_only:
             raise ServiceUnavailable("the database is read-only")
+        if no_schema:
+            raise ServiceUnavailable("the role may use no schema of its search path: GRANT USAGE ON SCHEMA")
 
     @staticmethod
     def look_at_the_file(name: str) -> None:

@@ -45,6 +45,7 @@ PROBLEMS = {
     "no_right": "The server's role has no right to write.",
     "input_output_error": "It can't write to its disk.",
     "read_only": "It, or its folder, is read-only.",
+    "refused": "It refuses changes; the server's log has its words.",
     "commit_timed_out": "It takes changes, but doesn't confirm them: a synchronous standby may be gone.",
     "warning": "It works, with a warning.",
     "database_unhealthy": "The database it needs is unhealthy.",

@@ -19,11 +19,14 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT = "heartbeat"
 COMMIT_SECONDS = 3.0  # after which a heartbeat's COMMIT is given up
+# SQLSTATE of a table or column that isn't there: migrations are pending, which has a check of its own.
+MISSING = frozenset({"42P01", "42703"})
 
 
 @dataclass
 class _Last:
     phase: Phase | None = None
+    refusals: int = 0  # heartbeats in a row, for an unknown reason
 
 
 _last = _Last()
@@ -40,12 +43,24 @@ def beat() -> None:
     except write_trial.Refused as refusal:
         writes.failed(refusal.problem, refusal)
     except AnyDatabaseError as error:
-        problem = writes.problem_of(error)
+        problem = writes.problem_of(error) or _unknown_reason(error)
         if problem:
             writes.failed(problem, error)
         raise
     else:
+        _last.refusals = 0
         writes.succeeded(since)
+
+
+def _unknown_reason(error: AnyDatabaseError) -> str:
+    """What refuses two heartbeats in a row refuses other writes, too. The second one comes within a second."""
+    if dbpool.is_unavailable(error) or dbpool.sqlstate(error) in MISSING:
+        return ""
+    _last.refusals += 1
+    if _last.refusals > 1:
+        return writes.REFUSED
+    writes.doubt()
+    return ""
 
 
 def try_to_write() -> None:

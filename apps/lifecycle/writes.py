@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 
 DISK_FULL, IDS_USED_UP, NO_RIGHT = "disk_full", "transaction_ids_used_up", "no_right"
 INPUT_OUTPUT, READ_ONLY, COMMIT_TIMED_OUT = "input_output_error", "read_only", "commit_timed_out"
-PROBLEMS = ("", DISK_FULL, IDS_USED_UP, NO_RIGHT, INPUT_OUTPUT, READ_ONLY, COMMIT_TIMED_OUT)
+REFUSED = "refused"  # for a reason that none of the others names, such as a trigger's
+PROBLEMS = ("", DISK_FULL, IDS_USED_UP, NO_RIGHT, INPUT_OUTPUT, READ_ONLY, COMMIT_TIMED_OUT, REFUSED)
 
 # SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html. 25006 is not among them: it means a session
 # on what has become a standby, which the dbpool deals with.

@@ -29,7 +29,7 @@ def serving(url: str, **env: object) -> Iterator[tuple[Server, str]]:
     """A server that is ready, and an operator's token. An hour between checks: only witnesses wake the checker."""
     done = manage(url, "create_api_token", f"tests-{next(_numbers)}", "--role", "operator")
     assert done.returncode == 0, done.stderr
-    with running_server(url, HEALTH_CHECK_INTERVAL=3600, **env) as server:
+    with running_server(url, **{"HEALTH_CHECK_INTERVAL": 3600} | env) as server:
         until(lambda: is_ready(server))
         yield server, done.stdout.strip()
 
@@ -103,6 +103,37 @@ def test_writes_forbidden_in_another_way_are_noticed_too(cluster: Postgres, what
             connection.execute(allow)
         until(lambda: is_ready(server))
         assert make_pool(server, token).status == 201
+
+
+TRIGGER = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not on my watch'; END $$;
+CREATE TRIGGER refuse BEFORE UPDATE ON lifecycle_instance FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
+
+
+def test_heartbeat_refused_for_a_reason_that_nobody_knows(cluster: Postgres) -> None:
+    database = f"rights{next(_numbers)}"
+    with serving(role(cluster, database), INSTANCE_HEARTBEAT_INTERVAL=1) as (server, token):
+        with cluster.connect(database) as connection:
+            connection.execute(TRIGGER)
+            until(lambda: reason(server) == "database_not_writable")
+            assert problem(server) == "refused"
+            assert_reads_go_on(server, token)
+            assert "not on my watch" in server.log()
+            connection.execute("DROP TRIGGER refuse ON lifecycle_instance")
+        until(lambda: is_ready(server))
+
+
+def test_right_to_use_the_schema_lost_and_given_back(cluster: Postgres) -> None:
+    """No table can be seen then; it isn't for want of migrations."""
+    database = f"rights{next(_numbers)}"
+    with serving(role(cluster, database), HEALTH_CHECK_INTERVAL=1) as (server, _):
+        with cluster.connect(database) as connection:
+            connection.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC")
+            until(lambda: reason(server) is not None)
+            assert reason(server) == "database_unhealthy"
+            connection.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
+        until(lambda: is_ready(server))
 
 
 def test_rights_lost_nobody_writes_the_heartbeat_notices(cluster: Postgres) -> None:
