@@ -104,6 +104,15 @@ def postgresql_lock() -> Iterator[None]:
         ours.close()
 
 
+def check_place(database: Path) -> None:
+    """SystemExit with one line when the SQLite file can be neither written nor made where it is configured."""
+    place = next(path for path in (database, *database.absolute().parents) if path.exists())
+    if place != database and not place.is_dir():
+        raise SystemExit(f"The database {database} can't be written: {place} is not a directory.")
+    if not os.access(place, os.W_OK):
+        raise SystemExit(f"The database {database} can't be written: {place} is read-only for this user.")
+
+
 @contextlib.contextmanager
 def sqlite_lock(database: Path) -> Iterator[None]:
     """The migration lock of a SQLite file: a lock on a file beside it, which ends with this process."""
@@ -167,6 +176,8 @@ def main(arguments: list[str]) -> None:
         load_release()
     if vendor == "postgresql":
         wait(seconds)
+    else:
+        check_place(Path(connection.settings_dict["NAME"]))
     if arguments == ["migrate"]:
         with postgresql_lock() if vendor == "postgresql" else sqlite_lock(Path(connection.settings_dict["NAME"])):
             migrate()

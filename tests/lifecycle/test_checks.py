@@ -217,3 +217,21 @@ def test_command_senseless_configuration_refused_with_one_line() -> None:
     done = manage(URL, "check", DB_POOL_MIN_SIZE=20)
     assert done.returncode == 1
     assert done.stderr.strip() == "pacsync: DB_POOL_MIN_SIZE (20) must not be above DB_POOL_MAX_SIZE (10)."
+
+
+@pytest.mark.parametrize(
+    ("file", "says"), [("folder/made/later/db.sqlite3", ""), ("text/db.sqlite3", "not a directory")]
+)
+def test_wait_sees_where_no_sqlite_file_can_be_made(tmp_path: Path, file: str, says: str) -> None:
+    """Missing folders are made by `migrate`."""
+    (tmp_path / "text").write_text("")
+    done = subprocess.run(
+        [sys.executable, "deploy/database.py", "wait"],
+        cwd=settings.BASE_DIR,
+        env=environment(f"sqlite:///{tmp_path / file}"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == (1 if says else 0)
+    assert says in done.stderr and len(done.stderr.splitlines()) == bool(says)
