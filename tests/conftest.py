@@ -24,6 +24,7 @@ PACKAGES = {
     "pacman-key": "pacman-package-manager",
     "zstd": "zstd",
     "haproxy": "haproxy",
+    "microsocks": "microsocks",
     "pgbouncer": "pgbouncer",
     "promtool": "prometheus",
     "wrk": "wrk",

@@ -61,7 +61,7 @@ def test_agent_config_says_whose_files_count_and_which_proxy_the_token_may_take(
     path.write_text("[agent]\n")
     options = settings.load_options({}, str(path))
     assert not options.trust_target_files and options.proxy is None
-    for text in ("trust_target_files = perhaps", "trust_target_files = 1", "proxy = socks5://proxy"):
+    for text in ("trust_target_files = perhaps", "trust_target_files = 1", "proxy = socks4://proxy"):
         path.write_text(f"[agent]\n{text}\n")
         with pytest.raises(Local) as error:
             settings.load_options({}, str(path))

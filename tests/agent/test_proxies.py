@@ -1,7 +1,9 @@
 """Proxies are read as pacman's curl reads them; what curl itself does stands beside the table where it is installed."""
 
+import contextlib
 import http.server
 import os
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ from apps.agent.pacsync_agent import addresses, download, proxies
 from apps.agent.pacsync_agent.api import Client
 from apps.agent.pacsync_agent.errors import Unavailable
 from apps.agent.pacsync_agent.network import Network, NotThere
+from tests.support.postgres import free_port
+from tests.support.wait import until
 
 PROXY = "http://proxy.invalid:3128"
 HTTP, HTTPS = "http://mirror.example.org/x", "https://mirror.example.org/x"
@@ -57,14 +61,15 @@ def test_proxy_of_the_environment(environment: dict[str, str], url: str, expecte
         ("proxy:8080", proxies.Proxy("http", "proxy:8080")),
         ("http://proxy", proxies.Proxy("http", "proxy:1080")),
         ("https://proxy", proxies.Proxy("https", "proxy:443")),
-        ("http://me:a%40b@[::1]:1", proxies.Proxy("http", "[::1]:1", "Basic bWU6YUBi")),
+        ("http://me:a%40b@[::1]:1", proxies.Proxy("http", "[::1]:1", "me", "a@b")),
+        ("socks5h://proxy", proxies.Proxy("socks5h", "proxy:1080")),
     ],
 )
 def test_proxy_is_parsed_as_curl_does(text: str, proxy: proxies.Proxy) -> None:
     assert proxies.parse(text) == proxy
 
 
-@pytest.mark.parametrize("text", ["socks5://proxy:1", "http://", "http://proxy:99999"])
+@pytest.mark.parametrize("text", ["socks4://proxy:1", "socks://proxy:1", "http://", "http://proxy:99999"])
 def test_proxy_that_cannot_be_used_is_an_error_not_a_direct_connection(text: str) -> None:
     with pytest.raises(ValueError):
         proxies.parse(text)
@@ -131,17 +136,90 @@ def test_download_asks_the_proxy_exactly_where_curl_does(
     for name, value in known.items():
         monkeypatch.setenv(name, value)
     try:
-        download.fetch(
-            [addresses.Address(url)],
-            tmp_path / "part",
-            size=4,
-            network=Network(threading.Event()),
-            on_bytes=lambda count: None,
-            accept=lambda part, source: part.read_bytes(),
-        )
+        fetched(url, tmp_path / "part")
     except NotThere:
         assert not expected
     assert [path for path, _ in proxy.seen] == expected
+
+
+@contextlib.contextmanager
+def socks_proxy(*options: str) -> Iterator[int]:
+    """The port of a real SOCKS 5 proxy; `-u USER -P PASSWORD`: which it wants."""
+    port = free_port()
+    process = subprocess.Popen(["microsocks", "-i", "127.0.0.1", "-p", str(port), *options])
+    try:
+        until(lambda: listens(port))
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def fetched(url: str, place: Path) -> bytes:
+    """What a download of 4 bytes gives. Raises NotThere."""
+    return download.fetch(
+        [addresses.Address(url)],
+        place,
+        size=4,
+        network=Network(threading.Event()),
+        on_bytes=lambda count: None,
+        accept=lambda part, source: part.read_bytes(),
+    )
+
+
+@pytest.mark.needs("microsocks")
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_download_through_a_socks_proxy(
+    scheme: str, host: str, proxy: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"http://{host}:{proxy.host.partition(':')[2]}/tool"
+    with socks_proxy("-u", "me", "-P", "a@b") as port:
+        monkeypatch.setenv("ALL_PROXY", f"{scheme}://me:a%40b@127.0.0.1:{port}")
+        assert fetched(url, tmp_path / "part") == b"tool"
+        assert [path for path, _ in proxy.seen] == ["/tool"]  # as of a server, not of a proxy
+        monkeypatch.setenv("no_proxy", "localhost,127.0.0.0/8")
+        monkeypatch.setenv("ALL_PROXY", f"{scheme}://127.0.0.1:9")
+        assert fetched(url, tmp_path / "part") == b"tool"
+
+
+@pytest.mark.needs("microsocks")
+@pytest.mark.parametrize(
+    ("login", "target", "says"),
+    [
+        ("", "127.0.0.1:{}", "the proxy wants a user and a password"),
+        ("me:wrong@", "127.0.0.1:{}", "the proxy doesn't accept its user and password"),
+        ("me:right@", "127.0.0.1:9", "it refuses connections"),
+        ("me:right@", "nobody.invalid:80", "the proxy (failed|can't reach it)"),
+    ],
+)
+def test_socks_proxy_that_makes_no_connection_says_why(
+    login: str, target: str, says: str, proxy: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socks_proxy("-u", "me", "-P", "right") as port:
+        monkeypatch.setenv("all_proxy", f"socks5h://{login}127.0.0.1:{port}")
+        with pytest.raises(NotThere, match=says):
+            fetched(f"http://{target.format(proxy.host.partition(':')[2])}/tool", tmp_path / "part")
+    assert proxy.seen == []
+
+
+def test_socks_proxy_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer() -> None:
+        client, _ = listener.accept()
+        with client:
+            client.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+            client.recv(64)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=answer, daemon=True).start()
+        monkeypatch.setenv("all_proxy", f"socks5h://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(NotThere, match=r"the proxy doesn't speak SOCKS 5"):
+            fetched("http://mirror.invalid/tool", tmp_path / "part")
 
 
 def test_token_goes_to_no_proxy_that_the_agents_configuration_does_not_name(

@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from typing import Any, Optional
 
-from . import proxies
+from . import proxies, socks
 from .guard import Guard
 
 # What a connection that doesn't work out is reported with; the texts of `reason_of` are all that is said of it.
@@ -21,15 +21,20 @@ ERRORS = (OSError, http.client.HTTPException, ValueError)
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, *arguments: Any, guard: Guard, **options: Any) -> None:
+    def __init__(self, *arguments: Any, connect: socks.Connect, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._create_connection = guard.connect
+        self._create_connection = connect
 
 
 class _SecureConnection(http.client.HTTPSConnection):
-    def __init__(self, *arguments: Any, guard: Guard, **options: Any) -> None:
+    def __init__(self, *arguments: Any, connect: socks.Connect, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._create_connection = guard.connect
+        self._create_connection = connect
+
+
+def _connect(guard: Guard, request: urllib.request.Request) -> socks.Connect:
+    proxy = getattr(request, "socks", None)
+    return socks.through(proxy, guard.connect) if proxy else guard.connect
 
 
 class _Http(urllib.request.HTTPHandler):
@@ -38,7 +43,7 @@ class _Http(urllib.request.HTTPHandler):
         self._guard = guard
 
     def http_open(self, req: urllib.request.Request) -> Any:
-        return self.do_open(functools.partial(_Connection, guard=self._guard), req)
+        return self.do_open(functools.partial(_Connection, connect=_connect(self._guard, req)), req)
 
 
 class _Https(urllib.request.HTTPSHandler):
@@ -47,7 +52,7 @@ class _Https(urllib.request.HTTPSHandler):
         self._guard = guard
 
     def https_open(self, req: urllib.request.Request) -> Any:
-        maker = functools.partial(_SecureConnection, guard=self._guard, context=tls())
+        maker = functools.partial(_SecureConnection, connect=_connect(self._guard, req), context=tls())
         return self.do_open(maker, req)
 
 
@@ -81,8 +86,8 @@ def reason_of(error: BaseException, guard: Optional[Guard] = None) -> str:
     if guard and guard.reason:
         return guard.reason
     inner = error.reason if isinstance(error, urllib.error.URLError) else error
-    if isinstance(inner, str):  # of urllib's own handlers and ours
-        return inner
+    if isinstance(inner, (str, socks.Refused)):  # of urllib's own handlers and ours
+        return str(inner)
     for kinds, text in _REASONS:
         if isinstance(inner, kinds):
             return text

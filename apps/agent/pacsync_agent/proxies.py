@@ -16,14 +16,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Optional, Union
 
+SCHEMES = ("http", "https", "socks5", "socks5h")
+
 
 @dataclass(frozen=True)
 class Proxy:
-    """`host` with its port. `authorization` is the value of Proxy-Authorization, empty when there is none."""
+    """`host` with its port; `scheme` is one of SCHEMES. Without a `user` it asks for none."""
 
     scheme: str
     host: str
-    authorization: str = ""
+    user: str = ""
+    password: str = ""
+
+    @property
+    def is_socks(self) -> bool:
+        return self.scheme.startswith("socks")
+
+    @property
+    def authorization(self) -> str:
+        """The value of Proxy-Authorization; empty when there is none."""
+        words = f"{self.user}:{self.password}"
+        return "Basic " + base64.b64encode(words.encode()).decode("ascii") if self.user else ""
 
 
 Choose = Callable[[str], Optional[Proxy]]
@@ -32,20 +45,17 @@ Choose = Callable[[str], Optional[Proxy]]
 def parse(text: str) -> Proxy:
     """The proxy of `[scheme://][user:password@]host[:port]`; port 1080 where none is given, as in curl.
 
-    Raises ValueError when it is none, or one of a kind that is not supported (SOCKS).
+    Raises ValueError when it is none, or one of a kind that is not supported (SOCKS 4).
     """
     parts = urllib.parse.urlsplit(text if "://" in text else f"http://{text}")
-    if parts.scheme not in {"http", "https"}:
+    if parts.scheme not in SCHEMES:
         raise ValueError(f"a proxy of the kind {parts.scheme} is not supported")
     if not parts.hostname:
         raise ValueError("the proxy has no host name")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     port = parts.port or (443 if parts.scheme == "https" else 1080)
-    authorization = ""
-    if parts.username:
-        words = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
-        authorization = "Basic " + base64.b64encode(words.encode()).decode("ascii")
-    return Proxy(parts.scheme, f"{host}:{port}", authorization)
+    user, password = (urllib.parse.unquote(word or "") for word in (parts.username, parts.password))
+    return Proxy(parts.scheme, f"{host}:{port}", user, password)
 
 
 def of_environment(url: str, environment: Optional[Mapping[str, str]] = None) -> Optional[Proxy]:
@@ -109,6 +119,9 @@ class Handler(urllib.request.BaseHandler):
             proxy = self.choose(request.full_url)
         except ValueError as error:
             raise urllib.error.URLError(str(error)) from None
+        if proxy and proxy.is_socks:
+            request.socks = proxy  # type: ignore[attr-defined]  # the connection is made through it (bounded_http.py)
+            return request
         if proxy and request.type == "https" and proxy.scheme == "https":
             raise urllib.error.URLError("a proxy that is itself reached by https is not supported for https addresses")
         if proxy:

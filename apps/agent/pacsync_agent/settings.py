@@ -75,7 +75,11 @@ def _with_own(options: Options, values: dict[str, Optional[str]]) -> Options:
     try:
         proxy = proxies.parse(text) if text else None
     except ValueError as error:
-        raise Local("agent_config_invalid", f"proxy can't be used: {error}.", "Give it as http://HOST:PORT.") from None
+        raise Local(
+            "agent_config_invalid",
+            f"proxy can't be used: {error}.",
+            "Give it as http://HOST:PORT or socks5h://HOST:PORT.",
+        ) from None
     return dataclasses.replace(options, trust_target_files=word == "yes", proxy=proxy)
 
 
