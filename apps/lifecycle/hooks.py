@@ -216,6 +216,7 @@ def post_fork(server: Any, worker: Any) -> None:
     """Take the slot; the master's handlers are not for a worker."""
     memory.install(memory.current(), slot=worker.slot)
     memory.mine().adopt(os.getpid())
+    worker.owns_listeners = not (server.systemd or server.master_pid)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, partial(_end_unloaded, worker))

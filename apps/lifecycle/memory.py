@@ -43,7 +43,8 @@ SAMPLE_WORDS: Final = 8
 WAITING: Final = SAMPLE + 1 + SAMPLE_WORDS
 # READY: the worker accepts connections. OPEN: its database connections. TIRED: it asks to be replaced. RETIRED (written
 # by the master): it has been replaced, so a SIGTERM is meant for it.
-READY, OPEN, TIRED, RETIRED, UNREADY = range(WAITING + 1, WAITING + 6)
+# CLOSED: it takes no further connection.
+READY, OPEN, TIRED, RETIRED, UNREADY, CLOSED = range(WAITING + 1, WAITING + 7)
 TRACKED: Final = 24
 TRACKED_ENTRIES: Final = 64  # more threads than a worker has; what does not fit is still waited for, only not named
 ENTRY_WORDS: Final = 8  # a stamp and 56 bytes of name
@@ -174,6 +175,11 @@ class Slot:
         return bool(self._integers[self._base + LEAVING])
 
     @property
+    def closed(self) -> bool:
+        """Whether this worker has begun to take its last connections."""
+        return bool(self._integers[self._base + CLOSED])
+
+    @property
     def ready(self) -> bool:
         """Whether this worker accepts connections."""
         return bool(self._integers[self._base + READY])
@@ -227,7 +233,7 @@ class Slot:
 
     def release(self) -> None:
         """Free the slot. The scratch area and the refusals stay: counters never go backwards."""
-        for word in (PID, LEAVING, IN_FLIGHT, WAITING, READY, OPEN, TIRED, RETIRED, UNREADY):
+        for word in (PID, LEAVING, IN_FLIGHT, WAITING, READY, OPEN, TIRED, RETIRED, UNREADY, CLOSED):
             self._integers[self._base + word] = 0
         self._floats[self._base + SAMPLE] = 0
         self._integers[self._base + REPORT] = 0
@@ -239,6 +245,9 @@ class Slot:
 
     def accepting(self) -> None:
         self._integers[self._base + READY] = 1
+
+    def close(self) -> None:
+        self._integers[self._base + CLOSED] = 1
 
     def tire(self) -> None:
         self._integers[self._base + TIRED] = 1

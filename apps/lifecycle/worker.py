@@ -8,10 +8,10 @@ do. Nothing here may wait for a client. It must not know what a probe says; a pr
 any other request.
 """
 
+import contextlib
 import errno
 import os
 import re
-import select
 import signal
 import socket
 import time
@@ -23,7 +23,7 @@ from typing import Any
 from django.conf import settings
 from gunicorn.workers import gthread
 
-from apps.lifecycle import bodies, hooks, memory
+from apps.lifecycle import bodies, hooks, listeners, memory, phase
 from apps.lifecycle.connection import Connection
 from apps.lifecycle.connections import ConnectionKeeper
 
@@ -34,6 +34,7 @@ SEND_BUFFER = 128 * 1024  # bytes that the kernel takes of an answer: more would
 PIPELINED = 1000  # requests that one connection may have answered without a pause
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 PAUSE = 0.05  # seconds without accepting, when there is nothing left to accept with
+SETTLE = 0.1  # seconds in which handshakes that are under way end
 # Those whose answers need no I/O and no waiting (apps/health/answers.py).
 PROBE = re.compile(rb"(?:GET|HEAD) /health(?:/(?:live|ready|startup))?/?[ ?]")
 # Behind such a head comes more: a body, or another protocol.
@@ -43,6 +44,7 @@ MORE = re.compile(rb"\n(?:content-length|transfer-encoding|expect|upgrade)[ \t]*
 class Worker(ConnectionKeeper):
     """The main loop's part of a request: it is read before a thread has it, and its answer written after that."""
 
+    owns_listeners = True  # else systemd has them, and keeps who waits for the next start
     _looked = 0.0  # when slow transfers were looked for
 
     def init_signals(self) -> None:
@@ -87,10 +89,27 @@ class Worker(ConnectionKeeper):
             memory.mine().accepting()  # from now on the master may end the worker that this one replaces
         if enabled or self.alive:
             return
+        seconds = SETTLE if self._closes_last() else 0.0
         for listener in (one for one in self.sockets if one.sock):
-            while self.nr_conns < self.worker_connections and has_connection(listener) and self.accept(listener):
+            if seconds:
+                with contextlib.suppress(OSError):
+                    listeners.refuse_new(listener.sock)
+            end = time.monotonic() + seconds
+            while (
+                self.nr_conns < self.worker_connections
+                and listeners.has_connection(listener, end)
+                and self.accept(listener)
+            ):
                 pass
             listener.close()
+
+    def _closes_last(self) -> bool:
+        """Whether the listeners end with this worker: whoever comes later than that is reset."""
+        memory.mine().close()
+        if not self.owns_listeners or phase.current() is not phase.Phase.STOPPING:
+            return False
+        others = (slot for slot in memory.current().live() if slot.index != memory.mine().index)
+        return all(slot.closed or not slot.ready for slot in others)
 
     # --- a request comes ------------------------------------------------------------------------------------------
     def enqueue_req(self, conn: Any) -> None:
@@ -268,11 +287,6 @@ class Worker(ConnectionKeeper):
             self._looked = now
             self.bodies.end_slow()
             self.answers.end_slow()
-
-
-def has_connection(listener: Any) -> bool:
-    """Whether somebody waits to be accepted."""
-    return bool(select.select([listener], [], [], 0)[0])
 
 
 def head_size(conn: Connection) -> int:
