@@ -155,11 +155,12 @@ def test_dbpool_exhausted_max_waiting_refuses_without_waiting(playground: Start,
         until(lambda: get(server.port, "/health/ready")[0] == 200)
         asked = []
         for active, waiting in ((1, 0), (2, 0), (2, 1)):  # one by one: two that wait for a new connection are too many
-            asked.append(in_background(server.port, "/query/15000"))
+            asked.append(in_background(server.port, "/query/28000"))
             until_numbers(server, active=active, waiting=waiting)
         began = time.monotonic()
         assert get(server.port, "/query")[0] == 503
         assert time.monotonic() - began < 6  # before the others are through
+        server.kill()
         for pending in asked:
             pending.join(40)
 
