@@ -1,6 +1,6 @@
 """Automatic sync: what a pool's policy queues when an endpoint checks in. It must not know leases, nor HTTP."""
 
-from . import goals, status
+from . import goals, obsolete, status
 from .difference import ChangeKind
 from .exceptions import ComparisonTooLong, Conflict
 from .goals import Goal
@@ -9,7 +9,7 @@ from .models.pools import ConflictResolution
 from .status import Status
 
 # What ended an operation without the endpoint having tried: no reason not to try again.
-_UNTRIED = frozenset({"base_changed", "sync_paused"})
+_UNTRIED = frozenset({"base_changed", "sync_paused", obsolete.TARGET_CHANGED, obsolete.TOKEN_REVOKED})
 
 
 def wanted(endpoint: Endpoint) -> Goal | None:

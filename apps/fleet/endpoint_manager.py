@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from . import audit, clock, repositories, rows, states, texts, tokens
+from . import audit, clock, obsolete, repositories, rows, states, texts, tokens
 from .alpm import canonical
 from .alpm import repository as repository_text
 from .alpm import state as state_text
@@ -179,6 +179,7 @@ def revoke_token(*, endpoint: Endpoint, actor: str) -> None:
         if active.update(token_hash=None, revoked=Now(), may_set_targets=False):
             before = {"may_set_targets": endpoint.may_set_targets}
             audit.record(actor=actor, verb="revoke_token", object=audit.name_of(endpoint), before=before)
+            obsolete.cancel_of_revoked(endpoint)
 
 
 def change_rights(*, endpoint: Endpoint, may_set_targets: bool, actor: str) -> Endpoint:

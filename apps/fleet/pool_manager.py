@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 
 from . import audit, rows, texts
 from .exceptions import Invalid, NameTaken, PoolNotEmpty
-from .models import Endpoint, Pool, TargetRevision
+from .models import AuditEvent, Endpoint, Pool, TargetRevision
 from .models.pools import ConflictResolution
 from .restored import confirm
 from .source_packages import Proposal, propose
@@ -35,12 +35,19 @@ def create_pool(*, name: str, actor: str, **policy: Any) -> Pool:
     fields = _checked({"name": name, **policy})
     try:
         with transaction.atomic():
-            pool = Pool.objects.create(**fields)
+            pool = Pool.objects.create(**fields, highest_number=_numbers_used(name))
             audit.record(actor=actor, verb="create", object=audit.name_of(pool), after=fields)
     except IntegrityError:
         raise _taken(name) from None
     pool.refresh_from_db()
     return pool
+
+
+def _numbers_used(name: str) -> int:
+    """The highest revision number of a deleted pool of that name: machines that were in it remember that."""
+    deleted = AuditEvent.objects.filter(verb="delete", object=audit.name_of(Pool(name=name)))
+    before = deleted.order_by("-at").values_list("before", flat=True).first()
+    return int((before or {}).get("highest_number", 0))
 
 
 def change_pool(*, pool: Pool, actor: str, **changes: Any) -> Pool:
@@ -111,7 +118,9 @@ def delete_pool(*, pool: Pool, actor: str) -> None:
         (locked,) = rows.lock_pools(pool)
         if Endpoint.objects.filter(pool=locked).exists():
             raise PoolNotEmpty(f"Endpoints are assigned to the pool {locked.name}; take them out first.")
-        audit.record(actor=actor, verb="delete", object=audit.name_of(locked), before={"name": locked.name})
+        number = max(locked.highest_number, locked.target.number if locked.target else 0)
+        before = {"name": locked.name, "highest_number": number}
+        audit.record(actor=actor, verb="delete", object=audit.name_of(locked), before=before)
         locked.delete()
 
 

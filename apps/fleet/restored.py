@@ -8,11 +8,10 @@ import logging
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Q
 from django.db.models.functions import Now
 
-from . import audit, judgement, revisions, rows, targets
-from .models import Endpoint, Operation, OperationStatus, Pool, TargetRevision
+from . import audit, obsolete, revisions, rows, targets
+from .models import Endpoint, Operation, Pool, TargetRevision
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +79,7 @@ def _pause(pool: Pool, endpoint: Endpoint, seen: SeenRevision) -> None:
         Pool.objects.filter(pk=pool.pk).update(highest_number=highest)
         if not Pool.objects.filter(pk=pool.pk, paused_since=None).update(paused_since=Now(), paused_by=found):
             return
-        cancelled = _cancel_automatic(pool)
+        cancelled = obsolete.cancel_automatic(pool, code=PAUSED, message=MESSAGE)
         after = {**found, "cancelled": cancelled}
         audit.record(actor=audit.SERVER, verb="pause_sync", object=audit.name_of(pool), after=after)
     logger.warning(
@@ -89,16 +88,6 @@ def _pause(pool: Pool, endpoint: Endpoint, seen: SeenRevision) -> None:
         pool.name,
         endpoint.name,
         seen.number,
-    )
-
-
-def _cancel_automatic(pool: Pool) -> int:
-    """Cancel what the pool's policy has queued, which may be from the backup too; how many."""
-    queued = Operation.objects.filter(Q(endpoint__pool=pool), status=OperationStatus.QUEUED)
-    return queued.filter(author__startswith=audit.POLICY).update(
-        status=OperationStatus.CANCELLED,
-        finished=Now(),
-        result=judgement.server_result("cancelled", PAUSED, MESSAGE),
     )
 
 
@@ -123,7 +112,7 @@ def confirm(*, pool: Pool, actor: str, expected_number: int | None = None) -> Po
         before, target = pool.paused_by, pool.target
         if target and (pool.highest_number > target.number or (before and before["number"] >= target.number)):
             comment = f"Confirmed: #{target.number} is the target, after revisions were lost."
-            target = targets.copy(pool, target, actor=actor, comment=comment)
+            target = targets.copy(pool, target, actor=actor, comment=comment, approved=target.approved)
         lost = target.number - 1 if target else pool.highest_number
         Pool.objects.filter(pk=pool.pk).update(paused_since=None, paused_by=None, lost_through=lost)
         after = {"number": target.number if target else None}

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from . import audit, clock, goals, judgement, leases, queueing, reports, restored, rows, sources, texts
+from . import audit, clock, goals, judgement, leases, obsolete, queueing, reports, restored, rows, sources, texts
 from .exceptions import (
     BaseChanged,
     IdempotencyKeyReused,
@@ -146,6 +146,9 @@ def _claim(operation: Operation, lease_token: uuid.UUID, state: str) -> Exceptio
     if restored.is_paused(operation):  # queued by the policy at the moment of the pause
         _cancel_claimed(operation, code=restored.PAUSED, message=restored.MESSAGE)
         return NotClaimable(restored.MESSAGE)
+    if obsolete.is_outdated(operation):  # queued by the policy at the moment of the change
+        _cancel_claimed(operation, code=obsolete.TARGET_CHANGED, message=obsolete.CHANGED)
+        return NotClaimable(obsolete.CHANGED)
     changed = free.filter(pk=operation.pk, attempt=operation.attempt).update(
         status=OperationStatus.LEASED,
         lease_token=lease_token,

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
-from . import audit, examination, goals, revisions, rows, source_packages, states, target_files, texts
+from . import audit, examination, goals, obsolete, revisions, rows, source_packages, states, target_files, texts
 from .exceptions import Conflict, Forbidden, MayNotSetTargets, NoTarget, NotFound, TargetChanged
 from .locks import share_content
 from .models import Endpoint, Pool, TargetRevision
@@ -53,10 +53,13 @@ def set_target(
         return made, True
 
 
+OWN_TARGET = "An endpoint may set the target of its own pool, from itself."
+
+
 def _check_may(setter: Endpoint, endpoint: Endpoint, pool: Pool) -> None:
     """`endpoint` is locked, so that its right is the one of this moment. Raises Forbidden, MayNotSetTargets."""
     if setter.pk != endpoint.pk or endpoint.pool_id != pool.pk:
-        raise Forbidden("An endpoint may set the target of its own pool, from itself.")
+        raise Forbidden(OWN_TARGET)
     if not endpoint.may_set_targets or endpoint.token_hash is None:
         raise MayNotSetTargets(
             f"{endpoint.name} may not set targets. An operator can set this one from {endpoint.name}, or give it the "
@@ -124,8 +127,13 @@ def promote(
         return copy(pool, source.target, actor=actor, comment=comment, promoted_from=source.name)
 
 
-def copy(pool: Pool, revision: TargetRevision, *, actor: str, comment: str, promoted_from: str = "") -> TargetRevision:
-    """Make what `revision` says the target of `pool`, as an operator's decision. Wants the pool's row locked."""
+def copy(
+    pool: Pool, revision: TargetRevision, *, actor: str, comment: str, promoted_from: str = "", approved: bool = True
+) -> TargetRevision:
+    """Make what `revision` says the target of `pool`, as an operator's decision. Wants the pool's row locked.
+
+    `approved`: the decision was about these packages, and not only about a number.
+    """
     # Locked, so that it can't be deleted before this revision names it; None when it was.
     source = Endpoint.objects.select_for_update().filter(pk=revision.source_endpoint_id or 0).first()
     share_content()
@@ -141,18 +149,21 @@ def copy(pool: Pool, revision: TargetRevision, *, actor: str, comment: str, prom
         copied_number=revision.number,
         promoted_from=promoted_from,
         comment=comment,
+        approved=approved,
     )
 
 
 def add(pool: Pool, *, actor: str, **fields: Any) -> TargetRevision:
     """Add the next revision and make it the target. Wants the pool's row locked.
 
-    Its number is above every number that the pool has had or that any endpoint has seen.
+    Its number is above every number that the pool has had or that any endpoint has seen. What the pool's policy has
+    queued for another revision is cancelled: agents would take it for a step back.
     """
     before = pool.target
     number = max(before.number if before else 0, pool.highest_number) + 1
     revision = TargetRevision.objects.create(pool=pool, number=number, **{**fields, "author": actor[:200]})
     Pool.objects.filter(pk=pool.pk).update(target=revision, highest_number=number)
+    obsolete.cancel_automatic(pool, code=obsolete.TARGET_CHANGED, message=obsolete.CHANGED, besides=revision)
     audit.record(
         actor=actor,
         verb="set_target",

@@ -1,8 +1,8 @@
-"""The end of a listener: the kernel takes no new connection for it, though it is still open. It must not know requests.
+"""The end of a listener: the kernel takes no new connection, though it is still open. It must not know requests.
 
-Between the last look for a waiting connection and the listener's end another one may come, which the kernel then resets:
-its client can't know whether it may ask again. A client whose first packet is dropped sends it again after a second,
-and is refused by then, or reaches another instance.
+Between the last look for a waiting connection and the listener's end another one may come. The kernel then resets it,
+and its client can't know whether it may ask again. A client whose first packet is dropped sends it again after a
+second, and is refused by then, or reaches another instance.
 """
 
 import ctypes

@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.fleet import pool_manager, sync_coordinator
+from apps.fleet import endpoint_manager, exceptions, pool_manager, sync_coordinator
 from apps.fleet.models import Endpoint, Operation
 from tests import factories
 
@@ -119,4 +119,48 @@ def test_check_in_after_the_sync_was_reverted_waits_for_a_new_target() -> None:
     assert not Operation.objects.filter(status="queued").exists()
     pool_manager.go_back(pool=endpoint.pool, number=1, actor="anna")
     factories.report(endpoint, base)
+    assert Operation.objects.filter(status="queued").count() == 1
+
+
+@pytest.mark.parametrize("author", ["policy", "user"])
+def test_new_target_cancels_what_the_policy_queued_for_another_one(author: str) -> None:
+    """An agent would take it for a server that went back. What a person queued stays."""
+    endpoint = machine()
+    assert endpoint.state and endpoint.pool
+    if author == "user":
+        Operation.objects.update(author="user:ada")
+    factories.target(endpoint.pool, "app 3.0-1", "lib 3.0-1")
+    operation = Operation.objects.get()
+    if author == "user":
+        assert operation.status == "queued"
+        return
+    assert (operation.status, (operation.result or {})["code"]) == ("cancelled", "target_changed")
+    factories.report(endpoint, endpoint.state)
+    queued = Operation.objects.get(status="queued")
+    endpoint.pool.refresh_from_db()
+    assert queued.revision_id == endpoint.pool.target_id
+
+
+def test_claim_of_what_the_policy_queued_while_the_target_changed_is_refused() -> None:
+    endpoint = machine()
+    operation = Operation.objects.get()
+    assert endpoint.state and endpoint.pool
+    factories.target(endpoint.pool, "app 3.0-1", "lib 3.0-1")
+    Operation.objects.update(status="queued", finished=None, result=None)  # it was queued a moment later
+    with pytest.raises(exceptions.NotClaimable, match="another target"):
+        sync_coordinator.claim(
+            operation_id=operation.pk, endpoint=endpoint, lease_token=operation.pk, state=endpoint.state_id or ""
+        )
+    operation.refresh_from_db()
+    assert (operation.status, (operation.result or {})["code"]) == ("cancelled", "target_changed")
+
+
+def test_revoked_token_cancels_what_is_queued_and_a_new_one_queues_again() -> None:
+    endpoint = machine()
+    assert endpoint.state
+    endpoint_manager.revoke_token(endpoint=endpoint, actor="user:ada")
+    operation = Operation.objects.get()
+    assert (operation.status, (operation.result or {})["code"]) == ("cancelled", "token_revoked")
+    endpoint_manager.rotate_token(endpoint=endpoint, actor="user:ada")
+    factories.report(endpoint, endpoint.state)
     assert Operation.objects.filter(status="queued").count() == 1

@@ -210,3 +210,24 @@ def test_restored_unchanged_report_of_the_present_target_takes_no_more_queries(
                 agent_version="1.0.0",
                 **more,
             )
+
+
+def test_restored_confirming_a_number_approves_no_packages() -> None:
+    """An endpoint with the right to set targets can cause the pause: its remedy must not approve its target."""
+    pool = automatic_pool()
+    TargetRevision.objects.filter(pk=pool.target_id).update(approved=False)
+    check_in(factories.endpoint(pool=pool), number=7)
+    confirmed = pool_manager.confirm(pool=pool, actor="user:ada")
+    assert confirmed.target and confirmed.target.number == 8 and not confirmed.target.approved
+
+
+def test_pool_made_anew_goes_on_counting_where_the_deleted_one_was() -> None:
+    """Machines that were in it remember its numbers under its name."""
+    pool = factories.pool(name="again")
+    for version in ("1-1", "2-1", "3-1"):
+        factories.target(pool, f"app {version}")
+    Endpoint.objects.filter(pool=pool).update(pool=None)
+    pool_manager.delete_pool(pool=pool, actor="user:ada")
+    made = pool_manager.create_pool(name="again", actor="user:ada")
+    assert factories.target(made, "app 1-1").number == 4
+    assert factories.target(pool_manager.create_pool(name="other", actor="user:ada"), "app 1-1").number == 1

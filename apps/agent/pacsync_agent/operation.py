@@ -60,8 +60,9 @@ def adopt(context: Context, operation: dict[str, Any]) -> None:
 def carry_out(context: Context, *, give_back: bool) -> Optional[Ended]:
     """Bring the journal's operation to its end; None when it isn't this agent's any more.
 
-    `give_back`: a signal ends the operation as failed, instead of leaving it to the next start. Raises Unavailable
-    (the journal stays, and the next start goes on), LeaseLost (again and again), Interrupted, Busy.
+    `give_back`: a person asked for it here, and a signal ends the operation as failed, instead of leaving it to the
+    next start. Raises Unavailable (the journal stays, and the next start goes on), LeaseLost (again and again),
+    Interrupted, Busy.
     """
     journal = context.journal
     for _ in range(LEASES):
@@ -109,6 +110,8 @@ def _work(context: Context, claim: dict[str, Any], *, give_back: bool) -> None:
     operation, token = journal.data["operation"], journal.data["token"]
     try:
         with Heartbeat(context.client, operation, token, claim["lease_seconds"]) as heartbeat:
+            if not give_back:  # a person who asks for it here knows what they want
+                RevisionSeen(context.state_dir).check(claim["operation"], claim["target"].get("revision"))
             outcome = _reach(context, claim, heartbeat)
     except (LeaseLost, Stopped):
         context.output.line("The lease of the operation ran out before pacman was started: asking for it again.")
@@ -171,7 +174,6 @@ def _machine(context: Context, fetch: Sequence[dict[str, Any]], stop: threading.
 def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Outcome:
     """Everything between claim and result. Raises AgentError while nothing was changed yet."""
     journal = context.journal
-    RevisionSeen(context.state_dir).check(claim["operation"], claim["target"].get("revision"))
     goal = _goal_of(claim)
     hints = wanted.hints_of(claim)
     machine = _machine(context, hints, EitherEvent(context.signals.stop, heartbeat.lost))

@@ -27,8 +27,9 @@ from apps.api.schemas.revisions import (
     revision_packages,
 )
 from apps.fleet import pool_manager
-from apps.fleet.exceptions import NoTarget, NotFound
+from apps.fleet.exceptions import Forbidden, NoTarget, NotFound
 from apps.fleet.models import TargetRevision
+from apps.fleet.targets import OWN_TARGET
 
 router = Router(by_alias=True)
 
@@ -100,11 +101,14 @@ def set_target(request: ApiRequest, name: Name, payload: TargetIn) -> Status[Rev
     An endpoint may do it for itself and its own pool, with the right that an operator gave it. Its answer says in
     `approved` whether automatic sync acts on it at once.
     """
+    setter = request.auth.endpoint
+    if setter and (payload.endpoint, name) != (setter.name, setter.pool and setter.pool.name):
+        raise Forbidden(OWN_TARGET)  # whether there are such names is not for it to know
     revision, new = pool_manager.set_target(
         pool=pool_named(name),
         endpoint=endpoint_named(payload.endpoint),
         actor=request.auth.actor,
-        setter=request.auth.endpoint,
+        setter=setter,
         expected_number=payload.expected_number,
         comment=payload.comment,
         force=payload.force,

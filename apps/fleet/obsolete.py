@@ -1,0 +1,37 @@
+"""Operations that nobody needs any more before an agent has had them. It must not know why a policy makes any."""
+
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+
+from . import audit, judgement
+from .models import Endpoint, Operation, OperationKind, OperationStatus, Pool, TargetRevision
+
+TARGET_CHANGED, TOKEN_REVOKED = "target_changed", "token_revoked"
+"""Codes in the result of an operation that was cancelled by it."""
+CHANGED = "The pool has another target by now."
+REVOKED = "The endpoint's token was revoked."
+
+
+def cancel_automatic(pool: Pool, *, code: str, message: str, besides: TargetRevision | None = None) -> int:
+    """Cancel what the policy of the pool has queued, but for syncs to the revision `besides`; how many."""
+    queued = Operation.objects.filter(Q(endpoint__pool=pool), author__startswith=audit.POLICY)
+    return _cancel(queued.exclude(revision=besides) if besides else queued, code, message)
+
+
+def cancel_of_revoked(endpoint: Endpoint) -> int:
+    """Cancel what is queued for an endpoint that can't ask for it any more; how many."""
+    return _cancel(Operation.objects.filter(endpoint=endpoint), TOKEN_REVOKED, REVOKED)
+
+
+def _cancel(operations: QuerySet[Operation], code: str, message: str) -> int:
+    result = judgement.server_result("cancelled", code, message)
+    queued = operations.filter(status=OperationStatus.QUEUED)
+    return queued.update(status=OperationStatus.CANCELLED, finished=Now(), result=result)
+
+
+def is_outdated(operation: Operation) -> bool:
+    """Whether a policy made it for a revision that isn't the target of the endpoint's pool any more."""
+    if operation.kind != OperationKind.SYNC or not operation.author.startswith(audit.POLICY):
+        return False
+    pool = Pool.objects.filter(pk=operation.endpoint.pool_id or 0).first()
+    return pool is None or pool.target_id != operation.revision_id
