@@ -201,6 +201,24 @@ def test_once_automatic_sync_to_an_older_revision_is_refused_and_by_hand_it_is_d
     assert one.state() == source.state()
 
 
+def test_new_targets_in_daily_use_are_no_restored_server(site: Site, fleet: Fleet) -> None:
+    """The source's own report has a sync back to the last target queued, just before it sets the next one."""
+    source, one = machine(fleet, "m1", "olddep"), machine(fleet, "m2")
+    pool = site.pool(auto_sync=True, conflict_resolution="oldest")
+    names = site.enroll(pool, source, one)
+    agent.run(source, "set-latest").ok()
+    agent.run(one, "once").ok()
+    for change in (["-R", "olddep"], ["-R", "tray"]):
+        source.pacman(*change)
+        agent.run(one, "once", "--report-only").ok()
+        agent.run(source, "set-latest").ok()
+        for each in (source, one):
+            assert "restored" not in agent.run(each, "once").ok().out
+        assert one.state() == source.state()
+    codes = {(operation["result"] or {}).get("code") for name in names for operation in site.operations(name)}
+    assert "target_changed" in codes and "revision_went_back" not in codes
+
+
 def test_once_automatic_sync_to_another_content_under_the_same_number_is_refused(site: Site, fleet: Fleet) -> None:
     source, one = upgraded(fleet, "m1"), machine(fleet, "m2")
     pool = site.pool(auto_sync=True, conflict_resolution="oldest")
