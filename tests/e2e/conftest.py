@@ -1,6 +1,5 @@
-"""Migrated databases for real servers, made once and copied."""
+"""Migrated databases and started servers for the end-to-end tests. It must not know what they are used for."""
 
-import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -8,41 +7,37 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.isolation import once
+from tests.support import migrated
+from tests.support.migrated import MigratedPostgres
 from tests.support.playground import Playground
-from tests.support.postgres import Postgres, running_postgres
-from tests.support.server import migrate
 
 Start = Callable[..., AbstractContextManager[Playground]]
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite() -> Path:
-    """Made once for all workers; to be copied, never opened."""
-    return once("migrated.sqlite3", lambda path: migrate(f"sqlite:///{path}"))
-
-
-@pytest.fixture(scope="session")
-def shared_postgres() -> Iterator[Postgres]:
-    """One PostgreSQL for the tests of a worker that leave it running, with a migrated database."""
-    with running_postgres() as server:
-        migrate(server.create_database("migrated"))
+def shared_postgres() -> Iterator[MigratedPostgres]:
+    """One PostgreSQL for the tests of a worker that leave it running."""
+    with migrated.running_postgres() as server:
         yield server
 
 
 @pytest.fixture
-def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
-    """A migrated SQLite database of the test's own."""
-    return f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'database.sqlite3')}"
+def postgres() -> Iterator[MigratedPostgres]:
+    """A PostgreSQL of the test's own, which it may freeze, stop and restart."""
+    with migrated.running_postgres() as server:
+        yield server
 
 
 @pytest.fixture
-def postgres_url(shared_postgres: Postgres) -> str:
+def sqlite_url(tmp_path: Path) -> str:
+    """A migrated SQLite database of the test's own."""
+    return migrated.sqlite(tmp_path / "database.sqlite3")
+
+
+@pytest.fixture
+def postgres_url(shared_postgres: MigratedPostgres) -> str:
     """A migrated PostgreSQL database of the test's own, on the shared server."""
-    name = f"test_{uuid.uuid4().hex}"
-    with shared_postgres.connect() as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE migrated')
-    return shared_postgres.url(name)
+    return shared_postgres.create_database(f"test_{uuid.uuid4().hex}")
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.support import agent
+from tests.support import agent, migrated
 from tests.support.pacman import Machine
-from tests.support.server import Server, manage, migrate, running_server
+from tests.support.server import Server, manage, running_server
 
 _numbers = itertools.count(1)
 
@@ -70,7 +70,6 @@ class Site:
 @contextlib.contextmanager
 def running_site(directory: Path, **env: object) -> Iterator[Site]:
     """A server on a new SQLite database in `directory`."""
-    url = f"sqlite:///{directory / 'site.sqlite3'}"
-    migrate(url)
+    url = migrated.sqlite(directory / "site.sqlite3")
     with running_server(url, **{"POLL_SECONDS": 1, **env}) as server:
         yield Site(server, url)
