@@ -49,7 +49,8 @@ class Site:
         return name
 
     def code(self, pool: str, uses: int = 20) -> str:
-        return self._manage("create_enrolment_code", "--pool", pool, "--uses", str(uses), "--may-set-targets")
+        made = self.call("POST", "/enrolment-codes", {"pool": pool, "uses": uses, "may_set_targets": True})
+        return str(made["code"])
 
     def enroll(self, pool: str, *machines: Machine) -> list[str]:
         """Enrol these machines under names of their own; the names."""
