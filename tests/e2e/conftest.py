@@ -10,6 +10,7 @@ import pytest
 from tests.support import migrated
 from tests.support.migrated import MigratedPostgres
 from tests.support.playground import Playground
+from tests.support.site import Site, running_site
 
 Start = Callable[..., AbstractContextManager[Playground]]
 
@@ -55,3 +56,10 @@ def playground(tmp_path: Path) -> Start:
             server.log_path.unlink(missing_ok=True)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server for the agents of all tests of a worker: each has machines and a pool under names of its own."""
+    with running_site(tmp_path_factory.mktemp("site")) as running:
+        yield running
