@@ -1,18 +1,23 @@
 """Migrated databases and started servers for the end-to-end tests. It must not know what they are used for."""
 
+import http.client
+import json
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.support import migrated
+from tests.support.load import get
 from tests.support.migrated import MigratedPostgres
 from tests.support.playground import Playground
 from tests.support.site import Site, running_site
+from tests.support.wait import until
 
 Start = Callable[..., AbstractContextManager[Playground]]
+Serve = Callable[..., Playground]
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +61,39 @@ def playground(tmp_path: Path) -> Start:
             server.log_path.unlink(missing_ok=True)
 
     return start
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """`serving(VARIABLE=value)`: a server on SQLite, started for the first test of a module that asks for these values.
+
+    For tests that leave it as it was. Each gets it with nothing in flight: what the last one left under way has ended.
+    """
+    servers: dict[tuple[tuple[str, object], ...], Playground] = {}
+    with ExitStack() as stack:
+
+        def serve(**env: object) -> Playground:
+            key = tuple(sorted(env.items()))
+            if key not in servers:
+                folder = tmp_path_factory.mktemp("serving")
+                server = Playground(migrated.sqlite(folder / "database.sqlite3"), folder, **env)
+                stack.callback(server.log_path.unlink)
+                stack.callback(server.kill)
+                server.start()
+                servers[key] = server
+            until(lambda: is_idle(servers[key]), 60)
+            return servers[key]
+
+        yield serve
+
+
+def is_idle(server: Playground) -> bool:
+    """Whether the only request in flight is the one that asks."""
+    try:
+        workers = json.loads(get(server.port, "/board")[2])["workers"]
+    except (OSError, http.client.HTTPException):
+        return False
+    return sum(worker["in_flight"] for worker in workers) == 1
 
 
 @pytest.fixture(scope="session")
