@@ -1,48 +1,50 @@
-"""Migrated databases for real servers, made once and copied."""
+"""Migrated databases and started servers for the end-to-end tests. It must not know what they are used for."""
 
-import shutil
+import http.client
+import json
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support.isolation import once
+from tests.support import migrated
+from tests.support.load import get
+from tests.support.migrated import MigratedPostgres
 from tests.support.playground import Playground
-from tests.support.postgres import Postgres, running_postgres
-from tests.support.server import migrate
+from tests.support.site import Site, running_site
+from tests.support.slow_clients import make_valid
+from tests.support.wait import until
 
 Start = Callable[..., AbstractContextManager[Playground]]
+Serve = Callable[..., Playground]
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite() -> Path:
-    """Made once for all workers; to be copied, never opened."""
-    return once("migrated.sqlite3", lambda path: migrate(f"sqlite:///{path}"))
-
-
-@pytest.fixture(scope="session")
-def shared_postgres() -> Iterator[Postgres]:
-    """One PostgreSQL for the tests of a worker that leave it running, with a migrated database."""
-    with running_postgres() as server:
-        migrate(server.create_database("migrated"))
+def shared_postgres() -> Iterator[MigratedPostgres]:
+    """One PostgreSQL for the tests of a worker that leave it running."""
+    with migrated.running_postgres() as server:
         yield server
 
 
 @pytest.fixture
-def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
-    """A migrated SQLite database of the test's own."""
-    return f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'database.sqlite3')}"
+def postgres() -> Iterator[MigratedPostgres]:
+    """A PostgreSQL of the test's own, which it may freeze, stop and restart."""
+    with migrated.running_postgres() as server:
+        yield server
 
 
 @pytest.fixture
-def postgres_url(shared_postgres: Postgres) -> str:
+def sqlite_url(tmp_path: Path) -> str:
+    """A migrated SQLite database of the test's own."""
+    return migrated.sqlite(tmp_path / "database.sqlite3")
+
+
+@pytest.fixture
+def postgres_url(shared_postgres: MigratedPostgres) -> str:
     """A migrated PostgreSQL database of the test's own, on the shared server."""
-    name = f"test_{uuid.uuid4().hex}"
-    with shared_postgres.connect() as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE migrated')
-    return shared_postgres.url(name)
+    return shared_postgres.create_database(f"test_{uuid.uuid4().hex}")
 
 
 @pytest.fixture
@@ -60,3 +62,43 @@ def playground(tmp_path: Path) -> Start:
             server.log_path.unlink(missing_ok=True)
 
     return start
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """`serving(VARIABLE=value)`: a server on SQLite, started for the first test of a module that asks for these values.
+
+    For tests that leave it as it was. Each gets it with nothing in flight: what the last one left under way has ended.
+    """
+    servers: dict[tuple[tuple[str, object], ...], Playground] = {}
+    with ExitStack() as stack:
+
+        def serve(**env: object) -> Playground:
+            key = tuple(sorted(env.items()))
+            if key not in servers:
+                folder = tmp_path_factory.mktemp("serving")
+                server = Playground(make_valid(migrated.sqlite(folder / "database.sqlite3")), folder, **env)
+                stack.callback(server.log_path.unlink)
+                stack.callback(server.kill)
+                server.start()
+                servers[key] = server
+            until(lambda: is_idle(servers[key]), 60)
+            return servers[key]
+
+        yield serve
+
+
+def is_idle(server: Playground) -> bool:
+    """Whether the only request in flight is the one that asks."""
+    try:
+        workers = json.loads(get(server.port, "/board")[2])["workers"]
+    except (OSError, http.client.HTTPException):
+        return False
+    return sum(worker["in_flight"] for worker in workers) == 1
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server for the agents of all tests of a worker: each has machines and a pool under names of its own."""
+    with running_site(tmp_path_factory.mktemp("site")) as running:
+        yield running

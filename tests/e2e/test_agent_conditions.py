@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,11 @@ import pytest
 from tests.agent.test_build import python39
 from tests.support import agent
 from tests.support.pacman import Fleet, Machine
-from tests.support.site import Site, running_site
+from tests.support.site import Site
 
 pytestmark = pytest.mark.needs("pacman")
 
 OLD, NEW = "2025/01/01", "2025/02/01"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("site")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -3,32 +3,27 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.test_agent_service import endpoint_name
 from tests.support import agent
 from tests.support.pacman import Fleet, Machine, pacman_pid
-from tests.support.site import Site, running_site
+from tests.support.site import Site
 
 pytestmark = pytest.mark.needs("pacman")
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("site")) as running:
-        yield running
+OLD, NEW = "2025/01/01", "2025/02/01"
 
 
 def many_files(name: str, count: int, version: str) -> dict[str, bytes]:
     return {f"usr/share/{name}/{number}": version.encode() for number in range(count)}
 
 
-@pytest.fixture
-def pair(tmp_path: Path, site: Site) -> tuple[Machine, Machine]:
-    """Two enrolled machines; the second is the target: an upgrade, an installation, a removal, a reason, a rename."""
-    fleet = Fleet(tmp_path)
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """What all tests sync to: an upgrade, an installation, a removal, a reason, a rename. It takes a second to make."""
+    fleet = Fleet(tmp_path_factory.mktemp("target"))
     make = fleet.package
     first = [make("lib", "1-1"), make("app", "1-1", depends=["lib=1"]), make("old", "1-1"), make("gone", "1-1")]
     second = [
@@ -37,13 +32,21 @@ def pair(tmp_path: Path, site: Site) -> tuple[Machine, Machine]:
         make("new", "1-1", conflicts=["old"], provides=["old=1"], replaces=["old"], files=many_files("new", 3000, "1")),
         make("zlast", "1-1"),
     ]
-    fleet.snapshot("2025/01/01", first)
-    fleet.snapshot("2025/02/01", second)
-    one = fleet.machine("m1", "2025/01/01")
+    fleet.snapshot(OLD, first)
+    fleet.snapshot(NEW, second)
+    machine = fleet.machine("m2", NEW)
+    machine.install("app", "new", "zlast")
+    machine.pacman("-D", "--asdeps", "new")
+    return machine
+
+
+@pytest.fixture
+def pair(tmp_path: Path, site: Site, target: Machine) -> tuple[Machine, Machine]:
+    """Two enrolled machines of the test's own; the second is the target."""
+    fleet = target.fleet.beside(tmp_path)
+    one = fleet.machine("m1", OLD)
     one.install("app", "old", "gone")
-    two = fleet.machine("m2", "2025/02/01")
-    two.install("app", "new", "zlast")
-    two.pacman("-D", "--asdeps", "new")
+    two = target.linked_copy(fleet, NEW)
     site.enroll(site.pool(), one, two)
     agent.run(two, "set-latest").ok()
     return one, two
@@ -90,9 +93,7 @@ def test_agent_killed_at_a_step_and_started_again_converges(
     assert killed.code == -signal.SIGKILL, killed
     agent.run(one, again).ok()
     assert_converged(one, two)
-    name = site.call("GET", "/endpoints")["items"]
-    mine = [item["name"] for item in name if item["name"].startswith("m1")][-1]
-    operations = site.operations(mine)
+    operations = site.operations(endpoint_name(one))
     assert [operation["status"] for operation in operations] == ["succeeded"], operations
     assert "nothing to do" in agent.run(one, "sync").ok().out
 

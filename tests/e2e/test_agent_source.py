@@ -1,7 +1,6 @@
 """What makes a machine a source or an endpoint that can't be trusted with its own databases, and what is said of it."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +8,10 @@ import pytest
 
 from tests.support import agent
 from tests.support.pacman import Fleet, Machine
-from tests.support.site import Site, running_site
+from tests.support.site import Site
 
 pytestmark = pytest.mark.needs("pacman")
 OLD, NEW = "2025/01/01", "2025/02/01"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("site")) as running:
-        yield running
 
 
 @pytest.fixture

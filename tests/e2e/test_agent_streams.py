@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import agent
 from tests.support.pacman import Fleet
-from tests.support.site import running_site
+from tests.support.site import Site
 
 pytestmark = pytest.mark.needs("pacman")
 
@@ -39,13 +39,11 @@ def test_server_address_with_broken_brackets_is_refused(fleet: Fleet) -> None:
     assert done.returncode == 7 and "is not the address of a server" in done.stderr
 
 
-def test_enroll_reports_the_packages_and_names_a_refused_field(tmp_path: Path, fleet: Fleet) -> None:
+def test_enroll_reports_the_packages_and_names_a_refused_field(site: Site, fleet: Fleet) -> None:
     machine = fleet.machine("one", "2025/01/01")
     machine.install("app")
-    with running_site(tmp_path) as site:
-        refused = agent.run(
-            machine, "enroll", "--server", site.server.url, "--code", "psc_x", "--name", "x" * 5000
-        ).refused(3)
-        assert "name" in refused.err
-        [name] = site.enroll(site.pool(), machine)
-        assert site.call("GET", f"/endpoints/{name}")["state"] is not None
+    known = ("--server", site.server.url, "--code", "psc_x")
+    refused = agent.run(machine, "enroll", *known, "--name", "x" * 5000).refused(3)
+    assert "name" in refused.err
+    [name] = site.enroll(site.pool(), machine)
+    assert site.call("GET", f"/endpoints/{name}")["state"] is not None

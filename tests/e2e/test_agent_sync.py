@@ -1,24 +1,17 @@
 """Three machines, one pool: set-latest, sync and revert with the real pacman and the real server."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support import agent
 from tests.support.pacman import Fleet, Machine
-from tests.support.site import Site, running_site
+from tests.support.site import Site
 
 pytestmark = pytest.mark.needs("pacman")
 
 JANUARY, FEBRUARY, MARCH = "2025/01/01", "2025/02/01", "2025/03/01"
 INSTALLED = ("app", "tool", "oldc", "usesc", "confx", "held", "leaf", "host", "odd")
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("site")) as running:
-        yield running
 
 
 @pytest.fixture

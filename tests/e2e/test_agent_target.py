@@ -2,25 +2,18 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import agent
+from tests.support import agent, migrated
 from tests.support.pacman import Fleet, Machine
-from tests.support.server import migrate, running_server
-from tests.support.site import Site, running_site
+from tests.support.server import running_server
+from tests.support.site import Site
 
 pytestmark = pytest.mark.needs("pacman")
 OLD, NEW = "2025/01/01", "2025/02/01"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("site")) as running:
-        yield running
 
 
 @pytest.fixture
@@ -125,11 +118,11 @@ def test_set_latest_diff_and_status_list_what_is_left_out_and_why(site: Site, fl
 
 
 class Restorable:
-    """A server on SQLite whose database is taken back to a copy, while its machines go on."""
+    """A migrated SQLite database that is taken back to a copy, while the machines of its server go on."""
 
     def __init__(self, directory: Path) -> None:
         self.path, self.copy = directory / "site.sqlite3", directory / "copy.sqlite3"
-        self.url = f"sqlite:///{self.path}"
+        self.url = migrated.sqlite(self.path)
 
     def back_up(self) -> None:
         with sqlite3.connect(self.path) as present, sqlite3.connect(self.copy) as copy:
@@ -147,7 +140,6 @@ def automatic(site: Site, name: str) -> list[dict[str, Any]]:
 
 def test_restored_server_turns_no_machine_back_until_an_operator_confirms(tmp_path: Path, fleet: Fleet) -> None:
     database = Restorable(tmp_path)
-    migrate(database.url)
     source, one = machine(fleet, "m1"), machine(fleet, "m2")
     with running_server(database.url, POLL_SECONDS=1) as server:
         site = Site(server, database.url)

@@ -3,25 +3,18 @@
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import agent
+from tests.support import agent, migrated
 from tests.support.pacman import Fleet, Machine
-from tests.support.server import manage, migrate, running_server
-from tests.support.site import Site, running_site
+from tests.support.server import manage, running_server
+from tests.support.site import Site
 
 pytestmark = pytest.mark.needs("pacman")
 OLD, NEW = "2025/01/01", "2025/02/01"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("site")) as running:
-        yield running
 
 
 @pytest.fixture
@@ -99,8 +92,7 @@ def test_approval_no_machine_follows_a_target_of_an_endpoint_before_it(site: Sit
 
 def test_server_from_a_backup_turns_nobody_back_before_an_operator_confirms(tmp_path: Path, fleet: Fleet) -> None:
     path = tmp_path / "site.sqlite3"
-    url = f"sqlite:///{path}"
-    migrate(url)
+    url = migrated.sqlite(path)
     one, two = machine(fleet, "m1"), machine(fleet, "m2")
     with running_server(url, POLL_SECONDS=1) as server:
         site = Site(server, url)

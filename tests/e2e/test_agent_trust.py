@@ -3,7 +3,6 @@
 import json
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,17 +13,11 @@ from tests.support import agent
 from tests.support.hostile import Hostile
 from tests.support.keys import SHORTLY_AFTER, Keys
 from tests.support.pacman import Fleet, Machine, Package
-from tests.support.site import Site, running_site
+from tests.support.site import Site
 
 pytestmark = pytest.mark.needs("pacman")
 
 OLD, NEW, REBUILT = "2025/01/01", "2025/02/01", "2025/03/01"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("site")) as running:
-        yield running
 
 
 @pytest.fixture

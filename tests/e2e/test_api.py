@@ -14,14 +14,14 @@ import pytest
 from apps.fleet.alpm.canonical import digest_of
 from tests.api.support import state_text
 from tests.api.test_uploads import bomb
+from tests.support import migrated
 from tests.support.postgres import Postgres
-from tests.support.server import Server, manage, migrate, running_server
+from tests.support.server import Server, manage, running_server
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    url = f"sqlite:///{tmp_path_factory.mktemp('api')}/test.sqlite3"
-    migrate(url)
+    url = migrated.sqlite(tmp_path_factory.mktemp("api") / "test.sqlite3")
     with running_server(url, STRUCTURED_LOGGING="true") as server:
         code = manage(url, "create_enrolment_code").stdout.strip()
         answer = call(server, "POST", "/enroll", json.dumps({"code": code, "name": "m1", "arch": "x86_64"}))
@@ -99,7 +99,6 @@ def test_made_up_host_is_one_line_in_the_log_without_a_traceback(server: Server)
 
 def test_database_that_goes_away_503_and_back(postgres: Postgres, tmp_path: Path) -> None:
     url = postgres.create_database("gone")
-    migrate(url)
     token = manage(url, "create_api_token", "ann").stdout.strip()
     with running_server(url) as server:
         server.token = token  # type: ignore[attr-defined]

@@ -1,7 +1,6 @@
 """Releases that can't serve, met at a reload: the old workers serve on, and one line says why."""
 
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_reload import refusals, replaced, workers
+from tests.support import migrated
 from tests.support import release_copy as release
 from tests.support.load import get
 from tests.support.release_copy import ReleasePlayground
@@ -97,10 +97,10 @@ BREAKS = [
 
 
 @pytest.fixture(scope="module")
-def server(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReleasePlayground]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReleasePlayground]:
     folder = tmp_path_factory.mktemp("reload")
-    database = shutil.copy(migrated_sqlite, folder / "database.sqlite3")
-    one = ReleasePlayground(release.copy(folder / "release"), f"sqlite:///{database}", folder)
+    database = migrated.sqlite(folder / "database.sqlite3")
+    one = ReleasePlayground(release.copy(folder / "release"), database, folder)
     try:
         one.start()
         until(lambda: get(one.port, "/health/ready")[0] == 200)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import migrated
 from tests.support.load import get
 from tests.support.release import Release, ReleaseServer
-from tests.support.server import migrate
 
 BROKEN = "\nimport no_such_module\n"
 Start = Callable[..., ReleaseServer]
@@ -23,8 +23,7 @@ def release(tmp_path: Path) -> Release:
 @pytest.fixture
 def launch(release: Release, tmp_path: Path) -> Iterator[Start]:
     """Start a gunicorn of the release on a migrated database; ended at the end."""
-    database = f"sqlite:///{tmp_path / 'db.sqlite3'}"
-    migrate(database)
+    database = migrated.sqlite(tmp_path / "db.sqlite3")
     started: list[ReleaseServer] = []
 
     def start(**env: object) -> ReleaseServer:

@@ -9,21 +9,21 @@ import pytest
 from tests.e2e.test_health import get, is_ready
 from tests.e2e.test_race import Caller, report
 from tests.support.api import Calls, call
-from tests.support.postgres import Postgres, running_postgres
-from tests.support.server import Server, manage, migrate, running_server
+from tests.support.migrated import running_postgres
+from tests.support.postgres import Postgres
+from tests.support.server import Server, manage, running_server
 from tests.support.wait import until
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Postgres]:
     with running_postgres() as made:
-        migrate(made.create_database("migrated"))
         yield made
 
 
 @pytest.fixture(scope="module")
 def token(cluster: Postgres) -> str:
-    done = manage(cluster.url("migrated"), "create_api_token", "tests", "--role", "operator")
+    done = manage(cluster.url(), "create_api_token", "tests", "--role", "operator")
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -62,7 +62,7 @@ def pools(prefix: str, count: int) -> list[tuple[str, object]]:
 
 
 def test_standby_gone_reads_go_on_and_writes_are_refused(cluster: Postgres, token: str, standby: None) -> None:
-    with running_server(cluster.url("migrated"), DB_COMMIT_TIMEOUT=4, HEALTH_CHECK_INTERVAL=3600) as server:
+    with running_server(cluster.url(), DB_COMMIT_TIMEOUT=4, HEALTH_CHECK_INTERVAL=3600) as server:
         until(lambda: is_ready(server))
         standby_is_gone(cluster, True)
         calls = Calls(server.port, token, "POST", pools("stuck", 20))
@@ -95,7 +95,7 @@ def test_standby_gone_reads_go_on_and_writes_are_refused(cluster: Postgres, toke
 def test_outcome_unknown_of_a_new_pool_a_repeat_says_that_the_name_is_taken(
     cluster: Postgres, token: str, standby: None
 ) -> None:
-    with running_server(cluster.url("migrated"), DB_COMMIT_TIMEOUT=1, HEALTH_CHECK_INTERVAL=3600) as server:
+    with running_server(cluster.url(), DB_COMMIT_TIMEOUT=1, HEALTH_CHECK_INTERVAL=3600) as server:
         until(lambda: is_ready(server))
         standby_is_gone(cluster, True)
         first = call(server.port, token, "POST", "/pools", {"name": "unknown"})
@@ -110,7 +110,7 @@ def test_outcome_unknown_of_a_new_pool_a_repeat_says_that_the_name_is_taken(
 def test_outcome_unknown_of_an_operation_a_repeat_with_its_key_gets_the_stored_one(
     cluster: Postgres, token: str, standby: None
 ) -> None:
-    with running_server(cluster.url("migrated"), DB_COMMIT_TIMEOUT=1, HEALTH_CHECK_INTERVAL=3600) as server:
+    with running_server(cluster.url(), DB_COMMIT_TIMEOUT=1, HEALTH_CHECK_INTERVAL=3600) as server:
         until(lambda: is_ready(server))
         operator = Caller(server, token)
         operator.ok("POST", "/pools", {"name": "keyed"})
@@ -134,7 +134,7 @@ def test_outcome_unknown_of_an_operation_a_repeat_with_its_key_gets_the_stored_o
 
 def test_standby_gone_without_the_limit_nothing_ends(cluster: Postgres, token: str, standby: None) -> None:
     """The twin: no limit in sight, and a client that gives up by itself."""
-    with running_server(cluster.url("migrated"), DB_COMMIT_TIMEOUT=3600, INSTANCE_HEARTBEAT_INTERVAL=3600) as server:
+    with running_server(cluster.url(), DB_COMMIT_TIMEOUT=3600, INSTANCE_HEARTBEAT_INTERVAL=3600) as server:
         until(lambda: is_ready(server))
         standby_is_gone(cluster, True)
         assert call(server.port, token, "POST", "/pools", {"name": "for-ever"}, timeout=8).status == 0
@@ -142,11 +142,11 @@ def test_standby_gone_without_the_limit_nothing_ends(cluster: Postgres, token: s
 
 
 def test_frozen_during_commit_connection_is_dropped(cluster: Postgres, token: str, standby: None) -> None:
-    with running_server(cluster.url("migrated"), DB_COMMIT_TIMEOUT=1, HEALTH_CHECK_INTERVAL=3600) as server:
+    with running_server(cluster.url(), DB_COMMIT_TIMEOUT=1, HEALTH_CHECK_INTERVAL=3600) as server:
         until(lambda: is_ready(server))
         standby_is_gone(cluster, True)
         calls = Calls(server.port, token, "POST", pools("frozen", 1))
-        with psycopg.connect(cluster.url("migrated"), autocommit=True) as watcher:
+        with psycopg.connect(cluster.url(), autocommit=True) as watcher:
             waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
             until(lambda: watcher.execute(waiting).fetchone() != (0,))
         cluster.freeze()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.conftest import Start
+from tests.e2e.conftest import Serve, Start
 from tests.support.load import get
 from tests.support.wait import until
 
@@ -32,9 +32,10 @@ def probe(port: int) -> int:
 LONG = b"GET /health/live HTTP/1.1\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"x" * 3000) for n in range(6))
 
 
-def test_head_of_a_probe_longer_than_is_looked_at_holds_no_other_probe(playground: Start, sqlite_url: str) -> None:
+def test_head_of_a_probe_longer_than_is_looked_at_holds_no_other_probe(serving: Serve) -> None:
     """Reading it in the main loop would hold everybody until the client goes on."""
-    with playground(sqlite_url) as server, clients(server.port, 2, LONG[: 16 * 1024]):
+    server = serving()
+    with clients(server.port, 2, LONG[: 16 * 1024]):
         for _ in range(3):
             assert probe(server.port) == 200
 
@@ -42,11 +43,11 @@ def test_head_of_a_probe_longer_than_is_looked_at_holds_no_other_probe(playgroun
 @pytest.mark.parametrize("sent", [b"GET /health/live HTTP/1.0\r\n\r\n", b"GET /board HTTP/1.0\r\n\r\n", b"odd\r\n\r\n"])
 @pytest.mark.parametrize("protected", [True, False])
 def test_clients_that_keep_their_end_open_after_the_answer_hold_no_probe(
-    playground: Start, sqlite_url: str, sent: bytes, protected: bool
+    serving: Serve, sent: bytes, protected: bool
 ) -> None:
     """The negative twin waits 2 seconds for each of ten clients, in the main loop."""
-    env = {} if protected else {"PLAYGROUND_WITHOUT_LINGERING": "1"}
-    with playground(sqlite_url, **env) as server, clients(server.port, 10, sent) as held:
+    server = serving() if protected else serving(PLAYGROUND_WITHOUT_LINGERING="1")
+    with clients(server.port, 10, sent) as held:
         assert held[0].recv(100).startswith(b"HTTP/1.")
         if protected:
             assert probe(server.port) == 200
@@ -76,9 +77,9 @@ def test_next_request_begun_in_the_packet_of_the_last_one_costs_no_thread(playgr
             until(lambda one=one: b"HTTP/1.1 200 OK" in one.recv(4096))  # type: ignore[misc]
 
 
-def test_many_probes_in_one_packet_are_answered_in_order(playground: Start, sqlite_url: str) -> None:
+def test_many_probes_in_one_packet_are_answered_in_order(serving: Serve) -> None:
     many = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" * 500 + b"GET /board HTTP/1.0\r\n\r\n"
-    with playground(sqlite_url) as server, clients(server.port, 1, many) as (one,):
+    with clients(serving().port, 1, many) as (one,):
         one.settimeout(20)
         answers = b""
         while more := one.recv(65536):

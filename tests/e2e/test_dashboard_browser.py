@@ -17,8 +17,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from tests.support import migrated
 from tests.support.browser import Browser, running_browser
-from tests.support.server import Server, manage, migrate, running_server
+from tests.support.server import Server, manage, running_server
 
 pytestmark = pytest.mark.needs("chromium", "chromedriver")
 PASSWORD = "correct horse battery"
@@ -41,8 +42,7 @@ def create_ada(database_url: str) -> None:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with `ada`, and pool `lab` with a target and the endpoint `old`, which is behind."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('dashboard') / 'db.sqlite3'}"
-    migrate(url)
+    url = migrated.sqlite(tmp_path_factory.mktemp("dashboard") / "db.sqlite3")
     create_ada(url)
     made = manage(url, "shell", "--verbosity=0", "--command", FLEET)
     assert made.returncode == 0, made.stderr
@@ -53,8 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def empty_server(tmp_path: Path) -> Iterator[Server]:
     """A server with nothing but `ada`."""
-    url = f"sqlite:///{tmp_path / 'db.sqlite3'}"
-    migrate(url)
+    url = migrated.sqlite(tmp_path / "db.sqlite3")
     create_ada(url)
     with running_server(url) as running:
         yield running

@@ -17,7 +17,6 @@ from tests.support.load import Load, get, in_background
 from tests.support.pgbouncer import running_pgbouncer
 from tests.support.playground import Playground
 from tests.support.postgres import Postgres
-from tests.support.server import migrate
 from tests.support.wait import until
 
 
@@ -113,7 +112,6 @@ def fill(server: Playground, size: int) -> None:
 @pytest.mark.parametrize("protected", [True, False])
 def test_postgresql_restarted_under_idle_dbpool(playground: Start, postgres: Postgres, protected: bool) -> None:
     """With the check nobody notices; the negative twin answers 503 once for each stale connection of a request."""
-    migrate(postgres.url())
     env = {} if protected else {"PLAYGROUND_WITHOUT_CHECK": "1", "PLAYGROUND_WITHOUT_DISCARDING": "1"}
     with playground(
         postgres.url(), DB_POOL_MIN_SIZE=8, DB_POOL_MAX_SIZE=9, HEALTH_CHECK_INTERVAL=3600, **env
@@ -246,7 +244,6 @@ def test_workers_each_have_their_own_backends(playground: Start, postgres_url: s
 
 
 def test_postgresql_frozen_at_sigterm_exit_within_timeout(playground: Start, postgres: Postgres) -> None:
-    migrate(postgres.url())
     with playground(postgres.url(), SHUTDOWN_TIMEOUT=5) as server:
         assert get(server.port, "/query")[0] == 200
         postgres.freeze()
@@ -260,7 +257,6 @@ def test_postgresql_frozen_at_sigterm_exit_within_timeout(playground: Start, pos
 
 
 def test_postgresql_down_request_503_and_first_after_it_is_back_served(playground: Start, postgres: Postgres) -> None:
-    migrate(postgres.url())
     with playground(postgres.url(), DB_POOL_TIMEOUT=60, HEALTH_CHECK_INTERVAL=3600) as server:
         assert get(server.port, "/query")[0] == 200
         until(lambda: get(server.port, "/health/ready")[0] == 200)

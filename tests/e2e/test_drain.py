@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Start
+from tests.e2e.conftest import Serve, Start
 from tests.e2e.test_shutdown import wait_exit
 from tests.support.load import get, in_background
 from tests.support.playground import Playground
@@ -75,11 +75,11 @@ def test_drain_wait_too_short_says_what_is_in_progress(playground: Start, sqlite
 
 
 @pytest.mark.parametrize("wait", ["-5", "nan", "inf", "soon"])
-def test_drain_wait_that_is_no_time_refused_and_nothing_drains(playground: Start, sqlite_url: str, wait: str) -> None:
-    with playground(sqlite_url) as server:
-        code, said = drain(server, f"--wait={wait}")
-        assert code != 0 and "--wait" in said and "Traceback" not in said
-        assert phase(server) == "serving"
+def test_drain_wait_that_is_no_time_refused_and_nothing_drains(serving: Serve, wait: str) -> None:
+    server = serving()
+    code, said = drain(server, f"--wait={wait}")
+    assert code != 0 and "--wait" in said and "Traceback" not in said
+    assert phase(server) == "serving"
 
 
 def test_drain_wait_undone_meanwhile_says_so(playground: Start, sqlite_url: str) -> None:

@@ -6,7 +6,6 @@ from tests.e2e.conftest import Start
 from tests.support.failover import fail_over
 from tests.support.load import get, in_background
 from tests.support.replication import Pair, missing, running_pair
-from tests.support.server import migrate
 from tests.support.wait import until
 
 pytestmark = [pytest.mark.skipif(bool(missing()), reason=missing() or "-"), pytest.mark.timeout(300)]
@@ -37,15 +36,13 @@ def test_failover_connections_to_a_frozen_primary_not_cut_stay_stuck() -> None:
 def test_commit_whose_wait_for_the_standby_is_cancelled_is_not_acknowledged(playground: Start, protected: bool) -> None:
     """PostgreSQL says that it is done, with a warning; the negative twin answers 200."""
     env = {} if protected else {"PLAYGROUND_WITHOUT_NOTICING_CANCELLED_COMMITS": "1"}
-    with running_pair() as pair:
-        migrate(pair.primary.url())
-        with playground(pair.primary.url(), **env) as server:
-            until(lambda: get(server.port, "/health/ready")[0] == 200, 60)
-            pair.standby.freeze()
-            asked = in_background(server.port, "/write/unreplicated")
-            until(lambda: cancel_commits(pair))
-            asked.join(30)
-            assert asked.status == (503 if protected else 200)
+    with running_pair() as pair, playground(pair.primary.url(), **env) as server:
+        until(lambda: get(server.port, "/health/ready")[0] == 200, 60)
+        pair.standby.freeze()
+        asked = in_background(server.port, "/write/unreplicated")
+        until(lambda: cancel_commits(pair))
+        asked.join(30)
+        assert asked.status == (503 if protected else 200)
 
 
 def cancel_commits(pair: Pair) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.conftest import Start
+from tests.e2e.conftest import Serve, Start
 from tests.support.front_door import FrontDoor, front_door
 from tests.support.load import get
 from tests.support.slow_clients import BEARER, Kind, SlowClients, Upload, make_valid, slow_body, slow_reader
@@ -53,8 +53,9 @@ def asking(port: int, number: int, path: str, source: str, fields: str = "") -> 
 
 
 @pytest.mark.parametrize("kind", [BODY, READER], ids=lambda kind: kind.name)
-def test_slow_clients_hold_nobody_up_at_the_front_door(playground: Start, sqlite_url: str, kind: Kind) -> None:
-    with playground(sqlite_url) as server, front_door([server.port]) as door, SlowClients(door.port, kind, 60):
+def test_slow_clients_hold_nobody_up_at_the_front_door(serving: Serve, kind: Kind) -> None:
+    server = serving()
+    with front_door([server.port]) as door, SlowClients(door.port, kind, 60):
         time.sleep(2)
         for _ in range(5):
             assert get(door.port, "/health/ready", timeout=10)[0] == 200
@@ -75,8 +76,9 @@ def test_with_eight_places_slow_clients_take_them_all(playground: Start, sqlite_
         assert get(door.port, "/board", timeout=20)[0] == 503
 
 
-def test_slow_uploads_finish_through_the_front_door_beside_slow_clients(playground: Start, sqlite_url: str) -> None:
-    with playground(sqlite_url) as server, front_door([server.port]) as door, SlowClients(door.port, BODY, 30):
+def test_slow_uploads_finish_through_the_front_door_beside_slow_clients(serving: Serve) -> None:
+    server = serving()
+    with front_door([server.port]) as door, SlowClients(door.port, BODY, 30):
         assert get(server.port, "/board", timeout=60)[0] == 200  # the first request of a worker takes long
         uploads = [Upload(door.port, "/measure", b"x" * 300_000, 60_000, BEARER) for _ in range(20)]
         for upload in uploads:
@@ -95,9 +97,9 @@ def refused(answer: tuple[int, str, str]) -> str:
     return str(json.loads(body)["code"])
 
 
-def test_one_source_has_its_number_of_requests_at_once_and_others_theirs(playground: Start, sqlite_url: str) -> None:
+def test_one_source_has_its_number_of_requests_at_once_and_others_theirs(serving: Serve) -> None:
+    server = serving()
     with (
-        playground(sqlite_url) as server,
         front_door([server.port], SOURCE_REQUESTS_AT_ONCE=3) as door,
         asking(door.port, 3, "/sleep/6000", "127.0.0.2"),
     ):
@@ -106,28 +108,29 @@ def test_one_source_has_its_number_of_requests_at_once_and_others_theirs(playgro
         assert ask(door.monitoring, "/health/ready", "127.0.0.2")[0] == 200
 
 
-def test_raised_limits_let_one_source_ask_more(playground: Start, sqlite_url: str) -> None:
+def test_raised_limits_let_one_source_ask_more(serving: Serve) -> None:
     """The negative twin of both limits."""
     env = {"SOURCE_REQUESTS_AT_ONCE": 50, "SOURCE_REQUESTS_IN_10_SECONDS": 500, "SOURCE_CONNECTIONS": 500}
+    server = serving()
     with (
-        playground(sqlite_url) as server,
         front_door([server.port], **env) as door,
         asking(door.port, 3, "/sleep/6000", "127.0.0.2"),
     ):
         assert {ask(door.port, "/board", "127.0.0.2")[0] for _ in range(20)} == {200}
 
 
-def test_one_source_asks_so_often_and_no_more(playground: Start, sqlite_url: str) -> None:
-    with playground(sqlite_url) as server, front_door([server.port], SOURCE_REQUESTS_IN_10_SECONDS=5) as door:
+def test_one_source_asks_so_often_and_no_more(serving: Serve) -> None:
+    server = serving()
+    with front_door([server.port], SOURCE_REQUESTS_IN_10_SECONDS=5) as door:
         found = [ask(door.port, "/health/live", "127.0.0.2") for _ in range(10)]
         assert [status for status, _, _ in found[:5]] == [200] * 5
         assert refused(found[-1]) == "too_many_requests"
         assert ask(door.port, "/health/live", "127.0.0.3")[0] == 200
 
 
-def test_one_source_has_its_number_of_connections(playground: Start, sqlite_url: str) -> None:
+def test_one_source_has_its_number_of_connections(serving: Serve) -> None:
+    server = serving()
     with (
-        playground(sqlite_url) as server,
         front_door([server.port], SOURCE_CONNECTIONS=5) as door,
         contextlib.ExitStack() as stack,
     ):
@@ -158,11 +161,11 @@ def test_one_source_has_its_number_of_connections(playground: Start, sqlite_url:
     ],
 )
 def test_clients_behind_a_trusted_proxy_are_counted_one_by_one(
-    playground: Start, sqlite_url: str, held: str, asks: str, refuses: bool
+    serving: Serve, held: str, asks: str, refuses: bool
 ) -> None:
     env = {"TRUSTED_PROXIES": "127.0.0.1", "SOURCE_REQUESTS_AT_ONCE": 3, "SOURCE_CONNECTIONS": 1}
+    server = serving()
     with (
-        playground(sqlite_url) as server,
         front_door([server.port], **env) as door,
         asking(door.port, 3, "/sleep/6000", "127.0.0.1", f"X-Forwarded-For: {held}\r\n"),
     ):
@@ -170,11 +173,12 @@ def test_clients_behind_a_trusted_proxy_are_counted_one_by_one(
         assert (refused(answer) == "too_many_connections") if refuses else (answer[0] == 200)
 
 
-def test_refusals_of_the_instance_reach_the_client(playground: Start, sqlite_url: str) -> None:
+def test_refusals_of_the_instance_reach_the_client(serving: Serve) -> None:
     def status(door: FrontDoor, kind: Kind) -> str:
         upload = Upload(door.port, "/measure", b"x" * 200_000, 100_000)
         upload.run()
         return upload.status
 
-    with playground(sqlite_url) as server, front_door([server.port]) as door:
+    server = serving()
+    with front_door([server.port]) as door:
         assert status(door, BODY) == "413"

@@ -9,8 +9,9 @@ import pytest
 
 from tests.bench.servers import running_peer
 from tests.e2e.test_health import Answer, get, is_ready
-from tests.support.postgres import Postgres, running_postgres
-from tests.support.server import Server, migrate, running_server
+from tests.support.migrated import running_postgres
+from tests.support.postgres import Postgres
+from tests.support.server import Server, running_server
 from tests.support.wait import until
 
 
@@ -53,14 +54,13 @@ class Watch:
 def cluster() -> Iterator[Postgres]:
     """A PostgreSQL to freeze and stop, with a migrated database."""
     with running_postgres() as made:
-        migrate(made.create_database("migrated"))
         yield made
 
 
 @pytest.fixture(scope="module")
 def server(cluster: Postgres) -> Iterator[Server]:
     # An hour between background checks: only probes and errors wake the checker.
-    with running_server(cluster.url("migrated"), WEB_CONCURRENCY=2, HEALTH_CHECK_INTERVAL=3600) as made:
+    with running_server(cluster.url(), WEB_CONCURRENCY=2, HEALTH_CHECK_INTERVAL=3600) as made:
         until(lambda: is_ready(made))
         yield made
 
@@ -95,7 +95,7 @@ def unhealthy_report(server: Server) -> Answer | None:
 
 def test_frozen_postgresql_holds_an_ordinary_health_view(cluster: Postgres) -> None:
     """The twin: the same freeze is seen by a view that asks the database in the request."""
-    with running_peer(cluster.url("migrated"), "health_check") as peer:
+    with running_peer(cluster.url(), "health_check") as peer:
         cluster.freeze()
         try:
             with pytest.raises(OSError), urllib.request.urlopen(peer.url, timeout=4):  # noqa: S310
@@ -145,7 +145,6 @@ def statements(postgres: Postgres) -> int:
 def test_probes_send_no_sql() -> None:
     with running_postgres(log_statement="all", log_min_duration_statement=0) as postgres:
         url = postgres.create_database("pacsync")
-        migrate(url)
         with running_server(url, HEALTH_CHECK_INTERVAL=3600) as server:
             until(lambda: is_ready(server))
             before, started = statements(postgres), time.monotonic()

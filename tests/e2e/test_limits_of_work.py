@@ -12,6 +12,7 @@ import pytest
 
 from apps.fleet.alpm.canonical import digest_of
 from tests.api.support import state_text
+from tests.support import migrated
 from tests.support.server import Server, manage, running_server
 
 FORM = "application/x-www-form-urlencoded"
@@ -56,10 +57,8 @@ def cost(server: Server, times: int, path: str, body: bytes, kind: str) -> float
 
 
 @pytest.fixture(scope="module")
-def server(migrated_sqlite: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    path = tmp_path_factory.mktemp("limits") / "database.sqlite3"
-    path.write_bytes(migrated_sqlite.read_bytes())
-    with running_server(f"sqlite:///{path}") as running:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(migrated.sqlite(tmp_path_factory.mktemp("limits") / "database.sqlite3")) as running:
         yield running
 
 

@@ -18,8 +18,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import run
+from tests.support import migrated
+from tests.support.migrated import MigratedPostgres
 from tests.support.postgres import UNPRIVILEGED, Postgres
-from tests.support.server import ROOT, environment, migrate, running_server
+from tests.support.server import ROOT, environment, running_server
 
 ROWS = 20
 
@@ -109,14 +111,14 @@ def make_pools(base: str, token: str) -> int:
 
 @pytest.mark.parametrize(("synchronous", "survive"), [("FULL", True), ("NORMAL", False)])
 def test_sqlite_what_was_answered_survives_a_power_cut(
-    disk: Path, tmp_path: Path, migrated_sqlite: Path, synchronous: str, survive: bool
+    disk: Path, tmp_path: Path, synchronous: str, survive: bool
 ) -> None:
     """The negative twin, NORMAL, loses what was answered.
 
     The reader keeps any connection of the server from being the last one: that one's end would write everything.
     """
-    file = Path(shutil.copy(migrated_sqlite, disk / "pacsync.sqlite3"))
-    url, env = f"sqlite:///{file}", settings_with(tmp_path, synchronous)
+    file = disk / "pacsync.sqlite3"
+    url, env = migrated.sqlite(file), settings_with(tmp_path, synchronous)
     token = token_for(url, **env)
     run("sync", "-f", disk)
     with running_server(url, **env) as server, contextlib.closing(sqlite3.connect(file)) as reader:
@@ -139,7 +141,6 @@ def test_postgresql_what_was_answered_survives_a_power_cut_whatever_the_role_pre
     options = {"fsync": "on", "wal_writer_delay": "10s", "wal_writer_flush_after": "1GB", "checkpoint_timeout": "1h"}
     with postgres_on(disk / "pg", **options) as postgres:
         url = postgres.url() + ("" if protected else "?options=-c%20synchronous_commit%3Doff")
-        migrate(url)
         with postgres.connect() as connection:
             connection.execute("ALTER ROLE postgres SET synchronous_commit = off")
             connection.execute("CHECKPOINT")
@@ -161,7 +162,7 @@ def test_postgresql_what_was_answered_survives_a_power_cut_whatever_the_role_pre
 def postgres_on(folder: Path, *, made: bool = False, **options: object) -> Iterator[Postgres]:
     """A started PostgreSQL whose data directory is in `folder`, or is there already."""
     with contextlib.ExitStack() as stack:
-        server = Postgres(**options)
+        server = MigratedPostgres(**options)
         stack.callback(server.delete)
         if made:
             shutil.rmtree(server.data)

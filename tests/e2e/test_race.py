@@ -14,8 +14,9 @@ import pytest
 
 from apps.fleet.alpm.canonical import digest_of
 from tests.api.support import repository_text, state_text
-from tests.support.postgres import Postgres, running_postgres
-from tests.support.server import Server, manage, migrate, running_server
+from tests.support.migrated import running_postgres
+from tests.support.postgres import Postgres
+from tests.support.server import Server, manage, running_server
 
 CLIENTS = 20
 ROUNDS = 3
@@ -25,7 +26,6 @@ ROUNDS = 3
 def instances() -> Iterator[tuple[Server, Server, Postgres]]:
     with running_postgres() as postgres:
         url = postgres.create_database("race")
-        migrate(url)
         budget = {"DB_POOL_MAX_SIZE": 12, "WEB_THREADS": 16}
         with running_server(url, **budget) as one, running_server(url, **budget) as two:
             one.token = manage(url, "create_api_token", "ann", "--role", "operator").stdout.strip()  # type: ignore[attr-defined]

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_health import get, is_ready
+from tests.support import migrated
 from tests.support.api import Reply, call
 from tests.support.disk import small_disk
-from tests.support.postgres import UNPRIVILEGED, Postgres, running_postgres
-from tests.support.server import Server, manage, migrate, running_server
+from tests.support.migrated import running_postgres
+from tests.support.postgres import UNPRIVILEGED, Postgres
+from tests.support.server import Server, manage, running_server
 from tests.support.wait import until
 
 _numbers = itertools.count(1)
@@ -57,7 +59,6 @@ def assert_reads_go_on(server: Server, token: str) -> None:
 def role(cluster: Postgres, database: str) -> str:
     """A migrated database, and a role with the rights that a server needs: the role's URL."""
     url = cluster.create_database(database)
-    migrate(url)
     with cluster.connect(database) as connection:
         connection.execute(f'CREATE ROLE "{database}" LOGIN')
         connection.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "{database}"')
@@ -160,9 +161,8 @@ def test_disk_full_and_freed(cluster: Postgres, tmp_path: Path) -> None:
         subprocess.run(["install", "-d", "-o", UNPRIVILEGED or "root", "-m", "0700", str(folder)], check=True)
         with cluster.connect() as connection:
             connection.execute(f"CREATE TABLESPACE small LOCATION '{folder}'")
-            connection.execute("CREATE DATABASE small TABLESPACE small")
+            connection.execute("CREATE DATABASE small TEMPLATE migrated TABLESPACE small")
         url = cluster.url("small")
-        migrate(url)
         with serving(url) as (server, token):
             disk.fill()
             # Pages with room still take rows; then the table must grow.
@@ -182,8 +182,7 @@ def test_disk_full_and_freed(cluster: Postgres, tmp_path: Path) -> None:
 def test_sqlite_disk_full_and_freed(tmp_path: Path) -> None:
     """SQLite's WAL needs room for reading, too: whoever opens the file first makes its shared memory beside it."""
     with small_disk(tmp_path / "disk", "16m") as disk:
-        url = f"sqlite:///{disk.path / 'db.sqlite3'}"
-        migrate(url)
+        url = migrated.sqlite(disk.path / "db.sqlite3")
         with serving(url) as (server, token):
             disk.fill()
             refused = until(lambda: (reply := make_pool(server, token)).status == 503 and reply)

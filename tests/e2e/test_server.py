@@ -1,18 +1,14 @@
 """The server that other tests start: it answers, and leaves nothing behind."""
 
-from pathlib import Path
-
 import psutil
 
 from tests.support.load import get
-from tests.support.server import migrate, running_server
+from tests.support.server import running_server
 from tests.support.wait import until
 
 
-def test_running_server_stopped_no_process_left(tmp_path: Path) -> None:
-    database_url = f"sqlite:///{tmp_path}/test.sqlite3"
-    migrate(database_url)
-    with running_server(database_url, WEB_CONCURRENCY=2) as server:
+def test_running_server_stopped_no_process_left(sqlite_url: str) -> None:
+    with running_server(sqlite_url, WEB_CONCURRENCY=2) as server:
         assert server.answers()
         family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
         assert len(family) == 3
@@ -21,11 +17,9 @@ def test_running_server_stopped_no_process_left(tmp_path: Path) -> None:
     assert not server.log_path.exists()
 
 
-def test_script_name_that_a_client_sends_changes_no_path(tmp_path: Path) -> None:
+def test_script_name_that_a_client_sends_changes_no_path(sqlite_url: str) -> None:
     """gunicorn takes it from a trusted proxy, and with * everybody is one: a path behind the front door's rules."""
-    database_url = f"sqlite:///{tmp_path}/test.sqlite3"
-    migrate(database_url)
-    with running_server(database_url, FORWARDED_ALLOW_IPS="*") as server:
+    with running_server(sqlite_url, FORWARDED_ALLOW_IPS="*") as server:
         until(lambda: get(server.port, "/health/ready")[0] == 200)
         for name in ("SCRIPT_NAME", "PATH_INFO"):
             assert get(server.port, "/login", headers={name: "/nope"})[0] == 200

@@ -93,9 +93,6 @@ def test_read_only_that_stays_is_tried_once_a_second_and_reads_go_on(
     playground: Start, postgres: Postgres, postgres_url: str
 ) -> None:
     """No storm: a database that really is read-only costs one new connection a second."""
-    from tests.support.server import migrate
-
-    migrate(postgres.url())
     with playground(postgres.url(), DB_POOL_MIN_SIZE=2, DB_POOL_MAX_SIZE=5) as server:
         until(lambda: get(server.port, "/health/ready")[0] == 200)
         with postgres.connect() as connection:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.conftest import Start
+from tests.e2e.conftest import Serve, Start
 from tests.support.load import Pending, get, in_background
 from tests.support.playground import Playground
 from tests.support.slow_clients import (
@@ -86,23 +86,21 @@ def answers(port: int) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=ids)
-def test_slow_clients_hold_nobody_up(playground: Start, sqlite_url: str, kind: Kind) -> None:
-    with playground(sqlite_url, **SMALL) as server:
-        warm(server.port)
-        with SlowClients(server.port, kind, 30):
-            for _ in range(3):
-                assert get(server.port, "/health/live", timeout=10)[0] == 200
-                assert answers(server.port)
+def test_slow_clients_hold_nobody_up(serving: Serve, kind: Kind) -> None:
+    server = serving(**SMALL)
+    with SlowClients(server.port, kind, 30):
+        for _ in range(3):
+            assert get(server.port, "/health/live", timeout=10)[0] == 200
+            assert answers(server.port)
 
 
 @pytest.mark.parametrize("kind", [KINDS[3], KINDS[5], KINDS[7], KINDS[8]], ids=ids)
-def test_slow_clients_in_gunicorns_threads_hold_everybody_up(playground: Start, sqlite_url: str, kind: Kind) -> None:
+def test_slow_clients_in_gunicorns_threads_hold_everybody_up(serving: Serve, kind: Kind) -> None:
     """The negative twin."""
-    with playground(sqlite_url, PLAYGROUND_WITHOUT_GATHERING="1", **SMALL) as server:
-        warm(server.port)
-        with SlowClients(server.port, kind, 30):
-            time.sleep(1)
-            assert not answers(server.port)
+    server = serving(PLAYGROUND_WITHOUT_GATHERING="1", **SMALL)
+    with SlowClients(server.port, kind, 30):
+        time.sleep(1)
+        assert not answers(server.port)
 
 
 def ended(one: socket.socket, kind: Kind, server: Playground, seconds: float) -> bool:
@@ -156,17 +154,18 @@ def test_answer_that_is_taken_byte_by_byte_is_cut_off(
 
 
 @pytest.mark.parametrize("kind", [slow_body(10, length=60_000), slow_reader("/letters/9000000")], ids=ids)
-def test_without_limits_a_drip_goes_on(playground: Start, sqlite_url: str, kind: Kind) -> None:
+def test_without_limits_a_drip_goes_on(serving: Serve, kind: Kind) -> None:
     """The negative twin: each step is within its limit."""
-    with playground(sqlite_url, **NEITHER) as server, asked(server.port, kind.first, window=2048) as one:
+    server = serving(**NEITHER)
+    with asked(server.port, kind.first, window=2048) as one:
         assert not ended(one, kind, server, 8)
 
 
-def test_honest_slow_uploads_finish_beside_slow_clients(playground: Start, sqlite_url: str) -> None:
+def test_honest_slow_uploads_finish_beside_slow_clients(serving: Serve) -> None:
     body = b"x" * 300_000
     kind = slow_body(17 * 1024, token=True, path="/measure")
-    with playground(sqlite_url, **SMALL) as server, SlowClients(server.port, kind, 30):
-        warm(server.port)
+    server = serving(**SMALL)
+    with SlowClients(server.port, kind, 30):
         uploads = [Upload(server.port, "/measure", body, 60_000, BEARER) for _ in range(20)]
         for upload in uploads:
             upload.start()
@@ -179,28 +178,28 @@ def head(length: int, *, path: str = "/measure", fields: bytes = b"") -> bytes:
     return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n".encode() + fields + b"\r\n"
 
 
-def test_body_too_large_is_refused_before_it_is_sent(playground: Start, sqlite_url: str) -> None:
+def test_body_too_large_is_refused_before_it_is_sent(serving: Serve) -> None:
     cookie = b"Cookie: a=b; sessionid=x\r\n"
     expect = b"Expect: 100-continue\r\n"
-    with playground(sqlite_url) as server:
-        for refused in (
-            head(65537),
-            head(65537, fields=b"Cookie: a=b\r\n"),
-            head(65537, fields=expect),
-            head((64 << 20) + 1, fields=TOKEN),
-            head((1 << 20) + 1, path="/board", fields=cookie),
-            head(65537, path="/api/v1/enroll", fields=TOKEN),
-        ):
-            with asked(server.port, refused) as one:
-                answer = one.recv(65536)
-                assert answer.startswith(b"HTTP/1.1 413 "), (refused, answer)
-                assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "too_large"
-                one.sendall(b"x" * 1_000_000)  # it may be sending; that makes no reset of the answer
-        for taken in (head(65536), head(65537, fields=TOKEN), head(1 << 20, fields=cookie + TOKEN)):
-            with asked(server.port, taken) as one:
-                one.settimeout(0.5)
-                with pytest.raises(TimeoutError):
-                    one.recv(1)
+    server = serving()
+    for refused in (
+        head(65537),
+        head(65537, fields=b"Cookie: a=b\r\n"),
+        head(65537, fields=expect),
+        head((64 << 20) + 1, fields=TOKEN),
+        head((1 << 20) + 1, path="/board", fields=cookie),
+        head(65537, path="/api/v1/enroll", fields=TOKEN),
+    ):
+        with asked(server.port, refused) as one:
+            answer = one.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 413 "), (refused, answer)
+            assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "too_large"
+            one.sendall(b"x" * 1_000_000)  # it may be sending; that makes no reset of the answer
+    for taken in (head(65536), head(65537, fields=TOKEN), head(1 << 20, fields=cookie + TOKEN)):
+        with asked(server.port, taken) as one:
+            one.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                one.recv(1)
 
 
 def uploaded(port: int) -> str:
@@ -227,11 +226,8 @@ def test_large_body_of_somebody_unknown_is_refused_before_it_is_sent(playground:
         assert uploaded(server.port) == "200"  # whoever was known before goes on
 
 
-def test_expect_continue_is_answered_once_before_the_body(playground: Start, sqlite_url: str) -> None:
-    with (
-        playground(sqlite_url) as server,
-        asked(server.port, head(70_000, fields=TOKEN + b"Expect: 100-continue\r\n")) as one,
-    ):
+def test_expect_continue_is_answered_once_before_the_body(serving: Serve) -> None:
+    with asked(serving().port, head(70_000, fields=TOKEN + b"Expect: 100-continue\r\n")) as one:
         assert one.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         one.sendall(b"x" * 70_000)
         answer = all_of(one, 5)
@@ -239,16 +235,16 @@ def test_expect_continue_is_answered_once_before_the_body(playground: Start, sql
         assert answer.endswith(b"70000")
 
 
-def test_body_that_ends_early_is_refused_not_served(playground: Start, sqlite_url: str) -> None:
-    with playground(sqlite_url) as server, asked(server.port, head(1000) + b"x" * 10) as one:
+def test_body_that_ends_early_is_refused_not_served(serving: Serve) -> None:
+    with asked(serving().port, head(1000) + b"x" * 10) as one:
         one.shutdown(socket.SHUT_WR)
         assert one.recv(65536).startswith(b"HTTP/1.1 400 ")
 
 
-def test_requests_with_bodies_in_one_packet_are_all_served_in_order(playground: Start, sqlite_url: str) -> None:
+def test_requests_with_bodies_in_one_packet_are_all_served_in_order(serving: Serve) -> None:
     sizes = [0, 1, 5000, 20_000, 60_000, 3]
     packet = b"".join(head(size) + b"x" * size for size in sizes) + b"GET /board HTTP/1.0\r\n\r\n"
-    with playground(sqlite_url) as server, asked(server.port, packet) as one:
+    with asked(serving().port, packet) as one:
         got = b""
         while piece := one.recv(65536):
             got += piece

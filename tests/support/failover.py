@@ -18,7 +18,7 @@ from tests.support.playground import Playground
 from tests.support.postgres import Postgres
 from tests.support.proxy import running_proxy
 from tests.support.replication import FAULTS, Pair, running_pair
-from tests.support.server import Server, manage, migrate
+from tests.support.server import Server, manage
 from tests.support.wait import until
 
 ROUTES = ("hosts", "proxy")
@@ -67,7 +67,6 @@ def fail_over(
     """Run one round. `before`, `until_promoted` (from the fault) and `after` (from the first write) are seconds."""
     found = Round(fault, route)
     with running_pair() as pair, _route(pair, route) as (url, move):
-        migrate(pair.primary.url())
         operator = manage(pair.primary.url(), "create_api_token", "ann", "--role", "operator").stdout.strip()
         with _serving(url, **env) as server:
             fleet, stop = enrol(server.port, operator, machines)

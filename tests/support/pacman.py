@@ -97,6 +97,12 @@ class Fleet:
         """Every package file, without a database: the mirror of machines that trust targets."""
         self.base_url = f"file://{self.archive}"
 
+    def beside(self, directory: Path) -> "Fleet":
+        """The same packages and snapshots, which nobody changes any more, with machines of its own in `directory`."""
+        made = Fleet(directory)
+        made.archive, made.pool, made.base_url = self.archive, self.pool, self.base_url
+        return made
+
     def package(
         self,
         name: str,
@@ -205,6 +211,14 @@ class Machine:
             lines += [f"[{repo}]", f"Server = {server}"]
             lines += [f"Server = file://{self.fleet.pool}"] if self.trusting else []
         self.config.write_text("\n".join(lines) + "\n")
+
+    def linked_copy(self, fleet: Fleet, day: str) -> "Machine":
+        """A machine in `fleet` with the same packages. Both share the files, so neither may change a package now."""
+        made = Machine(fleet, self.name, self.repos, self.options, self.trusting)
+        shutil.rmtree(made.root)
+        subprocess.run(["cp", "-al", self.root, made.root], check=True)
+        made.configure(f"{fleet.base_url}/repos/{day}/$repo/os/$arch")
+        return made
 
     def go_to(self, day: str, options: str | None = None) -> None:
         """Point the machine at the snapshot of `day` and fetch its databases."""

@@ -22,16 +22,26 @@ from pathlib import Path
 from typing import Any
 
 LIBRARIES = """
-    asyncio concurrent.futures.thread corsheaders.checks corsheaders.signals csp.middleware decimal
-    django.conf.urls.static django.contrib.auth.password_validation django.contrib.messages.api
-    django.contrib.messages.storage.fallback django.contrib.staticfiles.storage django.contrib.staticfiles.urls
-    django.core.cache.backends.locmem django.core.checks django.core.management.commands.check
+    asyncio concurrent.futures.thread corsheaders.checks corsheaders.middleware corsheaders.signals csp.apps
+    csp.middleware csp.templatetags.csp decimal django.conf.urls.static
+    django.contrib.admin.templatetags.admin_list django.contrib.auth.apps django.contrib.auth.context_processors
+    django.contrib.auth.password_validation django.contrib.auth.tokens django.contrib.auth.validators
+    django.contrib.contenttypes.apps django.contrib.messages.api django.contrib.messages.context_processors
+    django.contrib.messages.middleware django.contrib.messages.storage.fallback django.contrib.sessions.backends.db
+    django.contrib.sessions.middleware django.contrib.sites.shortcuts django.contrib.staticfiles.storage
+    django.contrib.staticfiles.urls django.core.cache.backends.locmem django.core.cache.utils django.core.checks
+    django.core.management.commands.check django.core.management.commands.makemigrations
     django.core.management.commands.migrate django.core.serializers.json django.core.servers.basehttp
     django.db.backends.postgresql.base django.db.backends.sqlite3.base django.db.migrations.autodetector
-    django.db.migrations.executor django.forms.models django.template.defaulttags django.template.loaders.cached
-    django.templatetags.static django.test.client django.urls django.views.debug django.views.generic environ
-    health_check.base html json logging.config multiprocessing.connection prometheus_client psycopg_pool pydantic
-    pydantic.deprecated.class_validators pythonjsonlogger.json sqlite3 ssl unittest.mock whitenoise.middleware zstandard
+    django.db.migrations.executor django.forms.models django.middleware.clickjacking django.middleware.common
+    django.middleware.security django.template.context_processors django.template.defaulttags
+    django.template.loaders.app_directories django.template.loaders.cached django.templatetags.cache
+    django.templatetags.l10n django.templatetags.static django.templatetags.tz django.test.client django.urls
+    django.utils.translation.reloader django.views.csrf django.views.debug django.views.decorators.http
+    django.views.generic environ health_check.base html json logging.config multiprocessing.connection netrc
+    prometheus_client prometheus_client.core psycopg_pool pydantic pydantic.dataclasses
+    pydantic.deprecated.class_validators pydantic.main pydantic.networks pythonjsonlogger.json sqlite3 ssl tarfile
+    unittest.mock whitenoise.middleware whitenoise.storage zstandard
 """
 OFFSET = 3  # of the first descriptor that isn't a standard one
 

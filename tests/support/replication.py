@@ -1,4 +1,4 @@
-"""Two real PostgreSQL servers: a primary, and its synchronous standby by streaming replication.
+"""Two real PostgreSQL servers with one migrated database: a primary, and its synchronous standby by streaming.
 
 Commits of the primary wait for the standby, so what was acknowledged is on both. A failover is one of `FAULTS`, then
 `promote()`. It must not know who uses them.
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.migrated import MigratedPostgres
 from tests.support.postgres import UNPRIVILEGED, Postgres, program_directory
 from tests.support.wait import until
 
@@ -66,7 +67,7 @@ class Pair:
 
     def __init__(self) -> None:
         options = {"wal_level": "replica", "hot_standby": "on", "wal_keep_size": "64MB", "log_connections": "off"}
-        self.primary = Postgres(**options)
+        self.primary = MigratedPostgres(**options)
         self._options = options
         self.standby: Standby
 

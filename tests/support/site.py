@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.support import agent
+from tests.support import agent, migrated
 from tests.support.pacman import Machine
-from tests.support.server import Server, manage, migrate, running_server
+from tests.support.server import Server, manage, running_server
 
 _numbers = itertools.count(1)
 
@@ -49,7 +49,8 @@ class Site:
         return name
 
     def code(self, pool: str, uses: int = 20) -> str:
-        return self._manage("create_enrolment_code", "--pool", pool, "--uses", str(uses), "--may-set-targets")
+        made = self.call("POST", "/enrolment-codes", {"pool": pool, "uses": uses, "may_set_targets": True})
+        return str(made["code"])
 
     def enroll(self, pool: str, *machines: Machine) -> list[str]:
         """Enrol these machines under names of their own; the names."""
@@ -70,7 +71,6 @@ class Site:
 @contextlib.contextmanager
 def running_site(directory: Path, **env: object) -> Iterator[Site]:
     """A server on a new SQLite database in `directory`."""
-    url = f"sqlite:///{directory / 'site.sqlite3'}"
-    migrate(url)
+    url = migrated.sqlite(directory / "site.sqlite3")
     with running_server(url, **{"POLL_SECONDS": 1, **env}) as server:
         yield Site(server, url)
