@@ -89,10 +89,13 @@ def test_approval_no_machine_follows_a_target_of_an_endpoint_before_it(site: Sit
     pool = site.pool(auto_sync=True, endpoint_targets_need_approval=True)
     site.enroll(pool, source, one)
     before = one.state()
-    agent.run(source, "set-latest").ok()
+    waits = "Automatic sync waits until an operator approves revision 1."
+    assert waits in agent.run(source, "set-latest").ok().out
     agent.run(one, "once").ok()
     assert one.state() == before
+    assert waits in agent.run(one, "status").ok().out
     site.call("POST", f"/pools/{pool}/targets/1/approve")
+    assert waits not in agent.run(one, "status").ok().out
     agent.run(one, "once").ok()
     assert one.state() == source.state()
 

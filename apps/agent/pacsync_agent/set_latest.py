@@ -40,6 +40,6 @@ def set_latest(call: Call) -> int:
     new = revision["number"] != body["expected_number"]
     text = f"The target of pool {answer['pool']} is {'now' if new else 'already'} revision {revision['number']}: "
     text += f"what {context.credentials.name} has." + ("" if new else " Nothing was changed.")
-    text = "\n".join([text, *render.left_out(revision.get("unmanaged"))])
+    text = "\n".join([text, *render.left_out(revision.get("unmanaged")), *render.waiting(revision)])
     call.output.result(text, command="set-latest", pool=answer["pool"], revision=revision, new=new)
     return Exit.OK

@@ -105,6 +105,7 @@ class TargetOut(BaseModel):
     author: str
     comment: str
     created: Time
+    approved: bool = Field(description="False: automatic sync waits for an operator's approval.")
 
 
 class CheckInOut(BaseModel):
