@@ -80,12 +80,23 @@ def test_enrol_twice_wrong_code_and_taken_name_are_refused_with_a_sentence(site:
     agent.run(two, "enroll", "--server", site.server.url).refused(2)
 
 
-def test_revoked_token_is_said_so(site: Site, pair: tuple[Machine, Machine]) -> None:
+def test_revoked_token_is_said_so_and_both_ways_back_work(site: Site, pair: tuple[Machine, Machine]) -> None:
     one, _ = pair
-    credentials = agent.state_dir(one) / "credentials.json"
-    credentials.write_text(credentials.read_text().replace("pse_", "pse_x"))
+    name = endpoint_name(one)
+    pool = site.call("GET", f"/endpoints/{name}")["pool"]
+    site.call("DELETE", f"/endpoints/{name}/token")
     for command in ("once", "status", "diff", "sync", "run"):
-        assert "Enrol the machine again" in agent.run(one, command).refused(4).err
+        said = agent.run(one, command).refused(4).err
+        assert f"An operator can give {name} a new token (to be put into credentials.json), or delete it" in said
+    credentials = agent.state_dir(one) / "credentials.json"
+    known = json.loads(credentials.read_text())
+    credentials.write_text(json.dumps(known | {"token": site.call("POST", f"/endpoints/{name}/token")["token"]}))
+    agent.run(one, "sync").ok()
+    site.call("DELETE", f"/endpoints/{name}")
+    assert "run `pacsync-agent enroll --force" in agent.run(one, "once").refused(4).err
+    anew = ("--force", "--server", site.server.url, "--code", site.code(pool), "--name", name)
+    agent.run(one, "enroll", *anew).ok()
+    agent.run(one, "once").ok()
 
 
 def test_commands_without_pool_or_target_are_refused_with_the_reason(site: Site, tmp_path: Path) -> None:

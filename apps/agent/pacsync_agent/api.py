@@ -42,10 +42,13 @@ class ApiError(Exception):
         self.code = code
         self.detail = detail
 
-    def as_agent_error(self) -> AgentError:
-        """The same for a person."""
+    def as_agent_error(self, name: str) -> AgentError:
+        """The same for a person. `name`: this machine's on the server."""
         if self.status == 401:
-            hint = "Enrol the machine again: `pacsync-agent enroll --force …` with a new code."
+            hint = (
+                f"An operator can give {name} a new token (to be put into credentials.json), or delete it on the server. "
+                "When it is deleted, run `pacsync-agent enroll --force …` with a new code."
+            )
             return NotAuthorized(self.code, "The server doesn't know this machine's token (any more).", hint)
         kind = NotAuthorized if self.status == 403 else Refused if self.status < 500 else Failed
         return kind(self.code, self.detail)

@@ -33,7 +33,7 @@ def set_latest(call: Call) -> int:
         try:
             revision = context.client.post(f"/pools/{answer['pool']}/targets", body)
         except ApiError as error:
-            raise error.as_agent_error() from None
+            raise error.as_agent_error(context.credentials.name) from None
         RevisionSeen(context.state_dir).note(answer["pool"], revision)
     for problem in context.problems:
         call.output.warn(f"{context.credentials.name} as the source: {problem['text']}")
