@@ -69,7 +69,7 @@ def test_enrol_twice_wrong_code_and_taken_name_are_refused_with_a_sentence(site:
     code = site.code(site.pool())
     server = ("--server", site.server.url)
     done = agent.run(one, "enroll", *server, "--code", "psc_wrong", "--name", "first").refused(4)
-    assert "error: " in done.err
+    assert "error: " in done.err and "manage.py create_enrolment_code" in done.err
     agent.run(one, "enroll", *server, "--code", code, "--name", "taken-1").ok()
     assert "--force" in agent.run(one, "enroll", *server, "--code", code, "--name", "taken-2").refused(3).err
     done = agent.run(two, "enroll", *server, "--code", code, "--name", "taken-1", "--json").refused(3)
@@ -107,8 +107,9 @@ def test_commands_without_pool_or_target_are_refused_with_the_reason(site: Site,
     assert agent.run(one, "revert", "--json").refused(3).last["code"] == "nothing_to_revert"
     agent.run(one, "diff").refused(3)
     site.call("PUT", f"/endpoints/{name}/pool", {"pool": None})
-    assert agent.run(one, "sync", "--json").refused(3).last["code"] == "no_pool"
-    assert agent.run(one, "set-latest", "--json").refused(3).last["code"] == "no_pool"
+    for command in ("sync", "diff", "set-latest"):
+        last = agent.run(one, command, "--json").refused(3).last
+        assert (last["code"], last["hint"]) == ("no_pool", "Assign it to one on the server.")
     assert "no pool" in agent.run(one, "status").ok().out
 
 

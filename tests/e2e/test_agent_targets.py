@@ -54,7 +54,7 @@ def test_set_latest_without_the_right_is_refused_until_an_operator_gives_it(site
     code = site.call("POST", "/enrolment-codes", {"pool": pool})["code"]
     agent.run(one, "enroll", "--server", site.server.url, "--code", code, "--name", "plain").ok()
     refused = agent.run(one, "set-latest")
-    assert refused.code != 0 and "plain may not set targets. An operator can" in refused.err
+    assert refused.code != 0 and "An operator can make plain's packages the target" in refused.err
     assert site.call("GET", f"/pools/{pool}")["target"] is None
     site.call("PATCH", "/endpoints/plain", {"may_set_targets": True})
     agent.run(one, "set-latest").ok()

@@ -30,6 +30,7 @@ SENTENCE = 2000  # characters of what the server says
 HEAD = 60.0  # seconds until an answer begins: a large upload may come first
 TOTAL = 300.0  # seconds for a whole request, the largest answer included
 RATE = 256.0  # bytes a second of an answer, once it has begun
+HINTS = {"no_pool": "Assign it to one on the server."}  # by the server's code, where it doesn't say what helps
 LONGEST_WAIT = 3600.0  # seconds: what a server may ask this machine to wait
 
 
@@ -46,12 +47,12 @@ class ApiError(Exception):
         """The same for a person. `name`: this machine's on the server."""
         if self.status == 401:
             hint = (
-                f"An operator can give {name} a new token (to be put into credentials.json), or delete it on the server. "
-                "When it is deleted, run `pacsync-agent enroll --force …` with a new code."
+                f"An operator can give {name} a new token (to be put into credentials.json), or delete it on the "
+                "server. When it is deleted, run `pacsync-agent enroll --force …` with a new code."
             )
             return NotAuthorized(self.code, "The server doesn't know this machine's token (any more).", hint)
         kind = NotAuthorized if self.status == 403 else Refused if self.status < 500 else Failed
-        return kind(self.code, self.detail)
+        return kind(self.code, self.detail, HINTS.get(self.code, ""))
 
 
 def normalized(server: str) -> str:

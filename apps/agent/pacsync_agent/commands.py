@@ -101,6 +101,8 @@ def _ask_to_enroll(call: Call, server: str) -> dict[str, Any]:
         hint = ""
         if error.code == "name_taken":
             hint = "Choose another one with --name, or delete that endpoint on the server."
+        elif error.code == "enrolment_code_invalid":
+            hint = "Create one on the server: on its page Enrol, or with `manage.py create_enrolment_code`."
         kind = NotAuthorized if error.status == 403 else Refused
         raise kind(error.code, error.detail, hint) from None
 

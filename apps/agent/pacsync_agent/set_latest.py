@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import render, report
-from .api import ApiError
+from .api import HINTS, ApiError
 from .commands import Call, refuse_half_way
 from .context import only_agent
 from .errors import Busy, Exit, Refused
@@ -23,7 +23,7 @@ def set_latest(call: Call) -> int:
             )
         answer = report.check_in(context)
         if not answer["pool"]:
-            raise Refused("no_pool", f"{context.credentials.name} is in no pool.", "Assign it to one on the server.")
+            raise Refused("no_pool", f"{context.credentials.name} is in no pool.", HINTS["no_pool"])
         body = {
             "endpoint": context.credentials.name,
             "expected_number": answer["target"]["number"] if answer["target"] else 0,

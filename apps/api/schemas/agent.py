@@ -93,7 +93,7 @@ class CheckInIn(Body):
     @classmethod
     def _names_once(cls, value: list[ReportedRepositoryIn]) -> list[ReportedRepositoryIn]:
         if len({repository.name for repository in value}) != len(value):
-            raise ValueError("a repository's name may come once")
+            raise ValueError("A repository's name may come once.")
         return value
 
 
