@@ -109,7 +109,7 @@ def status(known: dict[str, Any], fresh: bool) -> str:
         return "\n".join(
             [*lines, f"  as of {ago(known['age'])} ago; only root can ask the server now, or it doesn't answer"]
         )
-    if known.get("difference") and known.get("target"):
+    if known.get("difference") and known.get("target") and known.get("status") != "unknown":
         lines.append(f"  a sync would make {counts(known['difference'])}")
     lines += waiting(known.get("target"))
     operation = known.get("operation")
