@@ -17,6 +17,7 @@ from apps.fleet.models import Endpoint
 Role = Literal["viewer", "operator", "endpoint"]
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_TOKEN_LENGTH = 200
+FOR_OPERATORS = "Only operators may read this: a token with the role operator, or an account with staff status."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,16 +83,20 @@ class _Way(AuthBase):
     """One way in. Falsy for everybody else, so that Ninja asks the route's next one."""
 
     way = ""
+    reads_only = ""
 
     def __init__(self, *roles: Role) -> None:
         super().__init__()
         self.roles = roles
 
     def __call__(self, request: HttpRequest) -> Principal | None:
+        """Raises Refused for a viewer where this is the way of operators: it is the only way that a viewer has."""
         principal = principal_of(request)
-        if principal is None or principal.way != self.way or principal.role not in self.roles:
+        if principal is None or principal.way != self.way:
             return None
-        return principal
+        if principal.role == "viewer" and "viewer" not in self.roles:
+            raise Refused("forbidden", FOR_OPERATORS if request.method in SAFE_METHODS else self.reads_only)
+        return principal if principal.role in self.roles else None
 
 
 class ApiToken(_Way):
@@ -99,6 +104,7 @@ class ApiToken(_Way):
     openapi_scheme = "bearer"
     openapi_description = "An API token of a person or a program (`pst_…`), with the role `viewer` or `operator`."
     way = "api_token"
+    reads_only = "This token may only read. Use one with the role operator."
 
 
 class EndpointToken(_Way):
@@ -114,6 +120,7 @@ class Session(_Way):
     openapi_name = "sessionid"
     openapi_description = "The dashboard's session: staff may change (with X-CSRFToken), everybody else may read."
     way = "session"
+    reads_only = "This account may only read. Use one with staff status."
 
     def __call__(self, request: HttpRequest) -> Principal | None:
         principal = super().__call__(request)

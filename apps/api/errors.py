@@ -15,6 +15,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from apps.api.auth import principal_of
+from apps.api.fields import PATTERNS
 from apps.api.problems import FieldError, Refused, problem
 from apps.fleet.exceptions import FleetError
 from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted, is_unavailable
@@ -57,7 +58,8 @@ def field_error(error: dict[str, Any]) -> FieldError:
     """
     parts = [part for place, part in enumerate(error["loc"]) if (place, part) != (1, "payload")]
     location = [part if isinstance(part, int) else printable(part) for part in parts]
-    return FieldError(loc=location, message=printable(error["msg"], 200))
+    said = PATTERNS.get(error.get("ctx", {}).get("pattern"), error["msg"].removeprefix("Value error, "))
+    return FieldError(loc=location, message=printable(said, 200))
 
 
 def printable(text: object, length: int = 64) -> str:

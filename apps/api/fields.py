@@ -9,11 +9,21 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 
-from apps.fleet.names import NAME_PATTERN
+from apps.fleet.names import NAME_PATTERN, validate_name
 
 MAX_BIGINT = 2**63 - 1
 MAX_INTEGER = 2**31 - 1
 NO_NUL = r"^[^\x00]*$"
+HEX_DIGITS = r"^[0-9a-f]{64}$"
+ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
+NO_SPACES = r"^[^\x00-\x20\x7f]+$"
+# What each of them says to a person whose text doesn't match it.
+PATTERNS = {
+    HEX_DIGITS: "A digest has 64 hex digits, in lower case.",
+    ONE_LINE: "It is one line without control characters.",
+    NO_SPACES: "A pattern has no spaces.",
+    NAME_PATTERN: str(validate_name.message),
+}
 LOG_TAIL_LENGTH = 65_536
 
 
@@ -26,7 +36,7 @@ class Body(BaseModel):
 def decimal(value: Any) -> Any:
     """Parameters are texts; pydantic alone would also take `1_000`, ` 5` and `5.0`."""
     if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 19):
-        raise ValueError("Input should be a whole number in decimal digits")
+        raise ValueError("It is a whole number in decimal digits.")
     return value
 
 
@@ -43,11 +53,11 @@ Name = Annotated[
 ]
 # A name that is only compared with: a filter.
 NameFilter = Annotated[str, Field(max_length=63, pattern=NAME_PATTERN)]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 in lower-case hex.")]
+Digest = Annotated[str, Field(pattern=HEX_DIGITS, description="SHA-256 in lower-case hex.")]
 Id = Annotated[UUID, Strict(False)]
-Text500 = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$", description="One line.")]
+Text500 = Annotated[str, Field(max_length=500, pattern=ONE_LINE, description="One line.")]
 Key = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
-Pattern = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x20\x7f]+$")]
+Pattern = Annotated[str, Field(min_length=1, max_length=255, pattern=NO_SPACES)]
 RepositoryName = Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x20/\x7f]+$")]
 MirrorUrl = Annotated[str, Field(max_length=2000, pattern=r"^(https?|ftp|file)://[\x21-\x7e]+$")]
 Arch = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$")]

@@ -62,8 +62,8 @@ def _check_may(setter: Endpoint, endpoint: Endpoint, pool: Pool) -> None:
         raise Forbidden(OWN_TARGET)
     if not endpoint.may_set_targets or endpoint.token_hash is None:
         raise MayNotSetTargets(
-            f"{endpoint.name} may not set targets. An operator can set this one from {endpoint.name}, or give it the "
-            "right (on the endpoint's page)."
+            f"{endpoint.name} may not set targets. An operator can make {endpoint.name}'s packages the target, or give "
+            f"{endpoint.name} the right to (on its page)."
         )
 
 

@@ -26,8 +26,10 @@ class LifecycleLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
         status = str(resp.status).split(" ", 1)[0]
         milliseconds = round(request_time.total_seconds() * 1000, 1)
         method = environ.get("REQUEST_METHOD", "-")
+        remote = environ.get("REMOTE_ADDR", "")
         self.access_log.info(
-            "%s %s %s %s ms",
+            "%s %s %s %s %s ms",
+            remote or "-",
             method,
             path,
             status,
@@ -38,6 +40,6 @@ class LifecycleLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
                 "status": int(status) if status.isdigit() else 0,
                 "duration_ms": milliseconds,
                 "bytes": getattr(resp, "sent", 0),
-                "remote": environ.get("REMOTE_ADDR", ""),
+                "remote": remote,
             },
         )

@@ -15,8 +15,11 @@ def trouble(host: str, port: int) -> str | None:
             probe.bind((host, port))
             probe.listen()  # with SO_REUSEADDR only this fails beside a listener on another local address
         except OSError as error:
-            reason = "is in use" if error.errno == errno.EADDRINUSE else f"can't be used: {error.strerror}"
-            return f"{host}:{port} {reason}. Stop what uses it, or set HTTP_HOST and HTTP_PORT."
+            if error.errno == errno.EADDRINUSE:
+                return f"{host}:{port} is in use. Stop what uses it, or set HTTP_HOST and HTTP_PORT."
+            forbidden = error.errno in (errno.EACCES, errno.EPERM)
+            remedy = "HTTP_PORT to 1024 or more" if forbidden else "HTTP_HOST to an address of this machine"
+            return f"{host}:{port} can't be used: {error.strerror}. Set {remedy}."
     return None
 
 

@@ -100,6 +100,8 @@ def test_refusal_names_ten_and_counts_the_rest() -> None:
     assert "p00 1-1, p01 1-1" in error.message and "p09 1-1 and 4 more" in error.message
     assert "p10" not in error.message and "current database of core" in error.message
     assert "trust_target_files = yes" in error.hint
+    assert "no database or cache of this machine has them." in error.message
+    assert "no database or cache of this machine has it." in acceptance.untrusted(["p 1-1"]).message
 
 
 def offered(name: str, version: str, sha256: str | None = A, filename: str = "") -> OfferedPackage:

@@ -61,11 +61,26 @@ def test_agent_config_says_whose_files_count_and_which_proxy_the_token_may_take(
     path.write_text("[agent]\n")
     options = settings.load_options({}, str(path))
     assert not options.trust_target_files and options.proxy is None
-    for text in ("trust_target_files = perhaps", "trust_target_files = 1", "proxy = socks4://proxy"):
+    for text, said in (
+        ("trust_target_files = perhaps", "trust_target_files is 'perhaps'."),
+        ("trust_target_files = 1", "trust_target_files is '1'."),
+        ("proxy = socks4://proxy", "proxy can't be used: a proxy of the kind socks4 is not supported."),
+        ("proxy = foo", "proxy is 'foo'."),
+        ("proxy = http://me:secret@foo", "proxy is 'foo'."),
+        ("foo = bar", f"{path} has an unknown setting: foo."),
+        ("[foo]", f"{path} has an unknown section: foo."),
+    ):
         path.write_text(f"[agent]\n{text}\n")
         with pytest.raises(Local) as error:
             settings.load_options({}, str(path))
-        assert error.value.code == "agent_config_invalid"
+        assert (error.value.code, error.value.message) == ("agent_config_invalid", said)
+
+
+@pytest.mark.parametrize("text", ["proxy:3128", "http://[::1]:3128/", "socks5h://me:a%40b@proxy:1080"])
+def test_agent_config_takes_a_proxy_with_a_port(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "agent.conf"
+    path.write_text(f"[agent]\nproxy = {text}\n")
+    assert settings.load_options({}, str(path)).proxy == proxies.parse(text)
 
 
 def test_agent_config_of_a_named_machine_is_the_one_beneath_its_root(tmp_path: Path) -> None:

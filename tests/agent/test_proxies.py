@@ -16,6 +16,7 @@ from apps.agent.pacsync_agent import addresses, download, proxies
 from apps.agent.pacsync_agent.api import Client
 from apps.agent.pacsync_agent.errors import Unavailable
 from apps.agent.pacsync_agent.network import Network, NotThere
+from tests.support.hostile import Hostile
 from tests.support.postgres import free_port
 from tests.support.wait import until
 
@@ -236,3 +237,21 @@ def test_token_goes_to_no_proxy_that_the_agents_configuration_does_not_name(
     [(path, headers)] = proxy.seen
     assert path == "http://127.0.0.1:9/api/v1/other" and headers["Authorization"] == "Bearer pse_secret"
     assert headers["Proxy-Authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5h"])
+def test_proxy_of_the_agent_that_does_not_answer_is_named_instead_of_the_server(scheme: str) -> None:
+    named = proxies.parse(f"{scheme}://me:secret@127.0.0.1:9")
+    with pytest.raises(Unavailable) as error:
+        Client("http://pacsync.invalid", patience=0.2, proxy=named).get("/other")
+    assert error.value.message == f"The proxy {scheme}://127.0.0.1:9 doesn't answer: it refuses connections."
+    assert "`proxy` in the agent's configuration" in error.value.hint
+
+
+def test_server_behind_a_proxy_that_answers_is_named_with_it() -> None:
+    with Hostile(lambda peer: peer.answer(status="503 Service Unavailable")) as proxy:
+        named = proxies.parse(proxy.url)
+        with pytest.raises(Unavailable) as error:
+            Client("http://pacsync.invalid", patience=0.2, proxy=named).get("/other")
+    through = f"The server http://pacsync.invalid doesn't answer through the proxy {named.url}: "
+    assert error.value.message == f"{through}it answers 503 Service Unavailable."

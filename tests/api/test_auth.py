@@ -7,6 +7,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from apps.api.api import api
+from apps.api.auth import FOR_OPERATORS
+from apps.api.codes import CODES
 from apps.fleet.models import ApiToken, Pool
 from apps.lifecycle import bookkeeping
 from tests.api.support import ROOT, Api, Machine, api_token
@@ -102,9 +104,24 @@ def test_session_of_staff_may_change_and_is_named_in_the_audit(db: None) -> None
 def test_session_of_others_may_read_only(pool: Pool) -> None:
     ann = Api(client=session(staff=False))
     ann.get("/pools").ok()
-    ann.post("/pools", {"name": "x"}).refused(403, "forbidden")
-    ann.get("/tokens").refused(403, "forbidden")
-    ann.get("/me").refused(403, "forbidden")
+    for refused, said in (
+        (ann.post("/pools", {"name": "x"}), "This account may only read. Use one with staff status."),
+        (ann.get("/tokens"), FOR_OPERATORS),
+        (ann.get("/me"), CODES["forbidden"].meaning),
+    ):
+        assert refused.refused(403, "forbidden")["detail"] == said
+
+
+def test_token_of_a_viewer_is_told_which_one_may_change(viewer: Api, machine: Machine) -> None:
+    for refused, said in (
+        (viewer.post("/pools", {"name": "x"}), "This token may only read. Use one with the role operator."),
+        (viewer.post("/operations", {"kind": "sync"}), "This token may only read. Use one with the role operator."),
+        (viewer.get("/enrolment-codes"), FOR_OPERATORS),
+        (viewer.get("/me"), CODES["forbidden"].meaning),
+        (viewer.post("/checkin", {}), CODES["forbidden"].meaning),
+        (machine.api.post("/pools", {"name": "x"}), CODES["forbidden"].meaning),
+    ):
+        assert refused.refused(403, "forbidden")["detail"] == said
 
 
 @pytest.mark.parametrize(

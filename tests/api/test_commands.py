@@ -73,6 +73,14 @@ def test_create_enrolment_code_prints_only_a_code_that_works(pool: Pool) -> None
 
 
 @pytest.mark.django_db
+def test_create_enrolment_code_for_no_pool_says_how_to_make_it() -> None:
+    with pytest.raises(
+        CommandError, match=r"no pool 'nosuch'\. Create it on the dashboard, or with POST /api/v1/pools"
+    ):
+        run("create_enrolment_code", "--pool", "nosuch")
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("may", [False, True])
 def test_create_enrolment_code_right_to_set_targets_only_where_asked_for(pool: Pool, may: bool) -> None:
     code = run("create_enrolment_code", "--pool", "lab", *(["--may-set-targets"] if may else [])).strip()

@@ -15,8 +15,9 @@ from apps.api import errors
 from apps.api.codes import CODES
 from apps.fleet import exceptions, pool_manager
 from apps.fleet.exceptions import FleetError
+from apps.fleet.names import validate_name
 from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted
-from tests.api.support import ROOT, Answer, Api
+from tests.api.support import ROOT, Answer, Api, Machine
 
 pytestmark = pytest.mark.django_db
 
@@ -120,6 +121,23 @@ def test_validation_errors_say_where_and_never_what(operator: Api) -> None:
         ("body", "pool"),
     }
     assert "SECRET" not in str(problem)
+
+
+def test_validation_errors_are_sentences_without_expressions(operator: Api, machine: Machine) -> None:
+    repository = {"name": "core", "digest": "a" * 64, "mirrors": []}
+    for answer, said in (
+        (operator.patch("/pools/lab", {"excluded_packages": ["a b"]}), "A pattern has no spaces."),
+        (operator.patch("/pools/lab", {"description": "a\nb"}), "It is one line without control characters."),
+        (operator.get("/endpoints?pool=a%20b"), str(validate_name.message)),
+        (operator.get("/pools/lab/targets/x"), "It is a whole number in decimal digits."),
+        (
+            machine.api.post("/checkin", {"seq": 1, "state": "a" * 64, "repositories": [repository] * 2}),
+            "A repository's name may come once.",
+        ),
+        (machine.api.post("/checkin", {"seq": 1, "state": "A"}), "A digest has 64 hex digits, in lower case."),
+    ):
+        [error] = answer.refused(422, "invalid_request")["errors"]
+        assert error["message"] == said
 
 
 def test_unknown_field_with_a_surrogate_in_its_name_422(operator: Api) -> None:

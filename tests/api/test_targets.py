@@ -54,7 +54,7 @@ def test_set_target_unknown_pool_or_endpoint_404(operator: Api, machine: Machine
 def test_set_target_by_the_endpoint_itself_without_the_right_403_nothing_made(operator: Api, machine: Machine) -> None:
     machine.report("linux 1-1")
     problem = machine.api.post("/pools/lab/targets", {"endpoint": "m1"}).refused(403, "may_not_set_targets")
-    assert "An operator can" in problem["detail"]
+    assert "An operator can make m1's packages the target, or give m1 the right to" in problem["detail"]
     assert not TargetRevision.objects.exists()
     assert operator.get("/endpoints/m1").ok()["may_set_targets"] is False
 

@@ -38,6 +38,7 @@ def test_overview_nothing_yet_reader_gets_no_button(reader: Client) -> None:
 def test_overview_pool_without_target_tells_the_next_step(staff: Client) -> None:
     factories.reporting_endpoint("box", pool=factories.pool("lab"), state=factories.state())
     page = text_of(staff)
+    assert "if it has the right to that: from its enrolment code, or given on its page." in page
     assert 'href="/pools/lab/target"' in page
 
 

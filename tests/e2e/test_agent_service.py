@@ -69,7 +69,7 @@ def test_enrol_twice_wrong_code_and_taken_name_are_refused_with_a_sentence(site:
     code = site.code(site.pool())
     server = ("--server", site.server.url)
     done = agent.run(one, "enroll", *server, "--code", "psc_wrong", "--name", "first").refused(4)
-    assert "error: " in done.err
+    assert "error: " in done.err and "manage.py create_enrolment_code" in done.err
     agent.run(one, "enroll", *server, "--code", code, "--name", "taken-1").ok()
     assert "--force" in agent.run(one, "enroll", *server, "--code", code, "--name", "taken-2").refused(3).err
     done = agent.run(two, "enroll", *server, "--code", code, "--name", "taken-1", "--json").refused(3)
@@ -80,12 +80,23 @@ def test_enrol_twice_wrong_code_and_taken_name_are_refused_with_a_sentence(site:
     agent.run(two, "enroll", "--server", site.server.url).refused(2)
 
 
-def test_revoked_token_is_said_so(site: Site, pair: tuple[Machine, Machine]) -> None:
+def test_revoked_token_is_said_so_and_both_ways_back_work(site: Site, pair: tuple[Machine, Machine]) -> None:
     one, _ = pair
-    credentials = agent.state_dir(one) / "credentials.json"
-    credentials.write_text(credentials.read_text().replace("pse_", "pse_x"))
+    name = endpoint_name(one)
+    pool = site.call("GET", f"/endpoints/{name}")["pool"]
+    site.call("DELETE", f"/endpoints/{name}/token")
     for command in ("once", "status", "diff", "sync", "run"):
-        assert "Enrol the machine again" in agent.run(one, command).refused(4).err
+        said = agent.run(one, command).refused(4).err
+        assert f"An operator can give {name} a new token (to be put into credentials.json), or delete it" in said
+    credentials = agent.state_dir(one) / "credentials.json"
+    known = json.loads(credentials.read_text())
+    credentials.write_text(json.dumps(known | {"token": site.call("POST", f"/endpoints/{name}/token")["token"]}))
+    agent.run(one, "sync").ok()
+    site.call("DELETE", f"/endpoints/{name}")
+    assert "run `pacsync-agent enroll --force" in agent.run(one, "once").refused(4).err
+    anew = ("--force", "--server", site.server.url, "--code", site.code(pool), "--name", name)
+    agent.run(one, "enroll", *anew).ok()
+    agent.run(one, "once").ok()
 
 
 def test_commands_without_pool_or_target_are_refused_with_the_reason(site: Site, tmp_path: Path) -> None:
@@ -96,8 +107,9 @@ def test_commands_without_pool_or_target_are_refused_with_the_reason(site: Site,
     assert agent.run(one, "revert", "--json").refused(3).last["code"] == "nothing_to_revert"
     agent.run(one, "diff").refused(3)
     site.call("PUT", f"/endpoints/{name}/pool", {"pool": None})
-    assert agent.run(one, "sync", "--json").refused(3).last["code"] == "no_pool"
-    assert agent.run(one, "set-latest", "--json").refused(3).last["code"] == "no_pool"
+    for command in ("sync", "diff", "set-latest"):
+        last = agent.run(one, command, "--json").refused(3).last
+        assert (last["code"], last["hint"]) == ("no_pool", "Assign it to one on the server.")
     assert "no pool" in agent.run(one, "status").ok().out
 
 

@@ -47,7 +47,7 @@ def test_set_latest_without_the_right_is_refused_until_an_operator_gives_it(site
     code = site.call("POST", "/enrolment-codes", {"pool": pool})["code"]
     agent.run(one, "enroll", "--server", site.server.url, "--code", code, "--name", "plain").ok()
     refused = agent.run(one, "set-latest")
-    assert refused.code != 0 and "plain may not set targets. An operator can" in refused.err
+    assert refused.code != 0 and "An operator can make plain's packages the target" in refused.err
     assert site.call("GET", f"/pools/{pool}")["target"] is None
     site.call("PATCH", "/endpoints/plain", {"may_set_targets": True})
     agent.run(one, "set-latest").ok()
@@ -82,10 +82,13 @@ def test_approval_no_machine_follows_a_target_of_an_endpoint_before_it(site: Sit
     pool = site.pool(auto_sync=True, endpoint_targets_need_approval=True)
     site.enroll(pool, source, one)
     before = one.state()
-    agent.run(source, "set-latest").ok()
+    waits = "Automatic sync waits until an operator approves revision 1."
+    assert waits in agent.run(source, "set-latest").ok().out
     agent.run(one, "once").ok()
     assert one.state() == before
+    assert waits in agent.run(one, "status").ok().out
     site.call("POST", f"/pools/{pool}/targets/1/approve")
+    assert waits not in agent.run(one, "status").ok().out
     agent.run(one, "once").ok()
     assert one.state() == source.state()
 

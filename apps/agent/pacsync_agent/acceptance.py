@@ -106,11 +106,13 @@ def named(names: Collection[str]) -> str:
 
 def untrusted(names: Collection[str], databases: Collection[str] = ()) -> Refused:
     """The refusal of files that nobody vouches for whom this machine trusts; `databases`: those not to be had."""
+    several = len(names) > 1
     missing = f" The current database of {named(databases)} could not be had." if databases else ""
     return Refused(
         "untrusted_file",
-        f"Nothing that this machine trusts vouches for the file{'s' if len(names) > 1 else ''} of {named(names)}: "
-        f"the repository requires no signature, and no database or cache of this machine has it.{missing}",
+        f"Nothing that this machine trusts vouches for the file{'s' if several else ''} of {named(names)}: "
+        f"the repository requires no signature, and no database or cache of this machine has "
+        f"{'them' if several else 'it'}.{missing}",
         "Name a mirror that has this version in pacman.conf, put the package file into pacman's cache, have the "
         "repository signed, or set `trust_target_files = yes` in /etc/pacsync-agent.conf.",
     )

@@ -30,6 +30,7 @@ SENTENCE = 2000  # characters of what the server says
 HEAD = 60.0  # seconds until an answer begins: a large upload may come first
 TOTAL = 300.0  # seconds for a whole request, the largest answer included
 RATE = 256.0  # bytes a second of an answer, once it has begun
+HINTS = {"no_pool": "Assign it to one on the server."}  # by the server's code, where it doesn't say what helps
 LONGEST_WAIT = 3600.0  # seconds: what a server may ask this machine to wait
 
 
@@ -42,13 +43,16 @@ class ApiError(Exception):
         self.code = code
         self.detail = detail
 
-    def as_agent_error(self) -> AgentError:
-        """The same for a person."""
+    def as_agent_error(self, name: str) -> AgentError:
+        """The same for a person. `name`: this machine's on the server."""
         if self.status == 401:
-            hint = "Enrol the machine again: `pacsync-agent enroll --force …` with a new code."
+            hint = (
+                f"An operator can give {name} a new token (to be put into credentials.json), or delete it on the "
+                "server. When it is deleted, run `pacsync-agent enroll --force …` with a new code."
+            )
             return NotAuthorized(self.code, "The server doesn't know this machine's token (any more).", hint)
         kind = NotAuthorized if self.status == 403 else Refused if self.status < 500 else Failed
-        return kind(self.code, self.detail)
+        return kind(self.code, self.detail, HINTS.get(self.code, ""))
 
 
 def normalized(server: str) -> str:
@@ -116,7 +120,7 @@ class Client:
                 delay = max(again.after, random.uniform(0.5, 1) * min(8.0, 0.25 * 2**attempt))  # noqa: S311 - jitter
                 attempt += 1
                 if time.monotonic() + delay > deadline or self.stop.wait(delay):
-                    raise again.as_agent_error(self.server) from None
+                    raise again.as_agent_error(self.server, self.proxy) from None
 
     def _once(self, method: str, path: str, body: Optional[bytes], kind: str, encoding: str) -> dict[str, Any]:
         request = urllib.request.Request(self.server + API + path, data=body, method=method)  # noqa: S310 - normalized()
@@ -135,7 +139,7 @@ class Client:
                 with contextlib.closing(answer):
                     content = answer.read(ANSWER_LIMIT + 1)
             except bounded_http.ERRORS as error:
-                raise _Again(bounded_http.reason_of(error, guard)) from None
+                raise _Again(bounded_http.reason_of(error, guard), connected=guard.connected) from None
             if guard.reason:
                 raise _Again(guard.reason)
             if answer.length and len(content) <= ANSWER_LIMIT:
@@ -200,24 +204,28 @@ class _Again(Exception):
     """No answer yet: `reason`, and after how many seconds the server wants to be asked again.
 
     `too_many`: the server is there, and says in `reason` that this machine or its network asked too often.
+    `connected`: to the proxy, where there is one; what fails after that may be the server's fault or the proxy's.
     """
 
-    def __init__(self, reason: str, after: float = 0, *, too_many: bool = False) -> None:
+    def __init__(self, reason: str, after: float = 0, *, too_many: bool = False, connected: bool = True) -> None:
         super().__init__(reason)
         self.reason = reason
         self.after = after
         self.too_many = too_many
+        self.connected = connected
 
-    def as_agent_error(self, server: str) -> Unavailable:
+    def as_agent_error(self, server: str, proxy: Optional[Proxy]) -> Unavailable:
         """The same for a person, once the patience is used up."""
         if self.too_many:
             hint = f"Nothing is lost; the same command may be repeated in {max(1, round(self.after))} s."
             return Unavailable("too_many_requests", self.reason, hint, after=self.after)
-        return Unavailable(
-            "server_unavailable",
-            f"The server {server} doesn't answer: {self.reason}.",
-            "Check the address and the network; nothing is lost, and the same command may be repeated.",
-        )
+        silent, check = f"The server {server} doesn't answer", "the address"
+        if proxy and self.connected:
+            silent += f" through the proxy {proxy.url}"
+        elif proxy:
+            silent, check = f"The proxy {proxy.url} doesn't answer", "`proxy` in the agent's configuration"
+        hint = f"Check {check} and the network; nothing is lost, and the same command may be repeated."
+        return Unavailable("server_unavailable", f"{silent}: {self.reason}.", hint)
 
 
 def _sentence(problem: dict[str, Any]) -> str:

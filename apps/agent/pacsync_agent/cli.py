@@ -19,6 +19,8 @@ EXITS = """exit statuses:
   3  refused, nothing was changed    10 `diff --exit-code`: there are differences
   4  not enrolled, or not allowed    128+N stopped by signal N before pacman started"""
 
+NOTES = {"set-latest": "The endpoint needs the right to set targets; an operator gives it."}
+
 # name: (function, what it does, example, needs --wait)
 COMMANDS: dict[str, tuple[Callable[[commands.Call], int], str, str, bool]] = {
     "enroll": (
@@ -93,7 +95,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pacsync-agent {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (_, text, example, waits) in COMMANDS.items():
-        epilog = f"example:\n  {example}\n\n{EXITS}"
+        epilog = "\n\n".join([*([NOTES[name]] if name in NOTES else []), f"example:\n  {example}", EXITS])
         command = subparsers.add_parser(
             name,
             help=text,

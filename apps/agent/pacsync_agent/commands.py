@@ -101,6 +101,8 @@ def _ask_to_enroll(call: Call, server: str) -> dict[str, Any]:
         hint = ""
         if error.code == "name_taken":
             hint = "Choose another one with --name, or delete that endpoint on the server."
+        elif error.code == "enrolment_code_invalid":
+            hint = "Create one on the server: on its page Enrol, or with `manage.py create_enrolment_code`."
         kind = NotAuthorized if error.status == 403 else Refused
         raise kind(error.code, error.detail, hint) from None
 
@@ -239,7 +241,7 @@ def _status(call: Call) -> tuple[dict[str, Any], bool]:
         context = call.context(3 if call.arguments.waybar else INTERACTIVE_PATIENCE)
         return {**context.client.get("/me"), "server": context.credentials.server}, True
     except ApiError as error:
-        raise error.as_agent_error() from None
+        raise error.as_agent_error(context.credentials.name) from None
     except (Local, Unavailable) as error:
         kept = files.read_json(report.status_path(call.state_dir))
         if kept is None or error.code not in {"not_root", "state_dir_unusable", "server_unavailable"}:
@@ -257,7 +259,7 @@ def diff(call: Call) -> int:
     try:
         answer = context.client.get(f"/endpoints/{context.credentials.name}/diff")
     except ApiError as error:
-        raise error.as_agent_error() from None
+        raise error.as_agent_error(context.credentials.name) from None
     call.output.result(render.diff(answer), command="diff", **answer)
     return Exit.DIFFERENT if call.arguments.exit_code and not answer["equal"] else Exit.OK
 

@@ -66,6 +66,12 @@ class Guard:
             return made
         raise error
 
+    @property
+    def connected(self) -> bool:
+        """Whether a connection came about: to the proxy, where one is used."""
+        with self._lock:
+            return bool(self._sockets)
+
     def _keep(self, made: socket.socket) -> None:
         """Remember the connection by another descriptor: TLS takes the socket's own away."""
         with self._lock:

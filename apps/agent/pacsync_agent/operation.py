@@ -91,7 +91,7 @@ def _claim(context: Context) -> Optional[dict[str, Any]]:
         if error.code in {"not_claimable", "base_changed", "not_found"}:
             context.output.line(f"The operation can't be claimed: {error.detail}")
             return None
-        raise error.as_agent_error() from None
+        raise error.as_agent_error(context.credentials.name) from None
     if claim["operation"]["base_state"] != body["state"]:
         # The lease was had before, and somebody ran pacman since.
         _end(context, Outcome.failed(_base_changed()))
@@ -326,7 +326,7 @@ def send(context: Context) -> Ended:
         answer = report.send_result(context, operation, body, text)
     except ApiError as error:
         if error.code not in {"lease_lost", "not_found"}:
-            raise error.as_agent_error() from None
+            raise error.as_agent_error(context.credentials.name) from None
         answer = _judged_by_report(context, operation)
     journal.close()
     return Ended(kind, outcome, answer)

@@ -33,6 +33,11 @@ class Proxy:
         return self.scheme.startswith("socks")
 
     @property
+    def url(self) -> str:
+        """Without user and password, to be shown."""
+        return f"{self.scheme}://{self.host}"
+
+    @property
     def authorization(self) -> str:
         """The value of Proxy-Authorization; empty when there is none."""
         words = f"{self.user}:{self.password}"

@@ -109,8 +109,9 @@ def status(known: dict[str, Any], fresh: bool) -> str:
         return "\n".join(
             [*lines, f"  as of {ago(known['age'])} ago; only root can ask the server now, or it doesn't answer"]
         )
-    if known.get("difference") and known.get("target"):
+    if known.get("difference") and known.get("target") and known.get("status") != "unknown":
         lines.append(f"  a sync would make {counts(known['difference'])}")
+    lines += waiting(known.get("target"))
     operation = known.get("operation")
     if operation:
         lines.append(f"  {operation['kind']} {operation['status']} ({counts(operation['plan'])})")
@@ -157,6 +158,13 @@ def diff(answer: dict[str, Any]) -> str:
     kept = {why: names for why, names in answer["kept"].items() if why != "unmanaged"}
     lines += left_alone(kept)
     return "\n".join([*lines, *(f"{line} (not managed by the target)" for line in left_out(answer.get("unmanaged")))])
+
+
+def waiting(revision: object) -> list[str]:
+    """A line where a target revision is not approved yet."""
+    if not isinstance(revision, dict) or revision.get("approved") is not False:
+        return []
+    return [f"  Automatic sync waits until an operator approves revision {revision['number']}."]
 
 
 def left_alone(names: Mapping[str, Optional[Sequence[str]]]) -> list[str]:

@@ -92,7 +92,7 @@ def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
                 else:
                     context.client.put_text(f"/repositories/{digest}", repositories.upload(digest))
     except ApiError as error:
-        raise error.as_agent_error() from None
+        raise error.as_agent_error(context.credentials.name) from None
     raise Failed("upload_refused", "The server keeps asking for what was just uploaded.", "Look at the server's log.")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import render, report
-from .api import ApiError
+from .api import HINTS, ApiError
 from .commands import Call, refuse_half_way
 from .context import only_agent
 from .errors import Busy, Exit, Refused
@@ -23,7 +23,7 @@ def set_latest(call: Call) -> int:
             )
         answer = report.check_in(context)
         if not answer["pool"]:
-            raise Refused("no_pool", f"{context.credentials.name} is in no pool.", "Assign it to one on the server.")
+            raise Refused("no_pool", f"{context.credentials.name} is in no pool.", HINTS["no_pool"])
         body = {
             "endpoint": context.credentials.name,
             "expected_number": answer["target"]["number"] if answer["target"] else 0,
@@ -33,13 +33,13 @@ def set_latest(call: Call) -> int:
         try:
             revision = context.client.post(f"/pools/{answer['pool']}/targets", body)
         except ApiError as error:
-            raise error.as_agent_error() from None
+            raise error.as_agent_error(context.credentials.name) from None
         RevisionSeen(context.state_dir).note(answer["pool"], revision)
     for problem in context.problems:
         call.output.warn(f"{context.credentials.name} as the source: {problem['text']}")
     new = revision["number"] != body["expected_number"]
     text = f"The target of pool {answer['pool']} is {'now' if new else 'already'} revision {revision['number']}: "
     text += f"what {context.credentials.name} has." + ("" if new else " Nothing was changed.")
-    text = "\n".join([text, *render.left_out(revision.get("unmanaged"))])
+    text = "\n".join([text, *render.left_out(revision.get("unmanaged")), *render.waiting(revision)])
     call.output.result(text, command="set-latest", pool=answer["pool"], revision=revision, new=new)
     return Exit.OK

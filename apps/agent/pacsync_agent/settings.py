@@ -9,6 +9,7 @@ import configparser
 import dataclasses
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -71,16 +72,23 @@ def _with_own(options: Options, values: dict[str, Optional[str]]) -> Options:
     word = (values.get("trust_target_files") or "no").lower()
     if word not in {"yes", "no"}:
         raise Local("agent_config_invalid", f"trust_target_files is {word!r}.", "It may be yes or no.")
-    text = values.get("proxy")
+    return dataclasses.replace(options, trust_target_files=word == "yes", proxy=_proxy(values.get("proxy")))
+
+
+def _proxy(text: Optional[str]) -> Optional[Proxy]:
+    """Unlike curl, which takes 1080, it wants a port: a word that was put there for something else is none."""
+    if not text:
+        return None
     try:
-        proxy = proxies.parse(text) if text else None
+        proxy = proxies.parse(text)
     except ValueError as error:
-        raise Local(
-            "agent_config_invalid",
-            f"proxy can't be used: {error}.",
-            "Give it as http://HOST:PORT or socks5h://HOST:PORT.",
-        ) from None
-    return dataclasses.replace(options, trust_target_files=word == "yes", proxy=proxy)
+        wrong = f"proxy can't be used: {error}."
+    else:
+        if re.search(r":[0-9]+/?$", text):
+            return proxy
+        wrong = f"proxy is {text.rpartition('@')[2]!r}."  # without a password
+    hint = "Give it as http://[USER:PASSWORD@]HOST:PORT (or socks5h://…)."
+    raise Local("agent_config_invalid", wrong, hint)
 
 
 def _read_file(path: Path) -> dict[str, Optional[str]]:
@@ -92,12 +100,12 @@ def _read_file(path: Path) -> dict[str, Optional[str]]:
         raise Local("agent_config_invalid", f"{path} can't be read: {error}.", "It needs a section [agent].") from None
     if not parser.has_section("agent"):
         parser.add_section("agent")
-    unknown = set(parser.sections()) - {"agent"} or set(parser["agent"]) - {*KEYS, *OWN_KEYS}
-    if unknown:
-        wrong = ", ".join(sorted(unknown))
-        raise Local(
-            "agent_config_invalid", f"{path} has {wrong}.", f"Section [agent] may have {', '.join((*KEYS, *OWN_KEYS))}."
-        )
+    known = (*KEYS, *OWN_KEYS)
+    sections, names = set(parser.sections()) - {"agent"}, set(parser["agent"]) - set(known)
+    if sections or names:
+        what = "an unknown section" if sections else "an unknown setting"
+        wrong = f"{path} has {what}: {', '.join(sorted(sections or names))}."
+        raise Local("agent_config_invalid", wrong, f"Section [agent] may have {', '.join(known)}.")
     return dict(parser["agent"])
 
 

@@ -91,7 +91,7 @@ def _create(context: Context, kind: str, key: str) -> Optional[dict[str, Any]]:
         context.journal.close()
         if error.code == "already_in_sync":
             return None
-        raise error.as_agent_error() from None
+        raise error.as_agent_error(context.credentials.name) from None
     if made["status"] not in {"queued", "leased", "applying"}:
         context.journal.close()
         return None

@@ -93,7 +93,7 @@ class CheckInIn(Body):
     @classmethod
     def _names_once(cls, value: list[ReportedRepositoryIn]) -> list[ReportedRepositoryIn]:
         if len({repository.name for repository in value}) != len(value):
-            raise ValueError("a repository's name may come once")
+            raise ValueError("A repository's name may come once.")
         return value
 
 
@@ -105,6 +105,7 @@ class TargetOut(BaseModel):
     author: str
     comment: str
     created: Time
+    approved: bool = Field(description="False: automatic sync waits for an operator's approval.")
 
 
 class CheckInOut(BaseModel):

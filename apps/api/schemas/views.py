@@ -44,6 +44,7 @@ def target_of(endpoint: Endpoint) -> TargetOut | None:
         author=revision.author,
         comment=revision.comment,
         created=revision.created,
+        approved=revision.approved,
     )
 
 

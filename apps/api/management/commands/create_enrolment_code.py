@@ -33,7 +33,9 @@ class Command(BaseCommand):
         with clear_errors():
             found = Pool.objects.filter(name=pool).first() if pool is not None else None
             if pool is not None and found is None:
-                raise CommandError(f"There is no pool {pool!r}.")
+                raise CommandError(
+                    f"There is no pool {pool!r}. Create it on the dashboard, or with POST /api/v1/pools."
+                )
             _, text = endpoint_manager.create_enrolment_code(
                 actor=ACTOR,
                 pool=found,
