@@ -19,7 +19,7 @@ class Alarm(StrEnum):
     """`revoked_source`: the target comes from an endpoint whose token was revoked since, or that is gone.
 
     `unknown_revision`: an endpoint has seen a revision that isn't here; automatic sync is paused.
-    `unapproved_target`: an endpoint set the target; automatic sync waits for an operator.
+    `unapproved_target`: an endpoint set the target; automatic sync, which is on, waits for an operator.
     """
 
     REVOKED_SOURCE = "revoked_source"
@@ -83,7 +83,7 @@ def _unknown_revision(pool: Pool) -> Iterable[PoolAlarm]:
 
 def _unapproved(pool: Pool) -> Iterable[PoolAlarm]:
     target = pool.target
-    if target is not None and not target.approved:
+    if target is not None and pool.auto_sync and pool.target_needs_approval:
         text = (
             f"Target #{target.number} was set by {audit.words(target.author)} and waits for an operator's approval: "
             "automatic sync brings nobody to it."

@@ -113,6 +113,15 @@ def test_unapproved_target_is_said_and_approved_with_a_button(staff: Client, rea
     assert "waits for an operator" not in page(reader, "/pools/lab")
 
 
+def test_sync_all_to_an_unapproved_target_says_so_first(staff: Client, source: Endpoint) -> None:
+    factories.reporting_endpoint("box2", pool=pool(), state=factories.state("app 0-1"))
+    pool_manager.change_pool(pool=pool(), actor="test", endpoint_targets_need_approval=True)
+    set_target(source, by_itself=True)
+    assert "Nobody has approved target #1 yet." in page(staff, "/pools/lab/sync")
+    pool_manager.approve(pool=pool(), number=1, actor="test")
+    assert "Nobody has approved" not in page(staff, "/pools/lab/sync")
+
+
 def test_revoked_source_offers_the_revision_before(staff: Client, source: Endpoint) -> None:
     factories.target(pool(), "app 9-1")
     set_target(source, by_itself=True)
