@@ -113,6 +113,29 @@ def test_unapproved_target_is_said_and_approved_with_a_button(staff: Client, rea
     assert "waits for an operator" not in page(reader, "/pools/lab")
 
 
+def test_unapproved_target_shows_what_it_changes_against_the_last_approved_one(staff: Client, source: Endpoint) -> None:
+    factories.target(pool(), "app 0-1", "gone 1-1")
+    pool_manager.change_pool(pool=pool(), actor="test", endpoint_targets_need_approval=True)
+    set_target(source, by_itself=True)
+    rebuilt = factories.reported_repository(factories.repository("app 2-1", "vim 1-1"))
+    factories.report(source, factories.state("app 2-1", "vim 1-1", "yay 1-1"), rebuilt, holds=["vim"])
+    set_target(source, by_itself=True)
+    text = page(staff, "/pools/lab/revisions/3")
+    assert "What #3 changes against #1, the last approved target" in text
+    assert '<th scope="col">#1</th> <th scope="col">#3</th>' in text
+    assert '<th scope="row" class="mono">gone</th>' in text
+    assert "Approve #3" in text and "Look at it" not in text
+    assert "Approve #2" not in page(staff, "/pools/lab/revisions/2")
+    pool_manager.approve(pool=pool(), number=3, actor="test")
+    assert "What #3 changes" not in page(staff, "/pools/lab/revisions/3")
+
+
+def test_unapproved_target_without_an_approved_one_before_says_so(staff: Client, source: Endpoint) -> None:
+    pool_manager.change_pool(pool=pool(), actor="test", endpoint_targets_need_approval=True)
+    set_target(source, by_itself=True)
+    assert "No target before it was approved" in page(staff, "/pools/lab/revisions/1")
+
+
 def test_sync_all_to_an_unapproved_target_says_so_first(staff: Client, source: Endpoint) -> None:
     factories.reporting_endpoint("box2", pool=pool(), state=factories.state("app 0-1"))
     pool_manager.change_pool(pool=pool(), actor="test", endpoint_targets_need_approval=True)
