@@ -154,6 +154,15 @@ def test_revoked_source_offers_the_revision_before(staff: Client, source: Endpoi
     assert '<a href="/pools/lab/revisions/1">Go back to #1</a>' in text
 
 
+def test_revoked_endpoint_is_marked_among_the_sources_and_warned_of(staff: Client, source: Endpoint) -> None:
+    assert "token revoked" not in page(staff, "/pools/lab/target")
+    assert "was revoked" not in page(staff, "/pools/lab/target/box1")
+    endpoint_manager.revoke_token(endpoint=source, actor="test")
+    assert "token revoked" in page(staff, "/pools/lab/target")
+    text = page(staff, "/pools/lab/target/box1")
+    assert "The token of box1 was revoked. Make it the target only if you trust its packages." in text
+
+
 def test_paused_sync_is_said_and_confirmed_by_an_operator_who_saw_the_target(
     staff: Client, reader: Client, source: Endpoint
 ) -> None:

@@ -152,6 +152,37 @@ def test_revoked_endpoint_that_was_only_the_source_counts_too_and_what_people_de
     assert alarms(pool) == []
 
 
+def test_revoked_endpoint_offers_what_an_operator_went_back_to_since_its_revocation() -> None:
+    pool = factories.pool()
+    factories.target(pool, "app 1-1")
+    first, second = setter(pool), setter(pool, "app 3-1", "box2")
+    set_by(first, pool)
+    endpoint_manager.revoke_token(endpoint=first, actor="user:ada")
+    pool_manager.go_back(pool=pool, number=2, actor="user:ada")  # looked at, and found good
+    set_by(second, pool)
+    endpoint_manager.revoke_token(endpoint=second, actor="user:ada")
+    (alarm,) = alarms(pool)
+    assert (alarm.endpoint, alarm.revision_before) == ("box2", 3)
+
+
+def test_revoked_endpoint_offers_an_approved_revision_rather_than_a_newer_one() -> None:
+    pool = factories.pool(endpoint_targets_need_approval=True)
+    first, second = setter(pool, "app 1-1"), setter(pool, "app 3-1", "box2")
+    set_by(first, pool)
+    set_by(second, pool)
+    endpoint_manager.revoke_token(endpoint=second, actor="user:ada")
+    (alarm,) = alarms(pool)
+    assert alarm.revision_before == 1  # nobody approved it, and there is no other
+    pool_manager.approve(pool=pool, number=1, actor="user:ada")
+    factories.report(first, factories.state("app 2-1"))
+    set_by(first, pool)
+    third = setter(pool, "app 4-1", "box3")
+    set_by(third, pool)
+    endpoint_manager.revoke_token(endpoint=third, actor="user:ada")
+    (alarm,) = alarms(pool)
+    assert alarm.revision_before == 1  # not 3, which waits for an approval
+
+
 def test_revoked_endpoint_that_was_forgotten_is_named_still() -> None:
     pool = factories.pool()
     factories.target(pool, "app 1-1")
