@@ -113,6 +113,21 @@ def test_unapproved_target_is_said_and_approved_with_a_button(staff: Client, rea
     assert "waits for an operator" not in page(reader, "/pools/lab")
 
 
+def test_difference_of_revisions_tells_unmanaged_packages_from_absent_ones(staff: Client, source: Endpoint) -> None:
+    set_target(source)  # `vim` and `yay` are left out
+    offers = factories.reported_repository(factories.repository("app 1-1", "vim 1-1", "new 1-1"))
+    factories.report(source, factories.state("app 1-1", "vim 1-1", "yay 1-1", "new 1-1"), offers)
+    managed = '<th scope="row" class="mono">vim</th> <td class="mono"><span class="muted">not managed</span></td>'
+    added = '<th scope="row" class="mono">new</th> <td class="mono"><span class="muted">not installed</span></td>'
+    preview = page(staff, "/pools/lab/target/box1")
+    assert managed in preview and added in preview
+    assert "</span>manage</span>" in preview and "</span>install</span>" in preview
+    set_target(source)
+    back = page(staff, "/pools/lab/revisions/1")
+    assert '<td class="mono">1-1</td> <td class="mono"><span class="muted">not managed</span></td>' in back
+    assert "</span>leave alone</span>" in back and "</span>remove</span>" in back
+
+
 def test_unapproved_target_shows_what_it_changes_against_the_last_approved_one(staff: Client, source: Endpoint) -> None:
     factories.target(pool(), "app 0-1", "gone 1-1")
     pool_manager.change_pool(pool=pool(), actor="test", endpoint_targets_need_approval=True)

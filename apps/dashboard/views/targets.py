@@ -1,6 +1,6 @@
 """Choosing a pool's target: from an endpoint, or back to an earlier revision; each with what it would change."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -17,6 +17,7 @@ from apps.fleet import checksums, difference, examination, pool_alarms, pool_man
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.alpm.target_files import TargetFile
 from apps.fleet.models import Endpoint, Pool, TargetRevision
+from apps.fleet.revisions import Unmanaged
 
 PER_PAGE = 50
 PACKAGES_PER_PAGE = 200
@@ -32,9 +33,16 @@ def _number(pool: Pool) -> int:
     return pool.target.number if pool.target else 0
 
 
-def _difference(request: HttpRequest, before: TargetRevision, packages: list[InstalledPackage]) -> dict[str, Any]:
-    """From this revision to these packages."""
-    return shown(request, difference.compare(states.load(before.state), packages))
+def _difference(
+    request: HttpRequest, before: TargetRevision, packages: list[InstalledPackage], unmanaged: Iterable[Unmanaged]
+) -> dict[str, Any]:
+    """From this revision to these packages, beside which those names are left alone."""
+    return shown(
+        request,
+        difference.compare(states.load(before.state), packages),
+        unmanaged_before=revisions.unmanaged_names(before),
+        unmanaged_after={one["name"] for one in unmanaged},
+    )
 
 
 def _compared_with(pool: Pool, revision: TargetRevision) -> TargetRevision | None:
@@ -115,7 +123,7 @@ def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpRes
         "unmanaged": by_reason(proposal.unmanaged),
         "mirrors": {repository["name"]: repository["mirrors"] for repository in proposal.repositories},
         "conflicts": checksums.conflicts_among(proposal.files),
-        "difference": _difference(request, pool.target, proposal.packages) if pool.target else None,
+        "difference": _difference(request, pool.target, proposal.packages, proposal.unmanaged) if pool.target else None,
     }
     return render(request, "pacsync/set_target.html", context, status=422 if form.errors else 200)
 
@@ -129,6 +137,7 @@ def revision(request: HttpRequest, name: str, number: int) -> HttpResponse:
     current = found.pk == pool.target_id
     before = _compared_with(pool, found)
     files = target_files.compare(before, found) if before else []
+    unmanaged = found.unmanaged or []
     context = {
         "section": "fleet",
         "pool": pool,
@@ -139,7 +148,7 @@ def revision(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "before_text": f"#{before.number}" if before and current else "Present target",
         "after_text": f"#{number}" if current else f"Revision #{number}",
         "form": TargetForm(initial={"expected_number": _number(pool)}),
-        "difference": _difference(request, before, states.load(found.state)) if before else None,
+        "difference": _difference(request, before, states.load(found.state), unmanaged) if before else None,
         "digest": revisions.digest(found),
         "mirrors": revisions.mirrors_of(found),
         "unmanaged": by_reason(found.unmanaged) if found.unmanaged is not None else None,
