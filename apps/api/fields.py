@@ -33,6 +33,10 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
+class NoFields(Body):
+    """The body of a request that needs none: nothing, or an object without fields."""
+
+
 def decimal(value: Any) -> Any:
     """Parameters are texts; pydantic alone would also take `1_000`, ` 5` and `5.0`."""
     if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 19):

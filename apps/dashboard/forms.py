@@ -51,7 +51,8 @@ class PoolForm(forms.Form):
         required=False,
         label="Targets of endpoints need approval",
         help_text="Automatic sync waits for an operator when an endpoint set the target with "
-        "<code>pacsync-agent set-latest</code>. Only endpoints with the right to it can do that.",
+        "<code>pacsync-agent set-latest</code>. Only endpoints with the right to it can do that. A target that "
+        "is set while this is off counts as approved.",
     )
     retention = forms.IntegerField(
         min_value=1, max_value=1_000_000, label="Past states to keep", help_text="For each endpoint."

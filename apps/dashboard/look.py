@@ -38,6 +38,11 @@ CHANGES = {
     "replace": Look("odd", "=", "replace", "the same version for another architecture"),
     "reason": Look("off", "•", "reason", "only the install reason changes"),
 }
+# Between two revisions: a package that one of them doesn't manage, so that nothing is said about it there.
+MANAGEMENT = {
+    "manage": Look("info", "◆", "manage", "the target manages it from then on"),
+    "leave": Look("off", "◇", "leave alone", "every endpoint keeps it as it is from then on"),
+}
 # Why a target doesn't manage a package of its source.
 LEFT_OUT = {
     "dropped": "Dropped upstream",
@@ -45,7 +50,7 @@ LEFT_OUT = {
     "excluded": "Excluded by the pool",
     "held": "Held at the source",
 }
-LOOKS = {**STATUSES, **OPERATIONS, **CHANGES}
+LOOKS = {**STATUSES, **OPERATIONS, **CHANGES, **MANAGEMENT}
 TONES = {"success": "ok", "error": "bad", "warning": "warn", "info": "info", "debug": "off"}
 
 

@@ -1,17 +1,18 @@
 """What the fleet says about many endpoints, in a number of queries that doesn't grow with them. It holds no rule."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.dashboard.look import STATUSES
-from apps.fleet import difference, status
+from apps.fleet import status
+from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.difference import Change
 from apps.fleet.models import Endpoint, Operation
 from apps.fleet.models.operations import ACTIVE
@@ -32,6 +33,16 @@ class Row:
     status: str
     counts: Mapping[str, int] | None
     operation: Operation | None
+
+
+class Line(NamedTuple):
+    """One change as a line of a table: `kind` has a look, `absent` says what the side without a package means."""
+
+    name: str
+    kind: str
+    before: InstalledPackage | None
+    after: InstalledPackage | None
+    absent: str = "not installed"
 
 
 def rows(endpoints: Iterable[Endpoint], known: Statuses | None = None) -> list[Row]:
@@ -83,13 +94,30 @@ def by_reason(unmanaged: Iterable[Unmanaged]) -> dict[str, list[str]]:
     return dict(sorted(found.items()))
 
 
-def shown(request: HttpRequest, changes: list[Change]) -> dict[str, Any]:
-    """Changes for `pacsync/changes.html`: counts, and the first CHANGES_SHOWN or, with `?changes=all`, all."""
-    everything = request.GET.get("changes") == "all"
-    visible = changes if everything else changes[:CHANGES_SHOWN]
+def shown(
+    request: HttpRequest,
+    changes: list[Change],
+    *,
+    unmanaged_before: Collection[str] = (),
+    unmanaged_after: Collection[str] = (),
+) -> dict[str, Any]:
+    """Changes for `pacsync/changes.html`: counts, and the first CHANGES_SHOWN or, with `?changes=all`, all.
+
+    The names that a revision on either side doesn't manage are neither installed nor removed by the change.
+    """
+    lines = [_line(change, unmanaged_before, unmanaged_after) for change in changes]
+    visible = lines if request.GET.get("changes") == "all" else lines[:CHANGES_SHOWN]
     return {
         "changes": visible,
-        "more": len(changes) - len(visible),
+        "more": len(lines) - len(visible),
         "all": "?changes=all",
-        "counts": difference.counts(changes),
+        "counts": Counter(line.kind for line in lines),
     }
+
+
+def _line(change: Change, unmanaged_before: Collection[str], unmanaged_after: Collection[str]) -> Line:
+    if change.before is None and change.name in unmanaged_before:
+        return Line(change.name, "manage", None, change.after, "not managed")
+    if change.after is None and change.name in unmanaged_after:
+        return Line(change.name, "leave", change.before, None, "not managed")
+    return Line(change.name, change.kind, change.before, change.after)

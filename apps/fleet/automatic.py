@@ -17,7 +17,7 @@ def wanted(endpoint: Endpoint) -> Goal | None:
     pool = endpoint.pool
     if pool is None or not pool.auto_sync or pool.target is None or endpoint.state_id in (None, pool.target.state_id):
         return None
-    if pool.paused_since is not None or not pool.target.approved:  # an operator is to confirm or approve first
+    if pool.paused_since is not None or pool.target_needs_approval:  # an operator is to confirm or approve first
         return None
     if Operation.objects.filter(endpoint=endpoint).active().exists() or _given_up(endpoint) or _taken_back(endpoint):
         return None

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from django.db.models import F, Max, Q
+from django.db.models import Case, F, Max, Q, When
+from django.db.models.functions import Coalesce
 
 from . import audit
-from .models import Endpoint, Pool, TargetRevision
+from .models import Pool, TargetRevision
 
 _BY_ENDPOINT = "endpoint:"
 
@@ -19,7 +20,7 @@ class Alarm(StrEnum):
     """`revoked_source`: the target comes from an endpoint whose token was revoked since, or that is gone.
 
     `unknown_revision`: an endpoint has seen a revision that isn't here; automatic sync is paused.
-    `unapproved_target`: an endpoint set the target; automatic sync waits for an operator.
+    `unapproved_target`: an endpoint set the target; automatic sync, which is on, waits for an operator.
     """
 
     REVOKED_SOURCE = "revoked_source"
@@ -29,7 +30,7 @@ class Alarm(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class PoolAlarm:
-    """One alarm: cause first, then what to do. `revision_before` is the newest that isn't from that endpoint."""
+    """One alarm: cause first, then what to do. `revision_before` is the newest to go back to: its source is trusted."""
 
     alarm: Alarm
     text: str
@@ -40,21 +41,18 @@ class PoolAlarm:
 def of(pools: Iterable[Pool]) -> dict[int, list[PoolAlarm]]:
     """The alarms of each pool by its primary key. At most two queries; `pools` are read with their target."""
     pools = list(pools)
-    keys = {pool.target.source_endpoint_id for pool in pools if pool.target and pool.target.source_endpoint_id}
-    sources = {endpoint.pk: endpoint for endpoint in Endpoint.objects.filter(pk__in=keys)}
     found = {pool.pk: [*_unknown_revision(pool), *_unapproved(pool)] for pool in pools}
-    revoked = {pool.pk: text for pool in pools if (text := _revoked_source(pool, sources))}
+    revoked = _revoked_sources(pool.target_id for pool in pools if pool.target_id)
     before = _revisions_before(revoked) if revoked else {}
-    for pool in pools:
-        if pool.pk in revoked and pool.target:
-            source = sources.get(pool.target.source_endpoint_id or 0)
-            alarm = PoolAlarm(
-                alarm=Alarm.REVOKED_SOURCE,
-                text=revoked[pool.pk],
-                endpoint=source.name if source else None,
-                revision_before=before.get(pool.pk),
-            )
-            found[pool.pk].insert(0, alarm)
+    for key, target in revoked.items():
+        source = target.source_endpoint
+        alarm = PoolAlarm(
+            alarm=Alarm.REVOKED_SOURCE,
+            text=_revoked_source(target),
+            endpoint=source.name if source else None,
+            revision_before=before.get(key),
+        )
+        found[key].insert(0, alarm)
     return found
 
 
@@ -83,7 +81,7 @@ def _unknown_revision(pool: Pool) -> Iterable[PoolAlarm]:
 
 def _unapproved(pool: Pool) -> Iterable[PoolAlarm]:
     target = pool.target
-    if target is not None and not target.approved:
+    if target is not None and pool.auto_sync and pool.target_needs_approval:
         text = (
             f"Target #{target.number} was set by {audit.words(target.author)} and waits for an operator's approval: "
             "automatic sync brings nobody to it."
@@ -95,26 +93,33 @@ def _setter(target: TargetRevision) -> str | None:
     return target.author.removeprefix(_BY_ENDPOINT) if target.author.startswith(_BY_ENDPOINT) else None
 
 
-def _revoked_source(pool: Pool, sources: dict[int, Endpoint]) -> str:
-    """The alarm's text; empty without one. What an operator went back to or promoted since is a decision."""
-    target = pool.target
-    if target is None:
-        return ""
-    setter = _setter(target)
-    source = sources.get(target.source_endpoint_id or 0)
+# Revisions whose source is trusted. What an operator went back to or promoted since a revocation is a decision.
+_TRUSTED = (
+    Q(source_endpoint__token_hash__isnull=False)
+    | Q(source_endpoint__revoked__lt=F("created"))
+    | (Q(source_endpoint__isnull=True) & ~Q(author__startswith=_BY_ENDPOINT))
+)
+
+
+def _revoked_sources(targets: Iterable[int]) -> dict[int, TargetRevision]:
+    """Those of these revisions (primary keys) whose source isn't trusted, by their pool's primary key."""
+    rows = TargetRevision.objects.alias(trusted=Case(When(_TRUSTED, then=True), default=False))
+    found = rows.filter(pk__in=list(targets), trusted=False).select_related("source_endpoint")
+    return {row.pool_id: row for row in found.only("pool_id", "number", "author", "source_endpoint__name")}
+
+
+def _revoked_source(target: TargetRevision) -> str:
+    """The alarm's text."""
+    setter, source = _setter(target), target.source_endpoint
     then = "Go back to a revision before it, or set the target from another endpoint."
     if source is None:
-        return f"Target #{target.number} was set by endpoint {setter}, which was forgotten. {then}" if setter else ""
-    if source.token_hash is not None or (source.revoked is not None and source.revoked < target.created):
-        return ""
+        return f"Target #{target.number} was set by endpoint {setter}, which was forgotten. {then}"
     how = "set by" if setter == source.name else "made from"
     return f"Target #{target.number} was {how} endpoint {source.name}, whose token was revoked. {then}"
 
 
 def _revisions_before(pools: Iterable[int]) -> dict[int, int]:
-    """The newest earlier revision of each pool whose source is still trusted."""
-    trusted = Q(source_endpoint__token_hash__isnull=False) | (
-        Q(source_endpoint__isnull=True) & ~Q(author__startswith=_BY_ENDPOINT)
-    )
-    earlier = TargetRevision.objects.filter(trusted, pool__in=list(pools), number__lt=F("pool__target__number"))
-    return dict(earlier.order_by().values_list("pool").annotate(Max("number")))
+    """The newest earlier revision of each pool whose source is trusted; an approved one, if there is any."""
+    earlier = TargetRevision.objects.filter(_TRUSTED, pool__in=list(pools), number__lt=F("pool__target__number"))
+    newest = Coalesce(Max("number", filter=Q(approved=True)), Max("number"))
+    return dict(earlier.order_by().values_list("pool").annotate(newest=newest))

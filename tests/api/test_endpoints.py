@@ -99,6 +99,7 @@ def test_delete_endpoint_204_and_its_token_is_worthless(operator: Api, machine: 
 
 
 def test_rotate_token_old_one_is_worthless_new_one_works(operator: Api, machine: Machine) -> None:
+    operator.post("/endpoints/m1/token", {"name": "m1"}).refused(422, "invalid_request")
     body = operator.post("/endpoints/m1/token").ok()
     machine.api.get("/me").refused(401, "token_invalid")
     Api(body["token"]).get("/me").ok()

@@ -100,8 +100,10 @@ def test_target_that_an_endpoint_set_waits_for_approval_where_the_policy_says_so
     assert [alarm["alarm"] for alarm in operator.get("/pools/lab").ok()["alarms"]] == ["unapproved_target"]
     assert other.report("linux 1-1")["operation"] is None
     machine.api.post("/pools/lab/targets/1/approve").refused(403, "forbidden")
-    for _ in range(2):
-        assert operator.post("/pools/lab/targets/1/approve").ok()["approved"] is True
+    operator.post("/pools/lab/targets/1/approve", {"expected_number": 1}).refused(422, "invalid_request")
+    assert operator.get("/pools/lab/targets/1").ok()["approved"] is False
+    for body in (None, {}):
+        assert operator.post("/pools/lab/targets/1/approve", body).ok()["approved"] is True
     assert other.report("linux 1-1")["operation"]["revision"] == 1
     assert operator.get("/pools").ok()["items"][0]["alarms"] == []
     operator.post("/pools/lab/targets/7/approve").refused(404, "not_found")

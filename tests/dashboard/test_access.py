@@ -28,6 +28,8 @@ STAFF = [
     "/pools/lab/target/box",
     "/endpoints/box/revert",
     "/endpoints/box/delete",
+    "/endpoints/box/revoke-token",
+    "/endpoints/box/new-token",
 ]
 POSTS = [
     "/create-pool",
@@ -40,6 +42,8 @@ POSTS = [
     "/endpoints/box/sync",
     "/endpoints/box/revert",
     "/endpoints/box/delete",
+    "/endpoints/box/revoke-token",
+    "/endpoints/box/new-token",
     "/enrol",
 ]
 

@@ -16,6 +16,8 @@ PAGES = [
     "/enrol",
     "/endpoints",
     "/endpoints/box",
+    "/endpoints/box/revoke-token",
+    "/endpoints/box/new-token",
     "/operations",
     "/pools/lab",
     "/pools/lab/change",

@@ -63,9 +63,25 @@ def test_endpoint_page_shows_its_problems(staff: Client) -> None:
     box("half_upgraded", "held_back")
     found = page(staff, "/endpoints/box")
     assert "<code>half_upgraded</code>" in found and "<code>held_back</code>" in found
+    assert "It can't be the source of a target, unless that is forced." in found
+    assert "Look at this before you make it the target." in found
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence", "other"),
+    [
+        ("broken_entries", "It can't be the source of a target.", "Look at this before"),
+        ("upgrades_pending", "Look at this before you make it the target.", "It can't be the source"),
+    ],
+)
+def test_endpoint_page_says_what_its_problems_mean(staff: Client, code: str, sentence: str, other: str) -> None:
+    box(code)
+    found = page(staff, "/endpoints/box")
+    assert sentence in found and other not in found
 
 
 def test_endpoint_page_never_examined_says_nothing(staff: Client) -> None:
     factories.reporting_endpoint("box", pool=factories.pool("lab"), state=factories.state())
-    assert "as the source" not in page(staff, "/endpoints/box").lower()
+    found = page(staff, "/endpoints/box")
+    assert "the source of a target" not in found and "Look at this" not in found
     assert "didn't say" in page(staff)

@@ -113,6 +113,54 @@ def test_unapproved_target_is_said_and_approved_with_a_button(staff: Client, rea
     assert "waits for an operator" not in page(reader, "/pools/lab")
 
 
+def test_difference_of_revisions_tells_unmanaged_packages_from_absent_ones(staff: Client, source: Endpoint) -> None:
+    set_target(source)  # `vim` and `yay` are left out
+    offers = factories.reported_repository(factories.repository("app 1-1", "vim 1-1", "new 1-1"))
+    factories.report(source, factories.state("app 1-1", "vim 1-1", "yay 1-1", "new 1-1"), offers)
+    managed = '<th scope="row" class="mono">vim</th> <td class="mono"><span class="muted">not managed</span></td>'
+    added = '<th scope="row" class="mono">new</th> <td class="mono"><span class="muted">not installed</span></td>'
+    preview = page(staff, "/pools/lab/target/box1")
+    assert managed in preview and added in preview
+    assert "</span>manage</span>" in preview and "</span>install</span>" in preview
+    set_target(source)
+    back = page(staff, "/pools/lab/revisions/1")
+    assert '<td class="mono">1-1</td> <td class="mono"><span class="muted">not managed</span></td>' in back
+    assert "</span>leave alone</span>" in back and "</span>remove</span>" in back
+
+
+def test_unapproved_target_shows_what_it_changes_against_the_last_approved_one(staff: Client, source: Endpoint) -> None:
+    factories.target(pool(), "app 0-1", "gone 1-1")
+    pool_manager.change_pool(pool=pool(), actor="test", endpoint_targets_need_approval=True)
+    set_target(source, by_itself=True)
+    rebuilt = factories.reported_repository(factories.repository("app 2-1", "vim 1-1"))
+    factories.report(source, factories.state("app 2-1", "vim 1-1", "yay 1-1"), rebuilt, holds=["vim"])
+    set_target(source, by_itself=True)
+    text = page(staff, "/pools/lab/revisions/3")
+    assert "What #3 changes against #1, the last approved target" in text
+    assert '<th scope="col">#1</th> <th scope="col">#3</th>' in text
+    assert '<th scope="row" class="mono">gone</th>' in text
+    assert "Approve #3" in text and "Look at it" not in text
+    assert "Approve #2" not in page(staff, "/pools/lab/revisions/2")
+    pool_manager.approve(pool=pool(), number=3, actor="test")
+    assert "What #3 changes" not in page(staff, "/pools/lab/revisions/3")
+
+
+def test_unapproved_target_without_an_approved_one_before_says_so(staff: Client, source: Endpoint) -> None:
+    pool_manager.change_pool(pool=pool(), actor="test", endpoint_targets_need_approval=True)
+    set_target(source, by_itself=True)
+    assert "No target before it was approved" in page(staff, "/pools/lab/revisions/1")
+
+
+def test_sync_all_to_an_unapproved_target_says_so_first(staff: Client, source: Endpoint) -> None:
+    factories.reporting_endpoint("box2", pool=pool(), state=factories.state("app 0-1"))
+    pool_manager.change_pool(pool=pool(), actor="test", endpoint_targets_need_approval=True)
+    set_target(source, by_itself=True)
+    text = page(staff, "/pools/lab/sync")
+    assert "Nobody has approved target #1 yet." in text and "manage stay as they are" in text
+    pool_manager.approve(pool=pool(), number=1, actor="test")
+    assert "Nobody has approved" not in page(staff, "/pools/lab/sync")
+
+
 def test_revoked_source_offers_the_revision_before(staff: Client, source: Endpoint) -> None:
     factories.target(pool(), "app 9-1")
     set_target(source, by_itself=True)
@@ -120,6 +168,15 @@ def test_revoked_source_offers_the_revision_before(staff: Client, source: Endpoi
     text = page(staff, "/pools/lab")
     assert "was set by endpoint box1, whose token was revoked" in text
     assert '<a href="/pools/lab/revisions/1">Go back to #1</a>' in text
+
+
+def test_revoked_endpoint_is_marked_among_the_sources_and_warned_of(staff: Client, source: Endpoint) -> None:
+    assert "token revoked" not in page(staff, "/pools/lab/target")
+    assert "was revoked" not in page(staff, "/pools/lab/target/box1")
+    endpoint_manager.revoke_token(endpoint=source, actor="test")
+    assert "token revoked" in page(staff, "/pools/lab/target")
+    text = page(staff, "/pools/lab/target/box1")
+    assert "The token of box1 was revoked. Make it the target only if you trust its packages." in text
 
 
 def test_paused_sync_is_said_and_confirmed_by_an_operator_who_saw_the_target(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from apps.dashboard.ages import age, ago
-from apps.dashboard.look import CHANGES, OPERATIONS, STATUSES, look
+from apps.dashboard.look import CHANGES, MANAGEMENT, OPERATIONS, STATUSES, look
 from apps.dashboard.templatetags import pacsync
 from apps.fleet import audit
 from apps.fleet.difference import ChangeKind
@@ -44,7 +44,8 @@ def test_look_everything_that_the_fleet_can_say_has_one() -> None:
     assert set(STATUSES) == set(Status)
     assert set(OPERATIONS) == set(OperationStatus.values)
     assert set(CHANGES) == set(ChangeKind)
-    for looks in (STATUSES, OPERATIONS, CHANGES):
+    assert not set(MANAGEMENT) & set(CHANGES)
+    for looks in (STATUSES, OPERATIONS, CHANGES | MANAGEMENT):
         assert len({one.words for one in looks.values()}) == len(looks)
     assert all(one.sign for one in (*STATUSES.values(), *OPERATIONS.values(), *CHANGES.values()))
 

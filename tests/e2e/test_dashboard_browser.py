@@ -24,11 +24,24 @@ from tests.support.server import Server, manage, running_server
 pytestmark = pytest.mark.needs("chromium", "chromedriver")
 PASSWORD = "correct horse battery"
 WAIT = 40  # seconds; pages refresh themselves every 10
+# The tables that are wider than their place, so that a part of them is out of sight.
+CUT = """return [...document.querySelectorAll(".scroll")]
+    .filter(place => place.scrollWidth > place.clientWidth).map(place => place.innerText)"""
 FLEET = """
+from datetime import timedelta
+from apps.fleet import checksums, endpoint_manager
 from tests import factories
 lab = factories.pool("lab")
 factories.target(lab, "app 2-1")
-factories.reporting_endpoint("old", pool=lab, state=factories.state("app 1-1"))
+long = "python-sphinxcontrib-serializinghtml 2.42+r33+gde1fe81f471496366580ad728b8986a3424b2fd7-1 dependency"
+factories.reporting_endpoint("old", pool=lab, state=factories.state("app 1-1", long))
+other = factories.endpoint("build-server-01.example.org")
+rebuilt = factories.reported_repository(factories.repository("app 2-1", build="two"))
+factories.report(other, factories.state("app 1-1"), rebuilt)
+valid_for = timedelta(days=30)
+endpoint_manager.create_enrolment_code(actor="user:administrator", pool=lab, uses=100, valid_for=valid_for)
+checksums.forget()
+checksums.refresh()
 """
 
 
@@ -206,10 +219,13 @@ def test_every_page_fits_the_width(browser: Browser, server: Server, width: int)
     metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
-        for path in ("/", "/pools/lab", "/endpoints", "/endpoints/old", "/operations", "/enrol", "/create-pool"):
+        paths = ["/", "/pools/lab", "/pools/lab/target", "/pools/lab/target/old", "/pools/lab/revisions/1"]
+        paths += ["/pools/lab/revisions/1/packages", "/endpoints", "/endpoints/old", "/operations", "/checksums"]
+        for path in (*paths, "/enrol", "/create-pool"):
             browser.driver.get(server.url + path)
             wide = browser.driver.execute_script("return document.documentElement.scrollWidth")
             assert wide <= width, path
+            assert browser.driver.execute_script(CUT) == [], path
     finally:
         browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

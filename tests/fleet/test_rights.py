@@ -94,6 +94,26 @@ def test_approval_automatic_sync_waits_for_it_and_people_do_not() -> None:
         pool_manager.approve(pool=pool, number=2, actor="user:ada")
 
 
+def test_approval_is_waited_for_only_while_both_policies_are_on() -> None:
+    pool = factories.pool(auto_sync=True, endpoint_targets_need_approval=True)
+    behind = factories.reporting_endpoint("box9", pool=pool, state=factories.state("app 1-1"))
+    set_by(setter(pool), pool)
+    pool_manager.change_pool(pool=pool, actor="test", auto_sync=False)
+    assert alarms(pool) == []
+    pool_manager.change_pool(pool=pool, actor="test", auto_sync=True, endpoint_targets_need_approval=False)
+    assert alarms(pool) == []
+    assert automatic.wanted(Endpoint.objects.with_target().get(pk=behind.pk)) is not None
+
+
+def test_approval_target_set_before_the_policy_counts_as_approved() -> None:
+    pool = factories.pool(auto_sync=True)
+    behind = factories.reporting_endpoint("box9", pool=pool, state=factories.state("app 1-1"))
+    set_by(setter(pool), pool)
+    pool_manager.change_pool(pool=pool, actor="test", endpoint_targets_need_approval=True)
+    assert alarms(pool) == []
+    assert automatic.wanted(Endpoint.objects.with_target().get(pk=behind.pk)) is not None
+
+
 def test_approval_operators_targets_need_none_and_setting_the_same_approves() -> None:
     pool = factories.pool(endpoint_targets_need_approval=True)
     endpoint = setter(pool)
@@ -132,6 +152,37 @@ def test_revoked_endpoint_that_was_only_the_source_counts_too_and_what_people_de
     assert alarms(pool) == []
 
 
+def test_revoked_endpoint_offers_what_an_operator_went_back_to_since_its_revocation() -> None:
+    pool = factories.pool()
+    factories.target(pool, "app 1-1")
+    first, second = setter(pool), setter(pool, "app 3-1", "box2")
+    set_by(first, pool)
+    endpoint_manager.revoke_token(endpoint=first, actor="user:ada")
+    pool_manager.go_back(pool=pool, number=2, actor="user:ada")  # looked at, and found good
+    set_by(second, pool)
+    endpoint_manager.revoke_token(endpoint=second, actor="user:ada")
+    (alarm,) = alarms(pool)
+    assert (alarm.endpoint, alarm.revision_before) == ("box2", 3)
+
+
+def test_revoked_endpoint_offers_an_approved_revision_rather_than_a_newer_one() -> None:
+    pool = factories.pool(endpoint_targets_need_approval=True)
+    first, second = setter(pool, "app 1-1"), setter(pool, "app 3-1", "box2")
+    set_by(first, pool)
+    set_by(second, pool)
+    endpoint_manager.revoke_token(endpoint=second, actor="user:ada")
+    (alarm,) = alarms(pool)
+    assert alarm.revision_before == 1  # nobody approved it, and there is no other
+    pool_manager.approve(pool=pool, number=1, actor="user:ada")
+    factories.report(first, factories.state("app 2-1"))
+    set_by(first, pool)
+    third = setter(pool, "app 4-1", "box3")
+    set_by(third, pool)
+    endpoint_manager.revoke_token(endpoint=third, actor="user:ada")
+    (alarm,) = alarms(pool)
+    assert alarm.revision_before == 1  # not 3, which waits for an approval
+
+
 def test_revoked_endpoint_that_was_forgotten_is_named_still() -> None:
     pool = factories.pool()
     factories.target(pool, "app 1-1")
@@ -145,7 +196,7 @@ def test_revoked_endpoint_that_was_forgotten_is_named_still() -> None:
 
 def test_alarms_counted_by_kind_and_queries_do_not_grow(django_assert_max_num_queries: object) -> None:
     for number in range(5):
-        pool = factories.pool(endpoint_targets_need_approval=True)
+        pool = factories.pool(auto_sync=True, endpoint_targets_need_approval=True)
         factories.target(pool, "app 1-1")
         endpoint = setter(pool, name=f"s{number}")
         set_by(endpoint, pool)

@@ -182,7 +182,7 @@ def test_meters_every_name_is_documented_once() -> None:
 
 @pytest.mark.django_db
 def test_alarms_of_pools_and_checksums_are_counted(checker: Checker, get: Get) -> None:
-    pool = factories.pool()
+    pool = factories.pool(auto_sync=True, endpoint_targets_need_approval=True)
     factories.target(pool, "app 1-1")
     pool.revisions.update(approved=False)
     ChecksumConflict.objects.create(name="app", version="1-1", arch="any", files=[])

@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from ninja import Query, Router, Status
 
 from apps.api.auth import ENDPOINT, OPERATOR, VIEWER, ApiRequest
-from apps.api.fields import Name, NameFilter
+from apps.api.fields import Name, NameFilter, NoFields
 from apps.api.lookups import endpoint_named, pool_named
 from apps.api.openapi import COMPARES, refuses
 from apps.api.pagination import CursorText, Limit, Page, page_of, paginate
@@ -106,7 +106,7 @@ def delete_endpoint(request: ApiRequest, name: Name) -> Status[None]:
 @router.post(
     "/endpoints/{name}/token", response=EndpointTokenOut, auth=OPERATOR, summary="Give an endpoint a new token"
 )
-def rotate_endpoint_token(request: ApiRequest, name: Name) -> EndpointTokenOut:
+def rotate_endpoint_token(request: ApiRequest, name: Name, payload: NoFields | None = None) -> EndpointTokenOut:
     """The old one is worthless at once; the new one is in this answer only."""
     endpoint = endpoint_named(name)
     return EndpointTokenOut(name=name, token=endpoint_manager.rotate_token(endpoint=endpoint, actor=request.auth.actor))

@@ -5,7 +5,7 @@ from typing import Annotated
 from ninja import Query, Router, Status
 
 from apps.api.auth import ENDPOINT, OPERATOR, VIEWER, ApiRequest, endpoint_of
-from apps.api.fields import Id, Kind, NameFilter
+from apps.api.fields import Id, Kind, NameFilter, NoFields
 from apps.api.lookups import endpoint_named, operation_with
 from apps.api.openapi import refuses
 from apps.api.pagination import CursorText, Limit, Page, paginate
@@ -102,7 +102,7 @@ def get_operation(request: ApiRequest, operation_id: Id) -> OperationOut:
     summary="Cancel a queued operation",
     openapi_extra=refuses("not_cancellable"),
 )
-def cancel_operation(request: ApiRequest, operation_id: Id) -> OperationOut:
+def cancel_operation(request: ApiRequest, operation_id: Id, payload: NoFields | None = None) -> OperationOut:
     """Only while it is queued: once an agent has it, it comes to its own end."""
     operation = sync_coordinator.cancel(operation=operation_with(operation_id), actor=request.auth.actor)
     return operation_out(operation)

@@ -7,7 +7,7 @@ from ninja import Query, Router, Status
 from pydantic import BeforeValidator
 
 from apps.api.auth import ENDPOINT, OPERATOR, VIEWER, ApiRequest
-from apps.api.fields import MAX_INTEGER, Name, PathNumber, decimal
+from apps.api.fields import MAX_INTEGER, Name, NoFields, PathNumber, decimal
 from apps.api.lookups import endpoint_named, pool_named
 from apps.api.openapi import COMPARES, refuses
 from apps.api.pagination import CursorText, Limit, Page, paginate
@@ -122,7 +122,9 @@ def set_target(request: ApiRequest, name: Name, payload: TargetIn) -> Status[Rev
     auth=OPERATOR,
     summary="Approve a target revision",
 )
-def approve_target(request: ApiRequest, name: Name, number: PathNumber) -> RevisionDetail:
+def approve_target(
+    request: ApiRequest, name: Name, number: PathNumber, payload: NoFields | None = None
+) -> RevisionDetail:
     """Automatic sync brings endpoints to it from now on. A repeat changes nothing."""
     pool_manager.approve(pool=pool_named(name), number=number, actor=request.auth.actor)
     return revision_detail(_revision(name, number))

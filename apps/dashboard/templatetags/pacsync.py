@@ -10,10 +10,10 @@ from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from apps.dashboard.ages import age, ago
-from apps.dashboard.look import CHANGES, LEFT_OUT, TONES, look
+from apps.dashboard.look import CHANGES, LEFT_OUT, MANAGEMENT, TONES, look
+from apps.dashboard.reading import Line
 from apps.fleet import audit
 from apps.fleet.alpm.state import InstalledPackage
-from apps.fleet.difference import Change, ChangeKind
 
 register = template.Library()
 
@@ -113,7 +113,8 @@ def count_words(count: int, status: str) -> str:
 @register.simple_tag
 def counts(numbers: Mapping[str, int] | None) -> SafeString | str:
     """Changes by kind, as `+2 ↑14 ↓1 −3 •1`, each with its word for a tooltip and a screen reader."""
-    shown = [(CHANGES[kind], numbers[kind]) for kind in CHANGES if numbers and numbers.get(kind)]
+    looks = CHANGES | MANAGEMENT
+    shown = [(looks[kind], numbers[kind]) for kind in looks if numbers and numbers.get(kind)]
     if not shown:
         return format_html('<span class="muted">{}</span>', "none") if numbers is not None else ""
     return format_html_join(
@@ -125,11 +126,11 @@ def counts(numbers: Mapping[str, int] | None) -> SafeString | str:
 
 
 @register.simple_tag
-def package(installed: InstalledPackage | None, change: Change) -> SafeString:
+def package(installed: InstalledPackage | None, change: Line) -> SafeString:
     """One side of a change: the version, and whatever else makes the difference."""
     if installed is None:
-        return format_html('<span class="muted">{}</span>', "not installed")
-    extra = {ChangeKind.REASON: installed.reason, ChangeKind.REPLACE: installed.arch}.get(change.kind)
+        return format_html('<span class="muted">{}</span>', change.absent)
+    extra = {"reason": installed.reason, "replace": installed.arch}.get(change.kind)
     return (
         format_html('{} <span class="muted">{}</span>', installed.version, extra)
         if extra

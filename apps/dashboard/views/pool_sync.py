@@ -64,9 +64,11 @@ def sync_all(request: HttpRequest, name: str) -> HttpResponse:
         request,
         heading=f"Sync {len(waiting)} endpoint{'' if len(waiting) == 1 else 's'} of {name}?",
         text=f"Each is brought to exactly target #{pool.target.number} at its next check-in, downgrades and removals "
-        "included. What it holds, its foreign packages and what the pool excludes stay as they are. "
+        "included. What it holds, its foreign packages, what the pool excludes and what the target doesn't manage "
+        "stay as they are. "
         "A machine that is offline starts when it is back.",
         counts={name: count for name, count in counted(waiting.values()).items() if count},
+        warning=f"Nobody has approved target #{pool.target.number} yet." if pool.target_needs_approval else "",
         note=f"{AT_ONCE} are queued at a time." if len(waiting) > AT_ONCE else "",
         button="Sync them",
         back=reverse("pool", args=[name]),

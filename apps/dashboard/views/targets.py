@@ -1,6 +1,6 @@
 """Choosing a pool's target: from an endpoint, or back to an earlier revision; each with what it would change."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -17,6 +17,7 @@ from apps.fleet import checksums, difference, examination, pool_alarms, pool_man
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.alpm.target_files import TargetFile
 from apps.fleet.models import Endpoint, Pool, TargetRevision
+from apps.fleet.revisions import Unmanaged
 
 PER_PAGE = 50
 PACKAGES_PER_PAGE = 200
@@ -32,10 +33,27 @@ def _number(pool: Pool) -> int:
     return pool.target.number if pool.target else 0
 
 
-def _difference(request: HttpRequest, pool: Pool, packages: list[InstalledPackage]) -> dict[str, Any]:
-    """From the pool's present target, if there is one, to these packages."""
-    present = states.load(pool.target.state) if pool.target else []
-    return shown(request, difference.compare(present, packages))
+def _difference(
+    request: HttpRequest, before: TargetRevision, packages: list[InstalledPackage], unmanaged: Iterable[Unmanaged]
+) -> dict[str, Any]:
+    """From this revision to these packages, beside which those names are left alone."""
+    return shown(
+        request,
+        difference.compare(states.load(before.state), packages),
+        unmanaged_before=revisions.unmanaged_names(before),
+        unmanaged_after={one["name"] for one in unmanaged},
+    )
+
+
+def _compared_with(pool: Pool, revision: TargetRevision) -> TargetRevision | None:
+    """What the page of a revision compares it with: the pool's target; for that itself, while it waits for an
+    approval, the last approved one before it."""
+    if revision.pk != pool.target_id:
+        return pool.target
+    if not pool.target_needs_approval:
+        return None
+    earlier = pool.revisions.filter(approved=True, number__lt=revision.number)
+    return earlier.select_related("state", "files").order_by("-number").first()
 
 
 def file_of(package: InstalledPackage, files: Mapping[str, TargetFile]) -> TargetFile | None:
@@ -105,7 +123,7 @@ def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpRes
         "unmanaged": by_reason(proposal.unmanaged),
         "mirrors": {repository["name"]: repository["mirrors"] for repository in proposal.repositories},
         "conflicts": checksums.conflicts_among(proposal.files),
-        "difference": _difference(request, pool, proposal.packages) if pool.target else None,
+        "difference": _difference(request, pool.target, proposal.packages, proposal.unmanaged) if pool.target else None,
     }
     return render(request, "pacsync/set_target.html", context, status=422 if form.errors else 200)
 
@@ -113,19 +131,24 @@ def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpRes
 @reader
 @require_http_methods(["GET", "HEAD"])
 def revision(request: HttpRequest, name: str, number: int) -> HttpResponse:
-    """One revision, and what going back to it would change."""
+    """One revision, and what going back to it would change; while it waits for an approval, what it changes."""
     pool = _pool(name)
     found = get_object_or_404(pool.revisions.select_related("state", "source_endpoint", "files"), number=number)
     current = found.pk == pool.target_id
-    files = target_files.compare(pool.target, found) if pool.target and not current else []
+    before = _compared_with(pool, found)
+    files = target_files.compare(before, found) if before else []
+    unmanaged = found.unmanaged or []
     context = {
         "section": "fleet",
         "pool": pool,
         "revision": found,
         "current": current,
-        "number_text": f"#{number}",
+        "needs_approval": current and pool.target_needs_approval,
+        "before": before,
+        "before_text": f"#{before.number}" if before and current else "Present target",
+        "after_text": f"#{number}" if current else f"Revision #{number}",
         "form": TargetForm(initial={"expected_number": _number(pool)}),
-        "difference": None if current else _difference(request, pool, states.load(found.state)),
+        "difference": _difference(request, before, states.load(found.state), unmanaged) if before else None,
         "digest": revisions.digest(found),
         "mirrors": revisions.mirrors_of(found),
         "unmanaged": by_reason(found.unmanaged) if found.unmanaged is not None else None,

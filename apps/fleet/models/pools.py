@@ -60,6 +60,11 @@ class Pool(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def target_needs_approval(self) -> bool:
+        """Whether the policy wants somebody to approve the target, and nobody has."""
+        return self.endpoint_targets_need_approval and self.target is not None and not self.target.approved
+
 
 class TargetFiles(models.Model):
     """The files behind the packages of a target, as its source's databases had them; shared by equal revisions.
@@ -99,7 +104,7 @@ class TargetRevision(models.Model):
     unmanaged = models.JSONField(null=True)
     # The sha-256 (hex) over state, files and unmanaged names (`apps.fleet.revisions`); null as above.
     digest = BytewiseCharField(max_length=64, null=True, editable=False)
-    # Whether automatic sync may bring endpoints to it.
+    # Whether automatic sync may bring endpoints to it where the pool's policy wants an approval.
     approved = models.BooleanField(default=True, db_default=True)
     # The number of the revision that this one went back to or, with `promoted_from`, was promoted from.
     copied_number = models.PositiveIntegerField(null=True)
