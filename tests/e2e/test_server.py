@@ -26,9 +26,7 @@ def test_script_name_that_a_client_sends_changes_no_path(sqlite_url: str) -> Non
             assert get(server.port, "/health/login", headers={name: "/health"})[0] == 404
 
 
-def test_access_line_as_text_has_the_clients_address(tmp_path: Path) -> None:
-    database_url = f"sqlite:///{tmp_path}/test.sqlite3"
-    migrate(database_url)
-    with running_server(database_url, STRUCTURED_LOGGING="false") as server:
+def test_access_line_as_text_has_the_clients_address(sqlite_url: str) -> None:
+    with running_server(sqlite_url, STRUCTURED_LOGGING="false") as server:
         get(server.port, "/login", headers={"X-Forwarded-For": "192.0.2.7"})
         until(lambda: "]: 192.0.2.7 GET /login 200 " in server.log())
