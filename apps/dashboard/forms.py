@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 
+from apps.fleet import pool_manager
 from apps.fleet.models import Pool
 from apps.fleet.models.pools import ConflictResolution
 
@@ -57,6 +58,17 @@ class PoolForm(forms.Form):
     retention = forms.IntegerField(
         min_value=1, max_value=1_000_000, label="Past states to keep", help_text="For each endpoint."
     )
+
+    def __init__(self, *args: Any, pool: Pool | None = None, **kwargs: Any) -> None:
+        """`pool` is the one to change; None for a new one."""
+        super().__init__(*args, **kwargs)
+        self.pool = pool
+
+    def clean(self) -> dict[str, Any]:
+        """With every refusal of the fleet at its field, so that nobody meets them one after the other."""
+        for field, refusal in pool_manager.refusals(self.cleaned_data, pool=self.pool).items():
+            self.add_error(field, refusal)
+        return self.cleaned_data
 
     @staticmethod
     def values_of(pool: Pool) -> dict[str, Any]:

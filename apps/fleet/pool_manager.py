@@ -6,7 +6,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from . import audit, rows, texts
-from .exceptions import Invalid, NameTaken, PoolNotEmpty
+from .exceptions import FleetError, Invalid, NameTaken, PoolNotEmpty
 from .models import AuditEvent, Endpoint, Pool, TargetRevision
 from .models.pools import ConflictResolution
 from .restored import confirm
@@ -24,6 +24,7 @@ __all__ = [
     "probe",
     "promote",
     "propose",
+    "refusals",
     "set_target",
 ]
 
@@ -65,6 +66,21 @@ def change_pool(*, pool: Pool, actor: str, **changes: Any) -> Pool:
     except IntegrityError:
         raise _taken(str(fields.get("name", pool.name))) from None
     return Pool.objects.get(pk=locked.pk)
+
+
+def refusals(fields: dict[str, Any], *, pool: Pool | None = None) -> dict[str, str]:
+    """Why each of these fields would be refused for `pool`, or for a new one: all that `create_pool` would say."""
+    found = {}
+    for field, value in fields.items():
+        try:
+            _checked({field: value})
+        except FleetError as refusal:
+            found[field] = str(refusal)
+    name = fields.get("name")
+    others = Pool.objects.exclude(pk=pool.pk) if pool else Pool.objects.all()
+    if name is not None and "name" not in found and others.filter(name=name).exists():
+        found["name"] = str(_taken(name))
+    return found
 
 
 def _taken(name: str) -> NameTaken:

@@ -61,6 +61,19 @@ def test_create_pool_refused_says_why_at_the_form(
     assert Pool.objects.count() == 1
 
 
+def test_create_pool_refused_for_several_reasons_says_all_of_them(staff: Client, pool: Pool) -> None:
+    wrong = {"name": "lab", "description": "two\nlines", "retention": 100_000, "conflict_resolution": "none"}
+    page = staff.post("/create-pool", {**POLICY, **wrong, "excluded_packages": "a" * 300}).content.decode()
+    for sentence in (
+        "There is a pool with the name lab already.",
+        "description has characters that can",
+        "retention must be a whole number from 1 to 10000.",
+        "Select a valid choice.",
+        "excluded_packages is longer than 255 characters.",
+    ):
+        assert page.count(sentence) == 1, sentence
+
+
 def test_change_pool_renamed_is_shown_under_its_new_name(staff: Client, pool: Pool) -> None:
     answer = staff.post("/pools/lab/change", {"name": "cellar", **POLICY})
     assert (answer.status_code, answer["Location"]) == (302, "/pools/cellar")

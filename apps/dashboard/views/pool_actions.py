@@ -33,7 +33,7 @@ def create(request: HttpRequest) -> HttpResponse:
 def change(request: HttpRequest, name: str) -> HttpResponse:
     """GET the form; POST changes the name, description and policy."""
     pool = get_object_or_404(Pool, name=name)
-    form = PoolForm(request.POST or None, initial=PoolForm.values_of(pool))
+    form = PoolForm(request.POST or None, initial=PoolForm.values_of(pool), pool=pool)
     if request.method == "POST" and form.is_valid():
         changed = attempt_with_form(
             form, lambda: pool_manager.change_pool(pool=pool, actor=actor(request), **form.cleaned_data)
