@@ -104,6 +104,7 @@ class Campaign:
         self.operator, self.machines, self.real = prepare(world, folder)
         self.statuses: Counter[str] = Counter()
         self.slowest = 0.0
+        self.ended: dict[str, tuple[str, str]] = {}  # which retention may remove later
 
     def start(self) -> None:
         for thread in (self.operator, self.real, *self.machines):
@@ -144,7 +145,8 @@ class Campaign:
 
     def wrong(self, settled: bool) -> list[str]:
         """Every way in which the last round was not as it should be."""
-        found = self._operations()
+        found = self.ended | self._operations()
+        self.ended = {one: known for one, known in found.items() if known[0] in FINAL}
         self.statuses = Counter(status for status, _ in found.values())
         keys = Counter(key for _, key in found.values())
         acknowledged = self.operator.acknowledged
