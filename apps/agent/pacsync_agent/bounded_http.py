@@ -86,7 +86,7 @@ def reason_of(error: BaseException, guard: Optional[Guard] = None) -> str:
     if guard and guard.reason:
         return guard.reason
     inner = error.reason if isinstance(error, urllib.error.URLError) else error
-    if isinstance(inner, (str, socks.Refused)):  # of urllib's own handlers and ours
+    if isinstance(inner, (str, socks.ProxyRefuses)):  # of urllib's own handlers and ours
         return str(inner)
     for kinds, text in _REASONS:
         if isinstance(inner, kinds):

@@ -14,9 +14,10 @@ from typing import Any, Optional
 from apps.fleet.alpm import state
 from apps.fleet.alpm.state import InstalledPackage
 
+from . import cancelled, local_db, pacman, report, transaction, wanted
 from . import journal as steps
-from . import local_db, pacman, report, transaction, wanted
 from .api import ApiError
+from .cache import Cache
 from .candidates import Trust
 from .context import Context
 from .errors import AgentError, Failed, Interrupted, LeaseLost, Refused, Unavailable
@@ -82,13 +83,15 @@ def _claim(context: Context) -> Optional[dict[str, Any]]:
     """The lease with everything that belongs to it; None when it isn't to be had (and the journal is closed)."""
     journal = context.journal
     text = local_db.state_text(local_db.read(context.conf.dbpath))
+    operation = str(journal.data["operation"])
     body = {"lease_token": journal.data["token"], "state": state.digest_of(text)}
     try:
-        claim = context.client.post(f"/operations/{journal.data['operation']}/claim", body)
+        claim = context.client.post(f"/operations/{operation}/claim", body)
     except ApiError as error:
         journal.close()
         if error.code in {"not_claimable", "base_changed", "not_found"}:
-            context.output.line(f"The operation can't be claimed: {error.detail}")
+            _stop_if_cancelled(context, operation)
+            context.output.line(error.detail)
             return None
         raise error.as_agent_error() from None
     if claim["operation"]["base_state"] != body["state"]:
@@ -98,6 +101,14 @@ def _claim(context: Context) -> Optional[dict[str, Any]]:
         return None
     journal.enter(steps.GATHER)
     return claim
+
+
+def _stop_if_cancelled(context: Context, operation: str) -> None:
+    try:
+        cancelled.check(context.client, operation)
+    except Refused:
+        Cache(context.conf, context.state_dir).remove_private()  # nobody goes on with it
+        raise
 
 
 def _base_changed() -> Refused:
