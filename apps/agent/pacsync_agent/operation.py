@@ -51,10 +51,13 @@ def packages_from_json(text: str) -> list[InstalledPackage]:
     return state.parse(text.encode())
 
 
-def adopt(context: Context, operation: dict[str, Any]) -> None:
-    """Make an operation this agent's: the lease token is on the disk before the server hears of it."""
+def adopt(context: Context, operation: dict[str, Any], *, here: bool) -> None:
+    """Make an operation this agent's: the lease token is on the disk before the server hears of it.
+
+    `here`: a person asked for it on this machine.
+    """
     context.journal.enter(
-        steps.CLAIM, kind=operation["kind"], operation=operation["id"], token=str(uuid.uuid4()), base=None
+        steps.CLAIM, kind=operation["kind"], operation=operation["id"], token=str(uuid.uuid4()), base=None, here=here
     )
 
 
@@ -182,7 +185,11 @@ def _machine(context: Context, fetch: Sequence[dict[str, Any]], stop: threading.
 def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Outcome:
     """Everything between claim and result. Raises AgentError while nothing was changed yet."""
     journal = context.journal
-    RevisionSeen(context.state_dir).check(claim["operation"], claim["target"].get("revision"))
+    revision = claim["target"].get("revision")
+    if journal.data.get("here"):
+        journal.enter(steps.GATHER, followed={"pool": claim["operation"].get("pool"), "revision": revision})
+    else:
+        RevisionSeen(context.state_dir).check(claim["operation"], revision)
     goal = _goal_of(claim)
     hints = wanted.hints_of(claim)
     machine = _machine(context, hints, EitherEvent(context.signals.stop, heartbeat.lost))
@@ -337,6 +344,9 @@ def send(context: Context) -> Ended:
         if error.code not in {"lease_lost", "not_found"}:
             raise error.as_agent_error() from None
         answer = _judged_by_report(context, operation)
+    followed = journal.data.get("followed")
+    if followed and outcome.outcome == "succeeded":
+        RevisionSeen(context.state_dir).accept(followed["pool"], followed["revision"])
     journal.close()
     return Ended(kind, outcome, answer)
 
