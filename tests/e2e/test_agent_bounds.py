@@ -1,5 +1,6 @@
 """What another endpoint, a mirror or a server may cost a machine: its disk, its time, its network. Real pacman."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def endless(peer: Peer) -> None:
     peer.endless(b"x" * 65536, pause=0.05)
 
 
-def target(site: Site, pool: str, mirror: str, size: int) -> None:
+def target(site: Site, pool: str, size: int, mirror: str = "http://mirror.invalid") -> None:
     Attacker(site, pool).set_target(
         ["app 9-1 any explicit"], offered=[f"app 9-1 any {FILE} {'a' * 64} {size}"], mirror=mirror
     )
@@ -61,12 +62,13 @@ def downloads(machine: Machine) -> Path:
 
 @pytest.mark.parametrize("size", [20 << 30, (4 << 30) + 1])
 def test_size_that_only_another_endpoint_declares_is_refused_above_the_limit(
-    site: Site, victim: Machine, size: int
+    site: Site, victim: Machine, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = site.pool(auto_sync=True)
     site.enroll(pool, victim)
     with Hostile(endless) as mirror:
-        target(site, pool, mirror.url, size)
+        monkeypatch.setenv("http_proxy", mirror.url)
+        target(site, pool, size)
         done = agent.run(victim, "sync", "--json").refused(3)
         assert not [path for path in mirror.paths if path.endswith(FILE)]
     assert done.last["code"] == "package_unavailable"
@@ -74,12 +76,15 @@ def test_size_that_only_another_endpoint_declares_is_refused_above_the_limit(
     assert victim.state() == {"app": ("1-1", "explicit")} and not downloads(victim).exists()
 
 
-def test_download_that_an_operator_cancels_ends_and_leaves_nothing(site: Site, victim: Machine) -> None:
+def test_download_that_an_operator_cancels_ends_and_leaves_nothing(
+    site: Site, victim: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither the agent nor the pool's policy begins it again."""
     pool = site.pool(auto_sync=True)
     [name] = site.enroll(pool, victim)
     with Hostile(endless) as mirror:
-        target(site, pool, mirror.url, 4 << 30)
+        monkeypatch.setenv("http_proxy", mirror.url)
+        target(site, pool, 4 << 30)
         process = agent.start(victim, "sync", "--json")
         until(lambda: mirror.sent > 0, seconds=60)
         [operation] = site.operations(name)
@@ -93,3 +98,76 @@ def test_download_that_an_operator_cancels_ends_and_leaves_nothing(site: Site, v
         assert len(mirror.paths) == asked
     assert [one["status"] for one in site.operations(name)] == ["cancelled"]
     assert victim.state() == {"app": ("1-1", "explicit")}
+
+
+def test_mirror_that_only_the_target_names_is_not_asked_for_this_machine_itself(site: Site, victim: Machine) -> None:
+    """Nor for what is on its link only; services there trust whoever reaches them."""
+    pool = site.pool()
+    site.enroll(pool, victim)
+    with Hostile(endless) as service:
+        target(site, pool, 1000, service.url)
+        done = agent.run(victim, "sync", "--json").refused(3)
+        assert service.paths == []
+    assert "this machine itself" in done.last["message"], done
+
+
+def false_answer(machine: Machine, pool: str, number: int) -> None:
+    """The machine asks another server once, which says that its pool is at that revision."""
+    answer = {"want": [], "status": "in_sync", "pool": pool, "target": None, "operation": None, "poll_seconds": 2}
+    body = json.dumps({**answer, "revision": {"number": number, "digest": "a" * 64}}).encode()
+    path = agent.state_dir(machine) / "credentials.json"
+    before = path.read_text()
+    with Hostile(lambda peer: peer.answer(body, Content_Type="application/json")) as server:
+        path.write_text(json.dumps({**json.loads(before), "server": server.url}))
+        agent.run(machine, "once")
+    path.write_text(before)
+
+
+@pytest.fixture
+def followers(site: Site, fleet: Fleet) -> tuple[str, Machine, Machine]:
+    """A pool at revision 1: the machine that set it, and one that is there too."""
+    fleet.snapshot(NEW, [fleet.package("app", "2-1")])
+    pool = site.pool(auto_sync=True)
+    machines = [fleet.machine(name, OLD) for name in ("m1", "m2")]
+    for machine in machines:
+        machine.install("app")
+    site.enroll(pool, *machines)
+    agent.run(machines[0], "set-latest").ok()
+    agent.run(machines[1], "once").ok()
+    return pool, machines[0], machines[1]
+
+
+def seen(machine: Machine) -> int:
+    return int(json.loads((agent.state_dir(machine) / "revision.json").read_text())["number"])
+
+
+def test_false_answer_with_a_number_of_no_server_changes_nothing(
+    site: Site, followers: tuple[str, Machine, Machine]
+) -> None:
+    pool, _, machine = followers
+    false_answer(machine, pool, 10**15)
+    agent.run(machine, "once").ok()
+    assert seen(machine) == 1
+    assert site.call("GET", f"/pools/{pool}")["alarms"] == []
+
+
+@pytest.mark.parametrize("way", ["in sync", "sync", "set-latest"])
+def test_false_answer_with_a_number_far_ahead_ends_with_what_a_person_asks_for(
+    site: Site, followers: tuple[str, Machine, Machine], way: str
+) -> None:
+    """The server pauses for what the machine has seen; there is a way back to automatic sync."""
+    pool, source, machine = followers
+    false_answer(machine, pool, 2_000_000_000)
+    assert "restored from a backup" in agent.run(machine, "once").ok().out
+    site.call("POST", f"/pools/{pool}/confirm", {})
+    if way == "sync":
+        source.go_to(NEW)
+        source.upgrade()
+        agent.run(source, "set-latest").ok()
+    agent.run(machine, *(["set-latest", "--force"] if way == "set-latest" else ["sync"])).ok()
+    assert seen(machine) < 2_000_000_000
+    if way == "sync":
+        assert machine.state() == source.state()
+    site.call("POST", f"/pools/{pool}/confirm", {})
+    assert "restored" not in agent.run(machine, "once").ok().out
+    assert site.call("GET", f"/pools/{pool}")["alarms"] == []

@@ -25,10 +25,11 @@ class ProxyRefuses(OSError):
     """The proxy makes no connection; the text says why in words of our own."""
 
 
-def through(proxy: Proxy, connect: Connect) -> Connect:
+def through(proxy: Proxy, connect: Connect, check: Callable[[str], None] = lambda address: None) -> Connect:
     """A function like `connect` (socket.create_connection) whose connections lead through the proxy.
 
-    It raises what `connect` raises, and ProxyRefuses.
+    `check` raises for an address that mustn't be asked for, where this machine resolves the name.
+    It raises what `connect` and `check` raise, and ProxyRefuses.
     """
 
     def connect_through(address: tuple[str, int], *arguments: Any, **options: Any) -> socket.socket:
@@ -38,6 +39,7 @@ def through(proxy: Proxy, connect: Connect) -> Connect:
             if proxy.scheme == "socks5":  # as in curl, the proxy is asked for a name with `socks5h` only
                 found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][4]
                 address = str(found[0]), address[1]
+                check(address[0])
             _log_in(made, proxy)
             _ask(made, address)
         except BaseException:
