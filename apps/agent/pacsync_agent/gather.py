@@ -189,10 +189,8 @@ class Gatherer:
             if time.monotonic() > deadline:
                 raise _too_long(self.network.limits.gathering)
 
-        try:
-            return dict(parallel.each(one, wanted, workers=self.conf.parallel, fatal=_is_fatal, poll=poll))
-        finally:
-            cancel.set()
+        workers = self.conf.parallel
+        return dict(parallel.each(one, wanted, workers=workers, fatal=_is_fatal, poll=poll, cancel=cancel))
 
     def _one(self, candidate: Candidate, directory: Path, network: Network, progress: Progress) -> PackageFile:
         """Download one package and its signature, and put it into the cache once it is accepted. Raises NotThere."""
