@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import unicodedata
 import urllib.parse
 from collections.abc import Iterator
 from typing import Optional, Union
@@ -35,7 +36,8 @@ def named_here(host: str) -> bool:
 
     For what somebody else (a proxy) resolves.
     """
-    host = urllib.parse.unquote(host).strip("[]").rstrip(".").lower()
+    host = unicodedata.normalize("NFKC", urllib.parse.unquote(host)).replace("\u3002", ".")  # as IDNA reads dots
+    host = host.strip("[] ").rstrip(".").lower()
     address = _numeric(host)
     if address is None:
         return host == "localhost" or host.endswith(".localhost")
@@ -49,7 +51,7 @@ def _numeric(host: str) -> Optional[str]:
         pass
     try:
         return socket.inet_ntoa(socket.inet_aton(host))  # 2130706433, 0x7f.1 and the like
-    except (OSError, UnicodeError):
+    except (OSError, ValueError):
         return None
 
 
