@@ -48,7 +48,7 @@ CODES = {
     "idempotency_key_reused": Code(409, "The same key came before, with another request."),
     "base_changed": Code(409, "The endpoint isn't in the operation's base state any more; the operation is cancelled."),
     "not_claimable": Code(409, "The operation is leased by someone else, or finished."),
-    "not_cancellable": Code(409, "An agent has the operation already; a running pacman is never stopped."),
+    "not_cancellable": Code(409, "It is finished, or pacman was started for it, which is never stopped."),
     "lease_lost": Code(409, "Fenced: the lease is not this token's (any more)."),
     "target_changed": Code(409, "`expected_number` isn't the current revision."),
     "unsound_source": Code(

@@ -92,7 +92,7 @@ def check_source(endpoint: Endpoint, *, force: bool) -> None:
         said = " ".join(problem["text"] for problem in against)
         remedy = "Put that right there, and let it report."
         if not examination.refusing:
-            remedy = "Put that right there and let it report, or force it."
+            remedy = "Put that right there and let it report, or force it (`set-latest --force`; `force` in the API)."
         raise UnsoundSource(f"{endpoint.name} can't be the source of a target. {said} {remedy}", problems=list(against))
 
 

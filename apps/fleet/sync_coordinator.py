@@ -25,7 +25,7 @@ from .exceptions import (
 from .leases import EXPIRED, LEASE_SECONDS, LIVE, expire_leases
 from .locks import share_content
 from .models import Endpoint, EndpointState, Operation, OperationKind, OperationStatus, State
-from .models.operations import FINAL, LEASED, MAX_ATTEMPTS
+from .models.operations import CANCELLABLE, FINAL, LEASED, MAX_ATTEMPTS
 from .sources import Fetch
 
 __all__ = [
@@ -98,19 +98,23 @@ def _made_before(endpoint: Endpoint, kind: str, key: str | None) -> Operation | 
 
 
 def cancel(*, operation: Operation, actor: str) -> Operation:
-    """Cancel a queued operation. Raises NotCancellable once an agent has it (a running pacman is never killed).
+    """Cancel an operation whose pacman hasn't been started. Raises NotCancellable from then on: pacman is never killed.
 
+    An agent that has it loses its lease: its next heartbeat says so, and it asks for that before it starts pacman.
     A repeat on a cancelled one returns it.
     """
     result = judgement.server_result("cancelled", "cancelled", f"Cancelled by {audit.words(actor)}.")
-    with transaction.atomic():
-        queued = rows.operation(operation.pk)
-        if queued.status == OperationStatus.QUEUED:
-            judgement.end(queued, status=OperationStatus.CANCELLED, actor=actor, result=result)
-        operation = rows.operation(operation.pk)
-    if operation.status != OperationStatus.CANCELLED:
-        raise NotCancellable(f"The operation is {operation.status}; only a queued one can be cancelled.")
-    return operation
+    for _ in range(MAX_ATTEMPTS + 1):  # the lease may be given or run out in the meantime
+        with transaction.atomic():
+            found = rows.operation(operation.pk)
+            if found.status in CANCELLABLE:
+                judgement.end(found, status=OperationStatus.CANCELLED, actor=actor, result=result)
+            found = rows.operation(operation.pk)
+        if found.status not in CANCELLABLE:
+            break
+    if found.status != OperationStatus.CANCELLED:
+        raise NotCancellable(f"The operation is {found.status}: it can be cancelled only before pacman is started.")
+    return found
 
 
 def claim(*, operation_id: uuid.UUID, endpoint: Endpoint, lease_token: uuid.UUID, state: str) -> Claim:

@@ -1,6 +1,8 @@
 """What a mirror may answer instead of a package: each refused with its reason, in time, and nothing is left behind."""
 
+import dataclasses
 import os
+import shutil
 import socket
 import threading
 import time
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from apps.agent.pacsync_agent import candidates, space
 from apps.agent.pacsync_agent.addresses import Address
 from apps.agent.pacsync_agent.cache import Cache
 from apps.agent.pacsync_agent.candidates import Trust
@@ -46,10 +49,10 @@ class Machine:
             directory, directory, directory / "gnupg", (self.cache_dir,), ("x86_64",), (), (), (), 2, REQUIRED,
             (Repository("core", (mirror,), level),), (),
         )  # fmt: skip
-        offered = OfferedPackage(
+        self.offered = OfferedPackage(
             package.name, package.version, package.arch, package.path.name, package.sha256, package.path.stat().st_size
         )
-        self.databases = Own(self.conf, {"core": [offered]}, Databases())
+        self.databases = Own(self.conf, {"core": [self.offered]}, Databases())
 
     def gather(self, *urls: str, limits: Limits = QUICK) -> PackageFile:
         wanted = Wanted(self.package.name, self.package.version, self.package.arch, urls=urls)
@@ -371,3 +374,53 @@ def test_credentials_go_to_their_own_host_alone(package: Package, tmp_path: Path
             assert machine.gather().path.read_bytes() == whole
             assert [request.get("authorization") for request in own.requests] == ["Basic bWU6cEBzcw=="] * 2
         assert [request.get("authorization") for request in other.requests] == [None]
+
+
+ALONE = (OK + b"\r\n", b"x" * 65536)
+
+
+@pytest.mark.parametrize("declared", [None, 20 << 30])
+def test_endless_file_leaves_the_reserve_of_the_disk(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, declared: int | None
+) -> None:
+    """Also where nobody declares a size, so that nothing can be refused before."""
+    room = 48 << 20
+
+    def usage(path: Path) -> tuple[int, int, int]:
+        taken = sum(one.stat().st_size for one in tmp_path.rglob("*.part"))
+        return shutil._ntuple_diskusage(1 << 40, taken, space.RESERVE + room - taken)  # type: ignore[attr-defined,no-any-return]
+
+    monkeypatch.setattr(space.shutil, "disk_usage", usage)
+    with Hostile(begins(*ALONE)(b"")) as server:
+        machine = Machine(tmp_path, package, server.url, REQUIRED)
+        offered = [dataclasses.replace(machine.offered, size=declared or 0)]
+        machine.databases = Own(machine.conf, {"core": offered}, Databases())
+        with pytest.raises(Refused) as error:
+            machine.gather(limits=Limits())
+        assert error.value.code == "disk_full" and error.value.hint and str(tmp_path) in error.value.message
+        assert machine.left_behind() == []
+        assert server.sent == 0 if declared else room < server.sent < room + (100 << 20)
+
+
+@pytest.mark.parametrize("size", [1, 4 << 30, 1 << 50])
+def test_limit_of_time_does_not_grow_with_what_is_declared(size: int) -> None:
+    limits = Limits()
+    assert limits.base <= limits.total(size) <= limits.longest == 6 * 3600
+    assert limits.total(None) <= limits.longest
+
+
+def test_gathering_of_many_files_has_an_end_too(package: Package, tmp_path: Path) -> None:
+    with Hostile(begins(OK + b"\r\n", b"x" * 1000, DRIP)(b"")) as server:
+        machine = Machine(tmp_path, package, server.url)
+        with pytest.raises(Refused, match="took longer") as error:
+            machine.gather(limits=Limits(gathering=1))
+        assert error.value.code == "package_unavailable"
+        assert machine.left_behind() == []
+
+
+def test_size_that_an_own_database_declares_is_believed(package: Package, tmp_path: Path) -> None:
+    """A package above the limit, of a repository of the machine's own."""
+    machine = Machine(tmp_path, package, "http://127.0.0.1:9")
+    wanted = Wanted(package.name, package.version, package.arch, size=99 << 30)
+    assert not candidates.of(wanted, machine.conf, machine.databases, Trust()).is_too_large(1)
+    assert candidates.of(Wanted("x", "1-1", "any", size=2), machine.conf, machine.databases, Trust()).is_too_large(1)

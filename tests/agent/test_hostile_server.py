@@ -165,6 +165,7 @@ ANSWERS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("/checkin", CHECKED_IN, {"pool": {"name": "web"}}),
     ("/checkin", CHECKED_IN, {"target": 7}),
     ("/checkin", CHECKED_IN, {"target": {"number": "7"}}),
+    ("/checkin", CHECKED_IN, {"target": {"number": 10**15}}),
     ("/checkin", CHECKED_IN, {"operation": []}),
     ("/checkin", CHECKED_IN, {"operation": OPERATION | {"id": "../../pools"}}),
     ("/checkin", CHECKED_IN, {"operation": OPERATION | {"id": "x\r\nHost: y"}}),
@@ -217,6 +218,29 @@ def test_answer_that_is_not_what_it_should_be(path: str, good: dict[str, Any], c
             Client(server.url, "pse_x").post(path, {})
         content[0] = json.dumps(good).encode()
         assert Client(server.url, "pse_x").post(path, {}) == good
+
+
+@pytest.mark.parametrize("number", [-1, 2**31, 10**15, True, 1.5])
+def test_answer_with_a_revision_that_no_server_takes_back(number: object) -> None:
+    answer = CHECKED_IN | {"poll_seconds": 9, "revision": {"number": number, "digest": "a" * 64}}
+    with Hostile(lambda peer: peer.answer(json.dumps(answer).encode())) as server, pytest.raises(Failed) as error:
+        Client(server.url, "pse_x").post("/checkin", {})
+    assert error.value.code == "server_unexpected" and "revision" in error.value.message
+
+
+def test_server_that_does_not_know_a_field_is_an_older_one() -> None:
+    problem = {
+        "code": "invalid_request",
+        "detail": "The request isn't valid.",
+        "errors": [{"loc": ["body", "examination"], "message": "Extra inputs are not permitted"}],
+    }
+    content = json.dumps(problem).encode()
+    with Hostile(lambda peer: peer.answer(content, status="422 No")) as server, pytest.raises(api.ApiError) as error:
+        Client(server.url, "pse_x").post("/checkin", {})
+    said = error.value.as_agent_error()
+    assert (
+        said.code == "server_older" and "examination" in said.message and "Take the agent from the server" in said.hint
+    )
 
 
 def endless(head: bytes, piece: bytes, pause: float = 0) -> Behaviour:

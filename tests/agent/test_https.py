@@ -62,7 +62,7 @@ def fetch(url: str, tmp_path: Path, proxy: proxies.Proxy | None = None) -> bytes
         threading.Event(), limits=Limits(silence=1, head=2, window=1, base=5), choose=lambda address: proxy
     )
     return download.fetch(
-        [Address(url)],
+        [Address(url, own=True)],
         tmp_path / "part",
         size=4,
         network=network,

@@ -1,14 +1,16 @@
 """The agent's own files: credentials, journal, sequence numbers, configuration; and what it shows."""
 
+import errno
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from apps.agent.pacsync_agent import files, journal, pacman, proxies, report, settings
-from apps.agent.pacsync_agent.errors import AgentError, Local, NotAuthorized
+from apps.agent.pacsync_agent.errors import AgentError, Local, NotAuthorized, of_system
 from apps.agent.pacsync_agent.output import Output, human_bytes
 from apps.agent.pacsync_agent.pacman_conf import PacmanConf, SigLevel, read
 
@@ -207,3 +209,26 @@ def test_output_quiet_leaves_warnings_and_results() -> None:
 @pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 40, "5120.0 GiB")])
 def test_bytes_for_people(count: int, text: str) -> None:
     assert human_bytes(count) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [
+        (errno.ENOSPC, "disk_full", "is full"),
+        (errno.EDQUOT, "disk_full", "is full"),
+        (errno.EIO, "system_error", "refused"),
+    ],
+)
+def test_system_error_names_the_place_and_a_full_disk_its_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: str, words: str
+) -> None:
+    def fail(handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.os, "fsync", fail)
+    path = tmp_path / "seq.json"
+    with pytest.raises(OSError) as error:
+        files.write_json(path, {})
+    said = of_system(error.value)
+    assert said.code == code and words in said.message and str(path) in said.message
+    assert bool(said.hint) == (code == "disk_full") and list(tmp_path.iterdir()) == []

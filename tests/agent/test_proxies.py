@@ -47,6 +47,13 @@ CASES = [
     ({"http_proxy": PROXY, "no_proxy": "fe80::/10"}, "http://[fe80::1]/x", False),
     ({"http_proxy": PROXY, "no_proxy": "[::1]"}, "http://[::1]:80/x", False),
     ({"http_proxy": PROXY, "no_proxy": "10.0.0.0/99"}, "http://10.0.0.1/x", True),
+    ({"http_proxy": PROXY, "no_proxy": "0.0.0.0/0"}, "http://10.0.0.1/x", True),
+    ({"http_proxy": PROXY, "no_proxy": "10.0.0.2/0"}, "http://10.0.0.1/x", True),
+    ({"http_proxy": PROXY, "no_proxy": "10.0.0.1/0"}, "http://10.0.0.1/x", False),
+    ({"http_proxy": PROXY, "no_proxy": "::/0"}, "http://[fe80::1]/x", True),
+    ({"http_proxy": PROXY, "no_proxy": "::/0"}, "http://10.0.0.1/x", True),
+    ({"http_proxy": PROXY, "no_proxy": "10.0.0.1/"}, "http://10.0.0.1/x", False),
+    ({"http_proxy": PROXY, "no_proxy": "10.0.0.0/255.0.0.0"}, "http://10.0.0.1/x", True),
 ]
 
 
@@ -125,6 +132,11 @@ def curl(environment: dict[str, str], url: str) -> None:
         {"http_proxy": "{}", "no_proxy": "127.0.0.9"},
         {"http_proxy": "{}", "no_proxy": "10.0.0.0/8 127.0.0.9"},
         {"http_proxy": "{}", "NO_PROXY": "*"},
+        *(
+            {"http_proxy": "{}", "no_proxy": f"127.0.0.{rest}"}
+            for rest in ("9/0", "8/0", "0/0", "9/", "9/00", "0/1", "9/8x", "9/-1", "9/+8", "9/33", "0/255.0.0.0", "9.")
+        ),
+        {"http_proxy": "{}", "no_proxy": "0.0.0.0/0"},
     ],
 )
 def test_download_asks_the_proxy_exactly_where_curl_does(
@@ -164,7 +176,7 @@ def listens(port: int) -> bool:
 def fetched(url: str, place: Path) -> bytes:
     """What a download of 4 bytes gives. Raises NotThere."""
     return download.fetch(
-        [addresses.Address(url)],
+        [addresses.Address(url, own=True)],
         place,
         size=4,
         network=Network(threading.Event()),

@@ -45,13 +45,35 @@ def test_note_another_pool_begins_anew(seen: RevisionSeen) -> None:
     assert (seen.load("lab"), seen.load("web")) == (Revision(1, B), None)
 
 
-@pytest.mark.parametrize("value", [None, 3, {}, {"number": "3"}])
+# What the server wouldn't take back in a check-in is never remembered.
+NEVER_SAID = [{"number": number} for number in (0, -1, True, 2**31, 10**15, 10**30, 4.0)]
+NEVER_SAID += [{"number": 4, "digest": digest} for digest in ("", "x", "A" * 64, "a" * 65, 7, [])]
+
+
+@pytest.mark.parametrize("value", [None, 3, {}, {"number": "3"}, *NEVER_SAID])
 def test_note_no_revision_changes_nothing(seen: RevisionSeen, value: object) -> None:
     assert seen.note("web", value) == "" and seen.note(None, answer(9)) == ""
     assert seen.load() == Revision(3, A)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "{}", json.dumps({"pool": "web", "number": "x"})])
+def test_accept_takes_up_an_older_one_and_another_one(seen: RevisionSeen) -> None:
+    for number, digest in ((2, A), (2, B), (1, B)):
+        seen.accept("web", answer(number, digest))
+        assert seen.load("web") == Revision(number, digest)
+    assert seen.note("web", answer(2)) == ""
+
+
+@pytest.mark.parametrize("value", [None, {}, *NEVER_SAID])
+def test_accept_no_revision_changes_nothing(seen: RevisionSeen, value: object) -> None:
+    seen.accept("web", value)
+    seen.accept(None, answer(9))
+    assert seen.load() == Revision(3, A)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", "{}", *(json.dumps({"pool": "web", "number": n}) for n in ("x", 10**15))],
+)
 def test_load_file_that_makes_no_sense_is_none(seen: RevisionSeen, text: str) -> None:
     seen.path.write_text(text)
     assert seen.load() is None

@@ -193,12 +193,16 @@ def test_operation_of_another_endpoint_404(behind: Machine, pool: Pool, act: str
     assert Operation.objects.get().status == "queued"
 
 
-def test_cancel_queued_then_leased_is_refused(operator: Api, behind: Machine) -> None:
+def test_cancel_queued_or_leased_is_cancelled_and_applying_is_refused(operator: Api, behind: Machine) -> None:
     first = queue(behind)
     assert operator.post(f"/operations/{first}/cancel").ok()["status"] == "cancelled"
     second = queue(behind)
     claim(behind, second, str(uuid4())).ok()
-    operator.post(f"/operations/{second}/cancel").refused(409, "not_cancellable")
+    assert operator.post(f"/operations/{second}/cancel").ok()["lease_until"] is None
+    third, token = queue(behind), str(uuid4())
+    claim(behind, third, token).ok()
+    behind.api.post(f"/operations/{third}/heartbeat", {"lease_token": token, "phase": "applying"}).ok()
+    operator.post(f"/operations/{third}/cancel").refused(409, "not_cancellable")
     claim(behind, first, str(uuid4())).refused(409, "not_claimable")
 
 

@@ -1,6 +1,7 @@
 """What staff can do: each action is done by a manager, and a refusal is a sentence on the next page."""
 
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -269,8 +270,9 @@ def test_go_back_outdated_or_incomplete_form_changes_nothing(staff: Client, pool
     assert pool.target and pool.target.number == 1
 
 
-def test_cancel_queued_operation_is_cancelled(staff: Client) -> None:
-    operation = factories.queued()
+@pytest.mark.parametrize("make", [factories.queued, factories.leased])
+def test_cancel_operation_before_pacman_is_cancelled(staff: Client, make: Callable[[], Operation]) -> None:
+    operation = make()
     assert "Cancel it" in staff.get(f"/operations/{operation.pk}").content.decode()
     assert "was cancelled" in said(staff.post(f"/operations/{operation.pk}/cancel"))
     operation.refresh_from_db()
@@ -279,12 +281,12 @@ def test_cancel_queued_operation_is_cancelled(staff: Client) -> None:
     assert ">Cancelled by ada.</p>" in page
 
 
-def test_cancel_leased_operation_is_refused(staff: Client) -> None:
-    operation = factories.leased()
+def test_cancel_applying_operation_is_refused(staff: Client) -> None:
+    operation = factories.applying()
     assert "Cancel it" not in staff.get(f"/operations/{operation.pk}").content.decode()
     assert said(staff.post(f"/operations/{operation.pk}/cancel"))
     operation.refresh_from_db()
-    assert operation.status == "leased"
+    assert operation.status == "applying"
 
 
 def test_forget_endpoint_is_gone(staff: Client, pool: Pool) -> None:

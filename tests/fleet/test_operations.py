@@ -357,12 +357,61 @@ def test_cancel_queued_is_cancelled_and_a_repeat_too() -> None:
     assert AuditEvent.objects.filter(verb="cancelled", actor="anna").count() == 1
 
 
-@pytest.mark.parametrize("make", [factories.leased, factories.applying])
-def test_cancel_once_an_agent_has_it_is_refused(make: Any) -> None:
-    operation = make()
+def test_cancel_leased_is_cancelled_and_its_agent_is_fenced() -> None:
+    operation = factories.leased()
+    token = operation.lease_token
+    assert token is not None
+    assert sync_coordinator.cancel(operation=operation, actor="anna").status == "cancelled"
+    asked = {"operation_id": operation.pk, "endpoint": operation.endpoint, "lease_token": token}
+    for phase in ("leased", "applying"):
+        with pytest.raises(exceptions.LeaseLost):
+            sync_coordinator.heartbeat(**asked, phase=phase)
+    with pytest.raises(exceptions.NotClaimable):
+        sync_coordinator.claim(**asked, state=operation.base_state_id)
+    operation = reread(operation)
+    assert (operation.status, operation.result["code"]) == ("cancelled", "cancelled")
+
+
+def test_cancel_applying_is_refused() -> None:
+    operation = factories.applying()
     with pytest.raises(exceptions.NotCancellable):
         sync_coordinator.cancel(operation=operation, actor="anna")
-    assert reread(operation).status == operation.status
+    assert reread(operation).status == "applying"
+
+
+def test_cancel_in_a_race_with_the_start_of_pacman_has_one_winner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent says that it starts pacman between the two statements of `cancel`."""
+    operation = factories.leased()
+    end = judgement.end
+
+    def late(found: Any, **fields: Any) -> bool:
+        if reread(operation).status == "leased":
+            sync_coordinator.heartbeat(
+                operation_id=operation.pk,
+                endpoint=operation.endpoint,
+                lease_token=operation.lease_token,
+                phase="applying",
+            )
+        return end(found, **fields)
+
+    monkeypatch.setattr(judgement, "end", late)
+    with pytest.raises(exceptions.NotCancellable):
+        sync_coordinator.cancel(operation=operation, actor="anna")
+    assert reread(operation).status == "applying"
+
+
+def test_cancel_of_a_lease_that_runs_out_meanwhile_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    operation = factories.leased()
+    end = judgement.end
+
+    def late(found: Any, **fields: Any) -> bool:
+        monkeypatch.setattr(judgement, "end", end)
+        expire(operation)
+        leases.expire_leases()
+        return end(found, **fields)
+
+    monkeypatch.setattr(judgement, "end", late)
+    assert sync_coordinator.cancel(operation=operation, actor="anna").status == "cancelled"
 
 
 # --- leases that ran out ----------------------------------------------------------------------------------------

@@ -80,14 +80,14 @@ class Peer:
 class Hostile:
     """`with Hostile(behaviour) as server`: a thread for each connection. `paths` are what it was asked for."""
 
-    def __init__(self, behaviour: Behaviour) -> None:
+    def __init__(self, behaviour: Behaviour, address: str = "127.0.0.1") -> None:
         self.behaviour = behaviour
         self.paths: list[str] = []
         self.requests: list[dict[str, str]] = []
         self.sent = 0
         self.ended = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=50)
-        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._listener = socket.create_server((address, 0), backlog=50)
+        self.host = f"{address}:{self._listener.getsockname()[1]}"
         self.url = f"http://{self.host}"
 
     def __enter__(self) -> "Hostile":

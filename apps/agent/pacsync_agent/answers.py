@@ -18,6 +18,7 @@ _KINDS = {"sync", "revert"}
 _CHANGES = {"install", "remove", "upgrade", "downgrade", "replace", "reason"}
 MOST_WANTED = 1000  # texts that a check-in may ask for
 LONGEST_POLL = 86400.0  # seconds
+LARGEST = 2**31 - 1  # number that a server takes back: what the agent remembers of an answer, it says again
 
 
 def _text(value: Any) -> bool:
@@ -25,7 +26,7 @@ def _text(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
 
 
 def _seconds(value: Any) -> bool:
@@ -63,10 +64,11 @@ def _object(**fields: Check) -> Check:
 
 
 def _digests(value: Any) -> bool:
-    return _list_of(_digest)(value) and len(value) <= MOST_WANTED
+    return _list_of(is_digest)(value) and len(value) <= MOST_WANTED
 
 
-def _digest(value: Any) -> bool:
+def is_digest(value: Any) -> bool:
+    """Whether it is a SHA-256 in lower-case hex."""
     return _text(value) and _DIGEST.fullmatch(value) is not None
 
 
@@ -84,7 +86,7 @@ _OPERATION = {
     "result": _optional(_object()),
 }
 _UNMANAGED = _list_of(_object(name=_text, why=_text))
-_REVISION = _object(number=_number, digest=_digest)
+_REVISION = _object(number=_number, digest=is_digest)
 _TARGET = _optional(_object(number=_number))
 _VERSION = _optional(_object(version=_text, arch=_text, reason=_text))
 # By request: the fields of its answer. One with a question mark may be missing or null.

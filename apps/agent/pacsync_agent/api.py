@@ -15,6 +15,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from typing import Any, Optional
 
 from . import __version__, answers, bounded_http
@@ -26,6 +27,7 @@ API = "/api/v1"
 ANSWER_LIMIT = 64 << 20  # bytes
 RETRIED = {429, 502, 503, 504}
 TOO_MANY = 429
+EXTRA = "Extra inputs are not permitted"  # what a PacSync server says of a field that it doesn't know
 SENTENCE = 2000  # characters of what the server says
 HEAD = 60.0  # seconds until an answer begins: a large upload may come first
 TOTAL = 300.0  # seconds for a whole request, the largest answer included
@@ -37,8 +39,10 @@ LONGEST_WAIT = 3600.0  # seconds: what a server may ask this machine to wait
 class ApiError(Exception):
     """The server said no: HTTP `status`, stable `code`, and a sentence."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
+    def __init__(self, status: int, code: str, detail: str, unknown: Sequence[str] = ()) -> None:
+        """`unknown`: what the server says it doesn't know of a request."""
         super().__init__(detail)
+        self.unknown = tuple(unknown)
         self.status = status
         self.code = code
         self.detail = detail
@@ -51,6 +55,12 @@ class ApiError(Exception):
                 "server. When it is deleted, run `pacsync-agent enroll --force …` with a new code."
             )
             return NotAuthorized(self.code, "The server doesn't know this machine's token (any more).", hint)
+        if self.unknown:
+            return Refused(
+                "server_older",
+                f"The server is older than this agent ({__version__}): it doesn't know {', '.join(self.unknown)}.",
+                "Take the agent from the server (its page *Enrol* has the command), or upgrade the server.",
+            )
         kind = NotAuthorized if self.status == 403 else Refused if self.status < 500 else Failed
         return kind(self.code, self.detail, HINTS.get(self.code, ""))
 
@@ -173,7 +183,7 @@ class Client:
             problem = {}
         if "code" not in problem:
             return _not_pacsync(self.server, f"it answers {status} {reason} without a reason")
-        return ApiError(status, printable(str(problem["code"])), _sentence(problem))
+        return ApiError(status, printable(str(problem["code"])), _sentence(problem), _unknown(problem))
 
     def _detail(self, status: int, reason: str, content: bytes) -> str:
         """What the server or a proxy in front of it says of a refusal, in a sentence."""
@@ -226,6 +236,14 @@ class _Again(Exception):
             silent, check = f"The proxy {proxy.url} doesn't answer", "`proxy` in the agent's configuration"
         hint = f"Check {check} and the network; nothing is lost, and the same command may be repeated."
         return Unavailable("server_unavailable", f"{silent}: {self.reason}.", hint)
+
+
+def _unknown(problem: dict[str, Any]) -> list[str]:
+    """The fields that the server has no name for: it knows an older protocol than this agent."""
+    errors = problem.get("errors")
+    fields = [one for one in errors if isinstance(one, dict)] if isinstance(errors, list) else []
+    named = [one.get("loc") for one in fields if EXTRA in str(one.get("message"))]
+    return [printable(str(loc[-1])) for loc in named[:5] if isinstance(loc, list) and loc]
 
 
 def _sentence(problem: dict[str, Any]) -> str:

@@ -10,10 +10,11 @@ import http.client
 import socket
 import ssl
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import Any, Optional
 
-from . import proxies, socks
+from . import proxies, socks, this_machine
 from .guard import Guard
 
 # What a connection that doesn't work out is reported with; the texts of `reason_of` are all that is said of it.
@@ -33,8 +34,14 @@ class _SecureConnection(http.client.HTTPSConnection):
 
 
 def _connect(guard: Guard, request: urllib.request.Request) -> socks.Connect:
+    """Raises ThisMachine for what a proxy is not to be asked for; it resolves the name, so only its letters count."""
+    if not getattr(request, "proxied", False):
+        return guard.connect
+    guard.stayed_here = False
+    if not guard.may_stay_here and this_machine.named_here(urllib.parse.urlsplit(request.full_url).hostname or ""):
+        raise this_machine.ThisMachine
     proxy = getattr(request, "socks", None)
-    return socks.through(proxy, guard.connect) if proxy else guard.connect
+    return socks.through(proxy, guard.connect_to_proxy, guard.check) if proxy else guard.connect_to_proxy
 
 
 class _Http(urllib.request.HTTPHandler):
@@ -81,12 +88,17 @@ def directly(url: str) -> Optional[proxies.Proxy]:
     return None
 
 
+def cause_of(error: BaseException) -> object:
+    """What urllib has wrapped."""
+    return error.reason if isinstance(error, urllib.error.URLError) else error
+
+
 def reason_of(error: BaseException, guard: Optional[Guard] = None) -> str:
     """Why a request didn't work out, in words of our own: texts of the system or of the peer are never passed on."""
     if guard and guard.reason:
         return guard.reason
-    inner = error.reason if isinstance(error, urllib.error.URLError) else error
-    if isinstance(inner, (str, socks.NoConnection)):  # of urllib's own handlers and ours
+    inner = cause_of(error)
+    if isinstance(inner, (str, socks.ProxyRefuses, this_machine.ThisMachine)):  # of urllib's own handlers and ours
         return str(inner)
     for kinds, text in _REASONS:
         if isinstance(inner, kinds):

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -20,9 +20,12 @@ from .pacman_conf import ENVIRONMENT
 
 POLL = 0.05  # seconds between two looks at the program
 BLOCK = 512  # bytes, the unit of ulimit -f in POSIX (bash counts in twice that)
-GRACE = 5  # seconds after which it is ended even if the agent has died
-# The shell sets the limit: Python can't do it safely between fork and exec while other threads run.
-_LIMITED = 'ulimit -f "$0"; exec timeout --signal=KILL "$@"'
+GRACE = 5  # seconds after which it is ended in any case
+# The shell sets the limit: Python can't do it safely between fork and exec while other threads run. Its standard input
+# is a pipe that only the agent can write to: it ends with the agent, however that ends, and the whole group is killed.
+_LIMITED = (
+    'ulimit -f "$0"; exec 3<&0 </dev/null; (read -r _ <&3; kill -KILL -$$) & exec 3<&-; exec timeout -s KILL "$@"'
+)
 
 
 class TooLong(Exception):
@@ -39,24 +42,36 @@ def run(
     """
     if shutil.which(command[0]) is None:
         raise FileNotFoundError(command[0])
+    deadline = time.monotonic() + seconds
+    limits = [str(most // BLOCK + 1), f"{seconds + GRACE:.0f}"]
+    with _started(["/bin/sh", "-c", _LIMITED, *limits, *command], cwd) as process:
+        while process.poll() is None:
+            if stop.is_set():
+                return None
+            if time.monotonic() > deadline:
+                raise TooLong
+            time.sleep(POLL)
+        return process.returncode
+
+
+@contextlib.contextmanager
+def _started(command: Sequence[str], cwd: Optional[Path]) -> Iterator[subprocess.Popen[bytes]]:
+    """The program; afterwards it, and all that it has started, is gone."""
     process = subprocess.Popen(
-        ["/bin/sh", "-c", _LIMITED, str(most // BLOCK + 1), f"{seconds + GRACE:.0f}", *command],
+        command,
         cwd=cwd,
         env=ENVIRONMENT,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    deadline = time.monotonic() + seconds
-    while process.poll() is None:
-        late = time.monotonic() > deadline
-        if late or stop.is_set():
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            if late:
-                raise TooLong
-            return None
-        time.sleep(POLL)
-    return process.returncode
+        assert process.stdin  # noqa: S101 - it was asked for
+        process.stdin.close()

@@ -39,11 +39,15 @@ class Candidate:
 
     @property
     def size(self) -> Optional[int]:
-        """The declared size in bytes; None: nobody declares one."""
+        """The declared size in bytes, by the server where no own database has the file; None: nobody declares one."""
         sizes = [file.size for file in self.own]
         if sizes and None not in sizes:
             return max(size for size in sizes if size is not None)
         return None if self.own else self.wanted.size
+
+    def is_too_large(self, largest: int) -> bool:
+        """Whether the server alone declares it, as larger than any package for which nobody here vouches."""
+        return not self.own and (self.wanted.size or 0) > largest
 
     def kept_as(self, source: Address) -> str:
         """The name under which an accepted file from that address is kept."""

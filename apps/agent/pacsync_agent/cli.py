@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Optional
 
 from . import __version__, commands, preload, set_latest
-from .errors import AgentError, Exit, Local
+from .errors import AgentError, Exit, of_system
 from .output import Output
 from .signals import Signals
 
@@ -148,8 +148,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         sys.stderr.close()
         return int(Exit.FAILED)
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        output.error(Local("system_error", f"The system refused: {error.strerror or error}{where}."))
+        output.error(of_system(error))
         return int(Exit.LOCAL)
     finally:
         output.finish_line()

@@ -15,7 +15,7 @@ from . import context as contexts
 from . import database_lock, files, operation, pacman_conf, render, report, settings, work
 from .api import ApiError, Client, normalized
 from .context import Context, only_agent
-from .errors import AgentError, Busy, Exit, Interrupted, Local, NotAuthorized, Refused, Unavailable
+from .errors import AgentError, Busy, Exit, Interrupted, Local, NotAuthorized, Refused, Unavailable, of_system
 from .operation import Ended
 from .output import Output
 from .revision_seen import RevisionSeen
@@ -86,8 +86,10 @@ def _first_report(call: Call) -> str:
     """Report at once, so that the server knows the machine's packages; being enrolled doesn't depend on it."""
     try:
         report.check_in(call.context())
-    except (AgentError, OSError) as error:
-        return f"Its packages are not reported yet ({error}): run `pacsync-agent once`."
+    except AgentError as error:
+        return f"Its packages are not reported yet. {error.message} {error.hint or 'Then run `pacsync-agent once`.'}"
+    except OSError as error:
+        return f"Its packages are not reported yet. {of_system(error).message} Then run `pacsync-agent once`."
     return "Its packages are reported."
 
 

@@ -7,20 +7,21 @@ ever comes here. What comes from an address stays beneath the directory until th
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
-from . import bounded_http, local_file, mirror_http
+from . import bounded_http, local_file, mirror_http, space
 from .addresses import Address
 from .guard import Guard
 from .network import Broken, Network, NotThere, Refusal, Stopped
 
 CHUNK = 1 << 18
+BETWEEN = 16 << 20  # bytes between two looks at the room on the disk
 TRIES = 10
 Result = TypeVar("Result")
 
@@ -154,7 +155,7 @@ def _copy(source: Address, part: Path, most: int, stop: threading.Event, counted
     with found, _private(part, 0) as file:
         if size > most:
             raise Refusal("it is larger than declared")
-        _write(iter(lambda: found.read(CHUNK), b""), file, 0, most, stop, counted)
+        _write(iter(lambda: found.read(CHUNK), b""), file, part.parent, 0, most, stop, counted)
 
 
 @contextlib.contextmanager
@@ -170,17 +171,23 @@ def _private(part: Path, start: int) -> Iterator[Any]:
 def _write(
     blocks: Iterator[bytes],
     file: Any,
+    directory: Path,
     have: int,
     most: int,
     stop: threading.Event,
     counted: _Counted,
 ) -> int:
+    looked = have - BETWEEN
     for block in blocks:
         if stop.is_set():
             raise Stopped
         have += len(block)
         if have > most:
             raise Refusal("it sends more than declared")
+        if have - looked >= BETWEEN:
+            looked = have
+            if not space.for_downloads(directory):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         file.write(block)
         counted.add(len(block))
     return have
@@ -199,7 +206,7 @@ def _download(source: Address, part: Path, most: int, seconds: float, network: N
             length = answer.length  # what is still to come, as the answer says; None: it doesn't say
             if length is not None and start + length > most:
                 raise Refusal("it is larger than declared")
-            have = _write(_blocks(answer, guard), file, start, most, network.stop, counted)
+            have = _write(_blocks(answer, guard), file, part.parent, start, most, network.stop, counted)
         if length is not None and have < start + length:
             raise Broken("the connection broke off")
     network.hosts.worked(source.host)
@@ -218,10 +225,3 @@ def _blocks(answer: Any, guard: Guard) -> Iterator[bytes]:
             return
         guard.count(len(block))
         yield block
-
-
-def free_bytes(path: Path) -> int:
-    """Free bytes on the file system of `path`, or of the nearest directory above it that exists."""
-    while not path.exists():
-        path = path.parent
-    return shutil.disk_usage(path).free

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 
 
@@ -66,6 +67,18 @@ class Local(AgentError):
     """Something on this machine is missing or misconfigured, or needs root."""
 
     exit = Exit.LOCAL
+
+
+def of_system(error: OSError) -> Local:
+    """What the system refused, where nothing more is known of it."""
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Local(
+            "disk_full",
+            f"The disk is full{where}: nothing more can be written.",
+            "Free some space, for example with `paccache -r`, and run the command again.",
+        )
+    return Local("system_error", f"The system refused: {error.strerror or error}{where}.")
 
 
 class LeaseLost(AgentError):

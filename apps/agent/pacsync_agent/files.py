@@ -31,8 +31,10 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and not error.filename:  # a full disk has no name of its own
+            error.filename = str(path)
         raise
     sync_directory(path.parent)
 

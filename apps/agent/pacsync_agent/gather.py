@@ -6,12 +6,14 @@ It must not know operations.
 
 from __future__ import annotations
 
+import errno
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Optional
 
-from . import acceptance, candidates, download, files, inspection, parallel, signatures
+from . import acceptance, candidates, download, files, inspection, parallel, signatures, space
 from .addresses import Address
 from .cache import Cache
 from .candidates import Candidate, Trust
@@ -23,6 +25,7 @@ from .output import Output, human_bytes
 from .own_databases import OwnDatabases
 from .package_file import PackageFile, Wanted
 from .pacman_conf import PacmanConf
+from .progress import Progress
 from .wanted import unavailable
 
 
@@ -87,9 +90,10 @@ class Gatherer:
 
     def _fetch(self, missing: Sequence[Wanted]) -> dict[Wanted, PackageFile]:
         """What the caches don't have. The current databases are fetched when there is no other way. Raises Refused."""
-        if not all(self._candidate(wanted).evidence.may_be_downloaded() for wanted in missing):
+        if not all(self._may_be_asked_for(self._candidate(wanted)) for wanted in missing):
             self._refresh()
         self._refuse_untrusted(missing)
+        self._refuse_too_large(missing)
         results = self._download([self._candidate(wanted) for wanted in missing])
         failed = [wanted for wanted in missing if isinstance(results[wanted], NotThere)]
         if failed and not self.databases.refreshed:
@@ -129,6 +133,18 @@ class Gatherer:
         if hopeless:
             raise acceptance.untrusted([str(wanted) for wanted in hopeless], self.databases.reasons)
 
+    def _may_be_asked_for(self, candidate: Candidate) -> bool:
+        return candidate.evidence.may_be_downloaded() and not candidate.is_too_large(self.network.limits.largest)
+
+    def _refuse_too_large(self, missing: Sequence[Wanted]) -> None:
+        """Refuse what only the server declares, and that would take this machine's disk and time."""
+        largest = self.network.limits.largest
+        found = [wanted for wanted in missing if self._candidate(wanted).is_too_large(largest)]
+        if found:
+            sizes = {wanted: human_bytes(wanted.size or 0) for wanted in found}
+            most = f"no database of this machine has it, and then {human_bytes(largest)} is the most"
+            raise unavailable({wanted: f"the server declares {size}; {most}" for wanted, size in sizes.items()})
+
     def _download(self, wanted: Sequence[Candidate]) -> dict[Wanted, object]:
         """A PackageFile or NotThere for each. Raises Refused (`disk_full`), Local, Stopped."""
         stop = self.network.stop
@@ -137,29 +153,20 @@ class Gatherer:
             directory = self.cache.directory()
             total = sum(candidate.size or 0 for candidate in wanted)
             for place in (self.cache.private, directory):
-                self._check_space(place, total)
-            progress = _Progress(self.output, len(wanted), total)
+                space.check(place, total)
+            progress = Progress(self.output, len(wanted), total)
             results = self._in_parallel(wanted, directory, progress)
         except OSError as error:
             self.cache.remove_private()
+            if error.errno == errno.ENOSPC:
+                raise space.full(self.cache.private) from None
             raise Local("download_failed", f"Downloads can't be kept: {error.strerror or 'unknown'}.") from None
         finally:
             if not stop.is_set():  # what was asked to stop goes on from there
                 self.cache.remove_private()
         return {candidate.wanted: results[candidate] for candidate in wanted}
 
-    def _check_space(self, directory: Path, total: int) -> None:
-        free = download.free_bytes(directory)
-        if total > free:
-            raise Refused(
-                "disk_full",
-                f"The downloads need {human_bytes(total)}, and {directory} has {human_bytes(free)} left.",
-                "Free some space, for example with `paccache -r`.",
-            )
-
-    def _in_parallel(
-        self, wanted: Sequence[Candidate], directory: Path, progress: _Progress
-    ) -> dict[Candidate, object]:
+    def _in_parallel(self, wanted: Sequence[Candidate], directory: Path, progress: Progress) -> dict[Candidate, object]:
         cancel = threading.Event()
         network = Network(
             stop=EitherEvent(self.network.stop, cancel),
@@ -174,16 +181,18 @@ class Gatherer:
             progress.add_file()
             return file
 
+        deadline = time.monotonic() + self.network.limits.gathering
+
         def poll() -> None:
             if self.network.stop.is_set():
                 raise Stopped
+            if time.monotonic() > deadline:
+                raise _too_long(self.network.limits.gathering)
 
-        try:
-            return dict(parallel.each(one, wanted, workers=self.conf.parallel, fatal=_is_fatal, poll=poll))
-        finally:
-            cancel.set()
+        workers = self.conf.parallel
+        return dict(parallel.each(one, wanted, workers=workers, fatal=_is_fatal, poll=poll, cancel=cancel))
 
-    def _one(self, candidate: Candidate, directory: Path, network: Network, progress: _Progress) -> PackageFile:
+    def _one(self, candidate: Candidate, directory: Path, network: Network, progress: Progress) -> PackageFile:
         """Download one package and its signature, and put it into the cache once it is accepted. Raises NotThere."""
         sources, refused = candidate.sources(self.conf)
         file = self._signed_now(candidate, sources, network)
@@ -261,6 +270,14 @@ class Gatherer:
         return found
 
 
+def _too_long(seconds: float) -> Refused:
+    return Refused(
+        "package_unavailable",
+        f"The downloads took longer than {seconds / 3600:.0f} hours.",
+        "Name faster mirrors in pacman.conf, and try again: the files that came are kept.",
+    )
+
+
 def _split(refused: Iterable[str]) -> list[tuple[str, str, str]]:
     return [text.rpartition(": ") for text in refused]
 
@@ -268,26 +285,3 @@ def _split(refused: Iterable[str]) -> list[tuple[str, str, str]]:
 def _is_fatal(error: Exception) -> bool:
     """A package that nobody has is of that package alone; a full disk, or an error in here, is not."""
     return not isinstance(error, NotThere)
-
-
-class _Progress:
-    """Counts what several threads download."""
-
-    def __init__(self, output: Output, files: int, size: int) -> None:
-        self._output, self._files, self._size = output, files, size
-        self._done = self._bytes = 0
-        self._lock = threading.Lock()
-        self._show()
-
-    def add_bytes(self, count: int) -> None:
-        with self._lock:
-            self._bytes += count
-            self._show()
-
-    def add_file(self) -> None:
-        with self._lock:
-            self._done += 1
-            self._show()
-
-    def _show(self) -> None:
-        self._output.progress("downloading", self._done, self._files, self._bytes, self._size)

@@ -11,7 +11,10 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
+
+from . import this_machine
 
 TICK = 0.2  # seconds between two looks
 NEXT = 3.0  # seconds until the next address of a host is tried: IPv6 leads nowhere on some networks
@@ -22,10 +25,13 @@ class Guard:
 
     `head`: seconds until `begin_body` is called; `total`: seconds for everything; `rate`: bytes that must come on
     average in each second of any `window` seconds after that. `reason` says which limit was passed, or is empty.
+    `may_stay_here`: whether a connection may lead to this machine itself; `stayed_here`: whether the last one did.
     """
 
     def __init__(self, *, head: float, total: float, rate: float = 0, window: float = 20) -> None:
         self.reason = ""
+        self.may_stay_here = True
+        self.stayed_here = False
         self._head, self._total, self._rate, self._window = head, total, rate, window
         self._began = time.monotonic()
         self._body_at = 0.0
@@ -46,7 +52,23 @@ class Guard:
             self._sockets.clear()
 
     def connect(self, address: tuple[str, int], timeout: float, *_: Any, **__: Any) -> socket.socket:
-        """A connection to (host, port), as socket.create_connection makes it. Raises OSError; TimeoutError when cut."""
+        """A connection to (host, port), as socket.create_connection makes it.
+
+        Raises OSError: ThisMachine, TimeoutError when cut. What counts is the address that is connected to.
+        """
+        return self._connect(address, timeout, self.check)
+
+    def connect_to_proxy(self, address: tuple[str, int], timeout: float, *_: Any, **__: Any) -> socket.socket:
+        """The same to a proxy, which may be on this machine."""
+        return self._connect(address, timeout, lambda found: None)
+
+    def check(self, address: str) -> None:
+        """Raise ThisMachine where this numeric address mayn't be connected to."""
+        self.stayed_here = this_machine.leads_here(address)
+        if self.stayed_here and not self.may_stay_here:
+            raise this_machine.ThisMachine
+
+    def _connect(self, address: tuple[str, int], timeout: float, check: Callable[[str], None]) -> socket.socket:
         error: OSError = OSError("its name has no address")
         known = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
         for number, (family, kind, protocol, _name, found) in enumerate(known, 1):
@@ -55,6 +77,7 @@ class Guard:
                 break
             made = socket.socket(family, kind, protocol)
             try:
+                check(str(found[0]))
                 made.settimeout(min(timeout, remaining))
                 made.connect(found)
             except OSError as failed:

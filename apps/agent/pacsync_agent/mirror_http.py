@@ -14,6 +14,7 @@ from . import __version__, addresses, bounded_http
 from .addresses import Address
 from .guard import Guard
 from .network import Network, Refusal
+from .this_machine import ThisMachine
 
 REDIRECTS = 5
 
@@ -45,19 +46,31 @@ def _follow(source: Address, offset: int, guard: Guard, network: Network) -> Any
     """The answer after redirects. Credentials go only to the very host that pacman.conf names them for."""
     url, authorization = addresses.credentials_of(source.url) if source.own else (source.url, "")
     home = Address(url).host
+    guard.may_stay_here = source.own  # nobody but pacman.conf may name this machine itself
     for _ in range(REDIRECTS + 1):
         request = urllib.request.Request(_quoted(url), headers={"User-Agent": f"pacsync-agent/{__version__}"})  # noqa: S310
         if authorization and Address(url).host == home:
             request.add_header("Authorization", authorization)
         if offset:
             request.add_header("Range", f"bytes={offset}-")
-        answer = bounded_http.send(request, guard, choose=network.choose, timeout=network.limits.silence)
+        answer = _send(request, guard, network)
         if answer.status not in {301, 302, 303, 307, 308}:
             return answer
         target = answer.headers.get("Location", "")
         answer.close()
         url = _redirected(url, target)
+        guard.may_stay_here = guard.may_stay_here and guard.stayed_here
     raise Refusal("it redirects again and again")
+
+
+def _send(request: urllib.request.Request, guard: Guard, network: Network) -> Any:
+    try:
+        return bounded_http.send(request, guard, choose=network.choose, timeout=network.limits.silence)
+    except OSError as error:
+        cause = bounded_http.cause_of(error)
+        if isinstance(cause, ThisMachine):
+            raise Refusal(str(cause)) from None
+        raise
 
 
 def _redirected(url: str, target: str) -> str:
@@ -72,15 +85,9 @@ def _redirected(url: str, target: str) -> str:
         raise Refusal(f"it redirects to {after.scheme if after.scheme.isalpha() else 'other'} addresses")
     if before.scheme == "https" and after.scheme != "https":
         raise Refusal("it redirects from https to http")
-    if not host or "@" in after.netloc:
+    if not host or "@" in after.netloc or not host.isascii():
         raise Refusal("it redirects to an address that makes no sense")
-    if _is_local(host) and not _is_local(before.hostname or ""):
-        raise Refusal("it redirects to this machine itself")
     return found
-
-
-def _is_local(host: str) -> bool:
-    return host == "localhost" or re.match(r"127\.|0\.0\.0\.0$|169\.254\.|::1$|::$|fe80:", host) is not None
 
 
 def _quoted(url: str) -> str:

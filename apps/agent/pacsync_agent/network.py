@@ -20,7 +20,10 @@ SHOWN = 5  # addresses in a message
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one file. Seconds and bytes; `largest` is what a package may have where nobody declares its size."""
+    """Of one file. Seconds and bytes; `largest` is what a package may have unless a database of the machine says more.
+
+    The size that a server declares is another machine's word: it bounds a download, and never makes one longer.
+    """
 
     silence: float = 10  # between two bytes, and to connect: pacman's own
     head: float = 30  # to the beginning of the answer, redirects included
@@ -28,11 +31,13 @@ class Limits:
     window: float = 20
     base: float = 300  # the whole time of a file: this, and its size at `pace`
     pace: float = 20_000
+    longest: float = 6 * 3600  # the whole time, whatever is declared
     undeclared: float = 3600  # the whole time where the size is not known
+    gathering: float = 24 * 3600  # all files of one gathering; those that came are in the cache for the next one
     largest: int = 4 << 30
 
     def total(self, size: Optional[int]) -> float:
-        return self.undeclared if size is None else self.base + size / self.pace
+        return min(self.longest, self.undeclared if size is None else self.base + size / self.pace)
 
 
 @dataclass

@@ -14,9 +14,10 @@ from typing import Any, Optional
 from apps.fleet.alpm import state
 from apps.fleet.alpm.state import InstalledPackage
 
+from . import cancelled, local_db, pacman, report, transaction, wanted
 from . import journal as steps
-from . import local_db, pacman, report, transaction, wanted
 from .api import ApiError
+from .cache import Cache
 from .candidates import Trust
 from .context import Context
 from .errors import AgentError, Failed, Interrupted, LeaseLost, Refused, Unavailable
@@ -50,19 +51,21 @@ def packages_from_json(text: str) -> list[InstalledPackage]:
     return state.parse(text.encode())
 
 
-def adopt(context: Context, operation: dict[str, Any]) -> None:
-    """Make an operation this agent's: the lease token is on the disk before the server hears of it."""
+def adopt(context: Context, operation: dict[str, Any], *, here: bool) -> None:
+    """Make an operation this agent's: the lease token is on the disk before the server hears of it.
+
+    `here`: a person asked for it on this machine.
+    """
     context.journal.enter(
-        steps.CLAIM, kind=operation["kind"], operation=operation["id"], token=str(uuid.uuid4()), base=None
+        steps.CLAIM, kind=operation["kind"], operation=operation["id"], token=str(uuid.uuid4()), base=None, here=here
     )
 
 
 def carry_out(context: Context, *, give_back: bool) -> Optional[Ended]:
     """Bring the journal's operation to its end; None when it isn't this agent's any more.
 
-    `give_back`: a person asked for it here, and a signal ends the operation as failed, instead of leaving it to the
-    next start. Raises Unavailable (the journal stays, and the next start goes on), LeaseLost (again and again),
-    Interrupted, Busy.
+    `give_back`: a signal ends the operation as failed, instead of leaving it to the next start. Raises Unavailable
+    (the journal stays, and the next start goes on), LeaseLost (again and again), Interrupted, Busy.
     """
     journal = context.journal
     for _ in range(LEASES):
@@ -83,13 +86,15 @@ def _claim(context: Context) -> Optional[dict[str, Any]]:
     """The lease with everything that belongs to it; None when it isn't to be had (and the journal is closed)."""
     journal = context.journal
     text = local_db.state_text(local_db.read(context.conf.dbpath))
+    operation = str(journal.data["operation"])
     body = {"lease_token": journal.data["token"], "state": state.digest_of(text)}
     try:
-        claim = context.client.post(f"/operations/{journal.data['operation']}/claim", body)
+        claim = context.client.post(f"/operations/{operation}/claim", body)
     except ApiError as error:
         journal.close()
         if error.code in {"not_claimable", "base_changed", "not_found"}:
-            context.output.line(f"The operation can't be claimed: {error.detail}")
+            _stop_if_cancelled(context, operation)
+            context.output.line(error.detail)
             return None
         raise error.as_agent_error(context.credentials.name) from None
     if claim["operation"]["base_state"] != body["state"]:
@@ -101,6 +106,14 @@ def _claim(context: Context) -> Optional[dict[str, Any]]:
     return claim
 
 
+def _stop_if_cancelled(context: Context, operation: str) -> None:
+    try:
+        cancelled.check(context.client, operation)
+    except Refused:
+        Cache(context.conf, context.state_dir).remove_private()  # nobody goes on with it
+        raise
+
+
 def _base_changed() -> Refused:
     return Refused("base_changed", "The packages of this machine changed since the operation was made.", "Try again.")
 
@@ -110,8 +123,6 @@ def _work(context: Context, claim: dict[str, Any], *, give_back: bool) -> None:
     operation, token = journal.data["operation"], journal.data["token"]
     try:
         with Heartbeat(context.client, operation, token, claim["lease_seconds"]) as heartbeat:
-            if not give_back:  # a person who asks for it here knows what they want
-                RevisionSeen(context.state_dir).check(claim["operation"], claim["target"].get("revision"))
             outcome = _reach(context, claim, heartbeat)
     except (LeaseLost, Stopped):
         context.output.line("The lease of the operation ran out before pacman was started: asking for it again.")
@@ -174,6 +185,11 @@ def _machine(context: Context, fetch: Sequence[dict[str, Any]], stop: threading.
 def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Outcome:
     """Everything between claim and result. Raises AgentError while nothing was changed yet."""
     journal = context.journal
+    revision = claim["target"].get("revision")
+    if journal.data.get("here"):
+        journal.enter(steps.GATHER, followed={"pool": claim["operation"].get("pool"), "revision": revision})
+    else:
+        RevisionSeen(context.state_dir).check(claim["operation"], revision)
     goal = _goal_of(claim)
     hints = wanted.hints_of(claim)
     machine = _machine(context, hints, EitherEvent(context.signals.stop, heartbeat.lost))
@@ -328,6 +344,9 @@ def send(context: Context) -> Ended:
         if error.code not in {"lease_lost", "not_found"}:
             raise error.as_agent_error(context.credentials.name) from None
         answer = _judged_by_report(context, operation)
+    followed = journal.data.get("followed")
+    if followed and outcome.outcome == "succeeded":
+        RevisionSeen(context.state_dir).accept(followed["pool"], followed["revision"])
     journal.close()
     return Ended(kind, outcome, answer)
 

@@ -8,6 +8,7 @@ signature the machine wants and doesn't trust is not read.
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 import urllib.parse
@@ -20,6 +21,7 @@ from apps.fleet.alpm import syncdb
 from apps.fleet.alpm.repository import OfferedPackage
 
 from . import bounded_process, files, parallel
+from .events import EitherEvent
 from .pacman_conf import PacmanConf, Repository
 
 TIME_LIMIT = 120.0  # seconds for all databases of one call together
@@ -84,6 +86,7 @@ def fetch(machine: MachineFiles, repositories: Iterable[str], *, max_age: float 
         names,
         workers=AT_ONCE,
         fatal=lambda error: not isinstance(error, _NotHad),
+        cancel=fetching.cancel,
     )
     for name, result in results.items():
         if isinstance(result, Database):
@@ -105,7 +108,8 @@ class _Fetching:
     def __init__(self, machine: MachineFiles, max_age: float) -> None:
         self.conf, self.max_age = machine.conf, max_age
         self.directory = directory_of(machine.state_dir)
-        self.stop: threading.Event = getattr(machine, "stop", None) or threading.Event()
+        self.cancel = threading.Event()
+        self.stop = EitherEvent(getattr(machine, "stop", None) or threading.Event(), self.cancel)
         self.deadline = time.monotonic() + TIME_LIMIT
 
     def one(self, repository: Repository) -> Database:
@@ -122,13 +126,15 @@ class _Fetching:
         reason = str(known.get("reason", ""))
         if not self._is_fresh(known) or not (reason or path.exists()):
             reason = self._fetch(repository, dbpath, path)
+            if self.stop.is_set():  # says nothing of the mirrors, so it isn't remembered
+                raise _NotHad(reason or "it was asked to stop")
             files.write_json(dbpath / MEMORY, {"at": time.time(), "section": section, "reason": reason})
         if reason:
             raise _NotHad(reason)
         try:
             return Database(repository.name, tuple(syncdb.read(path)), path)
         except (OSError, ValueError):
-            _forget(path)
+            _clear(dbpath)
             raise _NotHad("it can't be read") from None
 
     def _known(self, dbpath: Path) -> dict[str, Any]:
@@ -145,7 +151,7 @@ class _Fetching:
         """Fetch it; the reason why it can't be had, empty when it can."""
         if not repository.servers:
             return "it has no mirror"
-        (dbpath / "db.lck").unlink(missing_ok=True)  # of a pacman that was killed here
+        _clear(dbpath)  # a lock and parts of a pacman that was killed here
         config = self._write_config(repository, dbpath)
         # Anew, not if it is newer: a mirror may have gone back to an older day.
         reason = self._run("no mirror gives a valid one", config, "-Syy")
@@ -153,7 +159,7 @@ class _Fetching:
             said = "pacman doesn't take it: its signature is not valid, or it is damaged"
             reason = self._run(said, config, "-Sl", repository.name)
         if reason or not path.exists():
-            _forget(path)
+            _clear(dbpath)
             return reason or "pacman did not fetch it"
         return ""
 
@@ -192,9 +198,14 @@ class _Fetching:
         return reason if status else ""
 
 
-def _forget(path: Path) -> None:
-    for one in (path, path.with_name(f"{path.name}.sig")):
-        one.unlink(missing_ok=True)
+def _clear(dbpath: Path) -> None:
+    """Remove whatever pacman left there, files of any name: what broke off may be as large as LARGEST."""
+    for one in dbpath.iterdir():
+        if one.is_dir() and not one.is_symlink():
+            shutil.rmtree(one)
+        elif one.name != MEMORY:
+            one.unlink(missing_ok=True)
+    (dbpath / "sync").mkdir(mode=0o755)
 
 
 def _lines(options: Collection[tuple[str, str]]) -> list[str]:

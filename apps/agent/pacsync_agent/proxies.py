@@ -105,10 +105,13 @@ def _address(text: str) -> Union[ipaddress.IPv4Address, ipaddress.IPv6Address, N
 
 
 def _within(address: Union[ipaddress.IPv4Address, ipaddress.IPv6Address], word: str) -> bool:
-    try:
-        return address in ipaddress.ip_network(word.replace("]/", "/"), strict=False)
-    except ValueError:
+    """Whether it is the address or in the network, as curl reads one: without bits, or with 0, the address itself."""
+    text, _, bits = word.replace("]/", "/").partition("/")
+    known, found = _address(text), re.match(r"\s*([+-]?\d+)", bits)
+    length = int(found[1]) if found else 0
+    if known is None or known.version != address.version or not 0 <= length <= known.max_prefixlen:
         return False
+    return address in ipaddress.ip_network(f"{known}/{length}", strict=False) if length else address == known
 
 
 class Handler(urllib.request.BaseHandler):
@@ -124,6 +127,7 @@ class Handler(urllib.request.BaseHandler):
             proxy = self.choose(request.full_url)
         except ValueError as error:
             raise urllib.error.URLError(str(error)) from None
+        request.proxied = proxy is not None  # type: ignore[attr-defined]  # for bounded_http.py
         if proxy and proxy.is_socks:
             request.socks = proxy  # type: ignore[attr-defined]  # the connection is made through it (bounded_http.py)
             return request

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from . import files
+from .answers import LARGEST, is_digest
 from .errors import Refused
 
 AUTOMATIC = "policy:"  # how the author of an operation begins that a pool's policy made
@@ -33,11 +34,15 @@ class Revision:
 
 
 def revision_of(value: object) -> Optional[Revision]:
-    """The revision in an answer of the server; None when there is none that makes sense."""
-    if not isinstance(value, dict) or not isinstance(value.get("number"), int):
+    """The revision in an answer of the server; None when there is none that could be said to it again."""
+    if not isinstance(value, dict):
         return None
-    digest = value.get("digest")
-    return Revision(value["number"], digest if isinstance(digest, str) else None)
+    number, digest = value.get("number"), value.get("digest")
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= LARGEST:
+        return None
+    if digest is not None and not is_digest(digest):
+        return None
+    return Revision(number, digest)
 
 
 class RevisionSeen:
@@ -66,8 +71,20 @@ class RevisionSeen:
         seen = self.load(pool)
         problem = went_back(pool, revision, seen)
         if not problem and revision != seen:
-            files.write_json(self.path, {"pool": pool, **revision.as_json()}, mode=0o644)
+            self._write(pool, revision)
         return problem
+
+    def accept(self, pool: object, answer: object) -> None:
+        """Remember the revision that a person has brought this machine to, or made of it, whatever was seen before.
+
+        So there is a way out of a number that this server will never reach, because another one gave it.
+        """
+        revision = revision_of(answer)
+        if revision is not None and isinstance(pool, str) and revision != self.load(pool):
+            self._write(pool, revision)
+
+    def _write(self, pool: str, revision: Revision) -> None:
+        files.write_json(self.path, {"pool": pool, **revision.as_json()}, mode=0o644)
 
     def check(self, operation: dict[str, Any], answer: object) -> None:
         """Raise Refused when the operation is automatic, and its revision (a claim's) is no newer one.

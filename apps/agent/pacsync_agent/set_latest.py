@@ -34,7 +34,7 @@ def set_latest(call: Call) -> int:
             revision = context.client.post(f"/pools/{answer['pool']}/targets", body)
         except ApiError as error:
             raise error.as_agent_error(context.credentials.name) from None
-        RevisionSeen(context.state_dir).note(answer["pool"], revision)
+        RevisionSeen(context.state_dir).accept(answer["pool"], revision)
     for problem in context.problems:
         call.output.warn(f"{context.credentials.name} as the source: {problem['text']}")
     new = revision["number"] != body["expected_number"]

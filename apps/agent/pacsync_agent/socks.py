@@ -21,14 +21,15 @@ REPLIES = {
 }
 
 
-class NoConnection(OSError):
+class ProxyRefuses(OSError):
     """The proxy makes no connection; the text says why in words of our own."""
 
 
-def through(proxy: Proxy, connect: Connect) -> Connect:
+def through(proxy: Proxy, connect: Connect, check: Callable[[str], None] = lambda address: None) -> Connect:
     """A function like `connect` (socket.create_connection) whose connections lead through the proxy.
 
-    It raises what `connect` raises, and NoConnection.
+    `check` raises for an address that mustn't be asked for, where this machine resolves the name.
+    It raises what `connect` and `check` raise, and ProxyRefuses.
     """
 
     def connect_through(address: tuple[str, int], *arguments: Any, **options: Any) -> socket.socket:
@@ -38,6 +39,7 @@ def through(proxy: Proxy, connect: Connect) -> Connect:
             if proxy.scheme == "socks5":  # as in curl, the proxy is asked for a name with `socks5h` only
                 found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][4]
                 address = str(found[0]), address[1]
+                check(address[0])
             _log_in(made, proxy)
             _ask(made, address)
         except BaseException:
@@ -53,14 +55,14 @@ def _log_in(made: socket.socket, proxy: Proxy) -> None:
     made.sendall(bytes([5, len(ways)]) + ways)
     version, way = _read(made, 2)
     if version != 5:
-        raise NoConnection("the proxy doesn't speak SOCKS 5")
+        raise ProxyRefuses("the proxy doesn't speak SOCKS 5")
     if way == PASSWORD and proxy.user:
         user, password = (word.encode()[:255] for word in (proxy.user, proxy.password))
         made.sendall(bytes([1, len(user)]) + user + bytes([len(password)]) + password)
         if _read(made, 2)[1]:
-            raise NoConnection("the proxy doesn't accept its user and password")
+            raise ProxyRefuses("the proxy doesn't accept its user and password")
     elif way != NO_PASSWORD:
-        raise NoConnection("the proxy wants a user and a password")
+        raise ProxyRefuses("the proxy wants a user and a password")
 
 
 def _ask(made: socket.socket, address: tuple[str, int]) -> None:
@@ -68,7 +70,7 @@ def _ask(made: socket.socket, address: tuple[str, int]) -> None:
     made.sendall(b"\5\1\0" + _encoded(host) + struct.pack(">H", port))
     _, reply, _, kind = _read(made, 4)
     if reply:
-        raise NoConnection(REPLIES.get(reply, "the proxy makes no connection"))
+        raise ProxyRefuses(REPLIES.get(reply, "the proxy makes no connection"))
     _read(made, {1: 4, 4: 16}.get(kind) or _read(made, 1)[0])  # the address that the proxy uses
     _read(made, 2)
 
@@ -88,6 +90,6 @@ def _read(made: socket.socket, size: int) -> bytes:
     while len(found) < size:
         part = made.recv(size - len(found))
         if not part:
-            raise NoConnection("the proxy ended the connection")
+            raise ProxyRefuses("the proxy ended the connection")
         found += part
     return found

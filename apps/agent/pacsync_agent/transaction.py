@@ -13,7 +13,7 @@ from pathlib import Path
 
 from apps.fleet.alpm.state import DEPENDENCY, InstalledPackage
 
-from . import database_lock, download, local_db, marker, pacman, plan
+from . import database_lock, local_db, marker, pacman, plan, space
 from .errors import Busy, Failed, Local, Refused
 from .local_db import Installed
 from .output import Output, human_bytes
@@ -39,7 +39,7 @@ def check_space(conf: PacmanConf, files: Iterable[PackageFile], installed: Insta
     """Refuse what would fill the disk. pacman's own CheckSpace, where it is on, is finer; this one comes earlier."""
     before = {name: package.size for name, package in installed.items()}
     growth = sum(max(0, file.installed_size - before.get(file.name, 0)) for file in files)
-    free = max(download.free_bytes(conf.root), download.free_bytes(conf.root / "usr"))
+    free = max(space.free(conf.root), space.free(conf.root / "usr"))
     if growth > free:
         raise Refused(
             "disk_full",

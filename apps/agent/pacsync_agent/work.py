@@ -14,6 +14,7 @@ from .api import ApiError
 from .context import Context
 from .errors import AgentError, Interrupted
 from .operation import Ended
+from .revision_seen import RevisionSeen
 
 # How often a new operation is made when somebody ran pacman between the report and the claim.
 TRIES = 3
@@ -42,8 +43,10 @@ def execute(context: Context, kind: str) -> Optional[Ended]:
             report.check_databases(context)
         queued = answer.get("operation") or {}
         if queued.get("status") == "queued" and queued["kind"] == kind:
-            operation.adopt(context, queued)
+            operation.adopt(context, queued, here=True)
         elif _create(context, kind, f"agent:{uuid.uuid4()}") is None:
+            if kind == "sync":  # it is there already
+                RevisionSeen(context.state_dir).accept(answer.get("pool"), answer.get("revision"))
             return None
         ended = operation.carry_out(context, give_back=True)
         if ended is not None:
@@ -58,7 +61,7 @@ def execute_queued(context: Context, queued: dict[str, Any]) -> Optional[Ended]:
     if queued["kind"] == "sync":
         report.check_databases(context)  # it stays queued, and is carried out when they can be had
     transaction.needs_root(os.geteuid())
-    operation.adopt(context, queued)
+    operation.adopt(context, queued, here=False)
     return operation.carry_out(context, give_back=False)
 
 
@@ -95,5 +98,5 @@ def _create(context: Context, kind: str, key: str) -> Optional[dict[str, Any]]:
     if made["status"] not in {"queued", "leased", "applying"}:
         context.journal.close()
         return None
-    operation.adopt(context, made)
+    operation.adopt(context, made, here=True)
     return made

@@ -99,11 +99,11 @@ def get_operation(request: ApiRequest, operation_id: Id) -> OperationOut:
     "/operations/{operation_id}/cancel",
     response=OperationOut,
     auth=OPERATOR,
-    summary="Cancel a queued operation",
+    summary="Cancel an operation before pacman is started",
     openapi_extra=refuses("not_cancellable"),
 )
 def cancel_operation(request: ApiRequest, operation_id: Id, payload: NoFields | None = None) -> OperationOut:
-    """Only while it is queued: once an agent has it, it comes to its own end."""
+    """While it is queued or leased: an agent that has it stops. Once it is applying, it comes to its own end."""
     operation = sync_coordinator.cancel(operation=operation_with(operation_id), actor=request.auth.actor)
     return operation_out(operation)
 

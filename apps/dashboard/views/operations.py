@@ -13,7 +13,7 @@ from apps.dashboard.access import actor, reader, staff
 from apps.dashboard.answers import attempt
 from apps.fleet import sync_coordinator
 from apps.fleet.models import Operation
-from apps.fleet.models.operations import ACTIVE, OperationStatus
+from apps.fleet.models.operations import ACTIVE, CANCELLABLE, OperationStatus
 
 PER_PAGE = 50
 
@@ -46,7 +46,12 @@ def detail(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
     """One operation with its plan, its times and what the agent said."""
     found = Operation.objects.select_related("endpoint__pool", "revision__pool", "reverts")
     operation = get_object_or_404(found, pk=id)
-    context = {"section": "operations", "operation": operation, "active": operation.status in ACTIVE}
+    context = {
+        "section": "operations",
+        "operation": operation,
+        "active": operation.status in ACTIVE,
+        "cancellable": operation.status in CANCELLABLE,
+    }
     return render(request, "pacsync/operation.html", context)
 
 

@@ -1,6 +1,6 @@
 """Operations: the queue, the lease and the result of one `sync` or `revert` of one endpoint are one row.
 
-queued → leased → applying → succeeded | failed;  queued → cancelled;  past its deadline: lost.
+queued → leased → applying → succeeded | failed;  queued | leased → cancelled;  past its deadline: lost.
 A lease that ran out while leased: queued again, at most MAX_ATTEMPTS times. While applying: the endpoint's next
 report judges it. Transitions are guarded UPDATEs in `apps.fleet.sync_coordinator`.
 """
@@ -33,6 +33,7 @@ class OperationStatus(models.TextChoices):
 
 
 LEASED = (OperationStatus.LEASED, OperationStatus.APPLYING)
+CANCELLABLE = (OperationStatus.QUEUED, OperationStatus.LEASED)  # pacman has not been started
 ACTIVE = (OperationStatus.QUEUED, *LEASED)
 FINAL = tuple(status for status in OperationStatus if status not in ACTIVE)
 

@@ -1,0 +1,53 @@
+"""How much room there is for downloads, and the refusal where there isn't enough. It must not know what is downloaded.
+
+What another machine declares must not fill the disk of this one: a reserve is left for everybody else who writes to it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from .errors import Refused
+from .output import human_bytes
+
+RESERVE = 1 << 30  # bytes that downloads leave free, or
+SHARE = 20  # this part of the file system, if that is less
+
+
+def free(path: Path) -> int:
+    """Free bytes on the file system of `path`, or of the nearest directory above it that exists."""
+    return shutil.disk_usage(_existing(path)).free
+
+
+def for_downloads(path: Path) -> int:
+    """Bytes that downloads may take there: what is free without the reserve."""
+    known = shutil.disk_usage(_existing(path))
+    return max(0, known.free - min(RESERVE, known.total // SHARE))
+
+
+def check(directory: Path, needed: int) -> None:
+    """Raise Refused (`disk_full`) when the downloads would take more than they may."""
+    room = for_downloads(directory)
+    if needed > room:
+        raise Refused(
+            "disk_full",
+            f"The downloads need {human_bytes(needed)}, and {directory} has {human_bytes(room)} for them (a reserve "
+            "stays free).",
+            "Free some space, for example with `paccache -r`.",
+        )
+
+
+def full(directory: Path) -> Refused:
+    """The refusal of downloads that have filled it meanwhile."""
+    return Refused(
+        "disk_full",
+        f"{directory} has no room left for the downloads (a reserve stays free).",
+        "Free some space, for example with `paccache -r`.",
+    )
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
