@@ -106,15 +106,9 @@ def offered(name: str, version: str, sha256: str | None = A, filename: str = "")
     return OfferedPackage(name, version, "any", filename or f"{name}-{version}-any.pkg.tar.zst", sha256, 100)
 
 
-class Own(OwnDatabases):
-    """Sync databases that the test gives by repository, in the order of pacman.conf."""
-
-    def __init__(self, conf: PacmanConf, synced: dict[str, list[OfferedPackage]], current: Databases) -> None:
-        self.synced = synced
-        super().__init__(conf, lambda names: current)
-
-    def _read(self, name: str) -> dict[str, OfferedPackage]:
-        return {package.name: package for package in self.synced.get(name, [])}
+def own(conf: PacmanConf, synced: dict[str, list[OfferedPackage]], current: Databases) -> OwnDatabases:
+    """Databases of the machine: its sync databases by repository, and what its mirrors have now."""
+    return OwnDatabases(conf, read=lambda name: synced.get(name, []), fetch=lambda names: current)
 
 
 def machine(**levels: SigLevel) -> PacmanConf:
@@ -129,7 +123,7 @@ def machine(**levels: SigLevel) -> PacmanConf:
 def candidate(
     conf: PacmanConf, wanted: Wanted, current: Databases | None = None, **synced: list[OfferedPackage]
 ) -> Candidate:
-    databases = Own(conf, synced, current or Databases())
+    databases = own(conf, synced, current or Databases())
     if current:
         databases.refresh()
     return candidates.of(wanted, conf, databases, Trust())

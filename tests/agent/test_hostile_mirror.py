@@ -20,7 +20,7 @@ from apps.agent.pacsync_agent.package_file import PackageFile, Wanted
 from apps.agent.pacsync_agent.pacman_conf import PacmanConf, Repository, SigLevel
 from apps.agent.pacsync_agent.private_databases import Databases
 from apps.fleet.alpm.repository import OfferedPackage
-from tests.agent.test_acceptance import NEVER, REQUIRED, Own
+from tests.agent.test_acceptance import NEVER, REQUIRED, own
 from tests.support.hostile import DRIP, Behaviour, Hostile, Peer
 from tests.support.keys import Keys
 from tests.support.pacman import Fleet, Package
@@ -49,7 +49,7 @@ class Machine:
         offered = OfferedPackage(
             package.name, package.version, package.arch, package.path.name, package.sha256, package.path.stat().st_size
         )
-        self.databases = Own(self.conf, {"core": [offered]}, Databases())
+        self.databases = own(self.conf, {"core": [offered]}, Databases())
 
     def gather(self, *urls: str, limits: Limits = QUICK) -> PackageFile:
         wanted = Wanted(self.package.name, self.package.version, self.package.arch, urls=urls)

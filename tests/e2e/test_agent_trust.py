@@ -18,7 +18,7 @@ from tests.support.site import Site, running_site
 
 pytestmark = pytest.mark.needs("pacman")
 
-OLD, NEW, REBUILT = "2025/01/01", "2025/02/01", "2025/03/01"
+OLD, NEW, REBUILT, HOSTILE = "2025/01/01", "2025/02/01", "2025/03/01", "2025/04/01"
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +82,11 @@ def lab(fleet: Fleet, site: Site) -> Lab:
 
 def refused(machine: Machine, code: str = "untrusted_file") -> str:
     """A sync is refused; nothing has changed and nothing is left behind. The message."""
-    before = machine.state()
+    before, problems = machine.state(), machine.problems()
     kept = sorted(path.name for path in machine.cache.iterdir())
     done = agent.run(machine, "sync", "--json").refused(3)
     assert done.last["code"] == code, done
-    assert machine.state() == before and machine.problems() == []
+    assert machine.state() == before and machine.problems() == problems
     assert sorted(path.name for path in machine.cache.iterdir()) == kept
     assert not (agent.state_dir(machine) / "downloads").exists()
     assert not (agent.state_dir(machine) / "private-databases").exists()
@@ -271,6 +271,44 @@ def test_repository_that_requires_signatures(fleet: Fleet, site: Site, signer: s
         assert (lab.one.cache / f"{lab.new[1].path.name}.sig").exists()
     packager.stop()
     machine.stop()
+
+
+@pytest.mark.needs("gpg")
+@pytest.mark.parametrize("signer", ["unknown", "other", "nobody"])
+def test_database_that_pacman_refuses_vouches_for_no_file(fleet: Fleet, site: Site, signer: str) -> None:
+    """The mirror is hostile; pacman refuses its database, and leaves it where a good one would be."""
+    lab = Lab(fleet, site)
+    packager, keys = Keys(fleet.directory / "packager"), Keys(lab.one.directory / "gnupg")
+    key = packager.make("packager")
+    keys.learn(packager.export(key), key)
+    for day in (OLD, NEW):
+        packager.sign(fleet.archive / "repos" / day / "core/os/x86_64/core.db", key)
+    server = f"{fleet.base_url}/repos/current/$repo/os/$arch"
+    lab.one.configure(server, "SigLevel = PackageOptional DatabaseRequired\nLocalFileSigLevel = Optional")
+    lab.one.pacman("-Syy")
+    hostile = fleet.snapshot(HOSTILE, [lab.old[0], lab.evil()])
+    lab.set_target()
+    agent.run(lab.one, "once", "--report-only").ok()
+    own = lab.one.dbpath / "sync/core.db"
+    if signer == "unknown":
+        stranger = Keys(fleet.directory / "stranger")
+        stranger.sign(hostile, stranger.make("stranger"))
+        stranger.stop()
+    elif signer == "other":
+        hostile.with_name("core.db.sig").write_bytes(own.with_name("core.db.sig").read_bytes())
+    lab.move(HOSTILE)
+    assert "error: " in lab.one.pacman("-Syy", check=False)
+    own.write_bytes(hostile.read_bytes())  # as pacman leaves it, or as it would be left by another version
+    if signer == "nobody":
+        own.with_name("core.db.sig").unlink(missing_ok=True)
+    assert "core" in refused(lab.one, "databases_unreadable")
+    problems = site.call("GET", f"/endpoints/{lab.names[0]}")["problems"]
+    assert [(problem["code"], problem["names"]) for problem in problems] == [("database_unreadable", ["core"])]
+    lab.move(NEW)  # the mirror is a good one again, the database in sync/ isn't
+    agent.run(lab.one, "sync").ok()
+    assert lab.one.file("usr/share/tool/version") == b"2-1"
+    packager.stop()
+    keys.stop()
 
 
 class Owner:

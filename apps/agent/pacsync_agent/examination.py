@@ -15,7 +15,7 @@ from typing import Any
 from apps.fleet.alpm import syncdb
 from apps.fleet.alpm.version import vercmp
 
-from . import files, local_db, pacman, plan
+from . import files, local_db, pacman, plan, sync_databases
 from .context import Context
 from .local_db import Installed
 
@@ -69,9 +69,9 @@ def _offered(context: Context, databases: Iterable[str]) -> dict[str, str]:
     """The version of each pkgname that pacman would take."""
     found: dict[str, str] = {}
     for name in databases:
-        path = context.databases.get(name) or context.conf.dbpath / "sync" / f"{name}.db"
+        private = context.databases.get(name)
         try:
-            for package in syncdb.read(path):
+            for package in syncdb.read(private) if private else sync_databases.read(context, name):
                 found.setdefault(package.name, package.version)
         except (OSError, ValueError):
             continue

@@ -24,6 +24,7 @@ from . import (
     plan,
     private_databases,
     repair,
+    sync_databases,
     transaction,
     wanted,
 )
@@ -104,7 +105,11 @@ class Machine:
     def databases(self) -> OwnDatabases:
         """What the machine's own databases say of package files; read once."""
         if self._databases is None:
-            self._databases = OwnDatabases(self.conf, lambda names: private_databases.fetch(self, names))
+            self._databases = OwnDatabases(
+                self.conf,
+                read=lambda name: sync_databases.read(self, name),
+                fetch=lambda names: private_databases.fetch(self, names),
+            )
         return self._databases
 
     def _gatherer(self, *, offline: bool) -> Gatherer:

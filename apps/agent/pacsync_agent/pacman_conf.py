@@ -30,12 +30,16 @@ class SigLevel:
 
 @dataclass(frozen=True)
 class Repository:
-    """One repository: its mirrors with $repo and $arch replaced, in pacman's order. `lines` is its whole section."""
+    """One repository: its mirrors with $repo and $arch replaced, in pacman's order. `lines` is its whole section.
+
+    `database_level` is what it wants of its database's signature: Required, Optional or Never.
+    """
 
     name: str
     servers: tuple[str, ...]
     siglevel: SigLevel
     lines: tuple[tuple[str, str], ...] = ()
+    database_level: str = "Required"
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,11 @@ def _siglevel(lines: list[tuple[str, str]], default: SigLevel) -> SigLevel:
     return SigLevel("PackageRequired" in words, "PackageNever" in words, "PackageTrustAll" in words)
 
 
+def _database_level(lines: list[tuple[str, str]], default: str) -> str:
+    words = [word for key, value in lines if key == "SigLevel" for word in value.split()]
+    return next((level for level in ("Required", "Optional", "Never") if f"Database{level}" in words), default)
+
+
 def _from_sections(
     sections: dict[str, list[tuple[str, str]]], root: Optional[Path], dbpath: Optional[Path]
 ) -> PacmanConf:
@@ -110,6 +119,7 @@ def _from_sections(
         return Path(next((value for name, value in options if name == key), default))
 
     siglevel = _siglevel(options, SigLevel(required=True, never=False, trust_all=False))
+    database_level = _database_level(options, "Required")
     parallel = values("ParallelDownloads")
     return PacmanConf(
         root=root or path("RootDir", "/"),
@@ -128,6 +138,7 @@ def _from_sections(
                 tuple(value for key, value in lines if key == "Server"),
                 _siglevel(lines, siglevel),
                 tuple(lines),
+                _database_level(lines, database_level),
             )
             for name, lines in sections.items()
         ),
