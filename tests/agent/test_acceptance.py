@@ -102,13 +102,23 @@ def test_refusal_names_ten_and_counts_the_rest() -> None:
     assert "trust_target_files = yes" in error.hint
 
 
+UNREADABLE: list[OfferedPackage] = []
+
+
 def offered(name: str, version: str, sha256: str | None = A, filename: str = "") -> OfferedPackage:
     return OfferedPackage(name, version, "any", filename or f"{name}-{version}-any.pkg.tar.zst", sha256, 100)
 
 
 def own(conf: PacmanConf, synced: dict[str, list[OfferedPackage]], current: Databases) -> OwnDatabases:
     """Databases of the machine: its sync databases by repository, and what its mirrors have now."""
-    return OwnDatabases(conf, read=lambda name: synced.get(name, []), fetch=lambda names: current)
+
+    def read(name: str) -> list[OfferedPackage]:
+        found = synced.get(name, [])
+        if found is UNREADABLE:
+            raise ValueError("unreadable")
+        return found
+
+    return OwnDatabases(conf, read=read, fetch=lambda names: current)
 
 
 def machine(**levels: SigLevel) -> PacmanConf:
@@ -144,6 +154,12 @@ def candidate(
         ({}, "own", False),
         ({}, "core", True),
         ({}, "elsewhere", True),
+        # one that can't be read may have the name, unless one that comes before it does
+        ({"core": UNREADABLE, "own": [offered("p", "1-1")]}, "own", True),
+        ({"core": UNREADABLE}, "own", True),
+        ({"first": [offered("p", "1-1")], "core": UNREADABLE}, "first", False),
+        ({"first": UNREADABLE, "own": [offered("p", "1-1")]}, "own", False),
+        ({"first": UNREADABLE, "core": [offered("p", "0-1")]}, "own", True),
         ({}, None, True),
     ],
 )
@@ -153,6 +169,13 @@ def test_level_is_the_machines_own_word_and_the_stricter_one(
     conf = machine(first=NEVER, core=REQUIRED, own=NEVER)
     found = candidate(conf, Wanted("p", "1-1", "any", repository=recorded), **synced)
     assert found.evidence.level.required is required
+
+
+def test_repository_whose_current_database_was_had_is_readable() -> None:
+    conf = machine(core=REQUIRED, own=NEVER)
+    current = Databases({"core": Database("core", (offered("q", "1-1"),))})
+    found = candidate(conf, Wanted("p", "1-1", "any"), current, core=UNREADABLE, own=[offered("p", "1-1")])
+    assert not found.evidence.level.required and found.evidence.own == (A,)
 
 
 def test_rebuilt_in_place_both_databases_of_the_machine_count() -> None:

@@ -163,6 +163,29 @@ def test_pacman_conf_reads_levels_mirrors_and_lists(tmp_path: Path) -> None:
     assert error.value.code == "pacman_config_invalid"
 
 
+@pytest.mark.needs("pacman")
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        ("", True),
+        ("All", True),
+        ("Sync Install", True),
+        ("Sync Upgrade", True),
+        ("Sync Search", False),
+        ("Search", False),
+        ("Sync", False),
+        ("Sync Search Install Upgrade", True),
+    ],
+)
+def test_pacman_conf_repository_that_is_only_for_looking_does_not_count(
+    tmp_path: Path, usage: str, counts: bool
+) -> None:
+    path = tmp_path / "pacman.conf"
+    line = f"Usage = {usage}\n" if usage else ""
+    path.write_text(f"[options]\n[testing]\n{line}Server = file:///one\n[core]\nServer = file:///two\n")
+    assert [one.name for one in read(path, None, None).repositories] == (["testing"] if counts else []) + ["core"]
+
+
 def objects(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 

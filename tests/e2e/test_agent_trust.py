@@ -311,6 +311,62 @@ def test_database_that_pacman_refuses_vouches_for_no_file(fleet: Fleet, site: Si
     keys.stop()
 
 
+class TwoRepositories:
+    """`core` requires signatures; the unsigned `own`, of which endpoint two has its target, has a newer `tool`."""
+
+    def __init__(self, fleet: Fleet, site: Site, *, own_first: bool = False, usage: str = "All") -> None:
+        self.lab = Lab(fleet, site)
+        self.package = self.lab.evil()
+        theirs = fleet.directory / "evil/ala/repos" / NEW / "core/os/x86_64"
+        (theirs / "own.db").write_bytes((theirs / "core.db").read_bytes())
+        self.lab.set_target()
+        packager, keys = Keys(fleet.directory / "packager"), Keys(self.lab.one.directory / "gnupg")
+        key = packager.make("packager")
+        keys.learn(packager.export(key), key)
+        self.stop = [packager.stop, keys.stop]
+        level = "SigLevel = Required DatabaseOptional\nLocalFileSigLevel = Optional"
+        self.lab.one.configure(f"{fleet.base_url}/repos/current/$repo/os/$arch", level)
+        options, _, core = self.lab.one.config.read_text().partition("[core]\n")
+        own = f"[own]\nUsage = {usage}\nSigLevel = Never\nServer = file://{theirs}\n"
+        core = f"[core]\n{core}"
+        self.lab.one.config.write_text(options + (own + core if own_first else core + own))
+        self.lab.one.pacman("-Syy")
+
+
+@pytest.mark.needs("gpg")
+@pytest.mark.parametrize("content", [None, b"garbage"])
+@pytest.mark.parametrize("in_cache", [False, True])
+def test_missing_database_of_a_signed_repository_switches_nothing_off(
+    fleet: Fleet, site: Site, content: bytes | None, in_cache: bool
+) -> None:
+    """Its mirror is alive. An unsigned repository, which comes after it, has a newer package of the same name."""
+    two = TwoRepositories(fleet, site)
+    one = two.lab.one
+    if in_cache:
+        (one.cache / two.package.path.name).write_bytes(two.package.path.read_bytes())
+    assert "tool 2-1" in refused(one, "signature_missing")
+    database = one.dbpath / "sync/core.db"
+    database.unlink()
+    if content is not None:
+        database.write_bytes(content)
+    assert "tool 2-1" in refused(one, "signature_missing")
+    for stop in two.stop:
+        stop()
+
+
+@pytest.mark.needs("gpg")
+@pytest.mark.parametrize("usage", ["Search", "Sync Search"])
+def test_repository_that_is_only_for_looking_gives_no_files(fleet: Fleet, site: Site, usage: str) -> None:
+    """It comes first, and pacman itself takes nothing from it; the report and the examination don't know it either."""
+    two = TwoRepositories(fleet, site, own_first=True, usage=usage)
+    assert "tool 2-1" in refused(two.lab.one, "package_unavailable")
+    known = site.call("GET", f"/endpoints/{two.lab.names[0]}")
+    assert [one["name"] for one in known["repositories"]] == ["core"]
+    assert known["problems"] == []
+    for stop in two.stop:
+        stop()
+
+
 class Owner:
     """What private_databases.fetch needs of a machine."""
 

@@ -55,6 +55,8 @@ class Gatherer:
         Local (`download_failed`), Stopped.
         """
         wanted = list(packages)
+        if self.databases.refreshed and not self.offline and self.network.stop.is_set():
+            raise Stopped  # the databases may be missing because of that
         found = {one: file for one in wanted if (file := self._cached(self._candidate(one)))}
         missing = [one for one in wanted if one not in found]
         if not missing:

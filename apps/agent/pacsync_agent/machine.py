@@ -103,13 +103,19 @@ class Machine:
         )
 
     def databases(self) -> OwnDatabases:
-        """What the machine's own databases say of package files; read once."""
+        """What the machine's own databases say of package files; read once.
+
+        Where one can't be read, the current ones are fetched at once: a repository that nothing is known of would
+        leave its packages, and its SigLevel, to the others.
+        """
         if self._databases is None:
             self._databases = OwnDatabases(
                 self.conf,
                 read=lambda name: sync_databases.read(self, name),
                 fetch=lambda names: private_databases.fetch(self, names),
             )
+            if self._databases.unreadable:
+                self._databases.refresh()
         return self._databases
 
     def _gatherer(self, *, offline: bool) -> Gatherer:

@@ -49,6 +49,11 @@ class OwnDatabases:
         self.refreshed = False
         self.reasons: dict[str, str] = {}
 
+    @property
+    def unreadable(self) -> list[str]:
+        """The repositories of which nothing is known; `refresh` may get some of them."""
+        return [name for name in self._names if name not in self._synced and name not in self._current]
+
     def refresh(self) -> None:
         """Have the current databases too. The sync databases go on counting."""
         if self.refreshed:
@@ -85,11 +90,15 @@ class OwnDatabases:
         """What the machine's pacman.conf asks of this package's signature.
 
         Both the repository that pacman would take the name from and the one that has exactly this file count, and the
-        stricter word of the two: no repository may stand in for a signed one. `recorded`, the repository that the
-        target names, counts only for a name that no repository here offers; one that isn't here has the general level.
+        stricter word of the two: no repository may stand in for a signed one. So does each unreadable one that comes
+        before them in pacman.conf: it may be the one that has the name. `recorded`, the repository that the target
+        names, counts only for a name that no repository here offers; one that isn't here has the general level.
         """
-        names = {self.repository_of(name), *(file.repository for file in found)} - {None}
+        offering = self.repository_of(name)
+        names: set[Optional[str]] = {offering, *(file.repository for file in found)} - {None}
         levels = [self._conf.siglevel_of(one) for one in names or {recorded}]
+        ahead = self._names[: self._names.index(offering)] if offering else self._names
+        levels += [self._conf.siglevel_of(one) for one in self.unreadable if one in ahead]
         return SigLevel(
             required=any(level.required for level in levels),
             never=all(level.never for level in levels),

@@ -32,7 +32,8 @@ class SigLevel:
 class Repository:
     """One repository: its mirrors with $repo and $arch replaced, in pacman's order. `lines` is its whole section.
 
-    `database_level` is what it wants of its database's signature: Required, Optional or Never.
+    `database_level` is what it wants of its database's signature: Required, Optional or Never. `usage` has pacman's
+    words of what it is for.
     """
 
     name: str
@@ -40,11 +41,21 @@ class Repository:
     siglevel: SigLevel
     lines: tuple[tuple[str, str], ...] = ()
     database_level: str = "Required"
+    usage: tuple[str, ...] = ("All",)
+
+    @property
+    def gives_packages(self) -> bool:
+        """Whether pacman installs from it, or upgrades, unless it is named with the package (`-S repository/name`)."""
+        return not {"All", "Install", "Upgrade"}.isdisjoint(self.usage)
 
 
 @dataclass(frozen=True)
 class PacmanConf:
-    """The parts of the configuration that matter here; `options` has all of [options] for making another one."""
+    """The parts of the configuration that matter here; `options` has all of [options] for making another one.
+
+    `repositories` are those that give packages: one with `Usage = Search` or `Sync Search` is for looking, and counts
+    for nothing here.
+    """
 
     root: Path
     dbpath: Path
@@ -107,6 +118,17 @@ def _database_level(lines: list[tuple[str, str]], default: str) -> str:
     return next((level for level in ("Required", "Optional", "Never") if f"Database{level}" in words), default)
 
 
+def _repository(name: str, lines: list[tuple[str, str]], siglevel: SigLevel, database_level: str) -> Repository:
+    return Repository(
+        name,
+        tuple(value for key, value in lines if key == "Server"),
+        _siglevel(lines, siglevel),
+        tuple(lines),
+        _database_level(lines, database_level),
+        tuple(word for key, value in lines if key == "Usage" for word in value.split()) or ("All",),
+    )
+
+
 def _from_sections(
     sections: dict[str, list[tuple[str, str]]], root: Optional[Path], dbpath: Optional[Path]
 ) -> PacmanConf:
@@ -133,14 +155,9 @@ def _from_sections(
         parallel=max(1, min(8, int(parallel[0]) if parallel and parallel[0].isdigit() else 1)),
         siglevel=siglevel,
         repositories=tuple(
-            Repository(
-                name,
-                tuple(value for key, value in lines if key == "Server"),
-                _siglevel(lines, siglevel),
-                tuple(lines),
-                _database_level(lines, database_level),
-            )
+            repository
             for name, lines in sections.items()
+            if (repository := _repository(name, lines, siglevel, database_level)).gives_packages
         ),
         options=tuple(options),
     )
