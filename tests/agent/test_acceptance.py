@@ -41,7 +41,16 @@ CASES = [
     (OPTIONAL, (A,), None, None, False, A, BAD, False, "signature_invalid"),
     (OPTIONAL, (), None, None, False, A, BAD, True, "signature_invalid"),
     (OPTIONAL, (), None, None, False, A, MISSING, True, Rule.OWN_CACHE),
-    (NEVER, (), None, B, False, A, MISSING, True, Rule.OWN_CACHE),
+    (NEVER, (), None, A, False, A, MISSING, True, Rule.OWN_CACHE),
+    # but no file of the cache that is known by another checksum, unless a signature is good: ACCEPTED has the rest
+    (NEVER, (), None, B, False, A, MISSING, True, "untrusted_file"),
+    (NEVER, (B,), None, None, False, A, MISSING, True, "untrusted_file"),
+    (NEVER, (B,), None, A, False, A, MISSING, True, "untrusted_file"),
+    (OPTIONAL, (B, C), None, None, False, A, MISSING, True, "untrusted_file"),
+    (OPTIONAL, (B,), None, None, False, A, GOOD, True, Rule.OWN_CACHE),
+    (OPTIONAL, (), None, B, False, A, GOOD, True, Rule.OWN_CACHE),
+    (OPTIONAL, (B,), None, None, False, A, BAD, True, "signature_invalid"),
+    (NEVER, (B,), None, None, False, A, GOOD, True, "untrusted_file"),
     (NEVER, (), None, None, False, A, MISSING, False, "untrusted_file"),
     # a good signature that nobody asked for is no checksum
     (OPTIONAL, (), None, None, False, A, GOOD, False, "untrusted_file"),
@@ -79,6 +88,28 @@ def test_judge_every_rule(
     assert sha256 not in verdict.reason
 
 
+# level, own checksums, target, the file's checksum, in the cache: what it is where the machine vouched for A before
+ACCEPTED = [
+    (NEVER, (B,), None, A, True, Rule.OWN_CACHE),
+    (OPTIONAL, (), B, A, True, Rule.OWN_CACHE),
+    (NEVER, (B,), None, C, True, "untrusted_file"),
+    (NEVER, (B,), None, A, False, "untrusted_file"),
+    (REQUIRED, (B,), None, A, True, "signature_missing"),
+    (NEVER, (A,), None, A, True, Rule.OWN_DATABASE),
+]
+
+
+@pytest.mark.parametrize(("level", "own", "target", "sha256", "cached", "word"), ACCEPTED)
+def test_judge_file_that_was_vouched_for_before(
+    level: SigLevel, own: tuple[str, ...], target: str | None, sha256: str, cached: bool, word: Rule | str
+) -> None:
+    evidence = Evidence(level, own, target=target, accepted=frozenset({A}), repository="core")
+    verdict = judge(evidence, sha256=sha256, signature=MISSING, cached=cached)
+    assert (verdict.rule or verdict.code) == word
+    if word == "untrusted_file":
+        assert verdict.reason == "its checksum isn't the one that core says"
+
+
 @pytest.mark.parametrize(
     ("evidence", "expected"),
     [
@@ -99,7 +130,11 @@ def test_refusal_names_ten_and_counts_the_rest() -> None:
     assert error.code == "untrusted_file"
     assert "p00 1-1, p01 1-1" in error.message and "p09 1-1 and 4 more" in error.message
     assert "p10" not in error.message and "current database of core" in error.message
-    assert "trust_target_files = yes" in error.hint
+    assert "trust_target_files = yes" in error.hint and "put the package file into pacman's cache" in error.hint
+    assert "signed and require it (SigLevel = Required)" in error.hint
+    spoiled = acceptance.untrusted(["p 1-1", "q 1-1"], (), ["q 1-1"])
+    assert "The cache's file of q 1-1 has another checksum than the target says." in spoiled.message
+    assert "cache" not in spoiled.hint
 
 
 UNREADABLE: list[OfferedPackage] = []

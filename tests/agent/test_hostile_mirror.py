@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from apps.agent.pacsync_agent.accepted import Accepted
 from apps.agent.pacsync_agent.addresses import Address
 from apps.agent.pacsync_agent.cache import Cache
 from apps.agent.pacsync_agent.candidates import Trust
@@ -57,6 +58,7 @@ class Machine:
             self.conf,
             databases=self.databases,
             trust=Trust(),
+            accepted=Accepted(self.state_dir),
             cache=Cache(self.conf, self.state_dir),
             network=Network(threading.Event(), limits=limits),
             output=Output(quiet=True),
@@ -118,7 +120,7 @@ def cut(share: float, length: object = None) -> Callable[[bytes], Behaviour]:
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
-ANOTHER = "has its checksum"
+ANOTHER = "its checksum isn't the one that core says"
 CASES: dict[str, tuple[Callable[[bytes], Behaviour], str]] = {
     "not there": (says(status="404 Not Found"), "not there"),
     "gone": (says(status="410 Gone"), "not there"),
@@ -345,6 +347,7 @@ def test_dead_mirror_costs_a_few_waits_and_is_passed_over_then(package: Package,
                 machine.conf,
                 databases=machine.databases,
                 trust=Trust(),
+                accepted=Accepted(machine.state_dir),
                 cache=Cache(machine.conf, machine.state_dir),
                 network=network,
                 output=Output(quiet=True),

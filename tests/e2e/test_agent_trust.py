@@ -1,5 +1,6 @@
 """Whose bytes a machine installs, with real pacman, signatures and server: an endpoint can't choose for another."""
 
+import dataclasses
 import json
 import os
 import threading
@@ -152,7 +153,7 @@ def test_mirror_that_sends_what_the_target_says_instead_of_what_its_database_say
     link.unlink()
     link.write_bytes(package.path.read_bytes())
     message = refused(lab.one, "package_unavailable")
-    assert "larger than declared" in message or "has its checksum" in message
+    assert "larger than declared" in message or "its checksum isn't the one that core says" in message
 
 
 def test_rebuilt_under_the_same_version_the_machines_own_database_decides(lab: Lab) -> None:
@@ -173,17 +174,63 @@ def test_rebuilt_under_the_same_version_the_machines_own_database_decides(lab: L
     assert lab.one.file("usr/share/tool/version") == b"rebuilt again"
 
 
-def test_old_build_in_the_own_cache_brings_the_machine_back(lab: Lab) -> None:
-    """Reverting to a version that no mirror has any more, and that the database knows by another build."""
+@pytest.mark.parametrize("known", [True, False])
+def test_old_build_in_the_own_cache_brings_the_machine_back(lab: Lab, known: bool) -> None:
+    """Reverting to a version that no mirror has any more, and that the database knows by another build.
+
+    It counts because the machine's own database vouched for it at the enrolment; else it might be anything.
+    """
     lab.set_target()
+    if not known:
+        (agent.state_dir(lab.one) / "accepted.json").unlink()
     rebuilt = lab.fleet.package("tool", "1-1", files={"usr/share/tool/version": b"1-1 rebuilt"})
     lab.fleet.snapshot(REBUILT, [lab.old[0], rebuilt])
     lab.move(REBUILT)
     lab.one.pacman("-Syy")
     lab.move(NEW)
     agent.run(lab.one, "sync").ok()
-    agent.run(lab.one, "revert").ok()
-    assert lab.one.file("usr/share/tool/version") == b"1-1"
+    done = agent.run(lab.one, "revert", "--json")
+    if known:
+        assert "its file is known with another checksum" in done.ok().out
+    else:
+        assert done.refused(3).last["code"] == "package_unavailable"
+    assert lab.one.file("usr/share/tool/version") == (b"1-1" if known else b"2-1")
+
+
+def test_file_that_pacman_left_in_the_cache_unverified_is_not_installed(lab: Lab) -> None:
+    """pacman verifies only when all files are there: a hostile mirror lets another one fail."""
+    lab.set_target()
+    other, name = lab.fleet.package("zzz", "1-1"), lab.new[1].path.name
+    tool = dataclasses.replace(lab.new[1], lists={"depends": (other.name,)})
+    directory = lab.fleet.snapshot(HOSTILE, [lab.old[0], tool, other]).parent
+    (directory / other.path.name).unlink()
+    (directory / name).unlink()
+    evil = Fleet(lab.fleet.directory / "evil").package("tool", "2-1", files={"usr/share/tool/version": b"bad"})
+    (directory / name).write_bytes(evil.path.read_bytes())
+    lab.move(HOSTILE)
+    assert "failed to retrieve some files" in lab.one.pacman("-Syyu", check=False)
+    assert (lab.one.cache / name).read_bytes() == evil.path.read_bytes()
+    assert "its checksum isn't the one that core says" in refused(lab.one, "package_unavailable")
+    hint = str(agent.run(lab.one, "sync", "--json").last["hint"])
+    assert "Remove the file of the cache" in hint and "Put the package file" not in hint
+    lab.move(NEW)
+    agent.run(lab.one, "sync").ok()
+    assert lab.one.file("usr/share/tool/version") == b"2-1"
+
+
+def test_file_of_the_cache_that_the_target_knows_by_another_checksum_is_not_installed(lab: Lab) -> None:
+    """The machine's databases have moved on, so only the target says anything; the true file counts at once."""
+    lab.set_target()
+    lab.fleet.snapshot(HOSTILE, [lab.old[0], lab.fleet.package("tool", "3-1")])
+    lab.move(HOSTILE)
+    lab.one.pacman("-Syy")
+    evil = Fleet(lab.fleet.directory / "evil").package("tool", "2-1", files={"usr/share/tool/version": b"bad"})
+    cached = lab.one.cache / evil.path.name
+    cached.write_bytes(evil.path.read_bytes())
+    assert "The cache's file of tool 2-1 has another checksum than the target says." in refused(lab.one)
+    cached.write_bytes(lab.new[1].path.read_bytes())
+    agent.run(lab.one, "sync").ok()
+    assert lab.one.file("usr/share/tool/version") == b"2-1"
 
 
 @pytest.mark.parametrize("path", ["/etc/shadow", "/dev/zero", "FIFO"])

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Optional
 
 from . import acceptance, candidates, download, files, inspection, parallel, signatures
+from .accepted import Accepted
 from .addresses import Address
 from .cache import Cache
 from .candidates import Candidate, Trust
+from .download_progress import DownloadProgress
 from .errors import Local, Refused
 from .events import EitherEvent
 from .inspection import NotAccepted
@@ -23,11 +25,10 @@ from .output import Output, human_bytes
 from .own_databases import OwnDatabases
 from .package_file import PackageFile, Wanted
 from .pacman_conf import PacmanConf
-from .wanted import unavailable
 
 
 class Gatherer:
-    """`databases` are the machine's own; `offline`: only what its caches have."""
+    """`databases` are the machine's own; `accepted` remembers their word; `offline`: only what its caches have."""
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Gatherer:
         *,
         databases: OwnDatabases,
         trust: Trust,
+        accepted: Accepted,
         cache: Cache,
         network: Network,
         output: Output,
@@ -43,6 +45,7 @@ class Gatherer:
         self.conf = conf
         self.databases = databases
         self.trust = trust
+        self.accepted = accepted
         self.cache = cache
         self.network = network
         self.output = output
@@ -65,20 +68,31 @@ class Gatherer:
             found.update(self._fetch(missing))
             missing = [one for one in wanted if one not in found]
         if missing:
-            raise unavailable(dict.fromkeys(missing, "it is not in the cache"))
+            raise self._not_in_cache(missing)
+        self.accepted.add((one.name, one.version, one.arch, found[one].sha256) for one in wanted if found[one].sha256)
         return [found[one] for one in wanted]
+
+    def _not_in_cache(self, missing: Sequence[Wanted]) -> Refused:
+        spoiled = {wanted: self._refused_in_cache(self._candidate(wanted)) for wanted in missing}
+        return inspection.refusal(
+            {
+                wanted: NotThere(refusals or [("the cache", Refusal("it is not there"))])
+                for wanted, refusals in spoiled.items()
+            }
+        )
 
     def in_cache(self, wanted: Wanted) -> Optional[PackageFile]:
         """The file in one of the caches, if it is there and right."""
         return self._cached(self._candidate(wanted))
 
     def _candidate(self, wanted: Wanted) -> Candidate:
-        return candidates.of(wanted, self.conf, self.databases, self.trust)
+        accepted = self.accepted.of(wanted.name, wanted.version, wanted.arch)
+        return candidates.of(wanted, self.conf, self.databases, self.trust, accepted)
 
     def _cached(self, candidate: Candidate, *, at_last: bool = False) -> Optional[PackageFile]:
         """The acceptable file in one of the caches, with the signature that lies beside it.
 
-        What the machine's databases know by another checksum counts `at_last`, when nothing else could be had.
+        What is known by another checksum counts `at_last`, when nothing else could be had.
         """
         for path in self.cache.files(candidate.cached_names()):
             try:
@@ -91,7 +105,8 @@ class Gatherer:
         """What the caches don't have. The current databases are fetched when there is no other way. Raises Refused."""
         if not all(self._candidate(wanted).evidence.may_be_downloaded() for wanted in missing):
             self._refresh()
-        self._refuse_untrusted(missing)
+        kept = self._without_download(missing)
+        missing = [wanted for wanted in missing if wanted not in kept]
         results = self._download([self._candidate(wanted) for wanted in missing])
         failed = [wanted for wanted in missing if isinstance(results[wanted], NotThere)]
         if failed and not self.databases.refreshed:
@@ -101,7 +116,7 @@ class Gatherer:
             again = [now for wanted in failed if (now := self._candidate(wanted)) != before[wanted]]
             if again:
                 results.update(self._download(again))
-        return self._judged(results)
+        return {**kept, **self._judged(results)}
 
     def _refresh(self) -> None:
         self.databases.refresh()
@@ -113,11 +128,10 @@ class Gatherer:
         refused: dict[Wanted, NotThere] = {}
         for wanted, result in results.items():
             if isinstance(result, NotThere):
-                file = self._cached(self._candidate(wanted), at_last=True)
+                file = self._at_last(wanted)
                 if file is None:
                     refused[wanted] = result
                     continue
-                self.output.warn(f"{wanted} is taken from the cache; the mirrors' file of that version is another one.")
                 result = file
             assert isinstance(result, PackageFile)  # noqa: S101 - parallel.each raised everything else
             found[wanted] = result
@@ -125,11 +139,22 @@ class Gatherer:
             raise inspection.refusal(refused)
         return found
 
-    def _refuse_untrusted(self, missing: Sequence[Wanted]) -> None:
-        """Refuse before anything is downloaded for nothing."""
+    def _at_last(self, wanted: Wanted) -> Optional[PackageFile]:
+        """The file of the cache that is acceptable, though another one is known."""
+        file = self._cached(self._candidate(wanted), at_last=True)
+        if file:
+            self.output.warn(f"{wanted} is taken from the cache; its file is known with another checksum.")
+        return file
+
+    def _without_download(self, missing: Sequence[Wanted]) -> dict[Wanted, PackageFile]:
+        """What no download could give. Raises Refused before anything is downloaded for nothing."""
         hopeless = [wanted for wanted in missing if not self._candidate(wanted).evidence.may_be_downloaded()]
-        if hopeless:
-            raise acceptance.untrusted([str(wanted) for wanted in hopeless], self.databases.reasons)
+        found = {wanted: file for wanted in hopeless if (file := self._at_last(wanted))}
+        refused = [wanted for wanted in hopeless if wanted not in found]
+        if refused:
+            spoiled = [str(wanted) for wanted in refused if self._refused_in_cache(self._candidate(wanted))]
+            raise acceptance.untrusted([str(wanted) for wanted in refused], self.databases.reasons, spoiled)
+        return found
 
     def _download(self, wanted: Sequence[Candidate]) -> dict[Wanted, object]:
         """A PackageFile or NotThere for each. Raises Refused (`disk_full`), Local, Stopped."""
@@ -140,7 +165,7 @@ class Gatherer:
             total = sum(candidate.size or 0 for candidate in wanted)
             for place in (self.cache.private, directory):
                 self._check_space(place, total)
-            progress = _Progress(self.output, len(wanted), total)
+            progress = DownloadProgress(self.output, len(wanted), total)
             results = self._in_parallel(wanted, directory, progress)
         except OSError as error:
             self.cache.remove_private()
@@ -160,7 +185,7 @@ class Gatherer:
             )
 
     def _in_parallel(
-        self, wanted: Sequence[Candidate], directory: Path, progress: _Progress
+        self, wanted: Sequence[Candidate], directory: Path, progress: DownloadProgress
     ) -> dict[Candidate, object]:
         cancel = threading.Event()
         network = Network(
@@ -185,7 +210,7 @@ class Gatherer:
         finally:
             cancel.set()
 
-    def _one(self, candidate: Candidate, directory: Path, network: Network, progress: _Progress) -> PackageFile:
+    def _one(self, candidate: Candidate, directory: Path, network: Network, progress: DownloadProgress) -> PackageFile:
         """Download one package and its signature, and put it into the cache once it is accepted. Raises NotThere."""
         sources, refused = candidate.sources(self.conf)
         file = self._signed_now(candidate, sources, network)
@@ -204,7 +229,7 @@ class Gatherer:
             return self._place(file, directory / name)
         except NotThere as error:
             others = [(where, Refusal(why)) for where, _, why in _split(refused)]
-            raise NotThere([*error.refusals, *self._badly_signed(candidate), *others]) from None
+            raise NotThere([*error.refusals, *self._refused_in_cache(candidate), *others]) from None
         finally:
             if not network.stop.is_set():
                 signatures.signature_path(part).unlink(missing_ok=True)
@@ -249,14 +274,14 @@ class Gatherer:
                 return file
         return None
 
-    def _badly_signed(self, candidate: Candidate) -> list[tuple[str, Refusal]]:
-        """The files of the cache that have a signature which isn't good: nobody could do better."""
+    def _refused_in_cache(self, candidate: Candidate) -> list[tuple[str, Refusal]]:
+        """The files of the cache whose signature isn't good, or whose checksum isn't the one that is known."""
         found = []
         for path in self.cache.files(candidate.cached_names()):
             try:
                 inspection.cached(path, candidate, self.conf.gpgdir)
             except NotAccepted as error:
-                if error.code == "signature_invalid":
+                if error.code in {"signature_invalid", inspection.OTHER_FILE}:
                     found.append((str(path), Refusal(str(error), error.code)))
             except OSError:
                 continue
@@ -270,26 +295,3 @@ def _split(refused: Iterable[str]) -> list[tuple[str, str, str]]:
 def _is_fatal(error: Exception) -> bool:
     """A package that nobody has is of that package alone; a full disk, or an error in here, is not."""
     return not isinstance(error, NotThere)
-
-
-class _Progress:
-    """Counts what several threads download."""
-
-    def __init__(self, output: Output, files: int, size: int) -> None:
-        self._output, self._files, self._size = output, files, size
-        self._done = self._bytes = 0
-        self._lock = threading.Lock()
-        self._show()
-
-    def add_bytes(self, count: int) -> None:
-        with self._lock:
-            self._bytes += count
-            self._show()
-
-    def add_file(self) -> None:
-        with self._lock:
-            self._done += 1
-            self._show()
-
-    def _show(self) -> None:
-        self._output.progress("downloading", self._done, self._files, self._bytes, self._size)

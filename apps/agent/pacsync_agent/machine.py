@@ -29,6 +29,7 @@ from . import (
     wanted,
 )
 from . import xfer_command as xfer
+from .accepted import Accepted
 from .cache import Cache
 from .errors import Failed
 from .gather import Gatherer
@@ -125,6 +126,7 @@ class Machine:
             self.conf,
             databases=self.databases(),
             trust=self.trust,
+            accepted=Accepted(self.state_dir),
             cache=Cache(self.conf, self.state_dir),
             network=self._network,
             output=self.output,
