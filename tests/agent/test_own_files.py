@@ -53,6 +53,27 @@ def test_agent_config_command_line_wins_and_unknown_keys_are_refused(tmp_path: P
         settings.load_options({}, str(tmp_path / "missing"))
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"server = http://x\ns3cret\n", "line 2 has no `=`"),
+        (b"[agent]\ns3cret\n", "line 2 has no `=`"),
+        (b"proxy = http://me:s3cret@x\nproxy = http://x\n", "proxy is there twice"),
+        (b"server = http://x\n[agent]\nroot = /\n", "section [agent] is there twice"),
+        (b"\xff\xfe", "it is not UTF-8"),
+    ],
+)
+def test_agent_config_that_cannot_be_read_is_one_line_without_its_content(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    path = tmp_path / "agent.conf"
+    path.write_bytes(content)
+    with pytest.raises(Local) as error:
+        settings.load_options({}, str(path))
+    assert error.value.message == f"{path} can't be read: {reason}."
+    assert "trust_target_files = yes" in error.value.hint and "[agent]" in error.value.hint
+
+
 def test_agent_config_says_whose_files_count_and_which_proxy_the_token_may_take(tmp_path: Path) -> None:
     path = tmp_path / "agent.conf"
     path.write_text("[agent]\ntrust_target_files = yes\nproxy = http://proxy:3128\n")
@@ -61,6 +82,8 @@ def test_agent_config_says_whose_files_count_and_which_proxy_the_token_may_take(
     path.write_text("[agent]\n")
     options = settings.load_options({}, str(path))
     assert not options.trust_target_files and options.proxy is None
+    path.write_text("# mine\n\ntrust_target_files = yes\n")  # as the remedy says it
+    assert settings.load_options({}, str(path)).trust_target_files
     for text in ("trust_target_files = perhaps", "trust_target_files = 1", "proxy = socks4://proxy"):
         path.write_text(f"[agent]\n{text}\n")
         with pytest.raises(Local) as error:
