@@ -52,8 +52,9 @@ class Machine:
         )
         self.databases = own(self.conf, {"core": [offered]}, Databases())
 
-    def gather(self, *urls: str, limits: Limits = QUICK) -> PackageFile:
-        wanted = Wanted(self.package.name, self.package.version, self.package.arch, urls=urls)
+    def gather(self, *urls: str, limits: Limits = QUICK, sha256: str | None = None) -> PackageFile:
+        known = (self.package.name, self.package.version, self.package.arch)
+        wanted = Wanted(*known, urls=urls, sha256=sha256, repository="core")
         gatherer = Gatherer(
             self.conf,
             databases=self.databases,
@@ -336,6 +337,24 @@ def test_mirror_whose_signature_becomes_right_is_asked_again(package: Package, t
     (package.path.with_name(package.path.name + ".sig")).unlink()
     packager.stop()
     keys.stop()
+
+
+def test_file_of_the_cache_that_only_the_target_contradicts_must_have_been_accepted(
+    package: Package, tmp_path: Path
+) -> None:
+    """No database knows the version, so nothing is asked for; a revert is the case."""
+    with Hostile(lambda peer: peer.answer(b"")) as mirror:
+        machine = Machine(tmp_path, package, mirror.url)
+        machine.databases = own(machine.conf, {}, Databases())
+        machine.cache_dir.mkdir()
+        cached = machine.cache_dir / package.path.name
+        cached.write_bytes(package.path.read_bytes())
+        with pytest.raises(Refused) as error:
+            machine.gather(sha256="b" * 64)
+        assert error.value.code == "untrusted_file" and "The cache's file of tool" in error.value.message
+        Accepted(machine.state_dir).add([(package.name, package.version, package.arch, package.sha256)])
+        assert machine.gather(sha256="b" * 64).path == cached
+        assert mirror.paths == []
 
 
 def test_dead_mirror_costs_a_few_waits_and_is_passed_over_then(package: Package, tmp_path: Path) -> None:
