@@ -41,7 +41,16 @@ CASES = [
     (OPTIONAL, (A,), None, None, False, A, BAD, False, "signature_invalid"),
     (OPTIONAL, (), None, None, False, A, BAD, True, "signature_invalid"),
     (OPTIONAL, (), None, None, False, A, MISSING, True, Rule.OWN_CACHE),
-    (NEVER, (), None, B, False, A, MISSING, True, Rule.OWN_CACHE),
+    (NEVER, (), None, A, False, A, MISSING, True, Rule.OWN_CACHE),
+    # but no file of the cache that is known by another checksum, unless a signature is good: ACCEPTED has the rest
+    (NEVER, (), None, B, False, A, MISSING, True, "untrusted_file"),
+    (NEVER, (B,), None, None, False, A, MISSING, True, "untrusted_file"),
+    (NEVER, (B,), None, A, False, A, MISSING, True, "untrusted_file"),
+    (OPTIONAL, (B, C), None, None, False, A, MISSING, True, "untrusted_file"),
+    (OPTIONAL, (B,), None, None, False, A, GOOD, True, Rule.OWN_CACHE),
+    (OPTIONAL, (), None, B, False, A, GOOD, True, Rule.OWN_CACHE),
+    (OPTIONAL, (B,), None, None, False, A, BAD, True, "signature_invalid"),
+    (NEVER, (B,), None, None, False, A, GOOD, True, "untrusted_file"),
     (NEVER, (), None, None, False, A, MISSING, False, "untrusted_file"),
     # a good signature that nobody asked for is no checksum
     (OPTIONAL, (), None, None, False, A, GOOD, False, "untrusted_file"),
@@ -79,6 +88,28 @@ def test_judge_every_rule(
     assert sha256 not in verdict.reason
 
 
+# level, own checksums, target, the file's checksum, in the cache: what it is where the machine vouched for A before
+ACCEPTED = [
+    (NEVER, (B,), None, A, True, Rule.OWN_CACHE),
+    (OPTIONAL, (), B, A, True, Rule.OWN_CACHE),
+    (NEVER, (B,), None, C, True, "untrusted_file"),
+    (NEVER, (B,), None, A, False, "untrusted_file"),
+    (REQUIRED, (B,), None, A, True, "signature_missing"),
+    (NEVER, (A,), None, A, True, Rule.OWN_DATABASE),
+]
+
+
+@pytest.mark.parametrize(("level", "own", "target", "sha256", "cached", "word"), ACCEPTED)
+def test_judge_file_that_was_vouched_for_before(
+    level: SigLevel, own: tuple[str, ...], target: str | None, sha256: str, cached: bool, word: Rule | str
+) -> None:
+    evidence = Evidence(level, own, target=target, accepted=frozenset({A}), repository="core")
+    verdict = judge(evidence, sha256=sha256, signature=MISSING, cached=cached)
+    assert (verdict.rule or verdict.code) == word
+    if word == "untrusted_file":
+        assert verdict.reason == "its checksum isn't the one that core says"
+
+
 @pytest.mark.parametrize(
     ("evidence", "expected"),
     [
@@ -99,24 +130,32 @@ def test_refusal_names_ten_and_counts_the_rest() -> None:
     assert error.code == "untrusted_file"
     assert "p00 1-1, p01 1-1" in error.message and "p09 1-1 and 4 more" in error.message
     assert "p10" not in error.message and "current database of core" in error.message
-    assert "trust_target_files = yes" in error.hint
+    assert "trust_target_files = yes" in error.hint and "put the package file into pacman's cache" in error.hint
+    assert "signed and require it (SigLevel = Required)" in error.hint
     assert "no database or cache of this machine has them." in error.message
     assert "no database or cache of this machine has it." in acceptance.untrusted(["p 1-1"]).message
+    spoiled = acceptance.untrusted(["p 1-1", "q 1-1"], (), ["q 1-1"])
+    assert "The cache's file of q 1-1 has another checksum than the target says." in spoiled.message
+    assert "cache" not in spoiled.hint
+
+
+UNREADABLE: list[OfferedPackage] = []
 
 
 def offered(name: str, version: str, sha256: str | None = A, filename: str = "") -> OfferedPackage:
     return OfferedPackage(name, version, "any", filename or f"{name}-{version}-any.pkg.tar.zst", sha256, 100)
 
 
-class Own(OwnDatabases):
-    """Sync databases that the test gives by repository, in the order of pacman.conf."""
+def own(conf: PacmanConf, synced: dict[str, list[OfferedPackage]], current: Databases) -> OwnDatabases:
+    """Databases of the machine: its sync databases by repository, and what its mirrors have now."""
 
-    def __init__(self, conf: PacmanConf, synced: dict[str, list[OfferedPackage]], current: Databases) -> None:
-        self.synced = synced
-        super().__init__(conf, lambda names: current)
+    def read(name: str) -> list[OfferedPackage]:
+        found = synced.get(name, [])
+        if found is UNREADABLE:
+            raise ValueError("unreadable")
+        return found
 
-    def _read(self, name: str) -> dict[str, OfferedPackage]:
-        return {package.name: package for package in self.synced.get(name, [])}
+    return OwnDatabases(conf, read=read, fetch=lambda names: current)
 
 
 def machine(**levels: SigLevel) -> PacmanConf:
@@ -131,7 +170,7 @@ def machine(**levels: SigLevel) -> PacmanConf:
 def candidate(
     conf: PacmanConf, wanted: Wanted, current: Databases | None = None, **synced: list[OfferedPackage]
 ) -> Candidate:
-    databases = Own(conf, synced, current or Databases())
+    databases = own(conf, synced, current or Databases())
     if current:
         databases.refresh()
     return candidates.of(wanted, conf, databases, Trust())
@@ -152,6 +191,12 @@ def candidate(
         ({}, "own", False),
         ({}, "core", True),
         ({}, "elsewhere", True),
+        # one that can't be read may have the name, unless one that comes before it does
+        ({"core": UNREADABLE, "own": [offered("p", "1-1")]}, "own", True),
+        ({"core": UNREADABLE}, "own", True),
+        ({"first": [offered("p", "1-1")], "core": UNREADABLE}, "first", False),
+        ({"first": UNREADABLE, "own": [offered("p", "1-1")]}, "own", False),
+        ({"first": UNREADABLE, "core": [offered("p", "0-1")]}, "own", True),
         ({}, None, True),
     ],
 )
@@ -161,6 +206,13 @@ def test_level_is_the_machines_own_word_and_the_stricter_one(
     conf = machine(first=NEVER, core=REQUIRED, own=NEVER)
     found = candidate(conf, Wanted("p", "1-1", "any", repository=recorded), **synced)
     assert found.evidence.level.required is required
+
+
+def test_repository_whose_current_database_was_had_is_readable() -> None:
+    conf = machine(core=REQUIRED, own=NEVER)
+    current = Databases({"core": Database("core", (offered("q", "1-1"),))})
+    found = candidate(conf, Wanted("p", "1-1", "any"), current, core=UNREADABLE, own=[offered("p", "1-1")])
+    assert not found.evidence.level.required and found.evidence.own == (A,)
 
 
 def test_rebuilt_in_place_both_databases_of_the_machine_count() -> None:

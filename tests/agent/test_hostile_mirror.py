@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from apps.agent.pacsync_agent import candidates, space
+from apps.agent.pacsync_agent.accepted import Accepted
 from apps.agent.pacsync_agent.addresses import Address
 from apps.agent.pacsync_agent.cache import Cache
 from apps.agent.pacsync_agent.candidates import Trust
@@ -23,7 +24,7 @@ from apps.agent.pacsync_agent.package_file import PackageFile, Wanted
 from apps.agent.pacsync_agent.pacman_conf import PacmanConf, Repository, SigLevel
 from apps.agent.pacsync_agent.private_databases import Databases
 from apps.fleet.alpm.repository import OfferedPackage
-from tests.agent.test_acceptance import NEVER, REQUIRED, Own
+from tests.agent.test_acceptance import NEVER, REQUIRED, own
 from tests.support.hostile import DRIP, Behaviour, Hostile, Peer
 from tests.support.keys import Keys
 from tests.support.pacman import Fleet, Package
@@ -52,14 +53,16 @@ class Machine:
         self.offered = OfferedPackage(
             package.name, package.version, package.arch, package.path.name, package.sha256, package.path.stat().st_size
         )
-        self.databases = Own(self.conf, {"core": [self.offered]}, Databases())
+        self.databases = own(self.conf, {"core": [self.offered]}, Databases())
 
-    def gather(self, *urls: str, limits: Limits = QUICK) -> PackageFile:
-        wanted = Wanted(self.package.name, self.package.version, self.package.arch, urls=urls)
+    def gather(self, *urls: str, limits: Limits = QUICK, sha256: str | None = None) -> PackageFile:
+        known = (self.package.name, self.package.version, self.package.arch)
+        wanted = Wanted(*known, urls=urls, sha256=sha256, repository="core")
         gatherer = Gatherer(
             self.conf,
             databases=self.databases,
             trust=Trust(),
+            accepted=Accepted(self.state_dir),
             cache=Cache(self.conf, self.state_dir),
             network=Network(threading.Event(), limits=limits),
             output=Output(quiet=True),
@@ -121,7 +124,7 @@ def cut(share: float, length: object = None) -> Callable[[bytes], Behaviour]:
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
-ANOTHER = "has its checksum"
+ANOTHER = "its checksum isn't the one that core says"
 CASES: dict[str, tuple[Callable[[bytes], Behaviour], str]] = {
     "not there": (says(status="404 Not Found"), "not there"),
     "gone": (says(status="410 Gone"), "not there"),
@@ -339,6 +342,24 @@ def test_mirror_whose_signature_becomes_right_is_asked_again(package: Package, t
     keys.stop()
 
 
+def test_file_of_the_cache_that_only_the_target_contradicts_must_have_been_accepted(
+    package: Package, tmp_path: Path
+) -> None:
+    """No database knows the version, so nothing is asked for; a revert is the case."""
+    with Hostile(lambda peer: peer.answer(b"")) as mirror:
+        machine = Machine(tmp_path, package, mirror.url)
+        machine.databases = own(machine.conf, {}, Databases())
+        machine.cache_dir.mkdir()
+        cached = machine.cache_dir / package.path.name
+        cached.write_bytes(package.path.read_bytes())
+        with pytest.raises(Refused) as error:
+            machine.gather(sha256="b" * 64)
+        assert error.value.code == "untrusted_file" and "The cache's file of tool" in error.value.message
+        Accepted(machine.state_dir).add([(package.name, package.version, package.arch, package.sha256)])
+        assert machine.gather(sha256="b" * 64).path == cached
+        assert mirror.paths == []
+
+
 def test_dead_mirror_costs_a_few_waits_and_is_passed_over_then(package: Package, tmp_path: Path) -> None:
     with Hostile(lambda peer: peer.silence()) as dead, Hostile(lambda peer: peer.answer(b"")) as empty:
         machine = Machine(tmp_path, package, dead.url)
@@ -348,6 +369,7 @@ def test_dead_mirror_costs_a_few_waits_and_is_passed_over_then(package: Package,
                 machine.conf,
                 databases=machine.databases,
                 trust=Trust(),
+                accepted=Accepted(machine.state_dir),
                 cache=Cache(machine.conf, machine.state_dir),
                 network=network,
                 output=Output(quiet=True),
@@ -394,7 +416,7 @@ def test_endless_file_leaves_the_reserve_of_the_disk(
     with Hostile(begins(*ALONE)(b"")) as server:
         machine = Machine(tmp_path, package, server.url, REQUIRED)
         offered = [dataclasses.replace(machine.offered, size=declared or 0)]
-        machine.databases = Own(machine.conf, {"core": offered}, Databases())
+        machine.databases = own(machine.conf, {"core": offered}, Databases())
         with pytest.raises(Refused) as error:
             machine.gather(limits=Limits())
         assert error.value.code == "disk_full" and error.value.hint and str(tmp_path) in error.value.message

@@ -294,7 +294,7 @@ def test_answer_that_comes_in_a_wrong_way(case: str, monkeypatch: pytest.MonkeyP
     began = time.monotonic()
     with Hostile(behaviour) as server, pytest.raises((AgentError, api.ApiError)) as error:
         Client(server.url, "pse_secret", patience=0.2, timeout=1).get("/other")
-    found = error.value.as_agent_error() if isinstance(error.value, api.ApiError) else error.value
+    found = error.value.as_agent_error("m1") if isinstance(error.value, api.ApiError) else error.value
     assert isinstance(found, kind) and word in found.message, found.message
     assert time.monotonic() - began < 20
     assert found.message.isprintable() and "pse_secret" not in found.message

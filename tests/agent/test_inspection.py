@@ -8,6 +8,7 @@ from apps.agent.pacsync_agent import inspection, package_file
 from apps.agent.pacsync_agent.acceptance import Evidence
 from apps.agent.pacsync_agent.candidates import Candidate
 from apps.agent.pacsync_agent.inspection import NotAccepted
+from apps.agent.pacsync_agent.network import NotThere, Refusal
 from apps.agent.pacsync_agent.package_file import Wanted, WrongPackage
 from tests.agent.test_acceptance import NEVER, A
 from tests.support.pacman import Fleet, Package, tar_bytes
@@ -18,13 +19,32 @@ def package(tmp_path: Path) -> Package:
     return Fleet(tmp_path).package("tool", "1:1-1")
 
 
-def candidate(*own: str, name: str = "tool", version: str = "1:1-1", arch: str = "any", said: str = "") -> Candidate:
-    return Candidate(Wanted(name, version, arch, sha256=said or None), Evidence(NEVER, own), (), ())
+def candidate(
+    *own: str, name: str = "tool", version: str = "1:1-1", arch: str = "any", said: str = "", accepted: str = ""
+) -> Candidate:
+    evidence = Evidence(NEVER, own, target=said or None, accepted=frozenset({accepted} - {""}), repository="core")
+    return Candidate(Wanted(name, version, arch, sha256=said or None), evidence, (), ())
 
 
 def test_cached_file_counts_with_its_checksum_or_as_the_caches_own(package: Package, tmp_path: Path) -> None:
-    for known in (candidate(package.sha256), candidate(A, package.sha256), candidate(), candidate(said=A)):
-        assert inspection.cached(package.path, known, tmp_path).version == "1:1-1"
+    for known in (candidate(package.sha256), candidate(A, package.sha256)):
+        found = inspection.cached(package.path, known, tmp_path)
+        assert (found.version, found.sha256) == ("1:1-1", package.sha256)
+    for known in (candidate(), candidate(said=package.sha256)):  # nobody says otherwise, and nobody vouches for it
+        found = inspection.cached(package.path, known, tmp_path)
+        assert (found.version, found.sha256) == ("1:1-1", "")
+
+
+@pytest.mark.parametrize("at_last", [False, True])
+def test_cached_file_with_another_checksum_than_is_known_is_refused(
+    package: Package, tmp_path: Path, at_last: bool
+) -> None:
+    """pacman leaves a file there before it has verified it, so that it is there says nothing."""
+    with pytest.raises(NotAccepted, match="the one that core says") as error:
+        inspection.cached(package.path, candidate(A), tmp_path, at_last=at_last)
+    assert error.value.code == inspection.OTHER_FILE
+    with pytest.raises(NotAccepted, match="the one that the target says"):
+        inspection.cached(package.path, candidate(said=A), tmp_path, at_last=at_last)
 
 
 @pytest.mark.parametrize("changes", [{"version": "1-1"}, {"name": "loot"}, {"arch": "x86_64"}])
@@ -33,11 +53,12 @@ def test_cached_file_of_another_package_is_refused(package: Package, tmp_path: P
         inspection.cached(package.path, candidate(**changes), tmp_path)
 
 
-def test_cached_file_with_another_checksum_than_the_database_counts_at_last(package: Package, tmp_path: Path) -> None:
+def test_cached_file_that_was_accepted_before_counts_at_last(package: Package, tmp_path: Path) -> None:
     """A repository that was rebuilt in place: the old build is in the cache, and the mirrors don't have it any more."""
-    with pytest.raises(NotAccepted, match="another checksum"):
-        inspection.cached(package.path, candidate(A), tmp_path)
-    assert inspection.cached(package.path, candidate(A), tmp_path, at_last=True).name == "tool"
+    for known in (candidate(A, accepted=package.sha256), candidate(said=A, accepted=package.sha256)):
+        with pytest.raises(NotAccepted, match="its checksum isn't the one that"):
+            inspection.cached(package.path, known, tmp_path)
+        assert inspection.cached(package.path, known, tmp_path, at_last=True).name == "tool"
 
 
 def test_cached_file_that_is_cut_off_never_counts(package: Package, tmp_path: Path) -> None:
@@ -55,3 +76,29 @@ def test_package_information_without_end_is_not_read(tmp_path: Path) -> None:
     path.write_bytes(tar_bytes({"usr/x": b""}))
     with pytest.raises(WrongPackage):
         package_file.read(path)
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        ("its key is unknown here", "keyring"),
+        ("its key is not trusted here", "keyring"),
+        ("its key was revoked", "keyring"),
+        ("it belongs to other content", "name another mirror"),
+        ("it is too large for a signature", "name another mirror"),
+    ],
+)
+def test_refused_signature_has_its_cause_once_and_the_remedy_for_it(reason: str, remedy: str) -> None:
+    refusals = [("http://m.invalid", Refusal(f"its signature is refused: {reason}", "signature_invalid"))]
+    error = inspection.refusal({Wanted("tool", "1-1", "any"): NotThere(refusals)})
+    assert error.message == f"The signature of tool 1-1 is refused: {reason} (http://m.invalid)."
+    assert remedy in error.hint and ("keyring" in error.hint) is (remedy == "keyring")
+
+
+def test_file_of_the_cache_with_another_checksum_is_no_reason_to_put_one_there() -> None:
+    wanted = Wanted("tool", "1-1", "any")
+    there = Refusal("its checksum isn't the one that core says", inspection.OTHER_FILE)
+    error = inspection.refusal({wanted: NotThere([("/cache/tool-1-1-any.pkg.tar.zst", there)])})
+    assert error.code == "package_unavailable" and "Remove the file of the cache" in error.hint
+    assert "Put the package file into the cache" not in error.hint
+    assert "Put the package file into the cache" in inspection.refusal({wanted: NotThere([])}).hint

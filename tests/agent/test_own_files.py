@@ -55,6 +55,27 @@ def test_agent_config_command_line_wins_and_unknown_keys_are_refused(tmp_path: P
         settings.load_options({}, str(tmp_path / "missing"))
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"server = http://x\ns3cret\n", "line 2 has no `=`"),
+        (b"[agent]\ns3cret\n", "line 2 has no `=`"),
+        (b"proxy = http://me:s3cret@x\nproxy = http://x\n", "proxy is there twice"),
+        (b"server = http://x\n[agent]\nroot = /\n", "section [agent] is there twice"),
+        (b"\xff\xfe", "it is not UTF-8"),
+    ],
+)
+def test_agent_config_that_cannot_be_read_is_one_line_without_its_content(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    path = tmp_path / "agent.conf"
+    path.write_bytes(content)
+    with pytest.raises(Local) as error:
+        settings.load_options({}, str(path))
+    assert error.value.message == f"{path} can't be read: {reason}."
+    assert "trust_target_files = yes" in error.value.hint and "[agent]" in error.value.hint
+
+
 def test_agent_config_says_whose_files_count_and_which_proxy_the_token_may_take(tmp_path: Path) -> None:
     path = tmp_path / "agent.conf"
     path.write_text("[agent]\ntrust_target_files = yes\nproxy = http://proxy:3128\n")
@@ -63,6 +84,8 @@ def test_agent_config_says_whose_files_count_and_which_proxy_the_token_may_take(
     path.write_text("[agent]\n")
     options = settings.load_options({}, str(path))
     assert not options.trust_target_files and options.proxy is None
+    path.write_text("# mine\n\ntrust_target_files = yes\n")  # as the remedy says it
+    assert settings.load_options({}, str(path)).trust_target_files
     for text, said in (
         ("trust_target_files = perhaps", "trust_target_files is 'perhaps'."),
         ("trust_target_files = 1", "trust_target_files is '1'."),
@@ -178,6 +201,29 @@ def test_pacman_conf_reads_levels_mirrors_and_lists(tmp_path: Path) -> None:
     with pytest.raises(Local) as error:
         read(tmp_path / "missing.conf", None, None)
     assert error.value.code == "pacman_config_invalid"
+
+
+@pytest.mark.needs("pacman")
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        ("", True),
+        ("All", True),
+        ("Sync Install", True),
+        ("Sync Upgrade", True),
+        ("Sync Search", False),
+        ("Search", False),
+        ("Sync", False),
+        ("Sync Search Install Upgrade", True),
+    ],
+)
+def test_pacman_conf_repository_that_is_only_for_looking_does_not_count(
+    tmp_path: Path, usage: str, counts: bool
+) -> None:
+    path = tmp_path / "pacman.conf"
+    line = f"Usage = {usage}\n" if usage else ""
+    path.write_text(f"[options]\n[testing]\n{line}Server = file:///one\n[core]\nServer = file:///two\n")
+    assert [one.name for one in read(path, None, None).repositories] == (["testing"] if counts else []) + ["core"]
 
 
 def objects(stream: io.StringIO) -> list[dict[str, Any]]:

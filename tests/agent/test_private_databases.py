@@ -111,6 +111,30 @@ def test_fetch_failure_is_tried_again_sooner_than_a_success(machine: Machine, mo
     assert private_databases.fetch(files, ["core"], max_age=3600).readable
 
 
+def test_fetch_cut_off_before_pacman_took_the_database_is_repeated(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was downloaded by then lies where a good one would be, and the one before was fetched lately."""
+    files = files_of(machine)
+    private_databases.fetch(files, ["core"])
+    point_to(machine, NEW)
+    run = private_databases._Fetching._run
+
+    def cut_off(self, reason: str, config: Path, *arguments: str) -> str:  # type: ignore[no-untyped-def]
+        if arguments[0] == "-Sl":
+            raise RuntimeError
+        return run(self, reason, config, *arguments)
+
+    monkeypatch.setattr(private_databases._Fetching, "_run", cut_off)
+    with pytest.raises(RuntimeError):
+        private_databases.fetch(files, ["core"])
+    monkeypatch.undo()
+    asked: list[str] = []
+    monkeypatch.setattr(private_databases._Fetching, "_run", lambda self, *words: asked.append(words[2]) or "no")
+    point_to(machine, OLD)  # whose section was fetched lately
+    assert private_databases.fetch(files, ["core"], max_age=3600).readable == {} and asked == ["-Syy"]
+
+
 def test_fetch_one_of_two_repositories_has_no_mirror_the_other_is_read(machine: Machine) -> None:
     with machine.config.open("a") as config:
         config.write(f"[gone]\nServer = {NOBODY}\n[empty]\n")
@@ -121,9 +145,9 @@ def test_fetch_one_of_two_repositories_has_no_mirror_the_other_is_read(machine: 
     assert "pacman.conf" in found.reasons["unheard"]
 
 
-def test_fetch_repository_that_pacman_uses_for_searches_only_is_fetched(machine: Machine) -> None:
+def test_fetch_repository_that_pacman_does_not_sync_is_fetched(machine: Machine) -> None:
     with machine.config.open("a") as config:
-        config.write("Usage = Search\n")
+        config.write("Usage = Install\n")
     assert versions(private_databases.fetch(files_of(machine), ["core"])) == {"app": "1-1"}
 
 

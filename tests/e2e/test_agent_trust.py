@@ -1,5 +1,6 @@
 """Whose bytes a machine installs, with real pacman, signatures and server: an endpoint can't choose for another."""
 
+import dataclasses
 import json
 import os
 import threading
@@ -17,7 +18,7 @@ from tests.support.site import Site
 
 pytestmark = pytest.mark.needs("pacman")
 
-OLD, NEW, REBUILT = "2025/01/01", "2025/02/01", "2025/03/01"
+OLD, NEW, REBUILT, HOSTILE = "2025/01/01", "2025/02/01", "2025/03/01", "2025/04/01"
 
 
 @pytest.fixture
@@ -75,11 +76,11 @@ def lab(fleet: Fleet, site: Site) -> Lab:
 
 def refused(machine: Machine, code: str = "untrusted_file") -> str:
     """A sync is refused; nothing has changed and nothing is left behind. The message."""
-    before = machine.state()
+    before, problems = machine.state(), machine.problems()
     kept = sorted(path.name for path in machine.cache.iterdir())
     done = agent.run(machine, "sync", "--json").refused(3)
     assert done.last["code"] == code, done
-    assert machine.state() == before and machine.problems() == []
+    assert machine.state() == before and machine.problems() == problems
     assert sorted(path.name for path in machine.cache.iterdir()) == kept
     assert not (agent.state_dir(machine) / "downloads").exists()
     assert not (agent.state_dir(machine) / "private-databases").exists()
@@ -148,7 +149,7 @@ def test_mirror_that_sends_what_the_target_says_instead_of_what_its_database_say
     link.unlink()
     link.write_bytes(package.path.read_bytes())
     message = refused(lab.one, "package_unavailable")
-    assert "larger than declared" in message or "has its checksum" in message
+    assert "larger than declared" in message or "its checksum isn't the one that core says" in message
 
 
 def test_rebuilt_under_the_same_version_the_machines_own_database_decides(lab: Lab) -> None:
@@ -169,17 +170,63 @@ def test_rebuilt_under_the_same_version_the_machines_own_database_decides(lab: L
     assert lab.one.file("usr/share/tool/version") == b"rebuilt again"
 
 
-def test_old_build_in_the_own_cache_brings_the_machine_back(lab: Lab) -> None:
-    """Reverting to a version that no mirror has any more, and that the database knows by another build."""
+@pytest.mark.parametrize("known", [True, False])
+def test_old_build_in_the_own_cache_brings_the_machine_back(lab: Lab, known: bool) -> None:
+    """Reverting to a version that no mirror has any more, and that the database knows by another build.
+
+    It counts because the machine's own database vouched for it at the enrolment; else it might be anything.
+    """
     lab.set_target()
+    if not known:
+        (agent.state_dir(lab.one) / "accepted.json").unlink()
     rebuilt = lab.fleet.package("tool", "1-1", files={"usr/share/tool/version": b"1-1 rebuilt"})
     lab.fleet.snapshot(REBUILT, [lab.old[0], rebuilt])
     lab.move(REBUILT)
     lab.one.pacman("-Syy")
     lab.move(NEW)
     agent.run(lab.one, "sync").ok()
-    agent.run(lab.one, "revert").ok()
-    assert lab.one.file("usr/share/tool/version") == b"1-1"
+    done = agent.run(lab.one, "revert", "--json")
+    if known:
+        assert "its file is known with another checksum" in done.ok().out
+    else:
+        assert done.refused(3).last["code"] == "package_unavailable"
+    assert lab.one.file("usr/share/tool/version") == (b"1-1" if known else b"2-1")
+
+
+def test_file_that_pacman_left_in_the_cache_unverified_is_not_installed(lab: Lab) -> None:
+    """pacman verifies only when all files are there: a hostile mirror lets another one fail."""
+    lab.set_target()
+    other, name = lab.fleet.package("zzz", "1-1"), lab.new[1].path.name
+    tool = dataclasses.replace(lab.new[1], lists={"depends": (other.name,)})
+    directory = lab.fleet.snapshot(HOSTILE, [lab.old[0], tool, other]).parent
+    (directory / other.path.name).unlink()
+    (directory / name).unlink()
+    evil = Fleet(lab.fleet.directory / "evil").package("tool", "2-1", files={"usr/share/tool/version": b"bad"})
+    (directory / name).write_bytes(evil.path.read_bytes())
+    lab.move(HOSTILE)
+    assert "failed to retrieve some files" in lab.one.pacman("-Syyu", check=False)
+    assert (lab.one.cache / name).read_bytes() == evil.path.read_bytes()
+    assert "its checksum isn't the one that core says" in refused(lab.one, "package_unavailable")
+    hint = str(agent.run(lab.one, "sync", "--json").last["hint"])
+    assert "Remove the file of the cache" in hint and "Put the package file" not in hint
+    lab.move(NEW)
+    agent.run(lab.one, "sync").ok()
+    assert lab.one.file("usr/share/tool/version") == b"2-1"
+
+
+def test_file_of_the_cache_that_the_target_knows_by_another_checksum_is_not_installed(lab: Lab) -> None:
+    """The machine's databases have moved on, so only the target says anything; the true file counts at once."""
+    lab.set_target()
+    lab.fleet.snapshot(HOSTILE, [lab.old[0], lab.fleet.package("tool", "3-1")])
+    lab.move(HOSTILE)
+    lab.one.pacman("-Syy")
+    evil = Fleet(lab.fleet.directory / "evil").package("tool", "2-1", files={"usr/share/tool/version": b"bad"})
+    cached = lab.one.cache / evil.path.name
+    cached.write_bytes(evil.path.read_bytes())
+    assert "The cache's file of tool 2-1 has another checksum than the target says." in refused(lab.one)
+    cached.write_bytes(lab.new[1].path.read_bytes())
+    agent.run(lab.one, "sync").ok()
+    assert lab.one.file("usr/share/tool/version") == b"2-1"
 
 
 @pytest.mark.parametrize("path", ["/etc/shadow", "/dev/zero", "FIFO"])
@@ -267,6 +314,100 @@ def test_repository_that_requires_signatures(fleet: Fleet, site: Site, signer: s
         assert (lab.one.cache / f"{lab.new[1].path.name}.sig").exists()
     packager.stop()
     machine.stop()
+
+
+@pytest.mark.needs("gpg")
+@pytest.mark.parametrize("signer", ["unknown", "other", "nobody"])
+def test_database_that_pacman_refuses_vouches_for_no_file(fleet: Fleet, site: Site, signer: str) -> None:
+    """The mirror is hostile; pacman refuses its database, and leaves it where a good one would be."""
+    lab = Lab(fleet, site)
+    packager, keys = Keys(fleet.directory / "packager"), Keys(lab.one.directory / "gnupg")
+    key = packager.make("packager")
+    keys.learn(packager.export(key), key)
+    for day in (OLD, NEW):
+        packager.sign(fleet.archive / "repos" / day / "core/os/x86_64/core.db", key)
+    server = f"{fleet.base_url}/repos/current/$repo/os/$arch"
+    lab.one.configure(server, "SigLevel = PackageOptional DatabaseRequired\nLocalFileSigLevel = Optional")
+    lab.one.pacman("-Syy")
+    hostile = fleet.snapshot(HOSTILE, [lab.old[0], lab.evil()])
+    lab.set_target()
+    agent.run(lab.one, "once", "--report-only").ok()
+    own = lab.one.dbpath / "sync/core.db"
+    if signer == "unknown":
+        stranger = Keys(fleet.directory / "stranger")
+        stranger.sign(hostile, stranger.make("stranger"))
+        stranger.stop()
+    elif signer == "other":
+        hostile.with_name("core.db.sig").write_bytes(own.with_name("core.db.sig").read_bytes())
+    lab.move(HOSTILE)
+    assert "error: " in lab.one.pacman("-Syy", check=False)
+    own.write_bytes(hostile.read_bytes())  # as pacman leaves it, or as it would be left by another version
+    if signer == "nobody":
+        own.with_name("core.db.sig").unlink(missing_ok=True)
+    assert "core" in refused(lab.one, "databases_unreadable")
+    problems = site.call("GET", f"/endpoints/{lab.names[0]}")["problems"]
+    assert [(problem["code"], problem["names"]) for problem in problems] == [("database_unreadable", ["core"])]
+    lab.move(NEW)  # the mirror is a good one again, the database in sync/ isn't
+    agent.run(lab.one, "sync").ok()
+    assert lab.one.file("usr/share/tool/version") == b"2-1"
+    packager.stop()
+    keys.stop()
+
+
+class TwoRepositories:
+    """`core` requires signatures; the unsigned `own`, of which endpoint two has its target, has a newer `tool`."""
+
+    def __init__(self, fleet: Fleet, site: Site, *, own_first: bool = False, usage: str = "All") -> None:
+        self.lab = Lab(fleet, site)
+        self.package = self.lab.evil()
+        theirs = fleet.directory / "evil/ala/repos" / NEW / "core/os/x86_64"
+        (theirs / "own.db").write_bytes((theirs / "core.db").read_bytes())
+        self.lab.set_target()
+        packager, keys = Keys(fleet.directory / "packager"), Keys(self.lab.one.directory / "gnupg")
+        key = packager.make("packager")
+        keys.learn(packager.export(key), key)
+        self.stop = [packager.stop, keys.stop]
+        level = "SigLevel = Required DatabaseOptional\nLocalFileSigLevel = Optional"
+        self.lab.one.configure(f"{fleet.base_url}/repos/current/$repo/os/$arch", level)
+        options, _, core = self.lab.one.config.read_text().partition("[core]\n")
+        own = f"[own]\nUsage = {usage}\nSigLevel = Never\nServer = file://{theirs}\n"
+        core = f"[core]\n{core}"
+        self.lab.one.config.write_text(options + (own + core if own_first else core + own))
+        self.lab.one.pacman("-Syy")
+
+
+@pytest.mark.needs("gpg")
+@pytest.mark.parametrize("content", [None, b"garbage"])
+@pytest.mark.parametrize("in_cache", [False, True])
+def test_missing_database_of_a_signed_repository_switches_nothing_off(
+    fleet: Fleet, site: Site, content: bytes | None, in_cache: bool
+) -> None:
+    """Its mirror is alive. An unsigned repository, which comes after it, has a newer package of the same name."""
+    two = TwoRepositories(fleet, site)
+    one = two.lab.one
+    if in_cache:
+        (one.cache / two.package.path.name).write_bytes(two.package.path.read_bytes())
+    assert "tool 2-1" in refused(one, "signature_missing")
+    database = one.dbpath / "sync/core.db"
+    database.unlink()
+    if content is not None:
+        database.write_bytes(content)
+    assert "tool 2-1" in refused(one, "signature_missing")
+    for stop in two.stop:
+        stop()
+
+
+@pytest.mark.needs("gpg")
+@pytest.mark.parametrize("usage", ["Search", "Sync Search"])
+def test_repository_that_is_only_for_looking_gives_no_files(fleet: Fleet, site: Site, usage: str) -> None:
+    """It comes first, and pacman itself takes nothing from it; the report and the examination don't know it either."""
+    two = TwoRepositories(fleet, site, own_first=True, usage=usage)
+    assert "tool 2-1" in refused(two.lab.one, "package_unavailable")
+    known = site.call("GET", f"/endpoints/{two.lab.names[0]}")
+    assert [one["name"] for one in known["repositories"]] == ["core"]
+    assert known["problems"] == []
+    for stop in two.stop:
+        stop()
 
 
 class Owner:

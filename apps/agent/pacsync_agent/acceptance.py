@@ -42,7 +42,8 @@ class Evidence:
     `level` is what the machine's own pacman.conf asks of the repository; `own` are the checksums that the machine's own
     databases give for this name, version and architecture, the best one first; `signed` is the one of a revision signed
     by a key that the machine's admin trusts; `target` is the one that the server names, which counts only where
-    `trust_target` says so.
+    `trust_target` says so. `accepted` are those of files of exactly this package that the machine could vouch for
+    before. `repository` is the one whose database gives `own`.
     """
 
     level: SigLevel
@@ -50,6 +51,8 @@ class Evidence:
     signed: Optional[str] = None
     target: Optional[str] = None
     trust_target: bool = False
+    accepted: frozenset[str] = frozenset()
+    repository: str = ""
 
     def checksums(self) -> dict[str, Rule]:
         """Every checksum that would do without a signature, with the rule; in the order of the rules."""
@@ -59,6 +62,13 @@ class Evidence:
         if self.target and self.trust_target:
             found.setdefault(self.target, Rule.CONFIGURATION)
         return found
+
+    def contradiction(self, sha256: str) -> str:
+        """Who names another checksum than this one, as a reason; empty: nobody. The target only where nobody else."""
+        if self.own:
+            word = self.repository or "a database of this machine"
+            return "" if sha256 in self.own else f"its checksum isn't the one that {word} says"
+        return "its checksum isn't the one that the target says" if self.target not in {None, sha256} else ""
 
     def may_be_downloaded(self) -> bool:
         """Whether any file that is not in the machine's cache could be accepted at all."""
@@ -92,9 +102,11 @@ def judge(evidence: Evidence, *, sha256: str, signature: Signature, cached: bool
     rule = evidence.checksums().get(sha256)
     if rule:
         return Verdict(rule)
-    if cached:
+    against = evidence.contradiction(sha256)
+    signed = signature is Signature.GOOD and not evidence.level.never
+    if cached and (not against or signed or sha256 in evidence.accepted):
         return Verdict(Rule.OWN_CACHE)
-    return Verdict(None, "untrusted_file", "no database of this machine has its checksum")
+    return Verdict(None, "untrusted_file", against or "no database of this machine has its checksum")
 
 
 def named(names: Collection[str]) -> str:
@@ -104,15 +116,20 @@ def named(names: Collection[str]) -> str:
     return ", ".join(listed[:NAMED]) + more
 
 
-def untrusted(names: Collection[str], databases: Collection[str] = ()) -> Refused:
-    """The refusal of files that nobody vouches for whom this machine trusts; `databases`: those not to be had."""
+def untrusted(names: Collection[str], databases: Collection[str] = (), cached: Collection[str] = ()) -> Refused:
+    """The refusal of files that nobody vouches for whom this machine trusts.
+
+    `databases`: those not to be had; `cached`: the names of which the cache has another file than the target says.
+    """
     several = len(names) > 1
     missing = f" The current database of {named(databases)} could not be had." if databases else ""
+    missing += f" The cache's file of {named(cached)} has another checksum than the target says." if cached else ""
+    put = "" if cached else "put the package file into pacman's cache, "
     return Refused(
         "untrusted_file",
         f"Nothing that this machine trusts vouches for the file{'s' if several else ''} of {named(names)}: "
-        f"the repository requires no signature, and no database or cache of this machine has "
+        "the repository requires no signature, and no database or cache of this machine has "
         f"{'them' if several else 'it'}.{missing}",
-        "Name a mirror that has this version in pacman.conf, put the package file into pacman's cache, have the "
-        "repository signed, or set `trust_target_files = yes` in /etc/pacsync-agent.conf.",
+        f"Name a mirror that has this version in pacman.conf, {put}have the repository signed and require it "
+        "(SigLevel = Required), or set `trust_target_files = yes` in /etc/pacsync-agent.conf, section [agent].",
     )

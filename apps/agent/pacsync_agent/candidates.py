@@ -79,8 +79,10 @@ class Candidate:
         return list(dict.fromkeys(found)), refused
 
 
-def of(wanted: Wanted, conf: PacmanConf, databases: OwnDatabases, trust: Trust) -> Candidate:
-    """What is known of the package now; after `databases.refresh()` it may be more."""
+def of(
+    wanted: Wanted, conf: PacmanConf, databases: OwnDatabases, trust: Trust, accepted: frozenset[str] = frozenset()
+) -> Candidate:
+    """What is known of the package now; after `databases.refresh()` it may be more. `accepted`: as in Evidence."""
     key = (wanted.name, wanted.version, wanted.arch)
     own = tuple(databases.files(*key))
     evidence = Evidence(
@@ -89,6 +91,8 @@ def of(wanted: Wanted, conf: PacmanConf, databases: OwnDatabases, trust: Trust) 
         signed=trust.signed.get(key),
         target=wanted.sha256,
         trust_target=trust.target_files,
+        accepted=accepted,
+        repository=next((file.repository for file in own if file.sha256), ""),
     )
     return Candidate(wanted, evidence, own, _repositories(wanted, conf, databases, own))
 

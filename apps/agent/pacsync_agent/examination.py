@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from apps.fleet.alpm import syncdb
+from apps.fleet.alpm.repository import OfferedPackage
 from apps.fleet.alpm.version import vercmp
 
-from . import files, local_db, pacman, plan
+from . import files, local_db, pacman, plan, sync_databases
+from .accepted import Accepted
 from .context import Context
 from .local_db import Installed
 
@@ -57,7 +59,11 @@ def _compared(
     context: Context, installed: Installed, databases: Mapping[str, str], held: Collection[str]
 ) -> list[Problem]:
     """What pacman says of the installed packages, and what their own databases do."""
-    offered = _offered(context, databases)
+    packages = _packages(context, databases)
+    offered: dict[str, str] = {}  # the version of each pkgname that pacman would take
+    for package in packages:
+        offered.setdefault(package.name, package.version)
+    _remember(context, installed, packages)
     config = pacman.write_config(context.conf, context.state_dir / "pacman.conf")
     return [
         *_inconsistent(sorted(pacman.database_problems(config)), offered),
@@ -65,17 +71,27 @@ def _compared(
     ]
 
 
-def _offered(context: Context, databases: Iterable[str]) -> dict[str, str]:
-    """The version of each pkgname that pacman would take."""
-    found: dict[str, str] = {}
+def _packages(context: Context, databases: Iterable[str]) -> list[OfferedPackage]:
+    """What the databases offer, in pacman's order."""
+    found: list[OfferedPackage] = []
     for name in databases:
-        path = context.databases.get(name) or context.conf.dbpath / "sync" / f"{name}.db"
+        private = context.databases.get(name)
         try:
-            for package in syncdb.read(path):
-                found.setdefault(package.name, package.version)
+            found += syncdb.read(private) if private else sync_databases.read(context, name)
         except (OSError, ValueError):
             continue
     return found
+
+
+def _remember(context: Context, installed: Installed, packages: Iterable[OfferedPackage]) -> None:
+    """Keep what the databases say of the files of what is installed: a rebuilt repository won't know them any more."""
+    Accepted(context.state_dir).add(
+        (package.name, package.version, package.arch, package.sha256)
+        for package in packages
+        if package.sha256
+        and (found := installed.get(package.name))
+        and (found.version, found.arch) == (package.version, package.arch)
+    )
 
 
 def _unreadable(reasons: Iterable[str]) -> list[Problem]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Optional
 
 from . import acceptance, candidates, download, files, inspection, parallel, signatures, space
+from .accepted import Accepted
 from .addresses import Address
 from .cache import Cache
 from .candidates import Candidate, Trust
@@ -30,7 +31,7 @@ from .wanted import unavailable
 
 
 class Gatherer:
-    """`databases` are the machine's own; `offline`: only what its caches have."""
+    """`databases` are the machine's own; `accepted` remembers their word; `offline`: only what its caches have."""
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Gatherer:
         *,
         databases: OwnDatabases,
         trust: Trust,
+        accepted: Accepted,
         cache: Cache,
         network: Network,
         output: Output,
@@ -46,6 +48,7 @@ class Gatherer:
         self.conf = conf
         self.databases = databases
         self.trust = trust
+        self.accepted = accepted
         self.cache = cache
         self.network = network
         self.output = output
@@ -58,6 +61,8 @@ class Gatherer:
         Local (`download_failed`), Stopped.
         """
         wanted = list(packages)
+        if self.databases.refreshed and not self.offline and self.network.stop.is_set():
+            raise Stopped  # the databases may be missing because of that
         found = {one: file for one in wanted if (file := self._cached(self._candidate(one)))}
         missing = [one for one in wanted if one not in found]
         if not missing:
@@ -66,20 +71,31 @@ class Gatherer:
             found.update(self._fetch(missing))
             missing = [one for one in wanted if one not in found]
         if missing:
-            raise unavailable(dict.fromkeys(missing, "it is not in the cache"))
+            raise self._not_in_cache(missing)
+        self.accepted.add((one.name, one.version, one.arch, found[one].sha256) for one in wanted if found[one].sha256)
         return [found[one] for one in wanted]
+
+    def _not_in_cache(self, missing: Sequence[Wanted]) -> Refused:
+        spoiled = {wanted: self._refused_in_cache(self._candidate(wanted)) for wanted in missing}
+        return inspection.refusal(
+            {
+                wanted: NotThere(refusals or [("the cache", Refusal("it is not there"))])
+                for wanted, refusals in spoiled.items()
+            }
+        )
 
     def in_cache(self, wanted: Wanted) -> Optional[PackageFile]:
         """The file in one of the caches, if it is there and right."""
         return self._cached(self._candidate(wanted))
 
     def _candidate(self, wanted: Wanted) -> Candidate:
-        return candidates.of(wanted, self.conf, self.databases, self.trust)
+        accepted = self.accepted.of(wanted.name, wanted.version, wanted.arch)
+        return candidates.of(wanted, self.conf, self.databases, self.trust, accepted)
 
     def _cached(self, candidate: Candidate, *, at_last: bool = False) -> Optional[PackageFile]:
         """The acceptable file in one of the caches, with the signature that lies beside it.
 
-        What the machine's databases know by another checksum counts `at_last`, when nothing else could be had.
+        What is known by another checksum counts `at_last`, when nothing else could be had.
         """
         for path in self.cache.files(candidate.cached_names()):
             try:
@@ -92,7 +108,8 @@ class Gatherer:
         """What the caches don't have. The current databases are fetched when there is no other way. Raises Refused."""
         if not all(self._may_be_asked_for(self._candidate(wanted)) for wanted in missing):
             self._refresh()
-        self._refuse_untrusted(missing)
+        kept = self._without_download(missing)
+        missing = [wanted for wanted in missing if wanted not in kept]
         self._refuse_too_large(missing)
         results = self._download([self._candidate(wanted) for wanted in missing])
         failed = [wanted for wanted in missing if isinstance(results[wanted], NotThere)]
@@ -103,7 +120,7 @@ class Gatherer:
             again = [now for wanted in failed if (now := self._candidate(wanted)) != before[wanted]]
             if again:
                 results.update(self._download(again))
-        return self._judged(results)
+        return {**kept, **self._judged(results)}
 
     def _refresh(self) -> None:
         self.databases.refresh()
@@ -115,11 +132,10 @@ class Gatherer:
         refused: dict[Wanted, NotThere] = {}
         for wanted, result in results.items():
             if isinstance(result, NotThere):
-                file = self._cached(self._candidate(wanted), at_last=True)
+                file = self._at_last(wanted)
                 if file is None:
                     refused[wanted] = result
                     continue
-                self.output.warn(f"{wanted} is taken from the cache; the mirrors' file of that version is another one.")
                 result = file
             assert isinstance(result, PackageFile)  # noqa: S101 - parallel.each raised everything else
             found[wanted] = result
@@ -127,11 +143,22 @@ class Gatherer:
             raise inspection.refusal(refused)
         return found
 
-    def _refuse_untrusted(self, missing: Sequence[Wanted]) -> None:
-        """Refuse before anything is downloaded for nothing."""
+    def _at_last(self, wanted: Wanted) -> Optional[PackageFile]:
+        """The file of the cache that is acceptable, though another one is known."""
+        file = self._cached(self._candidate(wanted), at_last=True)
+        if file:
+            self.output.warn(f"{wanted} is taken from the cache; its file is known with another checksum.")
+        return file
+
+    def _without_download(self, missing: Sequence[Wanted]) -> dict[Wanted, PackageFile]:
+        """What no download could give. Raises Refused before anything is downloaded for nothing."""
         hopeless = [wanted for wanted in missing if not self._candidate(wanted).evidence.may_be_downloaded()]
-        if hopeless:
-            raise acceptance.untrusted([str(wanted) for wanted in hopeless], self.databases.reasons)
+        found = {wanted: file for wanted in hopeless if (file := self._at_last(wanted))}
+        refused = [wanted for wanted in hopeless if wanted not in found]
+        if refused:
+            spoiled = [str(wanted) for wanted in refused if self._refused_in_cache(self._candidate(wanted))]
+            raise acceptance.untrusted([str(wanted) for wanted in refused], self.databases.reasons, spoiled)
+        return found
 
     def _may_be_asked_for(self, candidate: Candidate) -> bool:
         return candidate.evidence.may_be_downloaded() and not candidate.is_too_large(self.network.limits.largest)
@@ -211,7 +238,7 @@ class Gatherer:
             return self._place(file, directory / name)
         except NotThere as error:
             others = [(where, Refusal(why)) for where, _, why in _split(refused)]
-            raise NotThere([*error.refusals, *self._badly_signed(candidate), *others]) from None
+            raise NotThere([*error.refusals, *self._refused_in_cache(candidate), *others]) from None
         finally:
             if not network.stop.is_set():
                 signatures.signature_path(part).unlink(missing_ok=True)
@@ -256,14 +283,14 @@ class Gatherer:
                 return file
         return None
 
-    def _badly_signed(self, candidate: Candidate) -> list[tuple[str, Refusal]]:
-        """The files of the cache that have a signature which isn't good: nobody could do better."""
+    def _refused_in_cache(self, candidate: Candidate) -> list[tuple[str, Refusal]]:
+        """The files of the cache whose signature isn't good, or whose checksum isn't the one that is known."""
         found = []
         for path in self.cache.files(candidate.cached_names()):
             try:
                 inspection.cached(path, candidate, self.conf.gpgdir)
             except NotAccepted as error:
-                if error.code == "signature_invalid":
+                if error.code in {"signature_invalid", inspection.OTHER_FILE}:
                     found.append((str(path), Refusal(str(error), error.code)))
             except OSError:
                 continue

@@ -24,10 +24,12 @@ from . import (
     plan,
     private_databases,
     repair,
+    sync_databases,
     transaction,
     wanted,
 )
 from . import xfer_command as xfer
+from .accepted import Accepted
 from .cache import Cache
 from .errors import Failed
 from .gather import Gatherer
@@ -102,9 +104,19 @@ class Machine:
         )
 
     def databases(self) -> OwnDatabases:
-        """What the machine's own databases say of package files; read once."""
+        """What the machine's own databases say of package files; read once.
+
+        Where one can't be read, the current ones are fetched at once: a repository that nothing is known of would
+        leave its packages, and its SigLevel, to the others.
+        """
         if self._databases is None:
-            self._databases = OwnDatabases(self.conf, lambda names: private_databases.fetch(self, names))
+            self._databases = OwnDatabases(
+                self.conf,
+                read=lambda name: sync_databases.read(self, name),
+                fetch=lambda names: private_databases.fetch(self, names),
+            )
+            if self._databases.unreadable:
+                self._databases.refresh()
         return self._databases
 
     def _gatherer(self, *, offline: bool) -> Gatherer:
@@ -114,6 +126,7 @@ class Machine:
             self.conf,
             databases=self.databases(),
             trust=self.trust,
+            accepted=Accepted(self.state_dir),
             cache=Cache(self.conf, self.state_dir),
             network=self._network,
             output=self.output,

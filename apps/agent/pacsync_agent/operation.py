@@ -202,7 +202,7 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
         heartbeat.check()
         journal.enter(steps.REHEARSE)
 
-    held, groups = report.holds(context.conf, base, context.databases), context.conf.ignore_groups
+    held, groups = report.holds(context, base), context.conf.ignore_groups
     prepared = machine.prepare(goal, held=held, ignored_groups=groups, gathered=gathered)
     heartbeat.check()
     with context.signals.shielded():

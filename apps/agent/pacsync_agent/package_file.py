@@ -39,7 +39,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class PackageFile:
-    """A package file and what it says of itself. `installed_size` in bytes."""
+    """A package file and what it says of itself. `installed_size` in bytes.
+
+    `sha256` is the checksum by which it was accepted; empty where a signature, or the cache, was enough.
+    """
 
     path: Path
     name: str
@@ -49,6 +52,7 @@ class PackageFile:
     conflicts: tuple[str, ...] = field(default=())
     groups: tuple[str, ...] = field(default=())
     installed_size: int = 0
+    sha256: str = ""
 
     def at(self, path: Path) -> PackageFile:
         """The same package, moved to another place."""

@@ -30,17 +30,32 @@ class SigLevel:
 
 @dataclass(frozen=True)
 class Repository:
-    """One repository: its mirrors with $repo and $arch replaced, in pacman's order. `lines` is its whole section."""
+    """One repository: its mirrors with $repo and $arch replaced, in pacman's order. `lines` is its whole section.
+
+    `database_level` is what it wants of its database's signature: Required, Optional or Never. `usage` has pacman's
+    words of what it is for.
+    """
 
     name: str
     servers: tuple[str, ...]
     siglevel: SigLevel
     lines: tuple[tuple[str, str], ...] = ()
+    database_level: str = "Required"
+    usage: tuple[str, ...] = ("All",)
+
+    @property
+    def gives_packages(self) -> bool:
+        """Whether pacman installs from it, or upgrades, unless it is named with the package (`-S repository/name`)."""
+        return not {"All", "Install", "Upgrade"}.isdisjoint(self.usage)
 
 
 @dataclass(frozen=True)
 class PacmanConf:
-    """The parts of the configuration that matter here; `options` has all of [options] for making another one."""
+    """The parts of the configuration that matter here; `options` has all of [options] for making another one.
+
+    `repositories` are those that give packages: one with `Usage = Search` or `Sync Search` is for looking, and counts
+    for nothing here.
+    """
 
     root: Path
     dbpath: Path
@@ -98,6 +113,22 @@ def _siglevel(lines: list[tuple[str, str]], default: SigLevel) -> SigLevel:
     return SigLevel("PackageRequired" in words, "PackageNever" in words, "PackageTrustAll" in words)
 
 
+def _database_level(lines: list[tuple[str, str]], default: str) -> str:
+    words = [word for key, value in lines if key == "SigLevel" for word in value.split()]
+    return next((level for level in ("Required", "Optional", "Never") if f"Database{level}" in words), default)
+
+
+def _repository(name: str, lines: list[tuple[str, str]], siglevel: SigLevel, database_level: str) -> Repository:
+    return Repository(
+        name,
+        tuple(value for key, value in lines if key == "Server"),
+        _siglevel(lines, siglevel),
+        tuple(lines),
+        _database_level(lines, database_level),
+        tuple(word for key, value in lines if key == "Usage" for word in value.split()) or ("All",),
+    )
+
+
 def _from_sections(
     sections: dict[str, list[tuple[str, str]]], root: Optional[Path], dbpath: Optional[Path]
 ) -> PacmanConf:
@@ -110,6 +141,7 @@ def _from_sections(
         return Path(next((value for name, value in options if name == key), default))
 
     siglevel = _siglevel(options, SigLevel(required=True, never=False, trust_all=False))
+    database_level = _database_level(options, "Required")
     parallel = values("ParallelDownloads")
     return PacmanConf(
         root=root or path("RootDir", "/"),
@@ -123,13 +155,9 @@ def _from_sections(
         parallel=max(1, min(8, int(parallel[0]) if parallel and parallel[0].isdigit() else 1)),
         siglevel=siglevel,
         repositories=tuple(
-            Repository(
-                name,
-                tuple(value for key, value in lines if key == "Server"),
-                _siglevel(lines, siglevel),
-                tuple(lines),
-            )
+            repository
             for name, lines in sections.items()
+            if (repository := _repository(name, lines, siglevel, database_level)).gives_packages
         ),
         options=tuple(options),
     )

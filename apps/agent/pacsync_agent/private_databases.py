@@ -152,6 +152,8 @@ class _Fetching:
         if not repository.servers:
             return "it has no mirror"
         _clear(dbpath)  # a lock and parts of a pacman that was killed here
+        # Until pacman has taken what comes, nothing remembered may vouch for it: this run may be killed in between.
+        (dbpath / MEMORY).unlink(missing_ok=True)
         config = self._write_config(repository, dbpath)
         # Anew, not if it is newer: a mirror may have gone back to an older day.
         reason = self._run("no mirror gives a valid one", config, "-Syy")

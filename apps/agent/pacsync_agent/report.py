@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from apps.fleet.alpm import state
 
@@ -14,8 +13,7 @@ from .api import ApiError
 from .context import Context
 from .errors import Failed, Refused
 from .local_db import Installed
-from .pacman_conf import PacmanConf
-from .repositories import Repositories, lists, own_database
+from .repositories import Repositories, database, lists
 from .revision_seen import RevisionSeen
 
 ROUNDS = 4
@@ -35,18 +33,18 @@ def next_seq(directory: Path) -> int:
     return seq
 
 
-def holds(conf: PacmanConf, installed: Installed, databases: Optional[Mapping[str, Path]] = None) -> list[str]:
+def holds(context: Context, installed: Installed) -> list[str]:
     """IgnorePkg, and each package of an IgnoreGroup by its name.
 
     As pacman does it: by the groups of the installed package, or by those that the first repository which has it says.
-    `databases` are those that count instead of the machine's own, as `Context` has them.
     """
+    conf = context.conf
     names = set(conf.ignore)
     if conf.ignore_groups:
         offered: dict[str, tuple[str, ...]] = {}
         for repo in conf.repositories:
-            path = (databases or {}).get(repo.name) or own_database(conf, repo.name)
-            offered = {**lists(path, "GROUPS"), **offered}
+            path = database(context, repo.name)
+            offered = {**(lists(path, "GROUPS") if path else {}), **offered}
         groups = [(name, package.groups) for name, package in installed.items()]
         names |= {name for name, found in (*groups, *offered.items()) if plan.matching(found, conf.ignore_groups)}
     return sorted(names)
@@ -61,7 +59,7 @@ def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
     text = local_db.state_text(installed)
     repositories = Repositories(context)
     reported = repositories.report(max_age=PRIVATE_MAX_AGE if background else 0)
-    held = holds(context.conf, installed, context.databases)
+    held = holds(context, installed)
     context.problems = examination.examine(
         context, installed, databases={one["name"]: one["digest"] for one in reported}, held=held
     )

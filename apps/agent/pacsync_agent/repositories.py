@@ -1,11 +1,13 @@
 """The sync databases of this machine as canonical texts for the server. It must not know what else is reported.
 
-A repository whose sync database is missing or unreadable is reported as the machine's own mirrors have it now
-(`private_databases`); while that can't be had either, as it was before, and `Context.unreadable` has the reason.
+A repository whose sync database is missing, unreadable or refused by pacman (`sync_databases`) is reported as the
+machine's own mirrors have it now (`private_databases`); while that can't be had either, as it was before, and
+`Context.unreadable` has the reason.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any, Optional
@@ -13,19 +15,19 @@ from typing import Any, Optional
 from apps.fleet.alpm import desc, repository, syncdb
 from apps.fleet.alpm.archive import members
 
-from . import addresses, dependency, files, private_databases
+from . import addresses, dependency, files, private_databases, sync_databases
 from .context import Context
 from .errors import Failed
 from .local_db import Installed
-from .pacman_conf import PacmanConf, Repository
+from .pacman_conf import Repository
 
 # What the server takes for a mirror; pacman itself would take more.
 MIRROR = re.compile(r"(https?|ftp|file)://[\x21-\x7e]{1,2000}")
 
 
-def own_database(conf: PacmanConf, repository: str) -> Path:
-    """Where the machine's own sync database of the repository is."""
-    return conf.dbpath / "sync" / f"{repository}.db"
+def database(context: Context, repository: str) -> Optional[Path]:
+    """The file that counts as the sync database of the repository, privately fetched or the machine's own, if any."""
+    return context.databases.get(repository) or sync_databases.taken(context, repository)
 
 
 def lists(path: Path, key: str) -> dict[str, tuple[str, ...]]:
@@ -97,7 +99,9 @@ class Repositories:
 
     def _digest(self, name: str) -> Optional[str]:
         """The digest of the database that counts; empty when it offers nothing, None when it can't be read."""
-        path = self._path(name)
+        path = database(self.context, name)
+        if path is None:
+            return None
         known = self.cache.get(str(path), {})
         try:
             found = path.stat()
@@ -113,7 +117,7 @@ class Repositories:
 
     def _digest_before(self, name: str) -> str:
         """What was reported while the machine's own database could be read last; empty when it never could."""
-        return str(self.cache.get(str(own_database(self.context.conf, name)), {}).get("digest", ""))
+        return str(self.cache.get(str(sync_databases.path_of(self.context.conf, name)), {}).get("digest", ""))
 
     def replaced(self, installed: Installed) -> list[str]:
         """The installed packages that pacman would replace by others of the repositories. After `report`."""
@@ -123,22 +127,25 @@ class Repositories:
         return sorted({word.name for word, package in present if package and word.holds_for(package.version)})
 
     def _path(self, name: str) -> Path:
-        return self.context.databases.get(name) or own_database(self.context.conf, name)
+        """Where it is, or was while it counted."""
+        return self.context.databases.get(name) or sync_databases.path_of(self.context.conf, name)
 
     def text(self, name: str) -> bytes:
         """The canonical text of a repository; empty when it offers nothing. Raises OSError, ValueError."""
-        offered = syncdb.read(self._path(name))
+        private = self.context.databases.get(name)
+        offered = syncdb.read(private) if private else sync_databases.read(self.context, name)
         text = repository.to_text(offered) if offered else b""
         self.texts[repository.digest_of(text)] = text
         return text
 
     def upload(self, digest: str) -> bytes:
         """The text with this digest. Raises Failed when the database changed in the meantime."""
-        for name in [repo.name for repo in self.context.conf.repositories]:
-            if digest in self.texts:
-                break
-            if self.cache.get(str(self._path(name)), {}).get("digest") == digest:
-                self.text(name)
+        with contextlib.suppress(OSError, ValueError):
+            for name in [repo.name for repo in self.context.conf.repositories]:
+                if digest in self.texts:
+                    break
+                if self.cache.get(str(self._path(name)), {}).get("digest") == digest:
+                    self.text(name)
         if digest not in self.texts:
             raise Failed(
                 "repository_changed", "A sync database changed while it was reported.", "Run the command again."

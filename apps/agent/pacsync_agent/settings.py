@@ -93,11 +93,20 @@ def _proxy(text: Optional[str]) -> Optional[Proxy]:
 
 def _read_file(path: Path) -> dict[str, Optional[str]]:
     parser = configparser.ConfigParser(interpolation=None)
+    before = 0  # lines that aren't in the file
     try:
-        with open(path, encoding="utf-8") as file:
-            parser.read_file(file)
+        text = path.read_text(encoding="utf-8")
+        try:
+            parser.read_string(text)
+        except configparser.MissingSectionHeaderError:  # there is but one section, so its header may be left out
+            before = 1
+            parser.read_string(f"[agent]\n{text}")
     except (OSError, configparser.Error, UnicodeDecodeError) as error:
-        raise Local("agent_config_invalid", f"{path} can't be read: {error}.", "It needs a section [agent].") from None
+        raise Local(
+            "agent_config_invalid",
+            f"{path} can't be read: {_reason(error, before)}.",
+            "It may have lines like `trust_target_files = yes`, in a section [agent].",
+        ) from None
     if not parser.has_section("agent"):
         parser.add_section("agent")
     known = (*KEYS, *OWN_KEYS)
@@ -107,6 +116,17 @@ def _read_file(path: Path) -> dict[str, Optional[str]]:
         wrong = f"{path} has {what}: {', '.join(sorted(sections or names))}."
         raise Local("agent_config_invalid", wrong, f"Section [agent] may have {', '.join(known)}.")
     return dict(parser["agent"])
+
+
+def _reason(error: Exception, before: int) -> str:
+    """Why the file can't be read, in one clause without its content: that may be a password."""
+    if isinstance(error, configparser.ParsingError):
+        return f"line {error.errors[0][0] - before} has no `=`"
+    if isinstance(error, configparser.DuplicateOptionError):
+        return f"{error.option} is there twice"
+    if isinstance(error, configparser.DuplicateSectionError):
+        return f"section [{error.section}] is there twice"
+    return str(error.strerror) if isinstance(error, OSError) else "it is not UTF-8"
 
 
 def state_dir(options: Options, conf: PacmanConf) -> Path:

@@ -26,6 +26,9 @@ _REASONS = {
     "BADSIG": "it belongs to other content",
     "ERRSIG": "its key is unknown here",
 }
+_UNTRUSTED = "its key is not trusted here"
+ABOUT_KEYS = {_REASONS["EXPKEYSIG"], _REASONS["REVKEYSIG"], _REASONS["ERRSIG"], _UNTRUSTED}
+"""The reasons that a newer keyring may remove."""
 
 
 @dataclass(frozen=True)
@@ -88,5 +91,5 @@ def judge(status: int, output: str, *, trust_all: bool) -> Checked:
         return Checked(Signature.BAD, "it is no signature of this file")
     trusted = kinds.count("TRUST_FULLY") + kinds.count("TRUST_ULTIMATE")
     if trusted < good and not trust_all:
-        return Checked(Signature.BAD, "its key is not trusted here")
+        return Checked(Signature.BAD, _UNTRUSTED)
     return Checked(Signature.GOOD)

@@ -102,12 +102,17 @@ def _size(entry: Mapping[str, Any]) -> Optional[int]:
     return value
 
 
-def unavailable(reasons: Mapping[Wanted, str]) -> Refused:
-    """Every package that can't be had, by name, with the reason of the first."""
+def unavailable(reasons: Mapping[Wanted, str], *, spoiled: bool = False) -> Refused:
+    """Every package that can't be had, by name, with the reason of the first.
+
+    `spoiled`: the cache has a file that isn't the one, so that more of the same are no remedy.
+    """
+    put = "Put the package file into the cache (pacman-conf CacheDir), or name"
     names = acceptance.named([str(wanted) for wanted in reasons])
     first = next(iter(reasons.values()))
     return Refused(
         "package_unavailable",
         f"{'This package' if len(reasons) == 1 else 'These packages'} can't be had from anywhere: {names} ({first}).",
-        "Put the package file into the cache (pacman-conf CacheDir), or name a mirror that has it in pacman.conf.",
+        f"{'Remove the file of the cache that is named here, and name' if spoiled else put} a mirror that has it in "
+        "pacman.conf.",
     )
