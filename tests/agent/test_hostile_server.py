@@ -237,7 +237,7 @@ def test_server_that_does_not_know_a_field_is_an_older_one() -> None:
     content = json.dumps(problem).encode()
     with Hostile(lambda peer: peer.answer(content, status="422 No")) as server, pytest.raises(api.ApiError) as error:
         Client(server.url, "pse_x").post("/checkin", {})
-    said = error.value.as_agent_error()
+    said = error.value.as_agent_error("m1")
     assert (
         said.code == "server_older" and "examination" in said.message and "Take the agent from the server" in said.hint
     )
