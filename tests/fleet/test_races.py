@@ -82,7 +82,8 @@ def test_claim_one_token_many_times_at_once_is_one_lease() -> None:
     assert Operation.objects.get().attempt == 1
 
 
-def test_claim_and_cancel_at_once_one_wins() -> None:
+def test_claim_and_cancel_at_once_it_ends_cancelled_and_is_leased_once_at_most() -> None:
+    """A leased operation can be cancelled, too, as long as pacman isn't started."""
     for _ in range(5):
         operation = factories.queued()
 
@@ -92,11 +93,9 @@ def test_claim_and_cancel_at_once_one_wins() -> None:
             return sync_coordinator.cancel(operation=operation, actor="test")
 
         results = kinds(race(6, act))
-        status = Operation.objects.get(pk=operation.pk).status
-        if status == "cancelled":
-            assert results == {"Operation": 3, "NotClaimable": 3}
-        else:
-            assert status == "leased" and results == {"Claim": 1, "NotClaimable": 2, "NotCancellable": 3}
+        claims = results.pop("Claim", 0)
+        assert results == {"Operation": 3, "NotClaimable": 3 - claims} and claims <= 1
+        assert Operation.objects.get(pk=operation.pk).status == "cancelled"
 
 
 def test_finish_many_at_once_all_get_the_one_result() -> None:
