@@ -98,7 +98,9 @@ def _note_revision(context: Context, answer: dict[str, Any]) -> None:
     """Remember the pool's revision; warn, once for as long as it is so, of one that went back."""
     problem = RevisionSeen(context.state_dir).note(answer.get("pool"), answer.get("revision"))
     if problem and problem != context.went_back:
-        context.output.warn(f"{problem} Automatic syncs rest here until an operator confirms.")
+        context.output.warn(
+            f"{problem} Automatic syncs rest here until an operator confirms, or until `pacsync-agent sync` is run here."
+        )
     context.went_back = problem
 
 
