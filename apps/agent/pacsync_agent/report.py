@@ -99,7 +99,7 @@ def _note_revision(context: Context, answer: dict[str, Any]) -> None:
     problem = RevisionSeen(context.state_dir).note(answer.get("pool"), answer.get("revision"))
     if problem and problem != context.went_back:
         context.output.warn(
-            f"{problem} Automatic syncs rest here until an operator confirms, or until `pacsync-agent sync` is run here."
+            f"{problem} Automatic syncs rest here until an operator confirms, or `pacsync-agent sync` is run here."
         )
     context.went_back = problem
 
