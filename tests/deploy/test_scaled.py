@@ -276,7 +276,7 @@ def test_frozen_instance_is_left_though_its_connections_are_still_taken(three: S
     docker("pause", container)
     try:
         figures(f"frozen instance: left after {view_loses_one(three, began):.2f} s")
-        # The backend for questions about health has its own checks, which may end a moment later: five seconds are lost.
+        # The backend for questions about health has its own checks, which may end later: then five seconds are lost.
         eventually(lambda: six_times_ready(three), within=20, what="nobody is sent to it")
     finally:
         docker("unpause", container)
