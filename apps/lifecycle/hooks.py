@@ -188,7 +188,7 @@ def _collect(slot: memory.Slot) -> None:
     if phase.current() is phase.Phase.STOPPING:
         report = slot.report()
         if report is None:
-            _Master.killed += 1
+            _Master.killed += slot.ready  # one that still loaded has ended at once, and had nothing to finish
             lost = Counter(name for name, _ in slot.tracked())
             if slot.in_flight > 0:
                 lost["requests"] = slot.in_flight

@@ -5,18 +5,20 @@ that count open connections instead of attempts; one connection that requests le
 connections in use that will never answer (watch.py).
 """
 
+import contextlib
 import itertools
 import logging
 import threading
 import time
 import weakref
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from psycopg import Connection, OperationalError
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from apps.lifecycle import dbpool as lifecycle
-from apps.lifecycle import permits
+from apps.lifecycle import permits, phase
 from apps.lifecycle.board import DbpoolSample
 from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted
 from pacsync.postgresql import cancelling, closing, commits, sessions
@@ -53,7 +55,7 @@ class Dbpool(ConnectionPool[Conn]):
         self._direct = direct
         self._watch = Watch(self.in_use, self._suspicion, silence)
         self._failing_since: float | None = None  # when the first of the attempts failed that have failed since
-        self._lost = self._exhausted = self._queued = self._opening = 0
+        self._lost = self._exhausted = self._queued = self._opening = self._ending = 0
         self._configure_more = configure
         # reconnect_timeout: an attempt that fails isn't repeated in the background, the next request makes a new one.
         super().__init__(
@@ -163,7 +165,7 @@ class Dbpool(ConnectionPool[Conn]):
 
     def _held(self) -> int:
         with self._numbers:
-            return sum(not connection.closed for connection in self._connected) + self._opening
+            return sum(not connection.closed for connection in self._connected) + self._opening + self._ending
 
     def _publish_permits(self) -> None:
         with self._permits:
@@ -178,9 +180,21 @@ class Dbpool(ConnectionPool[Conn]):
             idle = [self._pool.popleft() for _ in range(count)]
             self._nconns -= count
         for connection in idle:
-            with closing.until_gone([connection]):
+            with self._counted([connection]), closing.until_gone([connection]):
                 connection.close()
         self._publish_permits()
+
+    @contextlib.contextmanager
+    def _counted(self, connections: Sequence[Conn]) -> Iterator[None]:
+        """Count these on while they end inside: other threads take permits meanwhile, and their backends still live."""
+        count = sum(not connection.closed for connection in connections)
+        with self._numbers:
+            self._ending += count
+        try:
+            yield
+        finally:
+            with self._numbers:
+                self._ending -= count
 
     def _add_to_pool(self, conn: Conn) -> None:
         super()._add_to_pool(conn)
@@ -376,12 +390,15 @@ class Dbpool(ConnectionPool[Conn]):
         lifecycle.write(self.sample())
 
     def abandon(self) -> None:
-        """Close for good; a query that still runs is cancelled, so that no backend outlives this process."""
+        """Close for good; a query that still runs is cancelled, so that no backend outlives this process.
+
+        A worker that is replaced waits for its backends, since its successor opens its own then.
+        """
         self.cancel()
         self._watch.end()
         with self._numbers:
-            connected = list(self._connected)
-        with closing.until_gone(connected):  # the worker that replaces this one opens its own then
+            connected = [] if phase.leaving() else list(self._connected)
+        with self._counted(connected), closing.until_gone(connected):
             self.close(timeout=1)
             for connection, _ in self.in_use():
                 connection.close()

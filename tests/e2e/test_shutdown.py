@@ -330,7 +330,8 @@ def test_sigquit_at_once_with_cleanup_and_an_honest_status(
         server.signal(signal.SIGQUIT)
         wait_exit(server, 15)  # before the drain is over
         status = server.shutdown_status()
-        assert (status["signal"], status["abandoned"], status["workers_killed"]) == ("SIGQUIT", {"requests": 1}, 0)
+        assert (status["signal"], status["workers_killed"]) == ("SIGQUIT", 0)
+        assert status["abandoned"]["requests"] == 1  # and what the instance did by itself at that moment
         assert status["cleanup_failed"] == ["failing"]
         assert server.evidence == CLEANED
         assert rows() == 0
@@ -367,5 +368,6 @@ def test_sigterm_while_the_worker_loads_ends_at_once(sqlite_url: str, tmp_path: 
         began = time.monotonic()
         assert server.stop(timeout=40) == 0
         assert time.monotonic() - began < 20
+        assert server.shutdown_status()["workers_killed"] == 0
     finally:
         server.kill()

@@ -1,5 +1,6 @@
 """The dbpool in this process, against the real PostgreSQL of the test run."""
 
+import contextlib
 import os
 import threading
 import time
@@ -14,6 +15,7 @@ from django.db import InternalError, OperationalError, connection
 from apps.lifecycle import dbpool, memory, serving
 from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted
 from apps.lifecycle.memory import Memory
+from pacsync.postgresql import closing
 
 pytestmark = [
     pytest.mark.skipif(settings.DATABASE_TYPE != "postgresql", reason="only PostgreSQL has a dbpool"),
@@ -318,3 +320,26 @@ def test_connection_with_a_limit_is_cut_off_in_the_middle_of_a_statement(serve: 
         cursor.execute("SELECT pg_sleep(60)")
     connection.close()
     assert ask()
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_give_back_keeps_the_permit_until_the_backend_is_gone(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, counted: bool
+) -> None:
+    """Another thread may take a permit at that moment. The negative twin counts a closed connection no more."""
+    pool = serve(min_size=1, max_size=2).pool
+    pool.open_once()
+    until(lambda: pool.sample().idle == 1)
+    held: list[int] = []
+
+    @contextlib.contextmanager
+    def noted(connections: Any) -> Iterator[None]:
+        yield
+        assert all(connection.closed for connection in connections)
+        held.append(pool._held())
+
+    monkeypatch.setattr(closing, "until_gone", noted)
+    if not counted:
+        monkeypatch.setattr(pool, "_counted", lambda connections: contextlib.nullcontext())
+    pool.give_back()
+    assert (held, pool._held()) == ([int(counted)], 0)
