@@ -141,8 +141,21 @@ def test_dbpool_exhausted_quick_503_with_retry_after_and_counted(playground: Sta
             assert pending.status == 200
 
 
-def until_numbers(server: Playground, **wanted: int) -> None:
-    until(lambda: wanted.items() <= numbers(server).items())
+def hold(server: Playground, active: int, requests: int) -> None:
+    """A long query, once so many connections are in use and so many requests under way.
+
+    One that meets what the instance does by itself at its start, which waits, too, is refused; then it is asked again.
+    """
+    asked = [in_background(server.port, "/query/28000")]
+
+    def reached() -> bool:
+        if asked[-1].status == 503:
+            asked.append(in_background(server.port, "/query/28000"))
+        workers = json.loads(get(server.port, "/board")[2])["workers"]
+        under_way = sum(worker["in_flight"] for worker in workers) - 1  # without this question
+        return (numbers(server)["active"], under_way) == (active, requests)
+
+    until(reached)
 
 
 def test_dbpool_exhausted_max_waiting_refuses_without_waiting(playground: Start, postgres_url: str) -> None:
@@ -151,16 +164,13 @@ def test_dbpool_exhausted_max_waiting_refuses_without_waiting(playground: Start,
     quiet = dict.fromkeys(("HEALTH_CHECK_INTERVAL", "DB_POOL_CHECK_INTERVAL", "INSTANCE_HEARTBEAT_INTERVAL"), 3600)
     with playground(postgres_url, **budget, **quiet) as server:
         until(lambda: get(server.port, "/health/ready")[0] == 200)
-        asked = []
-        for active, waiting in ((1, 0), (2, 0), (2, 1)):  # one by one: two that wait for a new connection are too many
-            asked.append(in_background(server.port, "/query/28000"))
-            until_numbers(server, active=active, waiting=waiting)
+        # One by one: two that wait for a new connection are too many.
+        for active, requests in ((1, 1), (2, 2), (2, 3)):
+            hold(server, active, requests)
+        until(lambda: numbers(server)["waiting"] >= 1)
         began = time.monotonic()
         assert get(server.port, "/query")[0] == 503
         assert time.monotonic() - began < 6  # before the others are through
-        server.kill()
-        for pending in asked:
-            pending.join(40)
 
 
 @pytest.mark.parametrize("protection", ["main loop", "bulkhead", "none"])
