@@ -102,7 +102,7 @@ def test_draining_instance_does_not_answer_for_the_health_of_the_service(
     """HAProxy looks at it so seldom here that it never notices the drain: what reaches people is what is tested."""
     changes = {"inter 500ms fastinter 250ms": "inter 600s fastinter 600s"}
     if not protected:
-        changes["retry-on conn-failure empty-response 503"] = "retry-on conn-failure empty-response"
+        changes["response-timeout 503"] = "response-timeout"
     container, port = haproxies.start(three, tmp_path / "config", haproxies.BARE, changes)
     instances = three.containers(SERVER)
 

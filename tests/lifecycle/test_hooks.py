@@ -54,15 +54,19 @@ def test_child_exit_frees_the_slot_and_while_serving_reports_nothing(server: Any
     assert hooks._Master.accounts == []
 
 
-def test_child_exit_killed_while_stopping_its_work_is_abandoned(server: Any, own_board: Memory) -> None:
+@pytest.mark.parametrize("serves", [True, False])
+def test_child_exit_killed_while_stopping_its_work_is_abandoned(server: Any, own_board: Memory, serves: bool) -> None:
+    """One that still loads ends by itself."""
     worker = fork(server, 101)
     slot = Slot(own_board, worker.slot)
+    if serves:
+        slot.accepting()
     slot.track("sync_operation")
     slot.count(2)
     shutdown.begin(15, 10)
     shutdown.stop()
     hooks.child_exit(server, worker)
-    assert hooks._Master.killed == 1
+    assert hooks._Master.killed == serves
     assert hooks._Master.accounts[0].abandoned == {"sync_operation": 1, "requests": 2}
 
 
