@@ -120,7 +120,7 @@ def _login_failed(request: HttpRequest | None = None, **signal: object) -> None:
 
 
 def _logged_in(request: HttpRequest, **signal: object) -> None:
-    request.logged_in = True  # type: ignore[attr-defined]
+    request.logged_in = True  # type: ignore[attr-defined]  # ours, for `_account`
 
 
 user_logged_in.connect(_logged_in, dispatch_uid="apps.api.rate_limits")

@@ -17,18 +17,24 @@ from django.http import HttpRequest, HttpResponse
 
 from apps.api.auth import principal_of
 from apps.api.problems import problem
-from apps.api.rate_limits import PREFIX, RateLimitMiddleware
+from apps.api.rate_limits import PREFIX, RateLimitMiddleware, credential_of
+from apps.lifecycle import rates
 from apps.lifecycle.forwarded import Proxies
 
 
 def refused(environ: dict[str, Any]) -> tuple[int, str, str] | None:
     """(status, code, detail) when the WSGI `environ` shows nobody; None when its body may come.
 
-    Also when the database can't be asked at the moment: the request itself then gets that answer.
+    Also when the database can't be asked at the moment: the request itself then gets that answer. Whoever was found to
+    be valid lately isn't asked about again: the request asks, and forgets it if that is over.
     """
+    _proxies.take_over(environ)
+    request = WSGIRequest(environ | {"PATH_INFO": PREFIX})  # for an API's answer, whatever the path
+    credential = credential_of(request)
+    if credential is not None and rates.is_known(credential):
+        return None
     try:
-        _proxies.take_over(environ)
-        response = _ask(WSGIRequest(environ | {"PATH_INFO": PREFIX}))  # an API's answer, whatever the path
+        response = _ask(request)
     except AnyDatabaseError:
         return None
     finally:

@@ -9,7 +9,7 @@ from .models.pools import ConflictResolution
 from .status import Status
 
 # What ended an operation without the endpoint having tried: no reason not to try again.
-_UNTRIED = frozenset({"base_changed", "sync_paused", obsolete.TARGET_CHANGED, obsolete.TOKEN_REVOKED})
+_UNTRIED = frozenset({"base_changed", obsolete.SYNC_PAUSED, obsolete.TARGET_CHANGED, obsolete.TOKEN_REVOKED})
 
 
 def wanted(endpoint: Endpoint) -> Goal | None:

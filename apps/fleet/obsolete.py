@@ -6,8 +6,9 @@ from django.db.models.functions import Now
 from . import audit, judgement
 from .models import Endpoint, Operation, OperationKind, OperationStatus, Pool, TargetRevision
 
-TARGET_CHANGED, TOKEN_REVOKED = "target_changed", "token_revoked"
+TARGET_CHANGED, TOKEN_REVOKED, SYNC_PAUSED = "target_changed", "token_revoked", "sync_paused"
 """Codes in the result of an operation that was cancelled by it."""
+PAUSED = "Automatic sync of the pool is paused: an endpoint has seen a target revision that isn't here."
 CHANGED = "The pool has another target by now."
 REVOKED = "The endpoint's token was revoked."
 
@@ -29,9 +30,14 @@ def _cancel(operations: QuerySet[Operation], code: str, message: str) -> int:
     return queued.update(status=OperationStatus.CANCELLED, finished=Now(), result=result)
 
 
-def is_outdated(operation: Operation) -> bool:
-    """Whether a policy made it for a revision that isn't the target of the endpoint's pool any more."""
-    if operation.kind != OperationKind.SYNC or not operation.author.startswith(audit.POLICY):
-        return False
-    pool = Pool.objects.filter(pk=operation.endpoint.pool_id or 0).first()
-    return pool is None or pool.target_id != operation.revision_id
+def why(operation: Operation) -> tuple[str, str] | None:
+    """(code, message) when a pool's policy made the operation, and wouldn't make it now. One query at most."""
+    if not operation.author.startswith(audit.POLICY):
+        return None
+    pool = Pool.objects.filter(pk=operation.endpoint.pool_id or 0).values_list("paused_since", "target").first()
+    paused, target = pool or (None, None)
+    if paused is not None:
+        return SYNC_PAUSED, PAUSED
+    if operation.kind == OperationKind.SYNC and target != operation.revision_id:
+        return TARGET_CHANGED, CHANGED
+    return None

@@ -11,15 +11,12 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from . import audit, obsolete, revisions, rows, targets
-from .models import Endpoint, Operation, Pool, TargetRevision
+from .models import Endpoint, Pool, TargetRevision
 
 logger = logging.getLogger(__name__)
 
 # A number that is further ahead than any backup can be old is believed only so far: numbers must not run out.
 MAX_AHEAD = 1_000_000
-PAUSED = "sync_paused"
-"""The code in the result of an automatic operation that was cancelled by it."""
-MESSAGE = "Automatic sync of the pool is paused: an endpoint has seen a target revision that isn't here."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +76,7 @@ def _pause(pool: Pool, endpoint: Endpoint, seen: SeenRevision) -> None:
         Pool.objects.filter(pk=pool.pk).update(highest_number=highest)
         if not Pool.objects.filter(pk=pool.pk, paused_since=None).update(paused_since=Now(), paused_by=found):
             return
-        cancelled = obsolete.cancel_automatic(pool, code=PAUSED, message=MESSAGE)
+        cancelled = obsolete.cancel_automatic(pool, code=obsolete.SYNC_PAUSED, message=obsolete.PAUSED)
         after = {**found, "cancelled": cancelled}
         audit.record(actor=audit.SERVER, verb="pause_sync", object=audit.name_of(pool), after=after)
     logger.warning(
@@ -89,13 +86,6 @@ def _pause(pool: Pool, endpoint: Endpoint, seen: SeenRevision) -> None:
         endpoint.name,
         seen.number,
     )
-
-
-def is_paused(operation: Operation) -> bool:
-    """Whether the operation was queued by the policy of a pool whose automatic sync is paused."""
-    if not operation.author.startswith(audit.POLICY):
-        return False
-    return Pool.objects.filter(pk=operation.endpoint.pool_id or 0, paused_since__isnull=False).exists()
 
 
 def confirm(*, pool: Pool, actor: str, expected_number: int | None = None) -> Pool:

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from . import audit, clock, goals, judgement, leases, obsolete, queueing, reports, restored, rows, sources, texts
+from . import audit, clock, goals, judgement, leases, obsolete, queueing, reports, rows, sources, texts
 from .exceptions import (
     BaseChanged,
     IdempotencyKeyReused,
@@ -147,12 +147,10 @@ def _claim(operation: Operation, lease_token: uuid.UUID, state: str) -> Exceptio
         message = "The endpoint is not in the state any more that the operation was made for."
         _cancel_claimed(operation, code="base_changed", message=message)
         return BaseChanged(message)
-    if restored.is_paused(operation):  # queued by the policy at the moment of the pause
-        _cancel_claimed(operation, code=restored.PAUSED, message=restored.MESSAGE)
-        return NotClaimable(restored.MESSAGE)
-    if obsolete.is_outdated(operation):  # queued by the policy at the moment of the change
-        _cancel_claimed(operation, code=obsolete.TARGET_CHANGED, message=obsolete.CHANGED)
-        return NotClaimable(obsolete.CHANGED)
+    if why := obsolete.why(operation):  # queued by the policy at the moment of a pause, or of a new target
+        code, message = why
+        _cancel_claimed(operation, code=code, message=message)
+        return NotClaimable(message)
     changed = free.filter(pk=operation.pk, attempt=operation.attempt).update(
         status=OperationStatus.LEASED,
         lease_token=lease_token,

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -125,8 +124,10 @@ def test_program_ends_with_an_agent_that_is_killed(tmp_path: Path, number: signa
 
 def test_program_has_no_more_than_its_limit(tmp_path: Path) -> None:
     target = tmp_path / "x"
-    write: Callable[[int], int | None] = lambda most: bounded_process.run(  # noqa: E731
-        ["sh", "-c", 'head -c 100000 /dev/zero >"$0"', str(target)], seconds=20, most=most, stop=threading.Event()
-    )
+
+    def write(most: int) -> int | None:
+        command = ["sh", "-c", 'head -c 100000 /dev/zero >"$0"', str(target)]
+        return bounded_process.run(command, seconds=20, most=most, stop=threading.Event())
+
     assert write(1 << 20) == 0
     assert write(1000) != 0 and target.stat().st_size < 4000

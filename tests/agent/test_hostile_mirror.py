@@ -2,12 +2,12 @@
 
 import dataclasses
 import os
-import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -408,9 +408,9 @@ def test_endless_file_leaves_the_reserve_of_the_disk(
     """Also where nobody declares a size, so that nothing can be refused before."""
     room = 48 << 20
 
-    def usage(path: Path) -> tuple[int, int, int]:
+    def usage(path: Path) -> SimpleNamespace:
         taken = sum(one.stat().st_size for one in tmp_path.rglob("*.part"))
-        return shutil._ntuple_diskusage(1 << 40, taken, space.RESERVE + room - taken)  # type: ignore[attr-defined,no-any-return]
+        return SimpleNamespace(total=1 << 40, used=taken, free=space.RESERVE + room - taken)
 
     monkeypatch.setattr(space.shutil, "disk_usage", usage)
     with Hostile(begins(*ALONE)(b"")) as server:

@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,7 +121,7 @@ def test_fetch_cut_off_before_pacman_took_the_database_is_repeated(
     point_to(machine, NEW)
     run = private_databases._Fetching._run
 
-    def cut_off(self, reason: str, config: Path, *arguments: str) -> str:  # type: ignore[no-untyped-def]
+    def cut_off(self: Any, reason: str, config: Path, *arguments: str) -> str:
         if arguments[0] == "-Sl":
             raise RuntimeError
         return run(self, reason, config, *arguments)

@@ -2,8 +2,9 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,6 +70,7 @@ def make(tmp_path: Path) -> Iterator[object]:
         one.keys.stop()
 
 
+Make = Callable[[str], Own]
 # By level: with a good signature, without one, with that of other content.
 LEVELS = {
     "DatabaseRequired": (True, False, False),
@@ -78,7 +80,7 @@ LEVELS = {
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_sync_database_counts_as_pacman_takes_it(make, level: str) -> None:  # type: ignore[no-untyped-def]
+def test_sync_database_counts_as_pacman_takes_it(make: Make, level: str) -> None:
     own = make(level)
     good, without, other = LEVELS[level]
     assert own.is_taken() is good
@@ -91,21 +93,19 @@ def test_sync_database_counts_as_pacman_takes_it(make, level: str) -> None:  # t
     assert ("core" in own.machine.pacman("-Sl", "core", check=False).splitlines()[0].split()) is other
 
 
-def test_sync_database_of_no_repository_or_that_is_missing_does_not_count(make) -> None:  # type: ignore[no-untyped-def]
+def test_sync_database_of_no_repository_or_that_is_missing_does_not_count(make: Make) -> None:
     own = make("DatabaseRequired")
     assert sync_databases.taken(own, "elsewhere") is None
     own.path.unlink()
     assert not own.is_taken()
 
 
-def test_what_pacman_said_is_kept_until_something_changes(  # type: ignore[no-untyped-def]
-    make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_pacman_said_is_kept_until_something_changes(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     own = make("DatabaseRequired")
     asked = []
     ask = sync_databases._ask_pacman
 
-    def counting(*arguments):  # type: ignore[no-untyped-def]
+    def counting(*arguments: Any) -> bool | None:
         asked.append(arguments)
         return ask(*arguments)
 

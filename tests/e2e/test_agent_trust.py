@@ -11,7 +11,7 @@ import pytest
 from apps.agent.pacsync_agent import pacman_conf, private_databases
 from apps.agent.pacsync_agent.private_databases import Databases
 from tests.support import agent
-from tests.support.hostile import Hostile
+from tests.support.hostile import Hostile, Peer
 from tests.support.keys import SHORTLY_AFTER, Keys
 from tests.support.pacman import Fleet, Machine, Package
 from tests.support.site import Site
@@ -248,7 +248,7 @@ def test_credentials_of_mirrors_stay_on_the_machine(lab: Lab) -> None:
     content = {f"/{name}": data for name, data in (("core.db", database), (lab.new[1].path.name, b""))}
     content[f"/{lab.new[1].path.name}"] = lab.new[1].path.read_bytes()
 
-    def answer(peer) -> None:  # type: ignore[no-untyped-def]
+    def answer(peer: Peer) -> None:
         if peer.headers.get("authorization") != "Basic bWU6czNjcmV0":
             peer.answer(status="401 Unauthorized", WWW_Authenticate='Basic realm="x"')
         elif peer.path in content:

@@ -2,7 +2,16 @@
 
 import pytest
 
-from apps.fleet import endpoint_manager, exceptions, pool_alarms, pool_manager, restored, revisions, sync_coordinator
+from apps.fleet import (
+    endpoint_manager,
+    exceptions,
+    obsolete,
+    pool_alarms,
+    pool_manager,
+    restored,
+    revisions,
+    sync_coordinator,
+)
 from apps.fleet.endpoint_manager import SeenRevision
 from apps.fleet.models import AuditEvent, Endpoint, Operation, Pool, TargetRevision
 from tests import factories
@@ -128,7 +137,7 @@ def test_restored_automatic_operations_from_the_backup_are_cancelled_and_those_o
     Operation.objects.filter(endpoint=asked).update(author="user:ada")
     check_in(factories.endpoint(pool=pool), number=7)
     ended = Operation.objects.get(endpoint=automatic)
-    assert (ended.status, ended.result and ended.result["code"]) == ("cancelled", restored.PAUSED)
+    assert (ended.status, ended.result and ended.result["code"]) == ("cancelled", obsolete.SYNC_PAUSED)
     assert Operation.objects.get(endpoint=asked).status == "queued"
     pool_manager.confirm(pool=pool, actor="test")
     assert check_in(automatic, number=7) is not None  # not given up: nobody tried it
@@ -142,7 +151,7 @@ def test_restored_operation_that_the_policy_queued_at_the_same_moment_is_not_cla
     with pytest.raises(exceptions.NotClaimable, match="is paused"):
         factories.claim(Operation.objects.get(endpoint=automatic))
     ended = Operation.objects.get(endpoint=automatic)
-    assert (ended.status, ended.result and ended.result["code"]) == ("cancelled", restored.PAUSED)
+    assert (ended.status, ended.result and ended.result["code"]) == ("cancelled", obsolete.SYNC_PAUSED)
 
 
 def test_restored_people_may_still_sync_single_endpoints() -> None:

@@ -3,12 +3,11 @@
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tests.support.isolation import once
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, running
 from tests.support.server import migrate
 
 TEMPLATE = "migrated"
@@ -51,12 +50,6 @@ def _make_template(directory: Path) -> None:
         server.delete()
 
 
-@contextmanager
-def running_postgres(**options: object) -> Iterator[MigratedPostgres]:
-    """A started server, deleted at the end. `options` are settings of postgresql.conf."""
-    server = MigratedPostgres(**options)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.delete()
+def running_postgres(**options: object) -> AbstractContextManager[MigratedPostgres]:
+    """As postgres.running_postgres, with migrated databases."""
+    return running(MigratedPostgres(**options))

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import psycopg
@@ -151,12 +152,19 @@ class Postgres:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
+Server = TypeVar("Server", bound=Postgres)
+
+
 @contextlib.contextmanager
-def running_postgres(**options: object) -> Iterator[Postgres]:
-    """A started server, deleted at the end. `options` are settings of postgresql.conf."""
-    server = Postgres(**options)
+def running(server: Server) -> Iterator[Server]:
+    """The server, started, and deleted at the end."""
     try:
         server.start()
         yield server
     finally:
         server.delete()
+
+
+def running_postgres(**options: object) -> contextlib.AbstractContextManager[Postgres]:
+    """A started server, deleted at the end. `options` are settings of postgresql.conf."""
+    return running(Postgres(**options))
