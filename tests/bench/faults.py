@@ -50,12 +50,6 @@ def database(**options: object) -> Iterator[tuple[Postgres, str]]:
         yield postgres, url
 
 
-def backends(postgres: Postgres) -> int:
-    with postgres.connect() as connection:
-        row = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = 'bench'").fetchone()
-        return int(str(row[0])) if row else 0
-
-
 def board(server: Playground) -> dict[str, list[dict[str, dict[str, int]]]]:
     return dict(json.loads(get(server.port, "/board")[2]))
 
@@ -127,7 +121,7 @@ def restarted() -> Row:
             asked = [in_background(server.port, "/query/500") for _ in range(8)]
             for request in asked:
                 request.join()
-            until(lambda: backends(postgres) >= 8)
+            until(lambda: postgres.client_backends("bench") >= 8)
             postgres.restart()
             began = time.monotonic()
             statuses = [get(server.port, "/query", timeout=60)[0]]
@@ -158,7 +152,12 @@ def half_sent() -> Row:
                 server.signal(signal.SIGTERM)
                 code = server.process.wait(60)
                 took = time.monotonic() - began
-            return {"exit": code, "after": round(took, 2), "cleanup": cleaned(), "backends_left": backends(postgres)}
+            return {
+                "exit": code,
+                "after": round(took, 2),
+                "cleanup": cleaned(),
+                "backends_left": postgres.client_backends("bench"),
+            }
 
         with pacsync(url, SHUTDOWN_TIMEOUT=8) as server:
             row.pacsync = stop(server, lambda: "first" in server.evidence)
@@ -177,14 +176,18 @@ def budget() -> Row:
             with Load(server.port, "/query/20", clients=32, pause=0.001, keep_alive=False):
                 end, seen = time.monotonic() + 8, 0
                 while time.monotonic() < end:
-                    seen = max(seen, backends(postgres))
+                    seen = max(seen, postgres.client_backends("bench"))
             return seen
 
         with pacsync(url, WEB_CONCURRENCY=3, **settings) as server:
             seen = most(server)
             time.sleep(2)
             reported = sum(worker["dbpool"]["size"] for worker in board(server)["workers"])
-            row.pacsync = {"most": seen, "reported_then": reported, "pg_stat_activity_then": backends(postgres)}
+            row.pacsync = {
+                "most": seen,
+                "reported_then": reported,
+                "pg_stat_activity_then": postgres.client_backends("bench"),
+            }
         with running_peer(url, "health_check", workers=3, **settings) as peer:
             row.peer = {"most": most(peer)}
     return row
@@ -237,7 +240,7 @@ def killed() -> Row:
             pids = {child.pid for child in psutil.Process(server.pid).children()}
             workers = [worker["dbpool"] for worker in board(server)["workers"]]
             sizes = [pool["size"] for pool in workers if pool]
-            return victim not in pids and len(sizes) == 2 and sum(sizes) == backends(postgres) <= 6
+            return victim not in pids and len(sizes) == 2 and sum(sizes) == postgres.client_backends("bench") <= 6
 
         until(right)
         took = time.monotonic() - began
@@ -255,7 +258,8 @@ def growth() -> Row:
         def state() -> str:
             process = psutil.Process(server.pid).children()[0]
             memory = process.memory_info().rss / 2**20
-            rest = f"{process.num_threads()} threads, {process.num_fds()} fds, {backends(postgres)} backends"
+            backends = postgres.client_backends("bench")
+            rest = f"{process.num_threads()} threads, {process.num_fds()} fds, {backends} backends"
             return f"{memory:.1f} MiB, {rest}"
 
         load.run(f"{server.url}/health/ready", 5, server.pid)

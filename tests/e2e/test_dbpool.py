@@ -16,22 +16,12 @@ from tests.e2e.test_shutdown import wait_exit
 from tests.support.load import Load, get, in_background
 from tests.support.pgbouncer import running_pgbouncer
 from tests.support.playground import Playground
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, count_client_backends
 from tests.support.wait import until
 
 
 def database(url: str) -> str:
     return url.rsplit("/", 1)[1]
-
-
-def backends(postgres: Postgres, url: str, condition: str = "true") -> int:
-    with postgres.connect() as connection:
-        row = connection.execute(
-            f"SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND {condition}",  # noqa: S608
-            [database(url)],
-        ).fetchone()
-        assert row
-        return int(str(row[0]))
 
 
 class Watch(threading.Thread):
@@ -44,11 +34,7 @@ class Watch(threading.Thread):
     def run(self) -> None:
         with self.postgres.connect() as connection:
             while not self.ended.wait(0.02):
-                row = connection.execute(
-                    "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [database(self.url)]
-                ).fetchone()
-                assert row
-                self.most = max(self.most, int(str(row[0])))
+                self.most = max(self.most, count_client_backends(connection, self.url))
 
 
 @contextmanager
@@ -85,7 +71,7 @@ def test_budget_three_workers_under_load_never_exceeded_and_the_report_agrees(
         until(lambda: numbers(server).get("active") == 0)
         found = numbers(server)
         assert (found["min_size"], found["max_size"]) == (2, 7)
-        until(lambda: numbers(server)["size"] == backends(shared_postgres, postgres_url))
+        until(lambda: numbers(server)["size"] == shared_postgres.client_backends(postgres_url))
 
 
 def test_budget_not_shared_out_is_exceeded(playground: Start, postgres_url: str, shared_postgres: Postgres) -> None:
@@ -220,7 +206,7 @@ def test_worker_killed_under_load_numbers_and_budget_right_again(
             time.sleep(1)
         assert load.seen["lost"] <= 8  # those that this worker had
         assert watch.most <= 5 + 3  # for a moment PostgreSQL still has the dead worker's backends
-        until(lambda: numbers(server)["size"] == backends(shared_postgres, postgres_url) <= 5)
+        until(lambda: numbers(server)["size"] == shared_postgres.client_backends(postgres_url) <= 5)
         workers = json.loads(get(server.port, "/board")[2])["workers"]
         assert [worker["slot"] for worker in workers] == [0, 1]
         assert numbers(server)["max_size"] == 5
@@ -237,9 +223,9 @@ def test_worker_killed_in_a_query_its_backend_ends(
     with playground(postgres_url) as server:
         in_background(server.port, "/query/25000")
         running = "state = 'active' AND query LIKE '%%pg_sleep(%%'"
-        until(lambda: backends(shared_postgres, postgres_url, running) == 1)
+        until(lambda: shared_postgres.client_backends(postgres_url, running) == 1)
         os.kill(json.loads(get(server.port, "/board")[2])["pid"], signal.SIGKILL)
-        until(lambda: backends(shared_postgres, postgres_url, running) == 0)
+        until(lambda: shared_postgres.client_backends(postgres_url, running) == 0)
 
 
 @pytest.mark.parametrize("preload", ["false", "true"])

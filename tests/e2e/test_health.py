@@ -198,9 +198,4 @@ def test_many_probes_let_nothing_grow(shared_postgres: Postgres, postgres_url: s
         assert worker.memory_info().rss - before[0] < 8_000_000
         assert worker.num_threads() <= before[1] + 2
         assert worker.num_fds() <= before[2] + 4
-        with shared_postgres.connect() as connection:
-            backends = connection.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [postgres_url.rpartition("/")[2]]
-            ).fetchone()
-        assert backends is not None
-        assert int(str(backends[0])) <= 3
+        assert shared_postgres.client_backends(postgres_url) <= 3

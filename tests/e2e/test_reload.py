@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import Start
-from tests.e2e.test_dbpool import backends, numbers, watched
+from tests.e2e.test_dbpool import numbers, watched
 from tests.e2e.test_shutdown import wait_exit
 from tests.support import release_copy as release
 from tests.support.load import Load, get, in_background
@@ -161,7 +161,7 @@ def test_sighup_old_and_new_workers_share_the_budget(
         if permits:
             assert watch.most <= 4
             assert (set(load.seen), set(ready.seen)) == ({200}, {200})
-            until(lambda: numbers(server)["size"] == backends(shared_postgres, postgres_url) <= 4)
+            until(lambda: numbers(server)["size"] == shared_postgres.client_backends(postgres_url) <= 4)
         else:
             assert watch.most > 4
 

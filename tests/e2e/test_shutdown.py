@@ -115,16 +115,7 @@ def test_sigterm_half_sent_request_cleanup_runs_within_timeout_and_no_backend_is
             wait_exit(server)
         assert server.evidence == CLEANED
         assert server.shutdown_status()["workers_killed"] == 0
-    until(lambda: backends(shared_postgres, postgres_url) == 0, 3)
-
-
-def backends(postgres: Postgres, url: str) -> int:
-    with postgres.connect() as connection:
-        row = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [url.rsplit("/", 1)[1]]
-        ).fetchone()
-        assert row
-        return int(str(row[0]))
+    until(lambda: shared_postgres.client_backends(postgres_url) == 0, 3)
 
 
 def test_sigterm_stuck_request_same_timeout_for_worker_and_master_cleanup_is_lost(
@@ -335,7 +326,7 @@ def test_sigquit_at_once_with_cleanup_and_an_honest_status(
         assert status["cleanup_failed"] == ["failing"]
         assert server.evidence == CLEANED
         assert rows() == 0
-    until(lambda: backends(shared_postgres, postgres_url) == 0, 5)
+    until(lambda: shared_postgres.client_backends(postgres_url) == 0, 5)
 
 
 def test_sigterm_query_stuck_on_a_lock_exit_within_timeout_and_cleanup_is_not_its_victim(
@@ -356,7 +347,7 @@ def test_sigterm_query_stuck_on_a_lock_exit_within_timeout_and_cleanup_is_not_it
         assert status["cleanup_failed"] == ["failing"]
         assert status["workers_killed"] == 0
         assert status["abandoned"]["requests"] == 4
-    until(lambda: backends(shared_postgres, postgres_url) == 0, 5)
+    until(lambda: shared_postgres.client_backends(postgres_url) == 0, 5)
 
 
 def test_sigterm_while_the_worker_loads_ends_at_once(sqlite_url: str, tmp_path: Path) -> None:

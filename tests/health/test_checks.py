@@ -24,7 +24,10 @@ NEEDS_POSTGRESQL = pytest.mark.skipif(configured.DATABASE_TYPE != "postgresql", 
 def backends() -> int:
     """Connections to the test's database, this one included."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND backend_type = 'client backend'"
+        )
         return int(cursor.fetchone()[0])
 
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 import psycopg
@@ -65,6 +65,15 @@ def _make_template(directory: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def count_client_backends(connection: psycopg.Connection[Any], url: str, condition: str = "true") -> int:
+    """As Postgres.client_backends, with a connection to another database of the same server."""
+    row = connection.execute(
+        f"SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend' AND {condition}",  # noqa: S608
+        [url.rpartition("/")[2]],
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
 class Postgres:
     """One server process with its own data directory. `url()` is its DATABASE_URL."""
 
@@ -88,6 +97,11 @@ class Postgres:
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(self.url(database), autocommit=True)
+
+    def client_backends(self, url: str, condition: str = "true") -> int:
+        """How many backends clients have in the database of `url`: no autovacuum worker, which comes when it likes."""
+        with self.connect() as connection:
+            return count_client_backends(connection, url, condition)
 
     def create_database(self, name: str) -> str:
         """Make an empty database; returns its DATABASE_URL."""
