@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models.functions import Now
 
 from . import repositories, states, time_limit
+from .alpm.state import InstalledPackage
 from .exceptions import Invalid
 from .models import Endpoint, EndpointRepository, EndpointState, Operation, OperationStatus, State
 
@@ -51,16 +52,47 @@ def record(
         Endpoint.objects.filter(pk=endpoint.pk).update(last_seen=Now())
         return seq == endpoint.report_seq and state == endpoint.state_id
     moved = state != endpoint.state_id
+    before = _Before.of(endpoint)
     if moved:
         EndpointState.objects.create(endpoint=endpoint, seq=seq, state_id=state, cause=cause)
     resourced = reported is not None and _replace_repositories(endpoint, reported)
     known = _managed(endpoint) if reported is None and moved else set(replaced)
     endpoint.state_id, endpoint.report_seq = state, seq
     if moved or resourced:
-        fields["foreign"] = [name for name in foreign(endpoint) if name not in known]
+        without_repository = [name for name in foreign(endpoint) if name not in known]
+        fields["dropped"] = before.dropped(endpoint, without_repository)
+        fields["foreign"] = [name for name in without_repository if name not in fields["dropped"]]
     Endpoint.objects.filter(pk=endpoint.pk).update(report_seq=seq, state=state, last_seen=Now(), **fields)
     endpoint.refresh_from_db()
     return True
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What was known of an endpoint before a report. What was not foreign then is dropped now, and not foreign.
+
+    So a machine that refreshed its databases and one that didn't judge the same packages in the same way.
+    """
+
+    state: str | None
+    foreign: frozenset[str]
+
+    @classmethod
+    def of(cls, endpoint: Endpoint) -> "_Before":
+        return cls(endpoint.state_id, frozenset(endpoint.foreign))
+
+    def dropped(self, endpoint: Endpoint, names: Collection[str]) -> list[str]:
+        """Those of these installed names that a repository had: exactly this build was there before and not foreign."""
+        before = State.objects.filter(pk=self.state).first() if names and self.state else None
+        if before is None:
+            return []
+        known = {_build(package) for package in states.load(before) if package.name not in self.foreign}
+        now = {package.name: package for package in states.load(State.objects.get(pk=endpoint.state_id))}
+        return [name for name in names if _build(now[name]) in known]
+
+
+def _build(package: InstalledPackage) -> tuple[str, str, str]:
+    return package.name, package.version, package.arch
 
 
 def _managed(endpoint: Endpoint) -> set[str]:

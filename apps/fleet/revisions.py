@@ -16,7 +16,7 @@ _FORMAT = "pacsync-target 1"
 
 
 class Unmanaged(TypedDict):
-    """A package that the source has and the target doesn't manage. `why`: foreign, dropped, excluded, held."""
+    """A package that the target leaves alone on every endpoint. `why`: foreign, dropped, excluded, held."""
 
     name: str
     why: str

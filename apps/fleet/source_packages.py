@@ -7,11 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from . import goals, mirrors, states, target_files
+from . import goals, mirrors, repositories, states, target_files, time_limit
 from .alpm.state import InstalledPackage
 from .alpm.target_files import TargetFile
 from .exceptions import Conflict
-from .models import Endpoint, EndpointRepository, Pool
+from .models import Endpoint, EndpointRepository, Pool, State
 from .patterns import Matcher
 from .revisions import Offered, Unmanaged
 
@@ -38,7 +38,8 @@ def propose(*, pool: Pool, endpoint: Endpoint) -> Proposal:
     packages = states.load(goals.reported_state(endpoint))
     if not packages:
         raise Conflict(f"{endpoint.name} has no packages at all: that is no target.")
-    unmanaged = left_out([package.name for package in packages], pool=pool, endpoint=endpoint)
+    installed = [package.name for package in packages]
+    unmanaged = left_out(installed, pool=pool, endpoint=endpoint)
     names = {one["name"] for one in unmanaged}
     shared = [package for package in packages if package.name not in names]
     if not shared:
@@ -46,7 +47,7 @@ def propose(*, pool: Pool, endpoint: Endpoint) -> Proposal:
     return Proposal(
         packages=shared,
         files=target_files.found_at(endpoint, shared),
-        unmanaged=unmanaged,
+        unmanaged=sorted([*unmanaged, *_dropped_elsewhere(installed, pool=pool, endpoint=endpoint)], key=_by_name),
         repositories=[
             {"name": row.name, "digest": row.content_id, "mirrors": _public(row.mirrors)}
             for row in endpoint.repositories.all()
@@ -61,12 +62,13 @@ def _public(urls: Collection[str]) -> list[str]:
 def left_out(names: Collection[str], *, pool: Pool, endpoint: Endpoint) -> list[Unmanaged]:
     """Those of the installed names that a target from this endpoint doesn't manage, sorted, with why.
 
-    `foreign`: in none of its repositories, and no operation brought it. `dropped`: that, and the present target has it,
-    or a repository of the same name offers it to another endpoint of the pool, or offered it to the target's source.
+    `foreign`: in none of its repositories, and no operation brought it. `dropped`: that, and one of them had it while
+    it was installed, or the current target has it, or a repository of the same name offers it to another endpoint of
+    the pool, or offered it to the target's source.
     Else `excluded` by the pool, or `held` by the machine.
     """
     foreign, excluded, held = set(endpoint.foreign), Matcher(pool.excluded_packages), Matcher(endpoint.holds)
-    dropped = _dropped(foreign.intersection(names), pool=pool, endpoint=endpoint)
+    dropped = _dropped(foreign.intersection(names), pool=pool, endpoint=endpoint).union(endpoint.dropped or ())
     found: list[Unmanaged] = []
     for name in sorted(names):
         why = DROPPED if name in dropped else FOREIGN if name in foreign else ""
@@ -76,15 +78,51 @@ def left_out(names: Collection[str], *, pool: Pool, endpoint: Endpoint) -> list[
     return found
 
 
-def _dropped(foreign: Collection[str], *, pool: Pool, endpoint: Endpoint) -> set[str]:
-    """The foreign names that the present target has, or that its repositories offer elsewhere in the pool."""
-    if not foreign:
-        return set()
+def _by_name(one: Unmanaged) -> str:
+    return one["name"]
+
+
+def _other_contents(*, pool: Pool, endpoint: Endpoint) -> list[str]:
+    """What repositories of the endpoint's names held for the present target's source, or hold for others, by digest."""
     own = set(endpoint.repositories.values_list("name", flat=True))
     before = pool.target.repositories if pool.target else []
     digests = [one["digest"] for one in before if one["name"] in own]
     others = EndpointRepository.objects.filter(endpoint__pool=pool, name__in=own).exclude(endpoint=endpoint)
     digests += others.order_by("content_id").values_list("content_id", flat=True).distinct()[:_CONTENTS_ASKED]
-    offered = Offered(dict.fromkeys(digests))
+    return list(dict.fromkeys(digests))
+
+
+def _dropped_elsewhere(installed: Collection[str], *, pool: Pool, endpoint: Endpoint) -> list[Unmanaged]:
+    """What upstream dropped, the source hasn't, and another endpoint has as foreign: everybody keeps it.
+
+    An endpoint with older databases would else remove what its twin with newer ones keeps. It counts only where exactly
+    this build was in one of the repositories: what somebody built anew is that endpoint's own affair.
+    """
+    others = Endpoint.objects.filter(pool=pool).exclude(pk=endpoint.pk).exclude(foreign=[])
+    names: dict[str, set[str]] = {}
+    for state, foreign in others.values_list("state", "foreign").iterator(chunk_size=2000):
+        names.setdefault(state, set()).update(foreign)
+    own = Offered(endpoint.repositories.values_list("content_id", flat=True))
+    candidates = {name for name in set().union(*names.values()) - set(installed) if name not in own}
+    builds: set[tuple[str, str, str]] = set()
+    for digest in _other_contents(pool=pool, endpoint=endpoint) if candidates else ():
+        time_limit.check()
+        builds |= {(one.name, one.version, one.arch) for one in repositories.offered(digest, candidates).values()}
+    asked = {name for name, *_ in builds}
+    found: set[str] = set()
+    for state, foreign in names.items():
+        if asked & foreign - found:
+            time_limit.check()
+            packages = states.load(State.objects.get(pk=state))
+            kept = {one for one in packages if one.name in foreign}
+            found |= {one.name for one in kept if (one.name, one.version, one.arch) in builds}
+    return [{"name": name, "why": DROPPED} for name in found]
+
+
+def _dropped(foreign: Collection[str], *, pool: Pool, endpoint: Endpoint) -> set[str]:
+    """The foreign names that the present target has, or that its repositories offer elsewhere in the pool."""
+    if not foreign:
+        return set()
+    offered = Offered(_other_contents(pool=pool, endpoint=endpoint))
     managed = {package.name for package in states.load(pool.target.state)} if pool.target else set()
     return {name for name in foreign if name in managed or name in offered}

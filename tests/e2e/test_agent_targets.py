@@ -77,6 +77,31 @@ def test_dropped_package_two_equal_machines_end_equal_whatever_the_age_of_their_
     assert {name: version for name, (version, _) in lacking.state().items()} == {"base": "2-1", "app": "1-1"}
 
 
+@pytest.mark.parametrize("reported_before", [True, False])
+def test_dropped_and_removed_at_the_source_two_equal_machines_end_equal(
+    site: Site, fleet: Fleet, *, reported_before: bool
+) -> None:
+    """`tray` goes where the server saw that a repository had it; else both keep it, and the target says so."""
+    source = upgraded(fleet, "m2")
+    source.pacman("-R", "tray")
+    never, refreshed = machine(fleet, "m3"), machine(fleet, "m4")
+    pool = site.pool()
+    if not reported_before:
+        refreshed.go_to(NEW)
+    site.enroll(pool, source, never, refreshed)
+    for one in (never, refreshed):
+        agent.run(one, "once").ok()
+    refreshed.go_to(NEW)
+    agent.run(refreshed, "once").ok()
+    agent.run(source, "set-latest").ok()
+    for one in (never, refreshed):
+        agent.run(one, "sync").ok()
+        assert ("tray" in one.state()) is not reported_before
+    assert never.state() == refreshed.state()
+    unmanaged = site.call("GET", f"/pools/{pool}/targets/1")["unmanaged"]
+    assert unmanaged == ([] if reported_before else [{"name": "tray", "why": "dropped"}])
+
+
 def test_approval_no_machine_follows_a_target_of_an_endpoint_before_it(site: Site, fleet: Fleet) -> None:
     source, one = upgraded(fleet, "m2"), machine(fleet, "m1")
     pool = site.pool(auto_sync=True, endpoint_targets_need_approval=True)

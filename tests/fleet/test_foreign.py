@@ -44,10 +44,14 @@ def test_foreign_offered_by_the_second_repository_is_not() -> None:
     assert endpoint.foreign == []
 
 
-def test_foreign_repository_drops_the_package_becomes_foreign() -> None:
-    endpoint, _ = old_machine(None)
-    factories.report(endpoint, factories.state(*OLD), factories.reported_repository(factories.repository("app 1.0-1")))
-    assert endpoint.foreign == ["oldc"]
+def test_foreign_is_not_what_a_repository_had_while_exactly_this_build_was_installed() -> None:
+    endpoint, _ = old_machine(None, "yay 12.0-1")
+    newer = factories.reported_repository(factories.repository("app 1.0-1"))
+    for state in (factories.state(*OLD, "yay 12.0-1"), factories.state(*OLD, "yay 12.0-1", "other 1-1")):
+        factories.report(endpoint, state, newer)
+        assert endpoint.dropped == ["oldc"] and "yay" in endpoint.foreign
+    factories.report(endpoint, factories.state("app 1.0-1", "oldc 1.0-2"), newer)  # built by the admin, from the AUR
+    assert (endpoint.foreign, endpoint.dropped) == (["oldc"], [])
 
 
 def test_foreign_replaced_by_another_of_the_repository_is_not_also_after_an_operation() -> None:

@@ -62,8 +62,41 @@ def test_unmanaged_name_that_a_sync_left_alone_was_not_brought_by_it() -> None:
     pool_manager.set_target(pool=pool, endpoint=source, actor="test")
     factories.synced(old)
     factories.report(old, old.state, factories.reported_repository(factories.repository(*NEW)))
-    assert old.foreign == ["tray"]
+    assert old.dropped == ["tray"]
     assert Operation.objects.get().foreign == ["tray"]
+
+
+def test_dropped_and_removed_at_the_source_goes_whether_databases_were_refreshed_or_not() -> None:
+    pool = factories.pool()
+    old, refreshed = machine(pool, OLD, OLD), machine(pool, OLD, OLD)
+    factories.report(refreshed, refreshed.state, factories.reported_repository(factories.repository(*NEW)))
+    source = machine(pool, NEW, NEW)
+    pool_manager.set_target(pool=pool, endpoint=source, actor="test")
+    assert why(pool) == {}
+    assert after_sync(old) == after_sync(refreshed) == {"app 2-1", "base 2-1"}
+    assert set(status.by_packages([old, refreshed]).values()) == {Status.BEHIND}
+
+
+def test_dropped_that_a_machine_was_never_seen_to_have_from_a_repository_stays_everywhere() -> None:
+    pool = factories.pool()
+    old, refreshed = machine(pool, OLD, OLD), machine(pool, OLD, NEW)
+    source = machine(pool, NEW, NEW)
+    proposal = pool_manager.propose(pool=pool, endpoint=source)
+    pool_manager.set_target(pool=pool, endpoint=source, actor="test")
+    assert proposal.unmanaged == [{"name": "tray", "why": "dropped"}]
+    assert why(pool) == {"tray": "dropped"}
+    assert after_sync(old) == after_sync(refreshed) == {"app 2-1", "base 2-1", "tray 1-1"}
+
+
+def test_dropped_that_one_machine_built_anew_goes_from_the_others() -> None:
+    pool = factories.pool()
+    old = machine(pool, OLD, OLD)
+    aur = machine(pool, (*OLD[:2], "tray 1-2"), NEW)
+    source = machine(pool, NEW, NEW)
+    pool_manager.set_target(pool=pool, endpoint=source, actor="test")
+    assert why(pool) == {}
+    assert after_sync(old) == {"app 2-1", "base 2-1"}
+    assert after_sync(aur) == {"app 2-1", "base 2-1", "tray 1-2"}
 
 
 def test_unmanaged_reasons_are_recorded_and_foreign_wins() -> None:

@@ -54,6 +54,8 @@ class Endpoint(models.Model):
     holds = models.JSONField(default=list, editable=False)
     # Names of installed packages that are in none of its repositories and that no operation brought.
     foreign = models.JSONField(default=list, editable=False)
+    # Names that no repository offers any more, but one did while exactly this build was installed: not foreign.
+    dropped = models.JSONField(default=list, null=True, editable=False)  # null: an instance before this column wrote it
     # Whether it may make its own packages the target of its own pool.
     may_set_targets = models.BooleanField(default=False, db_default=False)
     # It came from another pool, and hasn't seen a revision of this one yet: what it has seen is the other pool's.

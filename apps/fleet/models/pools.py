@@ -100,7 +100,7 @@ class TargetRevision(models.Model):
     repositories = models.JSONField(default=list)
     # The file behind each package; null in a revision of a release that didn't record them.
     files = models.ForeignKey(TargetFiles, on_delete=models.PROTECT, null=True, editable=False, related_name="+")
-    # What the source has and the target doesn't manage: [{"name": "yay", "why": "foreign"}]; null as above.
+    # What the target leaves alone, with why: [{"name": "yay", "why": "foreign"}]; null as above.
     unmanaged = models.JSONField(null=True)
     # The sha-256 (hex) over state, files and unmanaged names (`apps.fleet.revisions`); null as above.
     digest = BytewiseCharField(max_length=64, null=True, editable=False)
