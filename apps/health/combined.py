@@ -52,16 +52,16 @@ def outcome_of(values: Iterable[object]) -> Outcome:
     return Outcome(Status(str(status)), str(problem), float(str(at)), float(str(seconds)))
 
 
-def others() -> list[dict[str, Any]]:
-    """What the other workers' checkers have left lately, the newest first."""
+def others(*, ended: bool = False) -> list[dict[str, Any]]:
+    """What the other workers' checkers have left lately, the newest first; `ended`: of workers that are gone, too."""
     oldest = time.time() - 2 * settings.HEALTH_CHECK_INTERVAL - 10
-    return [note for note in notes.read("checks", own=False) if note["at"] > oldest]
+    return [note for note in notes.read("checks", own=False, ended=ended) if note["at"] > oldest]
 
 
 def of_the_others() -> Snapshot | None:
-    """The newest results of another worker; None when there are none."""
+    """The newest results of another worker, which may just have been replaced by this one; None when there are none."""
     checks = process.checker().checks
-    for note in others()[:1]:
+    for note in others(ended=True)[:1]:
         outcomes = {name: outcome_of(values) for name, values in note["outcomes"].items()}
         return Snapshot(checks, outcomes, complete=True)
     return None

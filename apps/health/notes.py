@@ -27,15 +27,17 @@ def leave(section: str, content: dict[str, Any]) -> None:
         meters.own().write_note({"pid": os.getpid(), **_sections})
 
 
-def read(section: str, *, own: bool = True) -> list[dict[str, Any]]:
-    """What the workers that live have left in that section, the newest first; without `own`, what others have."""
-    pieces = board.scratches()
+def read(section: str, *, own: bool = True, ended: bool = False) -> list[dict[str, Any]]:
+    """What the workers that live have left in that section, the newest first; without `own`, what others have.
+
+    `ended`: also what workers have left that have ended since, as long as no other worker writes in their place.
+    """
+    live = {worker.pid for worker in board.snapshot().workers}
     found = []
-    for worker in board.snapshot().workers:
-        if worker.pid == os.getpid() and not own:
+    for piece in board.scratches():
+        note = Ledger(piece).read_note()
+        if not note or section not in note or (note["pid"] == os.getpid() and not own):
             continue
-        note = Ledger(pieces[worker.slot]).read_note()
-        # Another pid: what the worker before has left in this slot.
-        if note and note["pid"] == worker.pid and section in note:
+        if ended or note["pid"] in live:
             found.append(note[section])
     return sorted(found, key=lambda content: float(content["at"]), reverse=True)

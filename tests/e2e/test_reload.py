@@ -160,7 +160,7 @@ def test_sighup_old_and_new_workers_share_the_budget(
             until(lambda: replaced(server, old, 2), 150)
         if permits:
             assert watch.most <= 4
-            assert (set(load.seen), set(ready.seen)) == ({200}, {200})
+            assert (set(load.seen), set(ready.seen)) == ({200}, {200}), (load.refused, ready.refused)
             until(lambda: numbers(server)["size"] == shared_postgres.client_backends(postgres_url) <= 4)
         else:
             assert watch.most > 4

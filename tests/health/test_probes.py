@@ -1,6 +1,7 @@
 """The four probes, by their fields, ahead of Django's middleware."""
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -10,8 +11,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
+from apps.health import process
 from apps.health.checker import Checker
+from apps.health.ledger import Ledger
+from apps.health.results import HEALTHY
 from apps.health.wsgi import ProbeLayer
+from apps.lifecycle import board
 from tests.health.conftest import Get, ask, behind
 
 PROBES = ["/health", "/health/live", "/health/ready", "/health/startup"]
@@ -79,6 +84,18 @@ def test_ready_draining_says_shutting_down_while_live_and_health_stay(checker: C
 
 
 @pytest.mark.django_db
+def test_ready_before_the_first_check_goes_by_what_the_replaced_worker_found(get: Get) -> None:
+    outcomes = {item.name: [*HEALTHY] for item in process.checker().checks}
+    replaced = Ledger(board.scratches()[-1])  # no worker has this slot any more
+    replaced.write_note({"pid": 1, "checks": {"at": time.time(), "outcomes": outcomes, "history": {}}})
+    try:
+        assert get("/health/ready").status == 200
+        replaced.write_note({"pid": 1, "checks": {"at": time.time() - 3600, "outcomes": outcomes, "history": {}}})
+        assert get("/health/ready").json["reason"] == "starting"
+    finally:
+        replaced.write_note(None)
+
+
 def test_startup_is_starting_until_the_first_round_ended(checker: Checker, get: Get) -> None:
     before = get("/health/startup")
     checker.step()

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 class Load:
     """`clients` threads ask `path` every `pause` seconds between start() and stop(); `seen` counts statuses.
 
-    A request without a complete answer counts as "lost"; `slowest` is in seconds.
+    A request without a complete answer counts as "lost"; `slowest` is in seconds. `refused` are the bodies of 5xx
+    answers, ten at most.
     """
 
     port: int
@@ -21,6 +22,7 @@ class Load:
     keep_alive: bool = True
     seen: Counter[object] = field(default_factory=Counter)
     slowest: float = 0.0
+    refused: list[bytes] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -55,9 +57,11 @@ class Load:
         try:
             connection.request("GET", self.path)
             response = connection.getresponse()
-            response.read()
+            body = response.read()
         except (OSError, http.client.HTTPException):
             return "lost"
+        if response.status >= 500 and len(self.refused) < 10:
+            self.refused.append(body)
         return response.status
 
 
