@@ -239,7 +239,7 @@ def test_sync_package_larger_than_the_disk_is_refused(site: Site, fleet: Fleet) 
 
 
 def test_sync_local_signatures_required_still_works(site: Site, fleet: Fleet) -> None:
-    """The agent's marker has no signature; what the machine requires of local files mustn't stop it."""
+    """The agent verifies what it brings by the repository's level; that of local files mustn't stop it."""
     one, two = two_machines(fleet)
     gone = fleet.package("gone", "1-1")
     one.install_file(gone)

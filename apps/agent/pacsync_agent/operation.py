@@ -245,8 +245,7 @@ def _after_failure(context: Context, machine: Machine, error: Failed, *, cut_off
     """pacman failed: nothing happened, or something half-way. Forward once more, else back, never left half."""
     data = context.journal.data
     goal, base = packages_from_json(data["goal"]), packages_from_json(data["base"])
-    changed = transaction.difference(machine.installed(), base, check_broken=data["install"])
-    if not changed and not cut_off:
+    if not cut_off and machine.is_unchanged(base, data["install"]):
         return Outcome.failed(error)
     context.output.warn(f"{error.message} Going on from where it stopped.")
     try:
@@ -317,7 +316,7 @@ def _nothing_begun(context: Context, machine: Machine) -> bool:
     data = context.journal.data
     base = packages_from_json(data["base"])
     begun = pacman.begun(context.transaction.output())
-    return not begun and not transaction.difference(machine.installed(), base, check_broken=data["install"])
+    return not begun and machine.is_unchanged(base, data["install"])
 
 
 def give_up(context: Context, error: AgentError) -> None:

@@ -1,8 +1,8 @@
 """Runs pacman: rehearsals on a copy, transactions that outlive the agent. It must not know servers or operations.
 
-Every run uses a configuration made from the machine's own [options]: no repositories, so that `-U` can't pull in a
-package that nobody asked for, and signatures optional for local files and of any key of the keyring, because the agent
-verified them before by what the repository asks for, and the marker has none.
+Every run uses a configuration made from the machine's own [options], without the machine's repositories, so that
+nothing comes in that nobody asked for. A transaction has the one of its plan (transaction_repository.py). No signature
+is asked for: the agent has verified each file before, by what its own repository asks for.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from . import database_lock, files
+from . import database_lock, files, transaction_repository
 from .errors import Local
 from .pacman_conf import ENVIRONMENT, PacmanConf
 
 # Options that the made configuration sets itself, or that would get in the way: the agent enforces HoldPkg and
-# IgnorePkg before, and a HoldPkg pattern may match the marker, which could not be removed then.
-_REPLACED = {"RootDir", "DBPath", "HoldPkg", "IgnorePkg", "IgnoreGroup"}
-_REPLACED |= {"SigLevel", "LocalFileSigLevel", "RemoteFileSigLevel"}
-_WEAKER = {"PackageRequired": "PackageOptional", "PackageTrustedOnly": "PackageTrustAll"}
+# IgnorePkg before, and nothing is downloaded.
+_REPLACED = {"RootDir", "DBPath", "CacheDir", "HoldPkg", "IgnorePkg", "IgnoreGroup"}
+_REPLACED |= {"SigLevel", "LocalFileSigLevel", "RemoteFileSigLevel", "XferCommand", "DownloadUser"}
 _ONLY_REAL = {"HookDir", "LogFile", "CheckSpace", "UseSyslog"}
 # The shell holds the lock (its stdin) for as long as pacman runs, and leaves pacman's exit status even if the agent
 # is dead by then. Nothing here writes to the agent, so that its death can't stop pacman.
@@ -60,8 +59,13 @@ class Run:
         return [re.sub(r"^(error|warning): ", "", line).strip() for line in lines]
 
 
-def write_config(conf: PacmanConf, path: Path, *, rehearsal_root: Optional[Path] = None) -> Path:
-    """Write the configuration for a run on the machine, or on a copy of its database beneath `rehearsal_root`."""
+def write_config(
+    conf: PacmanConf, path: Path, *, rehearsal_root: Optional[Path] = None, repository: Optional[Path] = None
+) -> Path:
+    """Write the configuration for a run on the machine, or on a copy of its database beneath `rehearsal_root`.
+
+    `repository` is the directory of a generated one (transaction_repository.py), with the only cache that counts then.
+    """
     skipped = _REPLACED | (_ONLY_REAL if rehearsal_root else set())
     lines = ["[options]"]
     lines += [f"{key} = {value}" if value else key for key, value in conf.options if key not in skipped]
@@ -70,8 +74,11 @@ def write_config(conf: PacmanConf, path: Path, *, rehearsal_root: Optional[Path]
         lines += [f"HookDir = {rehearsal_root / 'hooks'}", "LogFile = /dev/null"]
     else:
         lines += [f"RootDir = {conf.root}", f"DBPath = {conf.dbpath}"]
-    levels = [value for key, value in conf.options if key == "LocalFileSigLevel"] or ["PackageOptional"]
-    lines += [f"LocalFileSigLevel = {_WEAKER.get(level, level)}" for level in (*levels, "PackageTrustedOnly")]
+    if repository and not rehearsal_root:
+        lines += [f"HookDir = {transaction_repository.hooks_of(repository)}"]
+    caches = [transaction_repository.links_of(repository)] if repository else conf.cache_dirs
+    lines += [f"CacheDir = {cache}" for cache in caches]
+    lines += ["SigLevel = Never", *(transaction_repository.section(repository) if repository else [])]
     files.write_atomically(path, "\n".join([*lines, ""]).encode(errors="surrogateescape"))
     return path
 

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from . import database_lock, operation, pacman, report, transaction
+from . import database_lock, operation, pacman, report, transaction, transaction_repository
 from . import journal as steps
 from .api import ApiError
 from .context import Context
@@ -66,8 +66,9 @@ def execute_queued(context: Context, queued: dict[str, Any]) -> Optional[Ended]:
 
 
 def remove_leftovers(context: Context) -> None:
-    """Remove a marker that no journal knows of any more, if this is root."""
+    """Remove what an earlier run left and no journal knows of any more, if this is root."""
     if os.geteuid() == 0 and not database_lock.is_locked(context.conf.dbpath):
+        transaction_repository.remove(context.conf.dbpath)
         config = pacman.write_config(context.conf, context.state_dir / "pacman.conf")
         transaction.remove_marker(context.conf, context.transaction, config)
 
