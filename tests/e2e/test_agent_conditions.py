@@ -59,7 +59,9 @@ def test_sync_database_locked_by_a_pacman_is_busy_and_works_afterwards(pair: tup
     holder.communicate()
     # Left over, of nobody that the agent knows: it isn't the agent's to remove.
     done = agent.run(one, "sync").refused(6)
-    assert f"remove {lock}" in done.err
+    assert str(lock) in done.err and "the last step be to remove the lock" in done.err
+    for command in ("diff", "set-latest"):
+        assert agent.run(one, command, "--json").refused(6).last["code"] == "database_locked"
     assert lock.exists()
     lock.unlink()
     agent.run(one, "sync").ok()

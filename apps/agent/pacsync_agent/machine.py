@@ -19,6 +19,7 @@ from . import (
     database_lock,
     file_conflicts,
     local_db,
+    lock_check,
     marker,
     pacman,
     plan,
@@ -149,10 +150,14 @@ class Machine:
         return transaction.apply(self.running, self.conf, self.config(prepared.repository), prepared, self.output)
 
     def clear_stale_lock(self) -> bool:
-        """Remove the lock that a cut-off pacman of ours left. Raises Busy while another pacman holds it."""
-        removed = database_lock.remove_if_stale(self.conf.dbpath)
-        transaction.check_unlocked(self.conf)
+        """Remove the lock that a cut-off pacman of ours left. Raises Busy while there is another one."""
+        removed = self.remove_own_lock()
+        lock_check.check_unlocked(self.conf)
         return removed
+
+    def remove_own_lock(self) -> bool:
+        """Remove the lock that a pacman of ours made in this boot, and died with; True if there was one."""
+        return self.running.own_lock.is_there(self.conf.dbpath) and database_lock.remove_if_stale(self.conf.dbpath)
 
     def mend(
         self, goal: Packages, again: Collection[str], *, newcomers: Collection[str] = (), cached_only: bool = False

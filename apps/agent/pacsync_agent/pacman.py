@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Optional
 
 from . import database_lock, files, transaction_repository
-from .errors import Local
+from .errors import Local, PacmanGoesOn
+from .own_lock import OwnLock
 from .pacman_conf import ENVIRONMENT, PacmanConf
 
 # Options that the made configuration sets itself, or that would get in the way: the agent enforces HoldPkg and
@@ -122,6 +123,8 @@ class Transaction:
         self.status_file = directory / "pacman.status"
         self.log_file = directory / "pacman.log"
         self.lock_file = directory / "pacman.lock"
+        self.own_lock = OwnLock(directory, self.log_file)
+        self.is_to_leave: Callable[[], bool] = lambda: False
 
     def clear(self) -> None:
         """Forget the one before."""
@@ -132,13 +135,16 @@ class Transaction:
         """The next transaction counts; until it has ended, the machine is half-way."""
         files.remove(self.status_file)
 
-    def run(self, config: Path, *arguments: object, on_output: Callable[[str], None] = lambda text: None) -> Run:
-        """The transaction: start pacman and wait for its end, whatever signals come.
+    def run(
+        self, config: Path, *arguments: object, dbpath: Path, on_output: Callable[[str], None] = lambda text: None
+    ) -> Run:
+        """The transaction: start pacman and wait for its end.
 
-        `on_output` gets what it said so far, often.
+        `on_output` gets what it said so far, often. Raises PacmanGoesOn as soon as `is_to_leave` says so.
         """
         self.forget_status()
-        return self._run(self.status_file, config, arguments, on_output)
+        self.own_lock.begin()
+        return self._run(self.status_file, config, arguments, on_output, dbpath)
 
     def run_small(self, config: Path, *arguments: object) -> Run:
         """A pacman before or after the transaction, whose status is not the transaction's."""
@@ -146,7 +152,12 @@ class Transaction:
         return self._run(beside, config, arguments, lambda text: None)
 
     def _run(
-        self, status_file: Path, config: Path, arguments: Iterable[object], on_output: Callable[[str], None]
+        self,
+        status_file: Path,
+        config: Path,
+        arguments: Iterable[object],
+        on_output: Callable[[str], None],
+        dbpath: Optional[Path] = None,
     ) -> Run:
         lock = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -164,7 +175,11 @@ class Transaction:
                 )
         finally:
             os.close(lock)  # the shell has it
+        seen = dbpath is None
         while process.poll() is None:
+            seen = seen or dbpath is None or self.own_lock.see(dbpath, process.pid)
+            if dbpath is not None and self.is_to_leave():
+                raise PacmanGoesOn
             on_output(self.output(start))
             time.sleep(0.05)
         on_output(self.output(start))
@@ -209,13 +224,19 @@ def begun(output: str) -> list[str]:
     return re.findall(verbs, output, re.MULTILINE)
 
 
-def wait_for_orphan(transaction: Transaction, dbpath: Path, on_wait: Callable[[], None]) -> None:
+def wait_for_orphan(
+    transaction: Transaction,
+    dbpath: Path,
+    on_wait: Callable[[], None],
+    on_output: Callable[[str], None] = lambda text: None,
+) -> None:
     """Wait for the pacman of an agent that died, however long it takes. It is never killed."""
     said = False
     while transaction.is_running():
         if not said:
             on_wait()
             said = True
+        on_output(transaction.output())
         time.sleep(0.2)
     database_lock.wait_until_free(dbpath, 5)
 

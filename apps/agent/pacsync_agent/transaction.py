@@ -15,7 +15,6 @@ from typing import Optional
 from apps.fleet.alpm.state import DEPENDENCY, InstalledPackage
 
 from . import (
-    database_lock,
     local_db,
     marker,
     pacman,
@@ -24,13 +23,14 @@ from . import (
     transaction_repository,
     transaction_targets,
 )
-from .errors import Busy, Failed, Local, Refused
+from .errors import Failed, Local, Refused
 from .local_db import Installed
 from .output import Output, human_bytes
 from .package_file import PackageFile
 from .pacman import Run, Transaction
 from .pacman_conf import PacmanConf
 from .plan import Plan
+from .running_hook import HookWatch
 
 LONGEST_ARGUMENTS = 1_000_000  # bytes; Linux takes 2 MiB in all
 
@@ -61,21 +61,6 @@ def check_space(conf: PacmanConf, files: Iterable[PackageFile], installed: Insta
             f"The packages need {human_bytes(growth)} more, and {conf.root} has {human_bytes(free)} left.",
             "Free some space and try again.",
         )
-
-
-def check_unlocked(conf: PacmanConf) -> None:
-    """Raise Busy while another pacman is at work, and say what to do about a lock file that is left over."""
-    if not database_lock.is_locked(conf.dbpath):
-        return
-    path = database_lock.path_of(conf.dbpath)
-    pid = database_lock.holder(conf.dbpath)
-    if pid is not None:
-        raise Busy("database_locked", f"Another pacman (process {pid}) is at work.", "Wait for it to finish.")
-    raise Busy(
-        "database_locked",
-        f"{path} is there, but no process holds it: a pacman was cut off.",
-        f"Look at the machine with `pacman -Dk`, then remove {path}.",
-    )
 
 
 def check_entries(conf: PacmanConf) -> None:
@@ -217,13 +202,15 @@ def apply(transaction: Transaction, conf: PacmanConf, config: Path, prepared: Pr
             return done
     if prepared.repository:
         transaction_repository.publish(transaction_repository.database_in(prepared.repository), conf.dbpath)
+    watch = HookWatch(conf, lambda hook: output.line(f"pacman waits for its hook {hook}."))
     total = len(prepared.plan.install) + len(prepared.plan.remove)
 
     def on_output(text: str) -> None:
+        watch.look(text)
         output.progress("applying", min(len(pacman.begun(text)), total), total)
 
     output.progress("applying", 0, total)
-    run = transaction.run(config, *prepared.arguments, on_output=on_output)
+    run = transaction.run(config, *prepared.arguments, dbpath=conf.dbpath, on_output=on_output)
     transaction_repository.remove(conf.dbpath)
     return run
 
