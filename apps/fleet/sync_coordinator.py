@@ -166,8 +166,17 @@ def _cancel_claimed(operation: Operation, *, code: str, message: str) -> None:
     judgement.end(operation, status=OperationStatus.CANCELLED, actor=actor, result=result)
 
 
-def heartbeat(*, operation_id: uuid.UUID, endpoint: Endpoint, lease_token: uuid.UUID, phase: str) -> Operation:
+def heartbeat(
+    *,
+    operation_id: uuid.UUID,
+    endpoint: Endpoint,
+    lease_token: uuid.UUID,
+    phase: str,
+    hook: dict[str, str] | None = None,
+) -> Operation:
     """Extend the lease; `phase` "applying" moves the operation there, for good. Raises NotFound, LeaseLost, Invalid.
+
+    `hook` is what pacman is running (name, description, since), None where it does something else.
 
     A lease that ran out while applying is taken up again: no other agent can have it, and pacman isn't killed.
     """
@@ -178,7 +187,7 @@ def heartbeat(*, operation_id: uuid.UUID, endpoint: Endpoint, lease_token: uuid.
         began = phase == "applying" and held.filter(status=OperationStatus.LEASED).update(
             status=OperationStatus.APPLYING, applying_since=Now(), lease_until=leases.until()
         )
-        if not began and not held.update(lease_until=leases.until()):
+        if not began and not held.update(lease_until=leases.until(), hook=hook):
             rows.operation_of(endpoint, operation_id)
             raise LeaseLost("The lease is not this token's any more.")
     return rows.operation(operation_id)

@@ -128,10 +128,16 @@ def test_heartbeat_extends_then_applying_then_result(operator: Api, behind: Mach
     assert behind.api.post(f"{path}/heartbeat", {"lease_token": token, "phase": "leased"}).ok()["status"] == "leased"
     beat = behind.api.post(f"{path}/heartbeat", {"lease_token": token, "phase": "applying"}).ok()
     assert beat["status"] == "applying" and beat["lease_until"].endswith("Z")
+    hook = {"name": "90-mkinitcpio-install.hook", "description": "Updating images", "since": "2026-11-26T09:14:03+0000"}
+    behind.api.post(f"{path}/heartbeat", {"lease_token": token, "phase": "applying", "hook": hook}).ok()
+    assert operator.get(path).ok()["hook"] == hook
+    behind.api.post(f"{path}/heartbeat", {"lease_token": token, "phase": "applying"}).ok()
+    assert operator.get(path).ok()["hook"] is None
+    behind.api.post(f"{path}/heartbeat", {"lease_token": token, "phase": "applying", "hook": hook}).ok()
     goal = behind.goal  # type: ignore[attr-defined]
     result = {"lease_token": token, "outcome": "succeeded", "seq": 9, "state": goal, "log_tail": "done\n\x00"}
     done = behind.api.post(f"{path}/result", result).ok()
-    assert (done["status"], done["lease_until"]) == ("succeeded", None)
+    assert (done["status"], done["lease_until"], done["hook"]) == ("succeeded", None, None)
     assert done["result"]["outcome"] == "succeeded" and done["result"]["log_tail"] == "done\n\ufffd"
     assert behind.api.post(f"{path}/result", result).ok() == done
     assert behind.fresh().state_id == goal and behind.fresh().report_seq == 9

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Optional
 
 from . import __version__, commands, preload, set_latest
-from .errors import AgentError, Exit, of_system
+from .errors import AgentError, Exit, Failed, PacmanGoesOn, of_system
 from .output import Output
 from .signals import Signals
 
@@ -144,6 +144,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except AgentError as error:
         output.error(error)
         return int(error.exit)
+    except PacmanGoesOn as error:
+        output.error(Failed("pacman_goes_on", str(error)))
+        return 128 + int(signals.number or 0)
     except BrokenPipeError:  # the reader of our output went away
         sys.stderr.close()
         return int(Exit.FAILED)

@@ -8,14 +8,26 @@ import random
 import re
 import socket
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Optional
 
 from . import context as contexts
-from . import database_lock, files, operation, pacman_conf, render, report, settings, work
+from . import database_lock, files, lock_check, operation, pacman_conf, render, report, running_hook, settings, work
 from .api import ApiError, Client, normalized
 from .context import Context, only_agent
-from .errors import AgentError, Busy, Exit, Interrupted, Local, NotAuthorized, Refused, Unavailable, of_system
+from .errors import (
+    AgentError,
+    Busy,
+    Exit,
+    Interrupted,
+    Local,
+    NotAuthorized,
+    PacmanGoesOn,
+    Refused,
+    Unavailable,
+    of_system,
+)
 from .operation import Ended
 from .output import Output
 from .revision_seen import RevisionSeen
@@ -121,6 +133,8 @@ def once(call: Call) -> int:
         database_lock.wait_until_free(context.conf.dbpath, call.arguments.wait)
     try:
         with only_agent(context.state_dir, wait=0):
+            if not call.arguments.report_only:
+                work.wait_for_own_pacman(context, call.arguments.wait)
             answer, ended = _step(context, may_work=not call.arguments.report_only)
     except Busy as error:
         call.output.line(error.message)
@@ -178,6 +192,8 @@ def run(call: Call) -> int:
             call.signals.stop.wait(max(delay * random.uniform(0.9, 1.1), asked_to_wait))  # noqa: S311 - jitter
     except Interrupted:
         pass
+    except PacmanGoesOn as error:
+        call.output.line(str(error))
     call.output.line("Stopped.")
     return Exit.OK
 
@@ -241,7 +257,11 @@ def status(call: Call) -> int:
 def _status(call: Call) -> tuple[dict[str, Any], bool]:
     try:
         context = call.context(3 if call.arguments.waybar else INTERACTIVE_PATIENCE)
-        return {**context.client.get("/me"), "server": context.credentials.server}, True
+        answer = {**context.client.get("/me"), "server": context.credentials.server}
+        if context.transaction.is_running():
+            hook = running_hook.of(context.transaction.output(), context.conf)
+            answer["pacman"] = {"at_work": True, "hook": asdict(hook) if hook else None}
+        return answer, True
     except ApiError as error:
         raise error.as_agent_error(context.credentials.name) from None
     except (Local, Unavailable) as error:
@@ -267,8 +287,8 @@ def diff(call: Call) -> int:
 
 
 def refuse_half_way(context: Context) -> None:
-    if report.another_pacman(context):
-        raise Busy("database_locked", "Another pacman is at work on this machine.", "Wait for it to finish.")
+    """Raise Busy while there is a lock of pacman's: what is installed then may be half of something."""
+    lock_check.check_unlocked(context.conf)
 
 
 __all__ = ["diff", "enroll", "once", "operation", "revert", "run", "status", "sync"]

@@ -71,6 +71,8 @@ def make_context(
             f"This machine is enrolled at {credentials.server}, not at {client.server}.",
             "Leave --server out, or enrol the machine there with `enroll --force`.",
         )
+    running = Transaction(directory)
+    running.is_to_leave = signals.is_terminated
     return Context(
         conf=conf,
         state_dir=directory,
@@ -79,7 +81,7 @@ def make_context(
         output=output,
         signals=signals,
         journal=Journal(directory / "journal.json"),
-        transaction=Transaction(directory),
+        transaction=running,
         trust_target_files=options.trust_target_files,
     )
 

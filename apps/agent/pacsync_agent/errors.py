@@ -98,3 +98,13 @@ class Interrupted(AgentError):
     def __init__(self, number: int) -> None:
         super().__init__("interrupted", "Stopped by a signal before pacman was started; nothing was changed.")
         self.exit = 128 + number
+
+
+class PacmanGoesOn(Exception):
+    """A signal asked the agent to stop while its pacman is at work: the agent leaves, pacman doesn't.
+
+    It is no AgentError, because nothing has failed: the journal stays as it is, and the next start goes on.
+    """
+
+    def __str__(self) -> str:
+        return "Stopped while pacman is at work: pacman goes on, and the next start finishes the work."

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Optional
 
 from .api import ApiError, Client
 from .errors import AgentError, LeaseLost, Unavailable
+from .running_hook import RunningHook
 
 # How often in a lease: two answers may be lost.
 PER_LEASE = 3
@@ -22,6 +26,7 @@ class Heartbeat:
         self.token = token
         self.lease_seconds = lease_seconds
         self.phase = "leased"
+        self.hook: Callable[[], Optional[RunningHook]] = lambda: None
         self.lost = threading.Event()
         self._until = time.monotonic() + lease_seconds
         self._ended = threading.Event()
@@ -50,8 +55,18 @@ class Heartbeat:
 
     def _beat(self, patience: float) -> None:
         began = time.monotonic()
-        body = {"lease_token": self.token, "phase": self.phase}
-        self.client.post(f"/operations/{self.operation}/heartbeat", body, patience=patience)
+        body: dict[str, Any] = {"lease_token": self.token, "phase": self.phase}
+        hook = self.hook()
+        if hook:
+            body["hook"] = {key: _one_line(value) for key, value in asdict(hook).items()}
+        try:
+            self.client.post(f"/operations/{self.operation}/heartbeat", body, patience=patience)
+        except ApiError as error:
+            if "hook" not in body or not error.unknown:
+                raise
+            self.hook = lambda: None  # an older server
+            del body["hook"]
+            self.client.post(f"/operations/{self.operation}/heartbeat", body, patience=patience)
         self._until = began + self.lease_seconds
 
     def _loop(self) -> None:
@@ -65,3 +80,8 @@ class Heartbeat:
             except (ApiError, AgentError):
                 self.lost.set()
                 return
+
+
+def _one_line(text: str) -> str:
+    """As the server takes it: no control characters, 500 characters at most."""
+    return "".join(char if char.isprintable() else "?" for char in text)[:500]

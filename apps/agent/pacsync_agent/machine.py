@@ -19,6 +19,7 @@ from . import (
     database_lock,
     file_conflicts,
     local_db,
+    lock_check,
     marker,
     pacman,
     plan,
@@ -67,14 +68,14 @@ class Machine:
         return self.state_dir / "rehearsal"
 
     def installed(self) -> Installed:
-        """What is installed, without a marker that was left behind."""
+        """What is installed, without a marker that an older agent left behind."""
         found = local_db.read(self.conf.dbpath)
         found.pop(marker.NAME, None)
         return found
 
-    def config(self) -> Path:
-        """The configuration for pacman runs on the machine itself, written anew."""
-        return pacman.write_config(self.conf, self.state_dir / "pacman.conf")
+    def config(self, repository: Optional[Path] = None) -> Path:
+        """The configuration for pacman runs on the machine itself, written anew; with the generated repository."""
+        return pacman.write_config(self.conf, self.state_dir / "pacman.conf", repository=repository)
 
     def prepare(
         self,
@@ -146,13 +147,17 @@ class Machine:
         """The one transaction; None when there is nothing but install reasons to set."""
         if not prepared.arguments:
             return None
-        return transaction.apply(self.running, self.config(), prepared, self.output)
+        return transaction.apply(self.running, self.conf, self.config(prepared.repository), prepared, self.output)
 
     def clear_stale_lock(self) -> bool:
-        """Remove the lock that a cut-off pacman of ours left. Raises Busy while another pacman holds it."""
-        removed = database_lock.remove_if_stale(self.conf.dbpath)
-        transaction.check_unlocked(self.conf)
+        """Remove the lock that a cut-off pacman of ours left. Raises Busy while there is another one."""
+        removed = self.remove_own_lock()
+        lock_check.check_unlocked(self.conf)
         return removed
+
+    def remove_own_lock(self) -> bool:
+        """Remove the lock that a pacman of ours made in this boot, and died with; True if there was one."""
+        return self.running.own_lock.is_there(self.conf.dbpath) and database_lock.remove_if_stale(self.conf.dbpath)
 
     def mend(
         self, goal: Packages, again: Collection[str], *, newcomers: Collection[str] = (), cached_only: bool = False
@@ -176,8 +181,14 @@ class Machine:
         if run is not None and run.status != 0:
             raise pacman_failed(run, self.conf)
 
+    def is_unchanged(self, base: Packages, touched: Collection[str]) -> bool:
+        """Whether a transaction left the packages of `base` as they were; reasons that were set for it are put back."""
+        if transaction.difference(self.installed(), base, reasons=False, check_broken=touched):
+            return False
+        return not transaction.settle(self.conf, self.running, self.config(), base)
+
     def finish(self, goal: Packages) -> None:
-        """Remove the marker, set the install reasons. Raises Failed when pacman doesn't do it."""
+        """Set the install reasons that are still wrong. Raises Failed when pacman doesn't do it."""
         complaints = transaction.settle(self.conf, self.running, self.config(), goal)
         if complaints:
             raise Failed("settling_failed", f"pacman could not finish: {'; '.join(complaints)}.", "Run `sync` again.")

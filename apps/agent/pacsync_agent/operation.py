@@ -14,19 +14,20 @@ from typing import Any, Optional
 from apps.fleet.alpm import state
 from apps.fleet.alpm.state import InstalledPackage
 
-from . import cancelled, local_db, pacman, report, transaction, wanted
+from . import cancelled, local_db, lock_check, pacman, report, running_hook, transaction, wanted
 from . import journal as steps
 from .api import ApiError
 from .cache import Cache
 from .candidates import Trust
 from .context import Context
-from .errors import AgentError, Failed, Interrupted, LeaseLost, Refused, Unavailable
+from .errors import AgentError, Failed, Interrupted, LeaseLost, PacmanGoesOn, Refused, Unavailable
 from .events import EitherEvent
 from .heartbeat import Heartbeat
 from .machine import Machine, Packages, pacman_failed
 from .network import Stopped
 from .outcome import Outcome
 from .revision_seen import RevisionSeen
+from .running_hook import HookWatch
 
 # How often the lease of one operation is asked for anew: a suspended machine loses it, and may have it again.
 LEASES = 3
@@ -123,6 +124,7 @@ def _work(context: Context, claim: dict[str, Any], *, give_back: bool) -> None:
     operation, token = journal.data["operation"], journal.data["token"]
     try:
         with Heartbeat(context.client, operation, token, claim["lease_seconds"]) as heartbeat:
+            heartbeat.hook = lambda: running_hook.of(context.transaction.output(), context.conf)
             outcome = _reach(context, claim, heartbeat)
     except (LeaseLost, Stopped):
         context.output.line("The lease of the operation ran out before pacman was started: asking for it again.")
@@ -140,8 +142,14 @@ def _work(context: Context, claim: dict[str, Any], *, give_back: bool) -> None:
     except AgentError as error:
         outcome = Outcome.failed(error)
     finally:
-        transaction.remove_rehearsal(context.rehearsal_dir)
+        _remove_rehearsal(context)
     _end(context, outcome)
+
+
+def _remove_rehearsal(context: Context) -> None:
+    """Unless a pacman goes on that has its files there."""
+    if not context.transaction.is_running():
+        transaction.remove_rehearsal(context.rehearsal_dir)
 
 
 def _goal_of(claim: dict[str, Any]) -> list[InstalledPackage]:
@@ -195,7 +203,7 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
     machine = _machine(context, hints, EitherEvent(context.signals.stop, heartbeat.lost))
     base = machine.installed()
     _check_unmanaged(claim, [package.as_installed() for package in base.values()], goal)
-    transaction.check_unlocked(context.conf)
+    lock_check.check_unlocked(context.conf)
     transaction.check_entries(context.conf)
 
     def gathered() -> None:
@@ -215,7 +223,7 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
             install=[package.name for package in prepared.plan.install],
             problems=sorted(prepared.problems),
         )
-        transaction.check_unlocked(context.conf)
+        lock_check.check_unlocked(context.conf)
         if machine.installed() != base:
             raise _base_changed()
         heartbeat.say_applying()
@@ -245,9 +253,8 @@ def _after_failure(context: Context, machine: Machine, error: Failed, *, cut_off
     """pacman failed: nothing happened, or something half-way. Forward once more, else back, never left half."""
     data = context.journal.data
     goal, base = packages_from_json(data["goal"]), packages_from_json(data["base"])
-    changed = transaction.difference(machine.installed(), base, check_broken=data["install"])
-    if not changed and not cut_off:
-        return Outcome.failed(error)
+    if not cut_off and machine.is_unchanged(base, data["install"]):
+        return Outcome.failed(_nothing_changed(error))
     context.output.warn(f"{error.message} Going on from where it stopped.")
     try:
         known = {package.name for package in base}
@@ -266,6 +273,9 @@ def _back(context: Context, machine: Machine, base: list[InstalledPackage], erro
         machine.finish(base)
         machine.verify(base, context.journal.data["problems"], touched)
     except AgentError as third:
+        machine.remove_own_lock()
+        if machine.is_unchanged(base, touched):
+            return Outcome.failed(_nothing_changed(error))
         left = f"{error.message} The way back failed too: {third.message}"
         return Outcome.failed(Failed(error.code, left, "Put it right with pacman, and run `pacsync-agent sync`."))
     return Outcome.failed(
@@ -273,12 +283,25 @@ def _back(context: Context, machine: Machine, base: list[InstalledPackage], erro
     )
 
 
+def _nothing_changed(error: AgentError) -> Failed:
+    return Failed(error.code, f"{error.message} Nothing was changed.", error.hint)
+
+
 def _go_on(context: Context) -> None:
     """After the death of an agent that may have started pacman: wait for that pacman, then finish what it left."""
     journal = context.journal
     running = context.transaction
     said = "The pacman of an earlier run is still at work: waiting for it to finish."
-    pacman.wait_for_orphan(running, context.conf.dbpath, lambda: context.output.line(said))
+    watch = HookWatch(context.conf, lambda hook: context.output.line(f"It waits for its hook {hook}."))
+    try:
+        pacman.wait_for_orphan(
+            running,
+            context.conf.dbpath,
+            lambda: context.output.line(said),
+            on_output=watch.look,
+        )
+    except Interrupted:
+        raise PacmanGoesOn from None
     machine = _machine(context, journal.data["fetch"], context.signals.stop)
     with context.signals.shielded():
         try:
@@ -286,7 +309,7 @@ def _go_on(context: Context) -> None:
                 context.output.line("Removed the lock that the cut-off pacman left.")
             outcome = _judge(context, machine)
         finally:
-            transaction.remove_rehearsal(context.rehearsal_dir)
+            _remove_rehearsal(context)
         if outcome is not None:
             _end(context, outcome)
 
@@ -317,7 +340,7 @@ def _nothing_begun(context: Context, machine: Machine) -> bool:
     data = context.journal.data
     base = packages_from_json(data["base"])
     begun = pacman.begun(context.transaction.output())
-    return not begun and not transaction.difference(machine.installed(), base, check_broken=data["install"])
+    return not begun and machine.is_unchanged(base, data["install"])
 
 
 def give_up(context: Context, error: AgentError) -> None:

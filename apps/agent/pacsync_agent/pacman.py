@@ -1,8 +1,8 @@
 """Runs pacman: rehearsals on a copy, transactions that outlive the agent. It must not know servers or operations.
 
-Every run uses a configuration made from the machine's own [options]: no repositories, so that `-U` can't pull in a
-package that nobody asked for, and signatures optional for local files and of any key of the keyring, because the agent
-verified them before by what the repository asks for, and the marker has none.
+Every run uses a configuration made from the machine's own [options], without the machine's repositories, so that
+nothing comes in that nobody asked for. A transaction has the one of its plan (transaction_repository.py). No signature
+is asked for: the agent has verified each file before, by what its own repository asks for.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from . import database_lock, files
-from .errors import Local
+from . import database_lock, files, transaction_repository
+from .errors import Local, PacmanGoesOn
+from .own_lock import OwnLock
 from .pacman_conf import ENVIRONMENT, PacmanConf
 
 # Options that the made configuration sets itself, or that would get in the way: the agent enforces HoldPkg and
-# IgnorePkg before, and a HoldPkg pattern may match the marker, which could not be removed then.
-_REPLACED = {"RootDir", "DBPath", "HoldPkg", "IgnorePkg", "IgnoreGroup"}
-_REPLACED |= {"SigLevel", "LocalFileSigLevel", "RemoteFileSigLevel"}
-_WEAKER = {"PackageRequired": "PackageOptional", "PackageTrustedOnly": "PackageTrustAll"}
+# IgnorePkg before, and nothing is downloaded.
+_REPLACED = {"RootDir", "DBPath", "CacheDir", "HoldPkg", "IgnorePkg", "IgnoreGroup"}
+_REPLACED |= {"SigLevel", "LocalFileSigLevel", "RemoteFileSigLevel", "XferCommand", "DownloadUser"}
 _ONLY_REAL = {"HookDir", "LogFile", "CheckSpace", "UseSyslog"}
 # The shell holds the lock (its stdin) for as long as pacman runs, and leaves pacman's exit status even if the agent
 # is dead by then. Nothing here writes to the agent, so that its death can't stop pacman.
@@ -60,8 +60,13 @@ class Run:
         return [re.sub(r"^(error|warning): ", "", line).strip() for line in lines]
 
 
-def write_config(conf: PacmanConf, path: Path, *, rehearsal_root: Optional[Path] = None) -> Path:
-    """Write the configuration for a run on the machine, or on a copy of its database beneath `rehearsal_root`."""
+def write_config(
+    conf: PacmanConf, path: Path, *, rehearsal_root: Optional[Path] = None, repository: Optional[Path] = None
+) -> Path:
+    """Write the configuration for a run on the machine, or on a copy of its database beneath `rehearsal_root`.
+
+    `repository` is the directory of a generated one (transaction_repository.py), with the only cache that counts then.
+    """
     skipped = _REPLACED | (_ONLY_REAL if rehearsal_root else set())
     lines = ["[options]"]
     lines += [f"{key} = {value}" if value else key for key, value in conf.options if key not in skipped]
@@ -70,8 +75,11 @@ def write_config(conf: PacmanConf, path: Path, *, rehearsal_root: Optional[Path]
         lines += [f"HookDir = {rehearsal_root / 'hooks'}", "LogFile = /dev/null"]
     else:
         lines += [f"RootDir = {conf.root}", f"DBPath = {conf.dbpath}"]
-    levels = [value for key, value in conf.options if key == "LocalFileSigLevel"] or ["PackageOptional"]
-    lines += [f"LocalFileSigLevel = {_WEAKER.get(level, level)}" for level in (*levels, "PackageTrustedOnly")]
+    if repository and not rehearsal_root:
+        lines += [f"HookDir = {transaction_repository.hooks_of(repository)}"]
+    caches = [transaction_repository.links_of(repository)] if repository else conf.cache_dirs
+    lines += [f"CacheDir = {cache}" for cache in caches]
+    lines += ["SigLevel = Never", *(transaction_repository.section(repository) if repository else [])]
     files.write_atomically(path, "\n".join([*lines, ""]).encode(errors="surrogateescape"))
     return path
 
@@ -115,6 +123,8 @@ class Transaction:
         self.status_file = directory / "pacman.status"
         self.log_file = directory / "pacman.log"
         self.lock_file = directory / "pacman.lock"
+        self.own_lock = OwnLock(directory, self.log_file)
+        self.is_to_leave: Callable[[], bool] = lambda: False
 
     def clear(self) -> None:
         """Forget the one before."""
@@ -125,13 +135,16 @@ class Transaction:
         """The next transaction counts; until it has ended, the machine is half-way."""
         files.remove(self.status_file)
 
-    def run(self, config: Path, *arguments: object, on_output: Callable[[str], None] = lambda text: None) -> Run:
-        """The transaction: start pacman and wait for its end, whatever signals come.
+    def run(
+        self, config: Path, *arguments: object, dbpath: Path, on_output: Callable[[str], None] = lambda text: None
+    ) -> Run:
+        """The transaction: start pacman and wait for its end.
 
-        `on_output` gets what it said so far, often.
+        `on_output` gets what it said so far, often. Raises PacmanGoesOn as soon as `is_to_leave` says so.
         """
         self.forget_status()
-        return self._run(self.status_file, config, arguments, on_output)
+        self.own_lock.begin()
+        return self._run(self.status_file, config, arguments, on_output, dbpath)
 
     def run_small(self, config: Path, *arguments: object) -> Run:
         """A pacman before or after the transaction, whose status is not the transaction's."""
@@ -139,7 +152,12 @@ class Transaction:
         return self._run(beside, config, arguments, lambda text: None)
 
     def _run(
-        self, status_file: Path, config: Path, arguments: Iterable[object], on_output: Callable[[str], None]
+        self,
+        status_file: Path,
+        config: Path,
+        arguments: Iterable[object],
+        on_output: Callable[[str], None],
+        dbpath: Optional[Path] = None,
     ) -> Run:
         lock = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -157,7 +175,11 @@ class Transaction:
                 )
         finally:
             os.close(lock)  # the shell has it
+        seen = dbpath is None
         while process.poll() is None:
+            seen = seen or dbpath is None or self.own_lock.see(dbpath, process.pid)
+            if dbpath is not None and self.is_to_leave():
+                raise PacmanGoesOn
             on_output(self.output(start))
             time.sleep(0.05)
         on_output(self.output(start))
@@ -202,13 +224,19 @@ def begun(output: str) -> list[str]:
     return re.findall(verbs, output, re.MULTILINE)
 
 
-def wait_for_orphan(transaction: Transaction, dbpath: Path, on_wait: Callable[[], None]) -> None:
+def wait_for_orphan(
+    transaction: Transaction,
+    dbpath: Path,
+    on_wait: Callable[[], None],
+    on_output: Callable[[str], None] = lambda text: None,
+) -> None:
     """Wait for the pacman of an agent that died, however long it takes. It is never killed."""
     said = False
     while transaction.is_running():
         if not said:
             on_wait()
             said = True
+        on_output(transaction.output())
         time.sleep(0.2)
     database_lock.wait_until_free(dbpath, 5)
 

@@ -10,7 +10,6 @@ from typing import Optional
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.alpm.version import vercmp
 
-from .dependency import Dependency
 from .errors import Refused
 from .local_db import Installed, LocalPackage
 from .package_file import PackageFile
@@ -76,7 +75,7 @@ def matching(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
 
 
 def check_permitted(plan: Plan, *, protected: Iterable[str], held: Iterable[str]) -> None:
-    """Refuse what pacman would do without asking: `-U` overrides IgnorePkg, a conflict removal overrides HoldPkg."""
+    """Refuse what pacman would do without asking: a named package overrides IgnorePkg, a removal HoldPkg."""
     names = matching([package.name for package in plan.remove], protected)
     if names:
         raise Refused(
@@ -105,29 +104,3 @@ def check_groups(files: Iterable[PackageFile], ignored_groups: Collection[str]) 
             "machine don't say that yet.",
             "Fetch them with `pacman -Sy`, report with `pacsync-agent once` and try again; or exclude it in the pool.",
         )
-
-
-def marker_conflicts(plan: Plan, installed: Installed, files: Iterable[PackageFile]) -> list[str]:
-    """One `conflict` word for each package to remove, which matches that package and nothing that stays or comes.
-
-    A plain name would also match a newcomer that provides it, and `name=version` one that provides just that version.
-    """
-    files = list(files)
-    leaving = {package.name for package in plan.remove} | {file.name for file in files}
-    provisions = [word for file in files for word in file.provides]
-    provisions += [word for package in installed.values() if package.name not in leaving for word in package.provides]
-    words = []
-    for package in plan.remove:
-        candidates = (
-            Dependency(package.name, "=", package.version),
-            Dependency(package.name, "<", f"{package.version}.1"),
-            Dependency(package.name, ">", f"{package.version.rpartition('-')[0]}-0"),
-        )
-        fitting = [
-            word
-            for word in candidates
-            if word.holds_for(package.version) and not any(word.provided_by(provision) for provision in provisions)
-        ]
-        if fitting:
-            words.append(str(fitting[0]))
-    return words

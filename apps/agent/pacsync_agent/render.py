@@ -8,6 +8,7 @@ from typing import Any, Optional
 from .errors import AgentError, Exit
 from .operation import Ended
 from .output import Output
+from .running_hook import RunningHook
 
 SIGNS = {"install": "+", "remove": "-", "upgrade": "↑", "downgrade": "↓", "replace": "⇄", "reason": "~"}
 # Why a target leaves a package alone, and an endpoint too.
@@ -115,6 +116,9 @@ def status(known: dict[str, Any], fresh: bool) -> str:
     operation = known.get("operation")
     if operation:
         lines.append(f"  {operation['kind']} {operation['status']} ({counts(operation['plan'])})")
+    if known.get("pacman"):
+        hook = known["pacman"]["hook"]
+        lines.append("  pacman is at work" + (f", in its hook {RunningHook(**hook)}" if hook else ""))
     kept = {"held": known.get("holds"), "foreign": known.get("foreign")}
     lines += left_alone(kept)
     lines += [f"{line} (not managed by the target)" for line in left_out(known.get("unmanaged"))]

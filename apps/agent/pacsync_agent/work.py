@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from . import database_lock, operation, pacman, report, transaction
+from . import database_lock, lock_check, operation, pacman, report, running_hook, transaction, transaction_repository
 from . import journal as steps
 from .api import ApiError
 from .context import Context
-from .errors import AgentError, Interrupted
+from .errors import AgentError, Busy, Interrupted
 from .operation import Ended
 from .revision_seen import RevisionSeen
 
@@ -36,7 +37,7 @@ def execute(context: Context, kind: str) -> Optional[Ended]:
     """Make an operation and carry it out; None when nothing is to be done."""
     transaction.needs_root(os.geteuid())
     for _ in range(TRIES):
-        transaction.check_unlocked(context.conf)
+        lock_check.check_unlocked(context.conf)
         remove_leftovers(context)
         answer = report.check_in(context)
         if kind == "sync":
@@ -66,10 +67,26 @@ def execute_queued(context: Context, queued: dict[str, Any]) -> Optional[Ended]:
 
 
 def remove_leftovers(context: Context) -> None:
-    """Remove a marker that no journal knows of any more, if this is root."""
+    """Remove what an earlier run left and no journal knows of any more, if this is root."""
     if os.geteuid() == 0 and not database_lock.is_locked(context.conf.dbpath):
+        transaction_repository.remove(context.conf.dbpath)
         config = pacman.write_config(context.conf, context.state_dir / "pacman.conf")
         transaction.remove_marker(context.conf, context.transaction, config)
+
+
+def wait_for_own_pacman(context: Context, seconds: float) -> None:
+    """Wait for the pacman of an earlier run. Raises Busy: not for ever, since a hook of it may wait for this one."""
+    deadline = time.monotonic() + seconds
+    if context.transaction.is_running():
+        context.output.line("The pacman of an earlier run is still at work: waiting for it to finish.")
+    while context.transaction.is_running():
+        if time.monotonic() > deadline:
+            hook = running_hook.of(context.transaction.output(), context.conf)
+            where = f", in its hook {hook}" if hook else ""
+            raise Busy(
+                "operation_unfinished", f"The pacman of an earlier run is still at work{where}: try again later."
+            )
+        time.sleep(0.2)
 
 
 @contextlib.contextmanager

@@ -140,6 +140,7 @@ def keep_lease(request: ApiRequest, operation_id: Id, payload: HeartbeatIn) -> H
         endpoint=endpoint_of(request),
         lease_token=payload.lease_token,
         phase=payload.phase,
+        hook=payload.hook.model_dump() if payload.hook else None,
     )
     return HeartbeatOut(lease_until=operation.lease_until, status=OperationStatus(operation.status))
 

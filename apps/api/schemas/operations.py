@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from apps.api.fields import Body, Digest, Id, Key, Kind, LogText, Name, ResultCode, Sequence, Time
+from apps.api.fields import Body, Digest, Id, Key, Kind, LogText, Name, ResultCode, Sequence, Text500, Time
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.alpm.target_files import TargetFile
 from apps.fleet.models import Operation
@@ -34,6 +34,14 @@ class Result(BaseModel):
     difference: Any = None
 
 
+class Hook(BaseModel):
+    """A hook of pacman; `since` is the time of the machine."""
+
+    name: str
+    description: str
+    since: str
+
+
 class OperationOut(BaseModel):
     """One sync or revert of one endpoint. `target_state` is the goal of this endpoint, its own packages kept."""
 
@@ -54,6 +62,7 @@ class OperationOut(BaseModel):
     finished: Time | None
     deadline: Time
     result: Result | None
+    hook: Hook | None = Field(None, description="The hook that pacman is running, as the last heartbeat said.")
 
 
 def operation_out(operation: Operation) -> OperationOut:
@@ -77,6 +86,7 @@ def operation_out(operation: Operation) -> OperationOut:
         finished=operation.finished,
         deadline=operation.deadline,
         result=Result(**operation.result) if operation.result is not None else None,
+        hook=Hook(**operation.hook) if operation.hook and operation.status == OperationStatus.APPLYING else None,
     )
 
 
@@ -93,9 +103,18 @@ class ClaimIn(Body):
     state: Digest = Field(description="The state that the endpoint is in now.")
 
 
+class HookIn(Body):
+    """The hook that pacman is running; `since` is pacman's own time of its start."""
+
+    name: Text500
+    description: Text500 = ""
+    since: Text500 = ""
+
+
 class HeartbeatIn(Body):
     lease_token: Id
     phase: Literal["leased", "applying"] = Field(description="`applying` is said right before pacman starts.")
+    hook: HookIn | None = Field(None, description="What pacman is running now; null where it does something else.")
 
 
 class ResultIn(Body):

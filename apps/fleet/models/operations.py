@@ -79,6 +79,8 @@ class Operation(models.Model):
     foreign = models.JSONField(default=list)
     # How many changes of each kind: install, upgrade, downgrade, remove, replace, reason.
     plan = models.JSONField(default=dict)
+    # The hook that pacman is running, as the agent said with its last heartbeat: {"name", "description", "since"}.
+    hook = models.JSONField(null=True)
     # What the agent said: {"outcome", "code", "message", "log_tail"}, and {"difference": …} where the server judged.
     result = models.JSONField(null=True)
     idempotency_key = BytewiseCharField(max_length=200, unique=True, null=True)
