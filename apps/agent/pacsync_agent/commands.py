@@ -208,6 +208,7 @@ def revert(call: Call) -> int:
 
 def _operate(call: Call, kind: str, nothing: str) -> int:
     context = call.context()
+    context.force_remove = tuple(call.arguments.force_remove)
     with only_agent(context.state_dir, wait=call.arguments.wait), work.given_back(context):
         began = work.resume(context, give_back=True)
         if began:

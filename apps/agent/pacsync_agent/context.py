@@ -27,6 +27,7 @@ from .signals import Signals
 class Context:
     """One machine, one server, one run.
 
+    `protect` is the setting of that name; `force_remove` are protected packages that the command line lets go.
     A report fills the last four: the file that counts as the sync database of each repository (where that isn't the
     machine's own), why a repository has none that can be read, what speaks against the machine as a source of a target
     (`examination`), and what is wrong with the pool's revision.
@@ -41,6 +42,8 @@ class Context:
     journal: Journal
     transaction: Transaction
     trust_target_files: bool = False
+    protect: tuple[str, ...] = settings.PROTECT
+    force_remove: tuple[str, ...] = ()
     databases: dict[str, Path] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     problems: list[dict[str, Any]] = field(default_factory=list)
@@ -81,6 +84,7 @@ def make_context(
         journal=Journal(directory / "journal.json"),
         transaction=Transaction(directory),
         trust_target_files=options.trust_target_files,
+        protect=options.protect,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, Optional
 from apps.fleet.alpm import state
 from apps.fleet.alpm.state import InstalledPackage
 
-from . import cancelled, local_db, pacman, report, transaction, wanted
+from . import cancelled, local_db, pacman, permission, report, transaction, wanted
 from . import journal as steps
 from .api import ApiError
 from .cache import Cache
@@ -54,10 +54,16 @@ def packages_from_json(text: str) -> list[InstalledPackage]:
 def adopt(context: Context, operation: dict[str, Any], *, here: bool) -> None:
     """Make an operation this agent's: the lease token is on the disk before the server hears of it.
 
-    `here`: a person asked for it on this machine.
+    `here`: a person asked for it on this machine, and may have forced the removal of protected packages.
     """
     context.journal.enter(
-        steps.CLAIM, kind=operation["kind"], operation=operation["id"], token=str(uuid.uuid4()), base=None, here=here
+        steps.CLAIM,
+        kind=operation["kind"],
+        operation=operation["id"],
+        token=str(uuid.uuid4()),
+        base=None,
+        here=here,
+        forced=list(context.force_remove) if here else [],
     )
 
 
@@ -203,7 +209,8 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
         journal.enter(steps.REHEARSE)
 
     held, groups = report.holds(context, base), context.conf.ignore_groups
-    prepared = machine.prepare(goal, held=held, ignored_groups=groups, gathered=gathered)
+    permit = permission.of(context, journal.data.get("forced") or ())
+    prepared = machine.prepare(goal, held=held, ignored_groups=groups, gathered=gathered, permit=permit)
     heartbeat.check()
     with context.signals.shielded():
         context.transaction.clear()
@@ -221,8 +228,15 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
         heartbeat.say_applying()
         run = machine.apply(prepared)
         if run is not None and run.status != 0:
-            return _after_failure(context, machine, pacman_failed(run, context.conf), cut_off=run.status >= 128)
+            return _after_failure(context, machine, _pacman_failed(context, run), cut_off=run.status >= 128)
         return _settle_and_verify(context, machine)
+
+
+def _pacman_failed(context: Context, run: pacman.Run) -> Failed:
+    data = context.journal.data
+    goal, base = packages_from_json(data["goal"]), packages_from_json(data["base"])
+    removed = {package.name for package in base} - {package.name for package in goal}
+    return pacman_failed(run, context.conf, context.state_dir, removed.union(data["install"]))
 
 
 def _settle_and_verify(context: Context, machine: Machine) -> Outcome:
@@ -309,7 +323,7 @@ def _judge(context: Context, machine: Machine) -> Optional[Outcome]:
         journal.enter(steps.CLAIM)
         return None
     context.output.line("An earlier run was cut off while pacman was at work: finishing it.")
-    error = pacman_failed(pacman.Run(status or 137, context.transaction.output()), context.conf)
+    error = _pacman_failed(context, pacman.Run(status or 137, context.transaction.output()))
     return _after_failure(context, machine, error, cut_off=cut_off)
 
 

@@ -30,6 +30,11 @@ class Plan:
     def __bool__(self) -> bool:
         return bool(self.install or self.remove or self.reasons)
 
+    @property
+    def touched(self) -> set[str]:
+        """The names of what is installed or removed."""
+        return {package.name for package in self.install} | {package.name for package in self.remove}
+
     def counts(self) -> dict[str, int]:
         return {
             "install": self.new,

@@ -68,8 +68,9 @@ def ended(output: Output, command: str, ended: Ended, *, last: bool = True) -> i
     result = ended.operation.get("result") or {}
     message = ended.outcome.message or str(result.get("message") or "The machine is not in the target state.")
     error = AgentError(ended.outcome.code or str(result.get("code") or "failed"), message, ended.outcome.hint)
+    message, hint = output.hints.for_machine(error.message), output.hints.for_machine(error.hint)
     if output.as_json and last:
-        output.result("", status="failed", code=error.code, message=error.message, hint=error.hint, **data)
+        output.result("", status="failed", code=error.code, message=message, hint=hint, **data)
     else:
         output.error(error)
     return code

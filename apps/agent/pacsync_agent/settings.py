@@ -22,7 +22,8 @@ from .proxies import Proxy
 AGENT_CONFIG = Path("/etc/pacsync-agent.conf")
 # What the command line may say too; and what only the machine's own file may.
 KEYS = ("config", "root", "dbpath", "state_dir", "server")
-OWN_KEYS = ("trust_target_files", "proxy")
+OWN_KEYS = ("trust_target_files", "proxy", "protect")
+PROTECT = ("default",)  # every role of roles.py
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Options:
     """What the command line and the agent's own configuration file say. None: the default.
 
     `trust_target_files`: files count whose checksum only the server names. `proxy`: through which the server is asked.
+    `protect`: what no operation may remove: `default`, roles, patterns of package names; empty: nothing.
     """
 
     config: Optional[Path] = None
@@ -39,6 +41,7 @@ class Options:
     server: Optional[str] = None
     trust_target_files: bool = False
     proxy: Optional[Proxy] = None
+    protect: tuple[str, ...] = PROTECT
 
 
 def load_options(given: dict[str, Optional[str]], agent_config: Optional[str]) -> Options:
@@ -72,7 +75,13 @@ def _with_own(options: Options, values: dict[str, Optional[str]]) -> Options:
     word = (values.get("trust_target_files") or "no").lower()
     if word not in {"yes", "no"}:
         raise Local("agent_config_invalid", f"trust_target_files is {word!r}.", "It may be yes or no.")
-    return dataclasses.replace(options, trust_target_files=word == "yes", proxy=_proxy(values.get("proxy")))
+    known = values.get("protect")
+    return dataclasses.replace(
+        options,
+        trust_target_files=word == "yes",
+        proxy=_proxy(values.get("proxy")),
+        protect=PROTECT if known is None else tuple(known.replace(",", " ").split()),
+    )
 
 
 def _proxy(text: Optional[str]) -> Optional[Proxy]:
