@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Optional
 
-from . import __version__, commands, preload, set_latest
+from . import __version__, commands, preload, set_latest, surroundings
 from .errors import AgentError, Exit, of_system
 from .hints import Hints
 from .output import Output
@@ -149,6 +149,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     signals = Signals()
     signals.install()
     try:
+        surroundings.settle(arguments)
         preload.everything()
         return int(COMMANDS[arguments.command][0](commands.Call(arguments, output, signals)))
     except AgentError as error:

@@ -39,6 +39,7 @@ class Call:
         self.conf = pacman_conf.read(self.options.config, self.options.root, self.options.dbpath)
         if settings.names_machine(given) and not getattr(arguments, "agent_config", None):
             self.options = settings.of_machine(self.options, self.conf.root)
+            output.hints.agent_config = str(settings.config_of_machine(self.conf.root))
 
     @property
     def state_dir(self) -> Path:

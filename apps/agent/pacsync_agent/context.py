@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import settings
+from . import own_directory, settings
 from .api import Client
 from .errors import Busy, Local
 from .journal import Journal
@@ -66,6 +66,7 @@ def make_context(
     directory = settings.state_dir(options, conf)
     credentials = settings.load_credentials(directory)
     settings.make_state_dir(directory)
+    own_directory.remember(directory, conf.dbpath)
     server = options.server or credentials.server
     client = Client(server, credentials.token, patience=patience, stop=signals.stop, proxy=options.proxy)
     if client.server != credentials.server:

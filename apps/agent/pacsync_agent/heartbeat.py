@@ -16,12 +16,14 @@ class Heartbeat:
     """`with Heartbeat(…) as heartbeat`: beats in a thread; `lost` is set when the server says so, or can't be reached
     until the lease has run out."""
 
-    def __init__(self, client: Client, operation: str, token: str, lease_seconds: float) -> None:
+    def __init__(
+        self, client: Client, operation: str, token: str, lease_seconds: float, *, phase: str = "leased"
+    ) -> None:
         self.client = client
         self.operation = operation
         self.token = token
         self.lease_seconds = lease_seconds
-        self.phase = "leased"
+        self.phase = phase
         self.lost = threading.Event()
         self._until = time.monotonic() + lease_seconds
         self._ended = threading.Event()

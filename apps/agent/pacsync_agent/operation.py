@@ -30,6 +30,8 @@ from .revision_seen import RevisionSeen
 
 # How often the lease of one operation is asked for anew: a suspended machine loses it, and may have it again.
 LEASES = 3
+# How long a lease is at least (seconds), where nobody said: while pacman runs it can't be lost, only renewed.
+LEASE = 120.0
 FIELDS = ("name", "version", "arch", "reason")
 
 
@@ -292,7 +294,8 @@ def _go_on(context: Context) -> None:
     journal = context.journal
     running = context.transaction
     said = "The pacman of an earlier run is still at work: waiting for it to finish."
-    pacman.wait_for_orphan(running, context.conf.dbpath, lambda: context.output.line(said))
+    with Heartbeat(context.client, journal.data["operation"], journal.data["token"], LEASE, phase="applying"):
+        pacman.wait_for_orphan(running, context.conf.dbpath, lambda: context.output.line(said))
     machine = _machine(context, journal.data["fetch"], context.signals.stop)
     with context.signals.shielded():
         try:

@@ -34,7 +34,8 @@ _BASE = ("filesystem", "glibc", "bash")
 class Protected:
     """`names` are installed packages, `why` is a clause. `alternatives`: one of them is enough, else each is needed.
 
-    A new package named in `instead` does what they do. A role that no file but an enabled unit fills has none.
+    A new package named in `instead` does what they do; and, `by_files`, one whose files show it. There is none where
+    enabled units tell who fills the role.
     """
 
     role: str
@@ -42,6 +43,7 @@ class Protected:
     names: tuple[str, ...]
     alternatives: bool
     instead: tuple[str, ...] = ()
+    by_files: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """As a check-in carries it."""
@@ -80,7 +82,8 @@ def _of_role(role: Role, installed: Installed, root: Path, owners: Collection[st
         if name in filling - enabled and not any((root / path).exists() for path in paths):
             filling.discard(name)
     names = tuple(sorted(enabled or filling))
-    return Protected(role.code, role.words, names, role.alternatives, () if enabled else role.names)
+    instead = () if enabled else tuple(name for name in role.names if name not in installed)
+    return Protected(role.code, role.words, names, role.alternatives, instead, by_files=not enabled)
 
 
 def _is_named(package: LocalPackage, role: Role) -> bool:
@@ -142,7 +145,7 @@ def _replaces(file: PackageFile, one: Protected, gone: Collection[str]) -> bool:
     if not names.isdisjoint({*gone, *one.instead}):
         return True
     role = BY_CODE.get(one.role)
-    if role is None or not one.instead:
+    if role is None or not one.by_files:
         return False
     return fills(role, package_paths.of(file.path))
 

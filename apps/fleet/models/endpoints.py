@@ -61,6 +61,8 @@ class Endpoint(models.Model):
     # What it found when it examined itself as the source of a target (`apps.fleet.examination`), newest report:
     # [{"code", "text", "names": […]}]; null when it said nothing about that.
     examination = models.JSONField(null=True, editable=False)
+    # What it lets no operation remove (`apps.fleet.protection`), newest report; null when it said nothing about that.
+    protected = models.JSONField(null=True, editable=False)
     created = models.DateTimeField(db_default=Now())
 
     objects = EndpointQuerySet.as_manager()
