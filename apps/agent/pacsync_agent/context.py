@@ -28,9 +28,9 @@ class Context:
     """One machine, one server, one run.
 
     `protect` is the setting of that name; `force_remove` are protected packages that the command line lets go.
-    A report fills the last four: the file that counts as the sync database of each repository (where that isn't the
+    A report fills the last five: the file that counts as the sync database of each repository (where that isn't the
     machine's own), why a repository has none that can be read, what speaks against the machine as a source of a target
-    (`examination`), and what is wrong with the pool's revision.
+    (`examination`), what is wrong with the pool's revision, and the server's poll interval (seconds).
     """
 
     conf: PacmanConf
@@ -48,6 +48,7 @@ class Context:
     unreadable: dict[str, str] = field(default_factory=dict)
     problems: list[dict[str, Any]] = field(default_factory=list)
     went_back: str = ""
+    poll: float = 0
 
     @property
     def stop(self) -> threading.Event:

@@ -14,10 +14,21 @@ PER_LEASE = 3
 
 class Heartbeat:
     """`with Heartbeat(…) as heartbeat`: beats in a thread; `lost` is set when the server says so, or can't be reached
-    until the lease has run out."""
+    until the lease has run out.
+
+    It beats three times in a lease, and once in a poll interval (`poll` seconds, 0: not known), since a machine that is
+    silent for three of those counts as offline. One that begins as `applying` beats at once.
+    """
 
     def __init__(
-        self, client: Client, operation: str, token: str, lease_seconds: float, *, phase: str = "leased"
+        self,
+        client: Client,
+        operation: str,
+        token: str,
+        lease_seconds: float,
+        *,
+        phase: str = "leased",
+        poll: float = 0,
     ) -> None:
         self.client = client
         self.operation = operation
@@ -25,6 +36,7 @@ class Heartbeat:
         self.lease_seconds = lease_seconds
         self.phase = phase
         self.lost = threading.Event()
+        self._pause = min(lease_seconds / PER_LEASE, poll or lease_seconds)
         self._until = time.monotonic() + lease_seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
@@ -57,10 +69,11 @@ class Heartbeat:
         self._until = began + self.lease_seconds
 
     def _loop(self) -> None:
-        interval = self.lease_seconds / PER_LEASE
-        while not self._ended.wait(interval):
+        pause = 0.0 if self.phase == "applying" else self._pause
+        while not self._ended.wait(pause):
+            pause = self._pause
             try:
-                self._beat(patience=interval / 2)
+                self._beat(patience=self.lease_seconds / PER_LEASE / 2)
             except Unavailable:
                 if time.monotonic() > self._until:
                     self.lost.set()

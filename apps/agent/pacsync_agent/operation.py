@@ -130,7 +130,7 @@ def _work(context: Context, claim: dict[str, Any], *, give_back: bool) -> None:
     journal = context.journal
     operation, token = journal.data["operation"], journal.data["token"]
     try:
-        with Heartbeat(context.client, operation, token, claim["lease_seconds"]) as heartbeat:
+        with Heartbeat(context.client, operation, token, claim["lease_seconds"], poll=context.poll) as heartbeat:
             outcome = _reach(context, claim, heartbeat)
     except (LeaseLost, Stopped):
         context.output.line("The lease of the operation ran out before pacman was started: asking for it again.")

@@ -6,6 +6,7 @@ servers, nor how a plan is carried out.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -46,7 +47,8 @@ def _owners(conf: PacmanConf, state_dir: Path, installed: Installed) -> dict[str
         known = {}
     if known.get("key") != key:
         known = {"key": key, "owners": protection.owners_by_files(conf.dbpath, conf.root)}
-        files.write_json(path, known)
+        with contextlib.suppress(OSError):  # a full disk: it is found out anew the next time
+            files.write_json(path, known)
     owners: dict[str, list[str]] = known["owners"]
     return owners
 

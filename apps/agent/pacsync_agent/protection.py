@@ -113,8 +113,10 @@ def owners_by_files(dbpath: Path, root: Path) -> dict[str, list[str]]:
 
 
 def fills(role: Role, paths: Iterable[bytes]) -> bool:
-    """Whether a package with these paths fills the role."""
-    return any(map(role.files.search, paths))
+    """Whether a package with these paths fills the role. The words are looked for first: there are 400,000 paths."""
+    paths = list(paths)
+    text = b"\n".join(paths)
+    return any(word in text for word in role.marks) and any(map(role.files.search, paths))
 
 
 def _own_paths() -> dict[str, bytes]:

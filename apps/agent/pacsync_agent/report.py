@@ -85,6 +85,7 @@ def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
             answer = _post(context, body)
             if not answer["want"]:
                 _note_revision(context, answer)
+                context.poll = float(answer.get("poll_seconds") or 0)
                 _remember(context, answer, body["state"])
                 return answer
             for digest in answer["want"]:

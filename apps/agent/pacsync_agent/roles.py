@@ -14,15 +14,17 @@ from dataclasses import dataclass
 class Role:
     """`words` say what it is. `names` are packages that fill it, `files` a pattern of paths (relative, bytes).
 
-    `alternatives`: one installed package of the role is enough; else each that fills it is needed. `units` are units of
-    systemd by package: those that are enabled count, where there are any. `traces` are paths by package; without one an
-    installed package doesn't fill the role. `recovers`: without it neither pacman nor the agent can put things right.
+    `marks` are words of which such a path has one. `alternatives`: one installed package of the role is enough; else
+    each that fills it is needed. `units` are units of systemd by package: those that are enabled count, where there are
+    any. `traces` are paths by package; without one an installed package doesn't fill the role. `recovers`: without it
+    neither pacman nor the agent can put things right.
     """
 
     code: str
     words: str
     names: tuple[str, ...]
     files: re.Pattern[bytes]
+    marks: tuple[bytes, ...]
     alternatives: bool = True
     units: tuple[tuple[str, str], ...] = ()
     traces: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -50,21 +52,53 @@ _PLACES = ("boot", "efi", "boot/efi")
 _SYSTEMD_BOOT = tuple(f"{place}/{path}" for place in _PLACES for path in ("loader/loader.conf", "EFI/systemd"))
 
 ROLES = (
-    Role("agent", "it is this agent's", ("pacsync-agent",), _files(r"(^|/)[^/]*pacsync-agent[^/]*$"), False),
-    Role("interpreter", "the agent runs by it", ("python",), _files(r"^usr/bin/python3$"), False, recovers=True),
-    Role("pacman", "it installs packages", ("pacman",), _files(r"^usr/bin/pacman$"), False, recovers=True),
-    Role("init", "it starts the system", ("systemd",), _files(r"^usr/(s?bin/init|lib/systemd/systemd)$"), False),
+    Role(
+        "agent",
+        "it is this agent's",
+        ("pacsync-agent",),
+        _files(r"(^|/)[^/]*pacsync-agent[^/]*$"),
+        (b"pacsync-agent",),
+        False,
+    ),
+    Role(
+        "interpreter",
+        "the agent runs by it",
+        ("python",),
+        _files(r"^usr/bin/python3$"),
+        (b"bin/python3",),
+        False,
+        recovers=True,
+    ),
+    Role(
+        "pacman",
+        "it installs packages",
+        ("pacman",),
+        _files(r"^usr/bin/pacman$"),
+        (b"bin/pacman",),
+        False,
+        recovers=True,
+    ),
+    Role(
+        "init",
+        "it starts the system",
+        ("systemd",),
+        _files(r"^usr/(s?bin/init|lib/systemd/systemd)$"),
+        (b"bin/init", b"systemd/systemd"),
+        False,
+    ),
     Role(
         "kernel",
         "it is the last kernel",
         ("linux", "linux-lts", "linux-zen", "linux-hardened", "linux-rt", "linux-rt-lts", "linux-mainline"),
         _files(r"^(usr/)?lib/modules/[^/]+/(vmlinuz|pkgbase)$|^boot/vmlinuz[^/]*$"),
+        (b"/vmlinuz", b"/pkgbase"),
     ),
     Role(
         "boot_loader",
         "it is the last boot loader",
         ("grub", "limine", "refind", "syslinux", "systemd", "efilinux", "lilo"),
         _files(r"^usr/(s?bin/(grub-install|limine|refind-install|extlinux|syslinux)|lib/systemd/boot/efi/[^/]+)$"),
+        (b"grub-install", b"limine", b"refind-install", b"extlinux", b"syslinux", b"systemd/boot/efi/"),
         traces=(("systemd", _SYSTEMD_BOOT),),
     ),
     Role(
@@ -72,6 +106,7 @@ ROLES = (
         "it is the last way in by SSH",
         tuple(name for name, _ in _SSH),
         _files(r"^usr/s?bin/(sshd|dropbear|tinysshd)$"),
+        (b"bin/sshd", b"bin/dropbear", b"bin/tinysshd"),
         units=_SSH,
     ),
     Role(
@@ -79,6 +114,7 @@ ROLES = (
         "it is the last that brings the network up",
         tuple(name for name, _ in _NETWORK),
         _files(r"^usr/(s?bin/(NetworkManager|dhcpcd|connmand|netctl)|lib/(iwd/iwd|systemd/systemd-networkd))$"),
+        (b"bin/NetworkManager", b"bin/dhcpcd", b"bin/connmand", b"bin/netctl", b"iwd/iwd", b"systemd/systemd-networkd"),
         units=_NETWORK,
         traces=(("systemd", ()),),  # only where its unit is enabled
     ),
