@@ -182,7 +182,8 @@ def _resolved(root: bytes, path: bytes) -> bytes:
 def _names(names: Iterable[str], separator: str = ", ") -> str:
     """At most ten, and how many more there are."""
     listed = sorted(set(names))
-    return separator.join(listed[:_MOST]) + (f" and {len(listed) - _MOST} more" if len(listed) > _MOST else "")
+    more = f" and {len(listed) - _MOST} more" if separator == ", " else " …"  # in a command
+    return separator.join(listed[:_MOST]) + (more if len(listed) > _MOST else "")
 
 
 def _listed(conflicts: Collection[Conflict], twice: Collection[tuple[str, str, str]]) -> str:

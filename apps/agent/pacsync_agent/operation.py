@@ -5,6 +5,7 @@ Whatever the step at which an agent dies, `carry_out` of the next agent goes on 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
 from collections.abc import Sequence
@@ -294,7 +295,10 @@ def _go_on(context: Context) -> None:
     journal = context.journal
     running = context.transaction
     said = "The pacman of an earlier run is still at work: waiting for it to finish."
-    with Heartbeat(context.client, journal.data["operation"], journal.data["token"], LEASE, phase="applying"):
+    with contextlib.ExitStack() as stack:
+        if running.is_running():
+            operation, token = journal.data["operation"], journal.data["token"]
+            stack.enter_context(Heartbeat(context.client, operation, token, LEASE, phase="applying"))
         pacman.wait_for_orphan(running, context.conf.dbpath, lambda: context.output.line(said))
     machine = _machine(context, journal.data["fetch"], context.signals.stop)
     with context.signals.shielded():

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from apps.fleet.models.fields import BytewiseCharField
 from apps.fleet.names import NAME_MAX_LENGTH, validate_name
 
-# An endpoint that didn't check in for so many poll intervals is offline.
+# An endpoint of which nothing was heard for so many poll intervals is offline.
 OFFLINE_AFTER_POLLS = 3
 
 
