@@ -59,6 +59,7 @@ def test_directory_of_a_database_that_was_moved_is_kept_and_that_of_another_is_n
     usual.rename(moved)
     assert own_directory.find(tmp_path, moved) == directory
     own_directory.remember(directory, moved)
+    assert own_directory.find(tmp_path, moved) == directory
     assert own_directory.find(tmp_path, tmp_path / "third") != directory
     moved.rename(tmp_path / "third")
     assert own_directory.find(tmp_path, tmp_path / "third") == directory

@@ -20,13 +20,13 @@ RECORD = "database.json"
 
 def find(root: Path, dbpath: Path) -> Path:
     """The directory: the usual one for this database, or the one of a database that was moved here."""
-    usual = _usual(root, dbpath)
+    usual, real = _usual(root, dbpath), os.path.realpath(dbpath)
     if _is_enrolled(usual):
         return usual
     moved = [
         path
         for path in sorted((root / "var/lib").glob("pacsync-agent*"))
-        if path != usual and _is_enrolled(path) and _lost_its_database(path, root)
+        if path != usual and _is_enrolled(path) and (_recorded(path) == real or _lost_its_database(path, root))
     ]
     return moved[0] if len(moved) == 1 else usual
 
