@@ -18,7 +18,7 @@ STATUSES = {
     "behind": Look("warn", "↓", "behind", "packages are older than the target, or missing"),
     "ahead": Look("info", "↑", "ahead", "packages are newer than the target, or not in it"),
     "unknown": Look("odd", "?", "unknown", "has not reported, or there is no target to compare with"),
-    "offline": Look("off", "○", "offline", "has not checked in for three poll intervals"),
+    "offline": Look("off", "○", "offline", "has not been heard of for three poll intervals"),
     "in_sync": Look("ok", "✓", "in sync", "exactly the target"),
 }
 OPERATIONS = {

@@ -7,12 +7,13 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from . import examination as examinations
-from . import judgement, mirrors, queueing, reports, restored, rows, states, texts
+from . import judgement, mirrors, protection, queueing, reports, restored, rows, states, texts
 from .examination import Problem
 from .exceptions import Invalid
 from .locks import share_content
 from .models import Endpoint, EndpointState, Operation, RepositoryContent, State
 from .models.operations import LEASED
+from .protection import Protected
 from .reports import ReportedRepository
 from .restored import SeenRevision
 
@@ -45,8 +46,10 @@ def check_in(
     replaced: Sequence[str] = (),
     examination: Sequence[Problem] | None = None,
     revision_seen: SeenRevision | None = None,
+    protected: Sequence[Protected] | None = None,
 ) -> CheckIn:
-    """Record a report: state, history, repositories, holds, foreign packages, examination, last_seen (always).
+    """Record a report: state, history, repositories, holds, foreign packages, examination, last_seen (always), and what
+    the endpoint protects.
 
     Judges an operation whose lease was lost while applying, and queues an automatic sync where the policy says so.
     A `revision_seen` that isn't here pauses the pool's automatic sync first. `endpoint` was just read, with pool and
@@ -60,7 +63,8 @@ def check_in(
     problems = None if examination is None else examinations.checked(examination)
     restored.notice(endpoint, revision_seen)
     operation = _active(endpoint)
-    said = {"holds": holds, "agent_version": agent_version, "examination": problems}
+    guarded = None if protected is None else protection.checked(protected)
+    said = {"holds": holds, "agent_version": agent_version, "examination": problems, "protected": guarded}
     if _is_unchanged(endpoint, operation, state, reported, said) and _touch(endpoint, seq):
         return CheckIn(recorded=True, want=(), endpoint=endpoint, operation=operation)
     with transaction.atomic():

@@ -122,6 +122,7 @@ def claim(*, operation_id: uuid.UUID, endpoint: Endpoint, lease_token: uuid.UUID
 
     A repeat with the token that has the lease gets it again, extended. BaseChanged cancels the operation for good.
     """
+    rows.seen(endpoint)
     with transaction.atomic():
         operation = rows.operation_of(rows.lock_endpoint(endpoint), operation_id)
         refused = None if _has_lease(operation, lease_token) else _claim(operation, lease_token, state)
@@ -178,10 +179,12 @@ def heartbeat(
 
     `hook` is what pacman is running (name, description, since), None where it does something else.
 
-    A lease that ran out while applying is taken up again: no other agent can have it, and pacman isn't killed.
+    A lease that ran out while applying is taken up again: no other agent can have it, and pacman isn't killed. The
+    endpoint is online: a machine at work doesn't check in until it is done.
     """
     if phase not in PHASES:
         raise Invalid(f"phase must be one of {', '.join(PHASES)}.", field="phase")
+    rows.seen(endpoint)
     held = Operation.objects.filter(LIVE, pk=operation_id, endpoint=endpoint, lease_token=lease_token)
     with transaction.atomic():
         began = phase == "applying" and held.filter(status=OperationStatus.LEASED).update(

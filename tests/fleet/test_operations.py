@@ -586,3 +586,23 @@ def test_probe_pile_of_overdue_leases_is_a_warning(caplog: pytest.LogCaptureFixt
     Operation.objects.filter(pk=operation.pk).update(lease_until=Now() - timedelta(minutes=11))
     sync_coordinator.probe()
     assert "1 leases ran out" in caplog.text
+
+
+# --- a machine at work is not offline
+
+
+def test_heartbeat_and_claim_endpoint_is_online(db: None) -> None:
+    operation = factories.queued()
+    for act in (lambda: factories.leased(operation), lambda: heartbeat(reread(operation), "applying")):
+        Endpoint.objects.update(last_seen=Now() - timedelta(days=1))
+        assert not Endpoint.objects.online().exists()
+        act()
+        assert list(Endpoint.objects.online()) == [operation.endpoint]
+
+
+def test_heartbeat_of_a_lost_lease_is_a_sign_of_life_too(db: None) -> None:
+    operation = factories.leased()
+    Endpoint.objects.update(last_seen=None)
+    with pytest.raises(exceptions.LeaseLost):
+        heartbeat(operation, token=uuid.uuid4())
+    assert list(Endpoint.objects.online()) == [operation.endpoint]

@@ -175,7 +175,8 @@ class Client:
             return Local(
                 "server_redirects",
                 f"The server {self.server} redirects to {target}, and the token is sent to nobody else.",
-                "Enrol with the address that the server redirects to.",
+                "If that is the server's own new address, put it into credentials.json (or enrol with it). "
+                "A login page of the network redirects, too: then log in there.",
             )
         try:
             problem = self._object(content)

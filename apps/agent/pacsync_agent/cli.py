@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Optional
 
-from . import __version__, commands, preload, set_latest
+from . import __version__, commands, preload, set_latest, surroundings
 from .errors import AgentError, Exit, Failed, PacmanGoesOn, of_system
+from .hints import Hints
 from .output import Output
 from .signals import Signals
 
@@ -123,6 +124,14 @@ def _own_arguments(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument("--waybar", action="store_true", help="JSON for a custom module of waybar")
     elif name == "diff":
         command.add_argument("--exit-code", action="store_true", help="exit status 10 when there are differences")
+    elif name in {"sync", "revert"}:
+        command.add_argument(
+            "--force-remove",
+            action="append",
+            default=[],
+            metavar="PACKAGE",
+            help="remove it although this machine protects it (may be given several times)",
+        )
     elif name == "set-latest":
         command.add_argument("--comment", default="", help="why, for the history")
         command.add_argument(
@@ -136,9 +145,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command; its exit status. Every error is one sentence and what to do, never a traceback."""
     arguments = make_parser().parse_args(argv)
     output = Output(as_json=getattr(arguments, "json", False), quiet=getattr(arguments, "quiet", False))
+    output.hints = Hints(arguments)
     signals = Signals()
     signals.install()
     try:
+        surroundings.settle(arguments)
         preload.everything()
         return int(COMMANDS[arguments.command][0](commands.Call(arguments, output, signals)))
     except AgentError as error:

@@ -51,6 +51,7 @@ class Call:
         self.conf = pacman_conf.read(self.options.config, self.options.root, self.options.dbpath)
         if settings.names_machine(given) and not getattr(arguments, "agent_config", None):
             self.options = settings.of_machine(self.options, self.conf.root)
+            output.hints.agent_config = str(settings.config_of_machine(self.conf.root))
 
     @property
     def state_dir(self) -> Path:
@@ -224,6 +225,7 @@ def revert(call: Call) -> int:
 
 def _operate(call: Call, kind: str, nothing: str) -> int:
     context = call.context()
+    context.force_remove = tuple(call.arguments.force_remove)
     with only_agent(context.state_dir, wait=call.arguments.wait), work.given_back(context):
         began = work.resume(context, give_back=True)
         if began:

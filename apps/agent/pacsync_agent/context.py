@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import settings
+from . import own_directory, settings
 from .api import Client
 from .errors import Busy, Local
 from .journal import Journal
@@ -27,9 +27,10 @@ from .signals import Signals
 class Context:
     """One machine, one server, one run.
 
-    A report fills the last four: the file that counts as the sync database of each repository (where that isn't the
+    `protect` is the setting of that name; `force_remove` are protected packages that the command line lets go.
+    A report fills the last five: the file that counts as the sync database of each repository (where that isn't the
     machine's own), why a repository has none that can be read, what speaks against the machine as a source of a target
-    (`examination`), and what is wrong with the pool's revision.
+    (`examination`), what is wrong with the pool's revision, and the server's poll interval (seconds).
     """
 
     conf: PacmanConf
@@ -41,10 +42,13 @@ class Context:
     journal: Journal
     transaction: Transaction
     trust_target_files: bool = False
+    protect: tuple[str, ...] = settings.PROTECT
+    force_remove: tuple[str, ...] = ()
     databases: dict[str, Path] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     problems: list[dict[str, Any]] = field(default_factory=list)
     went_back: str = ""
+    poll: float = 0
 
     @property
     def stop(self) -> threading.Event:
@@ -63,6 +67,7 @@ def make_context(
     directory = settings.state_dir(options, conf)
     credentials = settings.load_credentials(directory)
     settings.make_state_dir(directory)
+    own_directory.remember(directory, conf.dbpath)
     server = options.server or credentials.server
     client = Client(server, credentials.token, patience=patience, stop=signals.stop, proxy=options.proxy)
     if client.server != credentials.server:
@@ -83,6 +88,7 @@ def make_context(
         journal=Journal(directory / "journal.json"),
         transaction=running,
         trust_target_files=options.trust_target_files,
+        protect=options.protect,
     )
 
 

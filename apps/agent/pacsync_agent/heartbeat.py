@@ -18,16 +18,30 @@ PER_LEASE = 3
 
 class Heartbeat:
     """`with Heartbeat(…) as heartbeat`: beats in a thread; `lost` is set when the server says so, or can't be reached
-    until the lease has run out."""
+    until the lease has run out.
 
-    def __init__(self, client: Client, operation: str, token: str, lease_seconds: float) -> None:
+    It beats three times in a lease, and once in a poll interval (`poll` seconds, 0: not known), since a machine that is
+    silent for three of those counts as offline. One that begins as `applying` beats at once.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        operation: str,
+        token: str,
+        lease_seconds: float,
+        *,
+        phase: str = "leased",
+        poll: float = 0,
+    ) -> None:
         self.client = client
         self.operation = operation
         self.token = token
         self.lease_seconds = lease_seconds
-        self.phase = "leased"
+        self.phase = phase
         self.hook: Callable[[], Optional[RunningHook]] = lambda: None
         self.lost = threading.Event()
+        self._pause = min(lease_seconds / PER_LEASE, poll or lease_seconds)
         self._until = time.monotonic() + lease_seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
@@ -70,10 +84,11 @@ class Heartbeat:
         self._until = began + self.lease_seconds
 
     def _loop(self) -> None:
-        interval = self.lease_seconds / PER_LEASE
-        while not self._ended.wait(interval):
+        pause = 0.0 if self.phase == "applying" else self._pause
+        while not self._ended.wait(pause):
+            pause = self._pause
             try:
-                self._beat(patience=interval / 2)
+                self._beat(patience=self.lease_seconds / PER_LEASE / 2)
             except Unavailable:
                 if time.monotonic() > self._until:
                     self.lost.set()

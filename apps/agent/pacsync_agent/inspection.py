@@ -110,7 +110,7 @@ def refusal(refused: Mapping[Wanted, NotThere]) -> Refused:
         return Refused(
             "signature_missing",
             f"The signature of {names} is missing, and its repository requires one ({where}).",
-            "Put the .sig file beside the package in the cache, name another mirror, or change SigLevel.",
+            "Put the .sig file beside the package in the cache, or name a mirror that has it.",
         )
     spoiled = any(one.code == OTHER_FILE for error in refused.values() for _, one in error.refusals)
     return unavailable({wanted: str(error) for wanted, error in refused.items()}, spoiled=spoiled)

@@ -22,6 +22,7 @@ from . import (
     lock_check,
     marker,
     pacman,
+    permission,
     plan,
     private_databases,
     repair,
@@ -41,6 +42,7 @@ from .own_databases import OwnDatabases
 from .package_file import PackageFile
 from .pacman import Run, Transaction
 from .pacman_conf import PacmanConf
+from .plan import Plan
 from .transaction import Prepared
 
 Packages = Sequence[InstalledPackage]
@@ -86,10 +88,12 @@ class Machine:
         again: Collection[str] = (),
         cached_only: bool = False,
         gathered: Callable[[], None] = lambda: None,
+        permit: Callable[[Installed, Plan, Sequence[PackageFile]], None] = lambda *_: None,
     ) -> Prepared:
         """Gather the files and rehearse. Raises Refused with the reason why the goal can't be reached exactly.
 
-        `gathered` is called between the two, and raises when there is no use in going on.
+        `gathered` is called between the two, and raises when there is no use in going on; so does `permit`, with what
+        is installed, the plan and the files, where the machine doesn't let it happen.
         """
         transaction.needs_root(os.geteuid())
         installed = self.installed()
@@ -98,6 +102,7 @@ class Machine:
         found = self._gatherer(offline=cached_only).gather(wanted.of_packages(steps.install, self.fetch))
         gathered()
         plan.check_groups(found, ignored_groups)
+        permit(installed, steps, found)
         transaction.check_space(self.conf, found, installed)
         self.output.progress("rehearsing")
         return transaction.rehearse(
@@ -179,7 +184,7 @@ class Machine:
                 prepared.arguments[1:1] = options
                 run = self.apply(prepared)
         if run is not None and run.status != 0:
-            raise pacman_failed(run, self.conf)
+            raise pacman_failed(run, self.conf, self.state_dir, prepared.plan.touched)
 
     def is_unchanged(self, base: Packages, touched: Collection[str]) -> bool:
         """Whether a transaction left the packages of `base` as they were; reasons that were set for it are put back."""
@@ -199,10 +204,11 @@ class Machine:
         transaction.verify(self.conf, self.config(), goal, set(problems), touched)
 
 
-def pacman_failed(run: Run, conf: PacmanConf) -> Failed:
-    """pacman's own words, with a code for the common cases."""
-    if file_conflicts.of(run):
-        return file_conflicts.failure(run, conf)
+def pacman_failed(run: Run, conf: PacmanConf, state_dir: Path, touched: Collection[str]) -> Failed:
+    """pacman's own words, with a code for the common cases. `touched`: what the transaction changes or removes."""
+    if file_conflicts.of(run) or file_conflicts.between(run):
+        essential = permission.essential(conf, state_dir, local_db.read(conf.dbpath))
+        return file_conflicts.failure(run, conf, touched, essential)
     said = run.errors
     text = "; ".join(said[:5]) or f"it ended with status {run.status}"
     if any("unable to lock database" in line for line in said):

@@ -5,6 +5,7 @@ Whatever the step at which an agent dies, `carry_out` of the next agent goes on 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from typing import Any, Optional
 from apps.fleet.alpm import state
 from apps.fleet.alpm.state import InstalledPackage
 
-from . import cancelled, local_db, lock_check, pacman, report, running_hook, transaction, wanted
+from . import cancelled, local_db, lock_check, pacman, permission, report, running_hook, transaction, wanted
 from . import journal as steps
 from .api import ApiError
 from .cache import Cache
@@ -31,6 +32,8 @@ from .running_hook import HookWatch
 
 # How often the lease of one operation is asked for anew: a suspended machine loses it, and may have it again.
 LEASES = 3
+# How long a lease is at least (seconds), where nobody said: while pacman runs it can't be lost, only renewed.
+LEASE = 120.0
 FIELDS = ("name", "version", "arch", "reason")
 
 
@@ -55,10 +58,16 @@ def packages_from_json(text: str) -> list[InstalledPackage]:
 def adopt(context: Context, operation: dict[str, Any], *, here: bool) -> None:
     """Make an operation this agent's: the lease token is on the disk before the server hears of it.
 
-    `here`: a person asked for it on this machine.
+    `here`: a person asked for it on this machine, and may have forced the removal of protected packages.
     """
     context.journal.enter(
-        steps.CLAIM, kind=operation["kind"], operation=operation["id"], token=str(uuid.uuid4()), base=None, here=here
+        steps.CLAIM,
+        kind=operation["kind"],
+        operation=operation["id"],
+        token=str(uuid.uuid4()),
+        base=None,
+        here=here,
+        forced=list(context.force_remove) if here else [],
     )
 
 
@@ -123,7 +132,7 @@ def _work(context: Context, claim: dict[str, Any], *, give_back: bool) -> None:
     journal = context.journal
     operation, token = journal.data["operation"], journal.data["token"]
     try:
-        with Heartbeat(context.client, operation, token, claim["lease_seconds"]) as heartbeat:
+        with Heartbeat(context.client, operation, token, claim["lease_seconds"], poll=context.poll) as heartbeat:
             heartbeat.hook = lambda: running_hook.of(context.transaction.output(), context.conf)
             outcome = _reach(context, claim, heartbeat)
     except (LeaseLost, Stopped):
@@ -211,7 +220,8 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
         journal.enter(steps.REHEARSE)
 
     held, groups = report.holds(context, base), context.conf.ignore_groups
-    prepared = machine.prepare(goal, held=held, ignored_groups=groups, gathered=gathered)
+    permit = permission.of(context, journal.data.get("forced") or ())
+    prepared = machine.prepare(goal, held=held, ignored_groups=groups, gathered=gathered, permit=permit)
     heartbeat.check()
     with context.signals.shielded():
         context.transaction.clear()
@@ -229,8 +239,15 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
         heartbeat.say_applying()
         run = machine.apply(prepared)
         if run is not None and run.status != 0:
-            return _after_failure(context, machine, pacman_failed(run, context.conf), cut_off=run.status >= 128)
+            return _after_failure(context, machine, _pacman_failed(context, run), cut_off=run.status >= 128)
         return _settle_and_verify(context, machine)
+
+
+def _pacman_failed(context: Context, run: pacman.Run) -> Failed:
+    data = context.journal.data
+    goal, base = packages_from_json(data["goal"]), packages_from_json(data["base"])
+    removed = {package.name for package in base} - {package.name for package in goal}
+    return pacman_failed(run, context.conf, context.state_dir, removed.union(data["install"]))
 
 
 def _settle_and_verify(context: Context, machine: Machine) -> Outcome:
@@ -293,15 +310,20 @@ def _go_on(context: Context) -> None:
     running = context.transaction
     said = "The pacman of an earlier run is still at work: waiting for it to finish."
     watch = HookWatch(context.conf, lambda hook: context.output.line(f"It waits for its hook {hook}."))
-    try:
-        pacman.wait_for_orphan(
-            running,
-            context.conf.dbpath,
-            lambda: context.output.line(said),
-            on_output=watch.look,
-        )
-    except Interrupted:
-        raise PacmanGoesOn from None
+    with contextlib.ExitStack() as stack:
+        if running.is_running():
+            operation, token = journal.data["operation"], journal.data["token"]
+            heartbeat = stack.enter_context(Heartbeat(context.client, operation, token, LEASE, phase="applying"))
+            heartbeat.hook = lambda: running_hook.of(running.output(), context.conf)
+        try:
+            pacman.wait_for_orphan(
+                running,
+                context.conf.dbpath,
+                lambda: context.output.line(said),
+                on_output=watch.look,
+            )
+        except Interrupted:
+            raise PacmanGoesOn from None
     machine = _machine(context, journal.data["fetch"], context.signals.stop)
     with context.signals.shielded():
         try:
@@ -332,7 +354,7 @@ def _judge(context: Context, machine: Machine) -> Optional[Outcome]:
         journal.enter(steps.CLAIM)
         return None
     context.output.line("An earlier run was cut off while pacman was at work: finishing it.")
-    error = pacman_failed(pacman.Run(status or 137, context.transaction.output()), context.conf)
+    error = _pacman_failed(context, pacman.Run(status or 137, context.transaction.output()))
     return _after_failure(context, machine, error, cut_off=cut_off)
 
 

@@ -12,6 +12,7 @@ import time
 from typing import Any, Optional, TextIO
 
 from .errors import AgentError
+from .hints import Hints
 
 TITLES = {"rehearsing": "Rehearsing", "downloading": "Downloading", "applying": "Applying", "verifying": "Verifying"}
 
@@ -31,6 +32,7 @@ class Output:
     def __init__(self, *, as_json: bool = False, quiet: bool = False, stream: Optional[TextIO] = None) -> None:
         self.as_json = as_json
         self.quiet = quiet
+        self.hints = Hints()
         # A closed stdout (`>&-`, some units) is no reason not to work: Python has None there.
         self.stream = stream or sys.stdout or io.StringIO()
         self._terminal = self.stream.isatty() and not as_json
@@ -49,6 +51,7 @@ class Output:
             self._write(text + "\n")
 
     def warn(self, text: str) -> None:
+        text = self.hints.for_machine(text)
         if self.as_json:
             self._object({"event": "warning", "message": text})
         else:
@@ -87,14 +90,15 @@ class Output:
 
     def error(self, error: AgentError) -> None:
         """One sentence on what went wrong, one on what to do: on stderr, or as JSON with the rest."""
+        message, hint = self.hints.for_machine(error.message), self.hints.for_machine(error.hint)
         with contextlib.suppress(OSError):  # a full disk behind stdout: stderr may still take it
             if self.as_json:
-                self._object({"event": "error", "code": error.code, "message": error.message, "hint": error.hint})
+                self._object({"event": "error", "code": error.code, "message": message, "hint": hint})
                 return
             self.finish_line()
-        print(f"error: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"       {error.hint}", file=sys.stderr)
+        print(f"error: {message}", file=sys.stderr)
+        if hint:
+            print(f"       {hint}", file=sys.stderr)
 
     def finish_line(self) -> None:
         if self._open_line:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from . import surroundings
 from .errors import Local
 
 # Untranslated messages, but UTF-8: in the plain C locale libarchive can't unpack file names that are not ASCII.
-ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in {"LANGUAGE", "LC_ALL", "LANG"}} | {
-    "LC_ALL": "C.UTF-8"
-}
+_LANGUAGE = {"LANGUAGE", "LC_ALL", "LANG"}
+ENVIRONMENT = surroundings.completed({key: value for key, value in os.environ.items() if key not in _LANGUAGE})
+ENVIRONMENT["LC_ALL"] = "C.UTF-8"
 
 
 @dataclass(frozen=True)

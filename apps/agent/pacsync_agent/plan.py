@@ -29,6 +29,11 @@ class Plan:
     def __bool__(self) -> bool:
         return bool(self.install or self.remove or self.reasons)
 
+    @property
+    def touched(self) -> set[str]:
+        """The names of what is installed or removed."""
+        return {package.name for package in self.install} | {package.name for package in self.remove}
+
     def counts(self) -> dict[str, int]:
         return {
             "install": self.new,
@@ -81,7 +86,8 @@ def check_permitted(plan: Plan, *, protected: Iterable[str], held: Iterable[str]
         raise Refused(
             "protected_package",
             f"The target has no {', '.join(names)}, but HoldPkg protects {'it' if len(names) == 1 else 'them'} here.",
-            "Add the package to the pool's excluded packages, or take it out of HoldPkg in pacman.conf.",
+            "Exclude it in the pool, or set a target that has it. HoldPkg in pacman.conf is for what pacman needs: "
+            "take the package out of it only if this machine can do without.",
         )
     touched = {package.name for package in plan.install} | {package.name for package in plan.remove}
     names = matching(sorted(touched), held)
@@ -102,5 +108,6 @@ def check_groups(files: Iterable[PackageFile], ignored_groups: Collection[str]) 
             "held_package",
             f"The target brings {', '.join(names)}, of a group that IgnoreGroup holds here; the sync databases of this "
             "machine don't say that yet.",
-            "Fetch them with `pacman -Sy`, report with `pacsync-agent once` and try again; or exclude it in the pool.",
+            "Exclude it in the pool. Or fetch them with `pacman -Sy`, report with `pacsync-agent once` and try again; "
+            "install nothing with pacman in between, that would be a partial upgrade.",
         )

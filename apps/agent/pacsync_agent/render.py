@@ -69,8 +69,9 @@ def ended(output: Output, command: str, ended: Ended, *, last: bool = True) -> i
     result = ended.operation.get("result") or {}
     message = ended.outcome.message or str(result.get("message") or "The machine is not in the target state.")
     error = AgentError(ended.outcome.code or str(result.get("code") or "failed"), message, ended.outcome.hint)
+    message, hint = output.hints.for_machine(error.message), output.hints.for_machine(error.hint)
     if output.as_json and last:
-        output.result("", status="failed", code=error.code, message=error.message, hint=error.hint, **data)
+        output.result("", status="failed", code=error.code, message=message, hint=hint, **data)
     else:
         output.error(error)
     return code
@@ -112,7 +113,7 @@ def status(known: dict[str, Any], fresh: bool) -> str:
         )
     if known.get("difference") and known.get("target") and known.get("status") != "unknown":
         lines.append(f"  a sync would make {counts(known['difference'])}")
-    lines += waiting(known.get("target"))
+    lines += refused(known.get("refused")) + waiting(known.get("target"))
     operation = known.get("operation")
     if operation:
         lines.append(f"  {operation['kind']} {operation['status']} ({counts(operation['plan'])})")
@@ -159,9 +160,18 @@ def diff(answer: dict[str, Any]) -> str:
         arrow = "→" if before and after else " "
         text = f"  {SIGNS[change['change']]} {change['name']:<{width}}  {before:<{old}} {arrow} {after}"
         lines.append(text.rstrip())
+    lines += refused(answer.get("refused"))
     kept = {why: names for why, names in answer["kept"].items() if why != "unmanaged"}
     lines += left_alone(kept)
     return "\n".join([*lines, *(f"{line} (not managed by the target)" for line in left_out(answer.get("unmanaged")))])
+
+
+def refused(removals: object) -> list[str]:
+    """A line where this machine would refuse a sync, with at most ten names."""
+    if not isinstance(removals, list) or not removals:
+        return []
+    words = [f"{one['name']} ({one['why']})" for one in removals]
+    return [f"  refused here: it would remove {listed(words)}"]
 
 
 def waiting(revision: object) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from apps.fleet.alpm import state
 
-from . import __version__, database_lock, examination, files, local_db, plan
+from . import __version__, database_lock, examination, files, local_db, permission, plan
 from .api import ApiError
 from .context import Context
 from .errors import Failed, Refused
@@ -17,6 +17,8 @@ from .repositories import Repositories, database, lists
 from .revision_seen import RevisionSeen
 
 ROUNDS = 4
+# What a server may not know yet, and can do without.
+DISPENSABLE = {"protected"}
 # For so many seconds a background report goes by the databases that were fetched privately, or not to be had.
 PRIVATE_MAX_AGE = 3600.0
 
@@ -71,15 +73,19 @@ def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
         "replaced": repositories.replaced(installed)[:1000],
         "examination": {"problems": context.problems},
         "agent_version": __version__,
+        "protected": [
+            one.as_json() for one in permission.protected(context.conf, context.state_dir, installed, context.protect)
+        ],
     }
     seen = RevisionSeen(context.state_dir).load()
     if seen and seen.digest:
         body["revision_seen"] = seen.as_json()
     try:
         for _ in range(ROUNDS):
-            answer = context.client.post("/checkin", body)
+            answer = _post(context, body)
             if not answer["want"]:
                 _note_revision(context, answer)
+                context.poll = float(answer.get("poll_seconds") or 0)
                 _remember(context, answer, body["state"])
                 return answer
             for digest in answer["want"]:
@@ -92,6 +98,19 @@ def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
     except ApiError as error:
         raise error.as_agent_error(context.credentials.name) from None
     raise Failed("upload_refused", "The server keeps asking for what was just uploaded.", "Look at the server's log.")
+
+
+def _post(context: Context, body: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a check-in; a server that is older does without what it doesn't know. Raises ApiError."""
+    try:
+        return context.client.post("/checkin", body)
+    except ApiError as error:
+        unknown = DISPENSABLE & body.keys() & set(error.unknown)
+        if not unknown:
+            raise
+        for field in unknown:
+            del body[field]
+        return context.client.post("/checkin", body)
 
 
 def _note_revision(context: Context, answer: dict[str, Any]) -> None:
@@ -113,7 +132,7 @@ def check_databases(context: Context) -> None:
             "databases_unreadable",
             f"These databases can't be read, nor fetched from the mirrors of this machine: {listed} "
             f"({context.unreadable[names[0]]}). Which packages are foreign can't be told without them.",
-            "Run `pacman -Syy`, or correct the mirrors in pacman.conf, and try again.",
+            "Correct the mirrors in pacman.conf, or the keyring, and try again: the agent fetches them by itself.",
         )
 
 

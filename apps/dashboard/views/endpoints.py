@@ -13,7 +13,7 @@ from apps.dashboard.access import reader
 from apps.dashboard.forms import AssignForm, RightsForm
 from apps.dashboard.look import STATUSES
 from apps.dashboard.reading import page_of, rows, shown, statuses_of
-from apps.fleet import examination, goals
+from apps.fleet import examination, goals, protection
 from apps.fleet.exceptions import FleetError
 from apps.fleet.models import Endpoint, Operation, Pool
 
@@ -80,6 +80,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "goal": goal,
         "refusal": refusal,
         "examination": examination.of(endpoint),
+        "refused": protection.refused_by(endpoint, goal) if goal else [],
         "difference": shown(request, changes) if goal else None,
         "kept": goal.kept if goal else {"held": endpoint.holds, "foreign": endpoint.foreign},
         "can_sync": bool(changes) and row.operation is None,

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods
 from apps.dashboard.access import actor, staff
 from apps.dashboard.answers import ask
 from apps.dashboard.reading import counted, statuses_of
-from apps.fleet import status, sync_coordinator
+from apps.fleet import protection, status, sync_coordinator
 from apps.fleet.exceptions import AlreadyInSync, FleetError, OperationActive
 from apps.fleet.models import Endpoint, Pool
 from apps.fleet.models.operations import ACTIVE
@@ -70,6 +70,7 @@ def sync_all(request: HttpRequest, name: str) -> HttpResponse:
         counts={name: count for name, count in counted(waiting.values()).items() if count},
         warning=f"Nobody has approved target #{pool.target.number} yet." if pool.target_needs_approval else "",
         note=f"{AT_ONCE} are queued at a time." if len(waiting) > AT_ONCE else "",
+        refusing=protection.refusing(pool),
         button="Sync them",
         back=reverse("pool", args=[name]),
         section="fleet",

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('fleet', '0006_endpoint_examination'),
+        ('fleet', '0008_endpoint_protected'),
     ]
 
     operations = [
