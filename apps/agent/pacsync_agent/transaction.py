@@ -170,7 +170,10 @@ def apply(transaction: Transaction, config: Path, prepared: Prepared, output: Ou
     total = len(prepared.plan.install) + len(prepared.plan.remove)
 
     def on_output(text: str) -> None:
-        output.progress("applying", min(len(pacman.begun(text)), total), total)
+        begun = pacman.begun(text)
+        if begun:
+            transaction.keep_log()
+        output.progress("applying", min(len(begun), total), total)
 
     output.progress("applying", 0, total)
     return transaction.run(config, *prepared.arguments, on_output=on_output)
