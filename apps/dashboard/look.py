@@ -22,9 +22,7 @@ STATUSES = {
     "in_sync": Look("ok", "✓", "in sync", "exactly the target"),
 }
 # The packages are the target's, but the endpoint found files that aren't the packages'.
-FILES_DIFFER = Look(
-    "warn", "≠", "in sync, files differ", "exactly the target, but files aren't the packages'"
-)
+FILES_DIFFER = Look("warn", "≠", "in sync, files differ", "exactly the target, but files aren't the packages'")
 OPERATIONS = {
     "queued": Look("off", "…", "queued", "waits for the endpoint's next check-in"),
     "leased": Look("info", "▸", "leased", "the agent has it and prepares"),

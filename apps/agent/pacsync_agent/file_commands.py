@@ -111,7 +111,9 @@ def _alone(call: Call) -> Iterator[Context]:
     context = call.context()
     transaction.needs_root(os.geteuid())
     with only_agent(context.state_dir, wait=call.arguments.wait):
-        work.resume(context, give_back=True)
+        ended = work.resume(context, give_back=True)
+        if ended:
+            render.ended(call.output, "sync", ended, last=False)
         transaction.check_unlocked(context.conf)
         yield context
 

@@ -38,7 +38,7 @@ def after_transaction(
     differing = [one for one in found if not one.is_mode]
     if differing:
         raise Failed(
-            DIFFER,
+            "files_differ",
             f"The packages are as wanted, but {counted(differing)} not the packages': {listed(differing)}.",
             "Look for what kept pacman from writing them (a read-only file system, an attribute that `lsattr` shows), "
             "put that right, and run `pacsync-agent sync --repair`.",
