@@ -21,6 +21,8 @@ STATUSES = {
     "offline": Look("off", "○", "offline", "has not been heard of for three poll intervals"),
     "in_sync": Look("ok", "✓", "in sync", "exactly the target"),
 }
+# The packages are the target's, but the endpoint found files that aren't the packages'.
+FILES_DIFFER = Look("warn", "≠", "in sync, files differ", "exactly the target, but files aren't the packages'")
 OPERATIONS = {
     "queued": Look("off", "…", "queued", "waits for the endpoint's next check-in"),
     "leased": Look("info", "▸", "leased", "the agent has it and prepares"),
@@ -50,7 +52,7 @@ LEFT_OUT = {
     "excluded": "Excluded by the pool",
     "held": "Held at the source",
 }
-LOOKS = {**STATUSES, **OPERATIONS, **CHANGES, **MANAGEMENT}
+LOOKS = {**STATUSES, "files_differ": FILES_DIFFER, **OPERATIONS, **CHANGES, **MANAGEMENT}
 TONES = {"success": "ok", "error": "bad", "warning": "warn", "info": "info", "debug": "off"}
 
 

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.dashboard.look import STATUSES
-from apps.fleet import status
+from apps.fleet import examination, status
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.difference import Change
 from apps.fleet.models import Endpoint, Operation
@@ -33,6 +33,12 @@ class Row:
     status: str
     counts: Mapping[str, int] | None
     operation: Operation | None
+
+    @property
+    def look(self) -> str:
+        """The name of what it looks like: its status, or that it is in sync and has files that differ."""
+        differ = self.status == status.Status.IN_SYNC and examination.files_differ(self.endpoint)
+        return "files_differ" if differ else self.status
 
 
 class Line(NamedTuple):

@@ -44,13 +44,16 @@ def _given_up(endpoint: Endpoint) -> bool:
 
 def _taken_back(endpoint: Endpoint) -> bool:
     """Whether somebody reverted the very sync that would be queued: that is a decision, until a new target comes."""
-    return Operation.objects.filter(
-        endpoint=endpoint,
-        kind=OperationKind.REVERT,
-        status=OperationStatus.SUCCEEDED,
-        target_state=endpoint.state_id,
-        reverts__revision=endpoint.pool.target_id if endpoint.pool else None,
-    ).exists()
+    return (
+        Operation.objects.reached()
+        .filter(
+            endpoint=endpoint,
+            kind=OperationKind.REVERT,
+            target_state=endpoint.state_id,
+            reverts__revision=endpoint.pool.target_id if endpoint.pool else None,
+        )
+        .exists()
+    )
 
 
 def _allowed(resolution: str, goal: Goal) -> bool:

@@ -12,6 +12,7 @@ from typing import TypedDict
 from . import texts
 from .exceptions import DatabasesUnreadable, Invalid, UnsoundSource
 from .models import Endpoint
+from .models.operations import FILES_DIFFER
 
 MAX_PROBLEMS = 20
 MAX_NAMES = 100
@@ -42,6 +43,8 @@ VERDICTS = {
     "foreign_dependencies": Verdict.WARNS,
     "upgrades_pending": Verdict.WARNS,
     "held_back": Verdict.WARNS,
+    FILES_DIFFER: Verdict.WARNS,
+    "modes_differ": Verdict.WARNS,
 }
 
 
@@ -94,6 +97,11 @@ def check_source(endpoint: Endpoint, *, force: bool) -> None:
         if not examination.refusing:
             remedy = "Put that right there and let it report, or force it (`set-latest --force`; `force` in the API)."
         raise UnsoundSource(f"{endpoint.name} can't be the source of a target. {said} {remedy}", problems=list(against))
+
+
+def files_differ(endpoint: Endpoint) -> bool:
+    """Whether the endpoint said that files of its packages aren't as the packages have them."""
+    return any(problem["code"] == FILES_DIFFER for problem in endpoint.examination or [])
 
 
 def databases_unreadable(endpoint: Endpoint) -> bool:

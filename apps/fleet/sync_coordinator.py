@@ -25,7 +25,7 @@ from .exceptions import (
 from .leases import EXPIRED, LEASE_SECONDS, LIVE, expire_leases
 from .locks import share_content
 from .models import Endpoint, EndpointState, Operation, OperationKind, OperationStatus, State
-from .models.operations import CANCELLABLE, FINAL, LEASED, MAX_ATTEMPTS
+from .models.operations import CANCELLABLE, FILES_DIFFER, FINAL, LEASED, MAX_ATTEMPTS
 from .sources import Fetch
 
 __all__ = [
@@ -210,8 +210,8 @@ def finish(
 ) -> Operation:
     """Record the result and the state it led to; a repeat returns the stored operation.
 
-    Whether it succeeded is decided by `state`: the outcome is only kept. Raises NotFound, LeaseLost, Invalid,
-    StateUnknown (the state was not uploaded).
+    Whether it succeeded is decided by `state`, and by the agent's word that the files of the packages are theirs: the
+    outcome is only kept. Raises NotFound, LeaseLost, Invalid, StateUnknown (the state was not uploaded).
     """
     if outcome not in OUTCOMES:
         raise Invalid(f"outcome must be one of {', '.join(OUTCOMES)}.", field="outcome")
@@ -238,7 +238,8 @@ def finish(
 
 
 def _end(operation: Operation, said: dict[str, object], *, lease_token: uuid.UUID, state: str) -> None:
-    status = OperationStatus.SUCCEEDED if state == operation.target_state_id else OperationStatus.FAILED
+    reached = state == operation.target_state_id and said["code"] != FILES_DIFFER
+    status = OperationStatus.SUCCEEDED if reached else OperationStatus.FAILED
     result = dict(said)
     if status == OperationStatus.FAILED:
         result["difference"] = judgement.difference_to(operation, state)

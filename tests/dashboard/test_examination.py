@@ -85,3 +85,14 @@ def test_endpoint_page_never_examined_says_nothing(staff: Client) -> None:
     found = page(staff, "/endpoints/box")
     assert "the source of a target" not in found and "Look at this" not in found
     assert "didn't say" in page(staff)
+
+
+@pytest.mark.parametrize("path", ["/endpoints", "/endpoints/box"])
+def test_files_that_differ_are_said_beside_in_sync(staff: Client, path: str) -> None:
+    endpoint = box("files_differ")
+    assert "in sync, files differ" not in page(staff, path)  # there is no target yet
+    staff.post(PATH, {"expected_number": 0})
+    assert "in sync, files differ" in page(staff, path)
+    endpoint.examination = [factories.problem("modes_differ", "app")]
+    endpoint.save()
+    assert "in sync, files differ" not in page(staff, path)

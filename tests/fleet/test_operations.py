@@ -550,6 +550,22 @@ def test_revert_keeps_what_is_held() -> None:
     assert installed(endpoint) == ["app 1.0-1", "linux 6-1"]
 
 
+@pytest.mark.parametrize(("code", "status"), [("files_differ", "failed"), ("pacman_failed", "succeeded")])
+def test_finish_files_that_differ_fail_it_though_the_state_is_the_targets(code: str, status: str) -> None:
+    endpoint, _ = machine()
+    operation = factories.finish(factories.applying(create(endpoint, "sync")), outcome="failed", code=code)
+    assert operation.status == status and installed(endpoint) == ["app 2.0-1"]
+
+
+def test_revert_takes_back_a_sync_whose_files_differ_and_not_the_one_before() -> None:
+    endpoint, pool = machine()
+    factories.synced(endpoint)
+    factories.target(pool, "app 3.0-1")
+    factories.finish(factories.applying(create(endpoint, "sync")), outcome="failed", code="files_differ")
+    factories.synced(endpoint, "revert")
+    assert installed(endpoint) == ["app 2.0-1"]
+
+
 def test_revert_nothing_succeeded_is_refused() -> None:
     endpoint, _ = machine()
     with pytest.raises(exceptions.NothingToRevert):

@@ -3,7 +3,7 @@
 The points: `enter:STEP` (the journal has just reached STEP), `before:STEP` (it is about to), `close` (before it
 is closed), `sent:WORD` (a request whose path ends in WORD was answered), `pacman:started` (the agent alone, pacman
 goes on), `pacman:ended`, `pacman:cut:TEXT` (the agent and its pacman, as soon as pacman has said TEXT). At `suspended`
-it isn't killed: its lease runs out once, as on a machine that slept.
+it isn't killed: its lease runs out once, as on a machine that slept. Nor at `unflushed`: it flushes no file system.
 The agent itself knows nothing of this.
 """
 
@@ -22,7 +22,7 @@ def die(*_: object) -> None:
 
 
 def patch(point: str) -> None:
-    from apps.agent.pacsync_agent import api, heartbeat, journal, pacman
+    from apps.agent.pacsync_agent import api, durability, heartbeat, journal, pacman
 
     kind, _, detail = point.partition(":")
     if kind in {"enter", "before"}:
@@ -45,6 +45,8 @@ def patch(point: str) -> None:
             check(self)
 
         heartbeat.Heartbeat.check = late_check
+    elif kind == "unflushed":
+        durability.flush = lambda *_: None
     elif kind == "close":
         journal.Journal.close = die
     elif kind == "sent":

@@ -63,9 +63,9 @@ class Package:
         return "".join(f"%{key}%\n" + "".join(f"{line}\n" for line in lines) + "\n" for key, lines in values.items())
 
 
-def tar_bytes(files: Mapping[str, bytes | str]) -> bytes:
-    """A tar of these files; a str is the target of a symbolic link."""
-    content = io.BytesIO()
+def tar_bytes(files: Mapping[str, bytes | str], modes: Mapping[str, int] | None = None) -> bytes:
+    """A tar of these files; a str is the target of a symbolic link. `modes` of paths that don't have the usual ones."""
+    content, modes = io.BytesIO(), modes or {}
     with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as archive:
         made: set[str] = set()
         for name, data in files.items():
@@ -73,11 +73,11 @@ def tar_bytes(files: Mapping[str, bytes | str]) -> bytes:
             for parent in reversed(parents):
                 if parent not in made:
                     directory = tarfile.TarInfo(parent)
-                    directory.type, directory.mode, directory.mtime = tarfile.DIRTYPE, 0o755, SECOND
+                    directory.type, directory.mode, directory.mtime = tarfile.DIRTYPE, modes.get(parent, 0o755), SECOND
                     archive.addfile(directory)
                     made.add(parent)
             entry = tarfile.TarInfo(name)
-            entry.mode, entry.mtime = 0o644, SECOND
+            entry.mode, entry.mtime = modes.get(name, 0o644), SECOND
             if isinstance(data, str):
                 entry.type, entry.linkname = tarfile.SYMTYPE, data
                 archive.addfile(entry)
@@ -112,18 +112,24 @@ class Fleet:
         files: Mapping[str, bytes | str] | None = None,
         install: str = "",
         size: int = 64,
+        modes: Mapping[str, int] | None = None,
+        backup: Iterable[str] = (),
         **lists: Iterable[str],
     ) -> Package:
-        """Build a package; `lists` are depends, provides, conflicts, replaces, groups; `install` is its scriptlet."""
+        """Build a package; `lists` are depends, provides, conflicts, replaces, groups; `install` is its scriptlet.
+
+        `modes` of paths that don't have the usual ones; `backup` are its configuration files.
+        """
         words = {key: tuple(value) for key, value in lists.items()}
         info = [f"pkgname = {name}", f"pkgbase = {name}", f"pkgver = {version}", "pkgdesc = made for a test"]
         info += [f"builddate = {SECOND}", f"size = {size}", f"arch = {arch}", "license = MIT"]
         info += [f"{PKGINFO_KEYS.get(key, key)} = {word}" for key, values in words.items() for word in values]
+        info += [f"backup = {path}" for path in backup]
         content: dict[str, bytes | str] = {".PKGINFO": "\n".join([*info, ""]).encode()}
         if install:
             content[".INSTALL"] = install.encode()
         content |= {f"usr/share/{name}/version": version.encode()} if files is None else dict(files)
-        data = zstandard.ZstdCompressor(level=1).compress(tar_bytes(content))
+        data = zstandard.ZstdCompressor(level=1).compress(tar_bytes(content, modes))
         path = self.archive / "packages" / name[0] / name / f"{name}-{version}-{arch}.pkg.tar.zst"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -258,6 +264,11 @@ class Machine:
         listed = dict(line.split() for line in lines if not line.startswith(("warning: ", "error: ")))
         explicit = {line.split()[0] for line in self.pacman("-Qe", check=False).splitlines()}
         return {name: (version, "explicit" if name in explicit else "dependency") for name, version in listed.items()}
+
+    def altered(self) -> list[str]:
+        """What `pacman -Qkk` finds wrong with the files."""
+        lines = self.pacman("-Qkk", check=False).splitlines()
+        return [line for line in lines if line.startswith(("warning: ", "error: "))]
 
     def problems(self) -> list[str]:
         """The complaints of `pacman -Dk`."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Optional
 
-from . import __version__, commands, preload, set_latest, surroundings
+from . import __version__, commands, file_commands, preload, set_latest, surroundings
 from .errors import AgentError, Exit, Failed, PacmanGoesOn, of_system
 from .hints import Hints
 from .output import Output
@@ -17,7 +17,7 @@ EXITS = """exit statuses:
   0  done, or nothing to do          5  the server doesn't answer
   1  tried, and failed               6  another agent or pacman is at work
   2  wrong arguments                 7  something on this machine is wrong (or: not root)
-  3  refused, nothing was changed    10 `diff --exit-code`: there are differences
+  3  refused, nothing was changed    10 `diff --exit-code`, `verify`: there are differences
   4  not enrolled, or not allowed    128+N stopped by signal N before pacman started"""
 
 NOTES = {"set-latest": "The endpoint needs the right to set targets; an operator gives it."}
@@ -50,9 +50,16 @@ COMMANDS: dict[str, tuple[Callable[[commands.Call], int], str, str, bool]] = {
         True,
     ),
     "sync": (
-        commands.sync,
+        file_commands.sync,
         "bring this machine to exactly the target of its pool",
-        "sudo pacsync-agent sync\n  sudo pacsync-agent sync --config /mnt/etc/pacman.conf --root /mnt",
+        "sudo pacsync-agent sync\n  sudo pacsync-agent sync --repair     (and put back files that differ)\n"
+        "  sudo pacsync-agent sync --config /mnt/etc/pacman.conf --root /mnt",
+        True,
+    ),
+    "verify": (
+        file_commands.verify,
+        "compare the files of all packages with the packages",
+        "sudo pacsync-agent verify\n  sudo pacsync-agent verify --checksums     (read every file)",
         True,
     ),
     "set-latest": (
@@ -131,6 +138,14 @@ def _own_arguments(name: str, command: argparse.ArgumentParser) -> None:
             default=[],
             metavar="PACKAGE",
             help="remove it although this machine protects it (may be given several times)",
+        )
+        if name == "sync":
+            command.add_argument(
+                "--repair", action="store_true", help="install packages once more whose files aren't as they have them"
+            )
+    elif name == "verify":
+        command.add_argument(
+            "--checksums", action="store_true", help="read every file, also where size and time are the package's"
         )
     elif name == "set-latest":
         command.add_argument("--comment", default="", help="why, for the history")

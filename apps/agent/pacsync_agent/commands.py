@@ -13,7 +13,19 @@ from pathlib import Path
 from typing import Any, Optional
 
 from . import context as contexts
-from . import database_lock, files, lock_check, operation, pacman_conf, render, report, running_hook, settings, work
+from . import (
+    database_lock,
+    files,
+    lock_check,
+    operation,
+    pacman_conf,
+    render,
+    report,
+    running_hook,
+    settings,
+    verification,
+    work,
+)
 from .api import ApiError, Client, normalized
 from .context import Context, only_agent
 from .errors import (
@@ -143,7 +155,8 @@ def once(call: Call) -> int:
         return Exit.OK
     if ended:
         return render.ended(call.output, "once", ended)
-    call.output.result(render.one_line(context.credentials.name, answer), command="once", **render.checked_in(answer))
+    said = {**answer, "problems": context.problems}
+    call.output.result(render.one_line(context.credentials.name, said), command="once", **render.checked_in(answer))
     return Exit.OK
 
 
@@ -234,6 +247,8 @@ def _operate(call: Call, kind: str, nothing: str) -> int:
                 return render.exit_of(began)
         ended = work.execute(context, kind)
     if ended is None:
+        for problem in verification.among(context.problems):
+            call.output.warn(problem["text"])
         call.output.result(nothing, command=kind, status="unchanged", operation=None)
         return Exit.OK
     return render.ended(call.output, kind, ended)
@@ -284,7 +299,7 @@ def diff(call: Call) -> int:
         answer = context.client.get(f"/endpoints/{context.credentials.name}/diff")
     except ApiError as error:
         raise error.as_agent_error(context.credentials.name) from None
-    call.output.result(render.diff(answer), command="diff", **answer)
+    call.output.result(render.diff(answer, context.problems), command="diff", **answer)
     return Exit.DIFFERENT if call.arguments.exit_code and not answer["equal"] else Exit.OK
 
 

@@ -95,6 +95,21 @@ def _read_entry(directory: Path) -> LocalPackage:
     )
 
 
+def read_files(entry: Path) -> tuple[list[str], set[str]]:
+    """The files that an entry's package owns (a directory ends in /), and its configuration files. Raises OSError."""
+    files: list[str] = []
+    backup: set[str] = set()
+    key = ""
+    for line in (entry / "files").read_bytes().decode("utf-8", "surrogateescape").split("\n"):
+        if line in {"%FILES%", "%BACKUP%"} or not line:
+            key = line
+        elif key == "%FILES%":
+            files.append(line)
+        elif key == "%BACKUP%":
+            backup.add(line.rpartition("\t")[0])
+    return files, backup
+
+
 def text_of(packages: Iterable[InstalledPackage]) -> bytes:
     """The canonical state text. Raises Local where there is nothing that could be reported."""
     try:

@@ -17,6 +17,7 @@ from apps.fleet.alpm.state import InstalledPackage
 from . import (
     candidates,
     database_lock,
+    durability,
     file_conflicts,
     local_db,
     lock_check,
@@ -28,6 +29,7 @@ from . import (
     repair,
     sync_databases,
     transaction,
+    verification,
     wanted,
 )
 from . import xfer_command as xfer
@@ -52,7 +54,7 @@ Packages = Sequence[InstalledPackage]
 class Machine:
     """`fetch` is what the server said about package files (hints), `trust` what the machine's own configuration allows.
 
-    `stop` ends downloads.
+    `stop` ends downloads. `begun` are packages that a cut-off pacman is known to have begun, beside those it has said.
     """
 
     conf: PacmanConf
@@ -62,6 +64,7 @@ class Machine:
     stop: threading.Event
     fetch: Sequence[dict[str, Any]] = ()
     trust: candidates.Trust = field(default_factory=candidates.Trust)
+    begun: Collection[str] = ()
     _databases: Optional[OwnDatabases] = None
     _network: Optional[Network] = None
 
@@ -139,6 +142,10 @@ class Machine:
             offline=offline,
         )
 
+    def gather(self, packages: Packages) -> list[PackageFile]:
+        """The files of these packages, from caches or mirrors, in the cache by then. Raises Refused, Stopped."""
+        return self._gatherer(offline=False).gather(wanted.of_packages(packages, self.fetch))
+
     def _file_of(self, package: LocalPackage) -> Optional[PackageFile]:
         """The file that a broken entry came from; its architecture is not known any more."""
         for arch in ("any", *self.conf.architectures):
@@ -179,7 +186,8 @@ class Machine:
         prepared = self.prepare(goal, held=(), again=again, cached_only=cached_only)
         run = self.apply(prepared)
         if run is not None and run.status != 0:
-            options = transaction.overwrite_own_files(run, pacman.begun(self.running.output()), self.conf.root)
+            begun = {*self.begun, *pacman.begun(self.running.output())}
+            options = transaction.overwrite_own_files(run, begun, self.conf.root)
             if options:
                 prepared.arguments[1:1] = options
                 run = self.apply(prepared)
@@ -192,16 +200,32 @@ class Machine:
             return False
         return not transaction.settle(self.conf, self.running, self.config(), base)
 
+    def mend_settled(self, goal: Packages) -> None:
+        """Mend entries that a power cut emptied while the install reasons were set. Raises AgentError."""
+        broken = [package.name for package in self.installed().values() if package.broken]
+        if broken:
+            self.begun = broken
+            self.mend(goal, broken)
+
+    def flush(self) -> None:
+        """See that what pacman wrote survives a power cut. Raises Failed when a disk doesn't take it."""
+        durability.flush(self.conf.root, (self.conf.dbpath, self.state_dir))
+
     def finish(self, goal: Packages) -> None:
-        """Set the install reasons that are still wrong. Raises Failed when pacman doesn't do it."""
+        """Set the install reasons that are still wrong, durably. Raises Failed when that isn't done."""
         complaints = transaction.settle(self.conf, self.running, self.config(), goal)
         if complaints:
             raise Failed("settling_failed", f"pacman could not finish: {'; '.join(complaints)}.", "Run `sync` again.")
+        self.flush()
 
     def verify(self, goal: Packages, problems: Collection[str], touched: Collection[str]) -> None:
         """Raises Failed unless the machine is exactly as wanted, with no problem that it didn't have before."""
         self.output.progress("verifying")
         transaction.verify(self.conf, self.config(), goal, set(problems), touched)
+
+    def check_files(self, names: Collection[str], began: Optional[float]) -> tuple[str, ...]:
+        """See that the files of these packages are theirs; what to warn of. Raises Failed (`files_differ`)."""
+        return verification.after_transaction(self.conf, self.state_dir, names, began)
 
 
 def pacman_failed(run: Run, conf: PacmanConf, state_dir: Path, touched: Collection[str]) -> Failed:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,18 @@ from typing import Any, Optional
 from apps.fleet.alpm import state
 from apps.fleet.alpm.state import InstalledPackage
 
-from . import cancelled, local_db, lock_check, pacman, permission, report, running_hook, transaction, wanted
+from . import (
+    boot,
+    cancelled,
+    local_db,
+    lock_check,
+    pacman,
+    permission,
+    report,
+    running_hook,
+    transaction,
+    wanted,
+)
 from . import journal as steps
 from .api import ApiError
 from .cache import Cache
@@ -187,7 +199,8 @@ def _check_unmanaged(claim: dict[str, Any], base: Packages, goal: Packages) -> N
         )
 
 
-def _machine(context: Context, fetch: Sequence[dict[str, Any]], stop: threading.Event) -> Machine:
+def machine_of(context: Context, fetch: Sequence[dict[str, Any]], stop: threading.Event) -> Machine:
+    """The machine, for work on it; `fetch` are the server's hints about files, `stop` ends downloads."""
     return Machine(
         conf=context.conf,
         state_dir=context.state_dir,
@@ -209,7 +222,7 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
         RevisionSeen(context.state_dir).check(claim["operation"], revision)
     goal = _goal_of(claim)
     hints = wanted.hints_of(claim)
-    machine = _machine(context, hints, EitherEvent(context.signals.stop, heartbeat.lost))
+    machine = machine_of(context, hints, EitherEvent(context.signals.stop, heartbeat.lost))
     base = machine.installed()
     _check_unmanaged(claim, [package.as_installed() for package in base.values()], goal)
     lock_check.check_unlocked(context.conf)
@@ -232,6 +245,8 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
             fetch=hints,
             install=[package.name for package in prepared.plan.install],
             problems=sorted(prepared.problems),
+            boot=boot.current(),
+            began=time.time(),
         )
         lock_check.check_unlocked(context.conf)
         if machine.installed() != base:
@@ -254,13 +269,17 @@ def _settle_and_verify(context: Context, machine: Machine) -> Outcome:
     """The steps after a transaction; all of them may be repeated."""
     journal = context.journal
     goal = packages_from_json(journal.data["goal"])
-    if not journal.reached(steps.SETTLE):
-        journal.enter(steps.SETTLE)
-    warnings = tuple(pacman.Run(0, context.transaction.output()).warnings)
+    warnings = context.transaction.complaints
     try:
+        if _power_was_cut(context):
+            machine.mend_settled(goal)
+        machine.flush()  # before the journal says that pacman is done
+        if not journal.reached(steps.SETTLE):
+            journal.enter(steps.SETTLE)
         machine.finish(goal)
         journal.enter(steps.VERIFY)
         machine.verify(goal, journal.data["problems"], journal.data["install"])
+        warnings += machine.check_files(journal.data["install"], journal.data.get("began"))
     except AgentError as error:
         return Outcome.failed(error, warnings)
     return Outcome("succeeded", warnings=warnings)
@@ -275,6 +294,11 @@ def _after_failure(context: Context, machine: Machine, error: Failed, *, cut_off
     context.output.warn(f"{error.message} Going on from where it stopped.")
     try:
         known = {package.name for package in base}
+        changed = transaction.difference(machine.installed(), base, reasons=False, check_broken=data["install"])
+        begun = changed or pacman.begun(context.transaction.output())
+        if is_repair(context) or (_power_was_cut(context) and begun):
+            # pacman begins only when no file is in its way: what is there now is its own.
+            machine.begun = data["install"]
         machine.mend(goal, data["install"], newcomers=[name for name in data["install"] if name not in known])
     except AgentError as second:
         context.output.warn(f"{second.message} Going back to where the machine was.")
@@ -289,6 +313,7 @@ def _back(context: Context, machine: Machine, base: list[InstalledPackage], erro
         machine.mend(base, touched, cached_only=True)
         machine.finish(base)
         machine.verify(base, context.journal.data["problems"], touched)
+        machine.check_files(touched, context.journal.data.get("began"))
     except AgentError as third:
         machine.remove_own_lock()
         if machine.is_unchanged(base, touched):
@@ -311,7 +336,7 @@ def _go_on(context: Context) -> None:
     said = "The pacman of an earlier run is still at work: waiting for it to finish."
     watch = HookWatch(context.conf, lambda hook: context.output.line(f"It waits for its hook {hook}."))
     with contextlib.ExitStack() as stack:
-        if running.is_running():
+        if running.is_running() and not is_repair(context):
             operation, token = journal.data["operation"], journal.data["token"]
             heartbeat = stack.enter_context(Heartbeat(context.client, operation, token, LEASE, phase="applying"))
             heartbeat.hook = lambda: running_hook.of(running.output(), context.conf)
@@ -324,7 +349,7 @@ def _go_on(context: Context) -> None:
             )
         except Interrupted:
             raise PacmanGoesOn from None
-    machine = _machine(context, journal.data["fetch"], context.signals.stop)
+    machine = machine_of(context, journal.data["fetch"], context.signals.stop)
     with context.signals.shielded():
         try:
             if machine.clear_stale_lock():
@@ -341,15 +366,18 @@ def _judge(context: Context, machine: Machine) -> Optional[Outcome]:
     journal = context.journal
     if journal.step != steps.APPLY:
         return _settle_and_verify(context, machine)
-    status = context.transaction.last_status()
+    # After a power cut files may be empty although their names, and pacman's status, are on the disk.
+    power_cut = _power_was_cut(context)
+    status = None if power_cut else context.transaction.last_status()
     if status == 0:
         return _settle_and_verify(context, machine)
-    if not context.transaction.was_started():
+    again = power_cut or is_repair(context)  # a repair has no claim to begin with
+    if not (again or context.transaction.was_started()):
         context.output.line("An earlier run stopped right before pacman: beginning again.")
         journal.enter(steps.CLAIM)
         return None
     cut_off = status is None or status >= 128
-    if cut_off and _nothing_begun(context, machine):
+    if cut_off and not again and _nothing_begun(context, machine):
         context.output.line("An earlier run was cut off before pacman changed anything: beginning again.")
         journal.enter(steps.CLAIM)
         return None
@@ -358,11 +386,56 @@ def _judge(context: Context, machine: Machine) -> Optional[Outcome]:
     return _after_failure(context, machine, error, cut_off=cut_off)
 
 
+def _power_was_cut(context: Context) -> bool:
+    """Whether the machine was started anew since pacman was."""
+    return boot.is_another(context.journal.data.get("boot"))
+
+
 def _nothing_begun(context: Context, machine: Machine) -> bool:
     data = context.journal.data
     base = packages_from_json(data["base"])
     begun = pacman.begun(context.transaction.output())
     return not begun and machine.is_unchanged(base, data["install"])
+
+
+def is_repair(context: Context) -> bool:
+    """Whether the journal's operation is one of this machine alone, that the server doesn't know."""
+    return context.journal.data["operation"] is None
+
+
+def repair(context: Context, names: Sequence[str]) -> Ended:
+    """Install these packages once more, in the versions that they have; their files are in the cache by now."""
+    machine = machine_of(context, (), context.signals.stop)
+    packages = packages_to_json([package.as_installed() for package in machine.installed().values()])
+    problems = sorted(pacman.database_problems(machine.config()))
+    with context.signals.shielded():
+        context.transaction.clear()
+        context.journal.enter(
+            steps.APPLY,
+            kind="repair",
+            operation=None,
+            token=None,
+            here=True,
+            fetch=[],
+            install=list(names),
+            goal=packages,
+            base=packages,
+            problems=problems,
+            boot=boot.current(),
+            began=time.time(),
+        )
+        _end(context, _mend_and_settle(context, machine))
+    return send(context)
+
+
+def _mend_and_settle(context: Context, machine: Machine) -> Outcome:
+    data = context.journal.data
+    try:
+        machine.begun = data["install"]
+        machine.mend(packages_from_json(data["goal"]), data["install"], cached_only=True)
+    except AgentError as error:
+        return Outcome.failed(error)
+    return _settle_and_verify(context, machine)
 
 
 def give_up(context: Context, error: AgentError) -> None:
@@ -380,6 +453,10 @@ def send(context: Context) -> Ended:
     journal = context.journal
     outcome = Outcome.from_journal(journal.data["outcome"])
     operation, kind = journal.data["operation"], journal.data["kind"]
+    if is_repair(context):
+        journal.close()
+        report.tell_files(context)
+        return Ended(kind, outcome, {})
     text = local_db.state_text(local_db.read(context.conf.dbpath))
     log = context.transaction.output() if journal.data.get("goal") else ""
     body = {"lease_token": journal.data["token"], **outcome.for_server(log)}
@@ -393,6 +470,7 @@ def send(context: Context) -> Ended:
     if followed and outcome.outcome == "succeeded":
         RevisionSeen(context.state_dir).accept(followed["pool"], followed["revision"])
     journal.close()
+    report.tell_files(context)
     return Ended(kind, outcome, answer)
 
 

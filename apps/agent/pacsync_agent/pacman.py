@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from . import database_lock, files, transaction_repository
+from . import complaints, database_lock, files, transaction_repository
 from .errors import Local, PacmanGoesOn
 from .own_lock import OwnLock
 from .pacman_conf import ENVIRONMENT, PacmanConf
@@ -51,13 +51,6 @@ class Run:
         if self.status and not (found or details):  # whatever it was, it is near the end
             found = [line for line in self.output.splitlines() if line.strip()][-3:]
         return [re.sub(r"^(error: |:: )", "", line).strip() for line in (*details, *found)]
-
-    @property
-    def warnings(self) -> list[str]:
-        """What pacman itself counts as success, but a person should know: scriptlets, .pacnew and .pacsave files."""
-        pattern = r"command failed to execute|\.pacnew|\.pacsave|command failed|could not (chdir|change the root)"
-        lines = [line for line in self.output.splitlines() if re.search(pattern, line)]
-        return [re.sub(r"^(error|warning): ", "", line).strip() for line in lines]
 
 
 def write_config(
@@ -125,11 +118,21 @@ class Transaction:
         self.lock_file = directory / "pacman.lock"
         self.own_lock = OwnLock(directory, self.log_file)
         self.is_to_leave: Callable[[], bool] = lambda: False
+        self._log_kept = False
+        self._last = 0
 
     def clear(self) -> None:
         """Forget the one before."""
         files.remove(self.status_file)
         files.remove(self.log_file)
+        self._log_kept = False
+
+    def keep_log(self) -> None:
+        """Have what pacman said so far on the disk, once: after a power cut it shows that pacman had begun."""
+        if not self._log_kept:
+            self._log_kept = True
+            with open(self.log_file, "rb") as log:
+                os.fsync(log.fileno())
 
     def forget_status(self) -> None:
         """The next transaction counts; until it has ended, the machine is half-way."""
@@ -143,8 +146,14 @@ class Transaction:
         `on_output` gets what it said so far, often. Raises PacmanGoesOn as soon as `is_to_leave` says so.
         """
         self.forget_status()
+        self._last = self.log_file.stat().st_size if self.log_file.exists() else 0
         self.own_lock.begin()
         return self._run(self.status_file, config, arguments, on_output, dbpath)
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What the transaction said against itself, although it succeeded."""
+        return complaints.of(self.output(), self.output(self._last))
 
     def run_small(self, config: Path, *arguments: object) -> Run:
         """A pacman before or after the transaction, whose status is not the transaction's."""

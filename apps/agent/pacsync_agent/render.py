@@ -9,6 +9,7 @@ from .errors import AgentError, Exit
 from .operation import Ended
 from .output import Output
 from .running_hook import RunningHook
+from .verification import CODES, DIFFER
 
 SIGNS = {"install": "+", "remove": "-", "upgrade": "↑", "downgrade": "↓", "replace": "⇄", "reason": "~"}
 # Why a target leaves a package alone, and an endpoint too.
@@ -49,7 +50,7 @@ def counts(values: dict[str, int]) -> str:
 def exit_of(ended: Ended) -> int:
     """Whether it succeeded is the server's word; without one (it was never told), the agent's."""
     status = ended.operation.get("status") or ended.outcome.outcome
-    if status == "succeeded":
+    if status == "succeeded" and ended.outcome.code != DIFFER:  # an older server goes by the packages alone
         return Exit.OK
     return ended.outcome.exit or Exit.FAILED
 
@@ -63,7 +64,9 @@ def ended(output: Output, command: str, ended: Ended, *, last: bool = True) -> i
     data = {"command": command, "operation": ended.operation, "warnings": list(ended.outcome.warnings)}
     if code == Exit.OK:
         goal = _goal(ended)
-        text = f"{goal} ({counts(ended.operation.get('plan') or {})})."
+        noted = ", with warnings" if ended.outcome.warnings else ""
+        done = "" if ended.kind == "repair" else f" ({counts(ended.operation.get('plan') or {})})"
+        text = f"{goal}{noted}{done}."
         (output.result if last else output.line)(text, status="succeeded", **data)
         return code
     result = ended.operation.get("result") or {}
@@ -79,6 +82,8 @@ def ended(output: Output, command: str, ended: Ended, *, last: bool = True) -> i
 
 def _goal(ended: Ended) -> str:
     operation = ended.operation
+    if ended.kind == "repair":
+        return "Repaired: the files are as their packages have them"
     if ended.kind == "revert":
         return "Reverted: the machine is where it was before the sync"
     if operation.get("pool"):
@@ -93,7 +98,12 @@ def checked_in(answer: dict[str, Any]) -> dict[str, Any]:
 def one_line(name: str, answer: dict[str, Any]) -> str:
     """`m1: behind the target of pool web (revision 3)`."""
     status = STATUS.get(str(answer.get("status")), str(answer.get("status")))
-    return f"{name}: {status}{_place(answer)}"
+    return f"{name}: {status}{', files differ' if files_differ(answer) else ''}{_place(answer)}"
+
+
+def files_differ(answer: Mapping[str, Any]) -> bool:
+    """Whether files of packages are known to differ, by the answer's `problems`."""
+    return any(problem.get("code") == DIFFER for problem in answer.get("problems") or ())
 
 
 def _place(answer: dict[str, Any]) -> str:
@@ -123,7 +133,8 @@ def status(known: dict[str, Any], fresh: bool) -> str:
     kept = {"held": known.get("holds"), "foreign": known.get("foreign")}
     lines += left_alone(kept)
     lines += [f"{line} (not managed by the target)" for line in left_out(known.get("unmanaged"))]
-    lines += [f"  as a source of a target: {problem['text']}" for problem in known.get("problems") or ()]
+    for problem in known.get("problems") or ():
+        lines.append(f"  {'' if problem['code'] in CODES else 'as a source of a target: '}{problem['text']}")
     return "\n".join([*lines, f"  server: {known['server']}"])
 
 
@@ -138,6 +149,8 @@ def waybar(known: dict[str, Any]) -> dict[str, str]:
     """waybar's custom module: text, tooltip, class."""
     name = str(known.get("status") or "unknown")
     changes = sum((known.get("difference") or {}).values())
+    if name == "in_sync" and files_differ(known):
+        return {"text": "≠", "tooltip": one_line(str(known.get("name")), known), "class": "in-sync"}
     text = {"in_sync": "✓", "offline": "⏻", "unknown": "?"}.get(name) or (str(changes) if changes else "↻")
     tooltip = one_line(str(known.get("name")), known)
     if changes:
@@ -149,9 +162,10 @@ def waybar_error(error: AgentError) -> dict[str, str]:
     return {"text": "!", "tooltip": error.message, "class": "error"}
 
 
-def diff(answer: dict[str, Any]) -> str:
-    """One aligned line for each change, sorted by name, and what is left as it is."""
+def diff(answer: dict[str, Any], problems: Sequence[Mapping[str, Any]] = ()) -> str:
+    """One aligned line for each change, sorted by name, what is left as it is, and what is known of the files."""
     lines = [counts(answer["counts"]) if not answer["equal"] else "In sync: a sync would change nothing."]
+    lines += [f"  {problem['text']}" for problem in problems if problem["code"] in CODES]
     changes = sorted(answer["changes"], key=lambda change: str(change["name"]))
     width = max((len(change["name"]) for change in changes), default=0)
     old = max((len(_side(change, "from")) for change in changes), default=0)

@@ -63,6 +63,12 @@ def mend_entries(
                 _complete(directory, package, file)
 
 
+def complete_entry(dbpath: Path, package: LocalPackage, file: PackageFile) -> None:
+    """Complete one broken entry from its package file. Raises Busy, OSError."""
+    with locked(dbpath):
+        _complete(dbpath / "local" / f"{package.name}-{package.version}", package, file)
+
+
 def _complete(directory: Path, package: LocalPackage, file: PackageFile) -> None:
     lists = {"PROVIDES": file.provides, "CONFLICTS": file.conflicts}
     blocks = [

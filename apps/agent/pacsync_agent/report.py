@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
 
 from apps.fleet.alpm import state
 
-from . import __version__, database_lock, examination, files, local_db, permission, plan
+from . import __version__, database_lock, examination, files, local_db, permission, plan, verification
 from .api import ApiError
 from .context import Context
-from .errors import Failed, Refused
+from .errors import AgentError, Failed, Refused
 from .local_db import Installed
 from .repositories import Repositories, database, lists
 from .revision_seen import RevisionSeen
@@ -65,6 +66,7 @@ def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
     context.problems = examination.examine(
         context, installed, databases={one["name"]: one["digest"] for one in reported}, held=held
     )
+    context.problems += verification.problems(context.conf, context.state_dir, installed)
     body = {
         "seq": next_seq(context.state_dir),
         "state": state.digest_of(text),
@@ -147,6 +149,15 @@ def send_result(context: Context, operation: str, body: dict[str, Any], text: by
             raise
     context.client.put_text(f"/states/{body['state']}", text)
     return context.client.post(path, body)
+
+
+def tell_files(context: Context) -> None:
+    """Report at once when more, or less, is known of the files than this run has said. The next report does it too."""
+    installed = local_db.read(context.conf.dbpath)
+    known = verification.problems(context.conf, context.state_dir, installed)
+    if known != verification.among(context.problems):
+        with contextlib.suppress(AgentError, OSError):
+            check_in(context)
 
 
 def status_path(directory: Path) -> Path:

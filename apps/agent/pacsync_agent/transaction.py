@@ -207,7 +207,10 @@ def apply(transaction: Transaction, conf: PacmanConf, config: Path, prepared: Pr
 
     def on_output(text: str) -> None:
         watch.look(text)
-        output.progress("applying", min(len(pacman.begun(text)), total), total)
+        begun = pacman.begun(text)
+        if begun:
+            transaction.keep_log()
+        output.progress("applying", min(len(begun), total), total)
 
     output.progress("applying", 0, total)
     run = transaction.run(config, *prepared.arguments, dbpath=conf.dbpath, on_output=on_output)

@@ -35,6 +35,8 @@ class OperationStatus(models.TextChoices):
 LEASED = (OperationStatus.LEASED, OperationStatus.APPLYING)
 CANCELLABLE = (OperationStatus.QUEUED, OperationStatus.LEASED)  # pacman has not been started
 ACTIVE = (OperationStatus.QUEUED, *LEASED)
+# The code of a result: the packages are the target's, but files on the disk aren't the packages'.
+FILES_DIFFER = "files_differ"
 FINAL = tuple(status for status in OperationStatus if status not in ACTIVE)
 
 
@@ -55,6 +57,11 @@ class OperationQuerySet(models.QuerySet["Operation"]):
         """Those that (may) have changed their endpoint, newest first."""
         began = Q(applying_since__isnull=False) | Q(status=OperationStatus.SUCCEEDED)
         return self.filter(began).order_by("-created", "-id")
+
+    def reached(self) -> Self:
+        """Those that brought their endpoint to their target's packages, all of its files or not."""
+        files_differ = Q(status=OperationStatus.FAILED, result__code=FILES_DIFFER)
+        return self.filter(Q(status=OperationStatus.SUCCEEDED) | files_differ)
 
     def with_names(self) -> Self:
         """With endpoint and target revision, as lists show them."""
