@@ -11,6 +11,7 @@ from apps.agent.pacsync_agent import download, xfer_command
 from apps.agent.pacsync_agent.addresses import Address
 from apps.agent.pacsync_agent.network import Limits, Network, NotThere, Stopped
 from apps.agent.pacsync_agent.pacman_conf import PacmanConf
+from apps.agent.pacsync_agent.patience import Patience
 from tests.agent.test_acceptance import NEVER
 
 URL = "http://me:pw@own.invalid/core/tool-1-1-any.pkg.tar.zst"
@@ -19,7 +20,8 @@ URL = "http://me:pw@own.invalid/core/tool-1-1-any.pkg.tar.zst"
 def network(tmp_path: Path, command: str, *, total: float = 20) -> Network:
     options = (("XferCommand", command),)
     conf = PacmanConf(tmp_path, tmp_path, tmp_path, (), (), (), (), (), 1, NEVER, (), options)
-    return Network(threading.Event(), limits=Limits(base=total), transfer=xfer_command.of(conf))
+    limits = Limits(base=total)
+    return Network(threading.Event(), limits=limits, transfer=xfer_command.of(conf), patience=Patience(0))
 
 
 def program(tmp_path: Path, text: str) -> str:

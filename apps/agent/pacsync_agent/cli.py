@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Optional
 
-from . import __version__, commands, preload, set_latest
-from .errors import AgentError, Exit, of_system
+from . import __version__, commands, no_room, preload, set_latest
+from .errors import AgentError, Exit
 from .output import Output
 from .signals import Signals
 
@@ -148,7 +148,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         sys.stderr.close()
         return int(Exit.FAILED)
     except OSError as error:
-        output.error(of_system(error))
+        output.error(no_room.as_agent_error(error))
         return int(Exit.LOCAL)
     finally:
         output.finish_line()

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Optional
 
 from . import context as contexts
-from . import database_lock, files, operation, pacman_conf, render, report, settings, work
+from . import database_lock, files, no_room, operation, pacman_conf, render, report, settings, work
 from .api import ApiError, Client, normalized
 from .context import Context, only_agent
-from .errors import AgentError, Busy, Exit, Interrupted, Local, NotAuthorized, Refused, Unavailable, of_system
+from .errors import AgentError, Busy, Exit, Interrupted, Local, NotAuthorized, Refused, Unavailable
 from .operation import Ended
 from .output import Output
 from .revision_seen import RevisionSeen
@@ -89,7 +89,9 @@ def _first_report(call: Call) -> str:
     except AgentError as error:
         return f"Its packages are not reported yet. {error.message} {error.hint or 'Then run `pacsync-agent once`.'}"
     except OSError as error:
-        return f"Its packages are not reported yet. {of_system(error).message} Then run `pacsync-agent once`."
+        return (
+            f"Its packages are not reported yet. {no_room.as_agent_error(error).message} Then run `pacsync-agent once`."
+        )
     return "Its packages are reported."
 
 
@@ -171,15 +173,22 @@ def run(call: Call) -> int:
             except AgentError as error:
                 failures += isinstance(error, Unavailable)
                 asked_to_wait = error.after if isinstance(error, Unavailable) else 0.0
-                if error.message != said:
-                    call.output.error(error)
-                    said = error.message
+                said = _say_once(call, error, said)
+            except OSError as error:  # a full disk, as a rule: the next round may find room
+                said = _say_once(call, no_room.as_agent_error(error, (context.state_dir,)), said)
             delay = min(poll * 2 ** min(failures, 3), 600) if failures else min(poll, BUSY_PAUSE) if busy else poll
             call.signals.stop.wait(max(delay * random.uniform(0.9, 1.1), asked_to_wait))  # noqa: S311 - jitter
     except Interrupted:
         pass
     call.output.line("Stopped.")
     return Exit.OK
+
+
+def _say_once(call: Call, error: AgentError, said: str) -> str:
+    """Say it, unless it was the last thing that was said; what is the last thing now."""
+    if error.message != said:
+        call.output.error(error)
+    return error.message
 
 
 def _round(call: Call, context: Context) -> Optional[float]:

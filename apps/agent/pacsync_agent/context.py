@@ -19,6 +19,7 @@ from .journal import Journal
 from .output import Output
 from .pacman import Transaction
 from .pacman_conf import PacmanConf
+from .patience import OUTAGE
 from .settings import Credentials
 from .signals import Signals
 
@@ -41,6 +42,7 @@ class Context:
     journal: Journal
     transaction: Transaction
     trust_target_files: bool = False
+    mirror_patience: float = OUTAGE
     databases: dict[str, Path] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     problems: list[dict[str, Any]] = field(default_factory=list)
@@ -81,6 +83,7 @@ def make_context(
         journal=Journal(directory / "journal.json"),
         transaction=Transaction(directory),
         trust_target_files=options.trust_target_files,
+        mirror_patience=options.mirror_patience,
     )
 
 

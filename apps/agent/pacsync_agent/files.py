@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Optional
 
+from . import no_room
+
 
 def sync_directory(directory: Path) -> None:
     """Make a rename or removal in `directory` durable."""
@@ -41,6 +43,11 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
 
 def write_json(path: Path, value: Any, mode: int = 0o600) -> None:
     write_atomically(path, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n", mode)
+
+
+def keep_json(path: Path, value: Any, mode: int = 0o600) -> bool:
+    """Write what is only memory: False, and the file as it was, where there is no room for it."""
+    return no_room.spared(lambda: write_json(path, value, mode))
 
 
 def read_json(path: Path) -> Optional[dict[str, Any]]:

@@ -20,6 +20,7 @@ from . import (
     file_conflicts,
     local_db,
     marker,
+    no_room,
     pacman,
     plan,
     private_databases,
@@ -40,6 +41,7 @@ from .own_databases import OwnDatabases
 from .package_file import PackageFile
 from .pacman import Run, Transaction
 from .pacman_conf import PacmanConf
+from .patience import OUTAGE, Patience
 from .transaction import Prepared
 
 Packages = Sequence[InstalledPackage]
@@ -49,7 +51,7 @@ Packages = Sequence[InstalledPackage]
 class Machine:
     """`fetch` is what the server said about package files (hints), `trust` what the machine's own configuration allows.
 
-    `stop` ends downloads.
+    `stop` ends downloads; `mirror_patience` are the seconds for which mirrors that fail at the moment are asked again.
     """
 
     conf: PacmanConf
@@ -59,6 +61,7 @@ class Machine:
     stop: threading.Event
     fetch: Sequence[dict[str, Any]] = ()
     trust: candidates.Trust = field(default_factory=candidates.Trust)
+    mirror_patience: float = OUTAGE
     _databases: Optional[OwnDatabases] = None
     _network: Optional[Network] = None
 
@@ -98,6 +101,7 @@ class Machine:
         gathered()
         plan.check_groups(found, ignored_groups)
         transaction.check_space(self.conf, found, installed)
+        no_room.check_rehearsal(self.conf.dbpath, self.state_dir)
         self.output.progress("rehearsing")
         return transaction.rehearse(
             self.conf, self.rehearsal_dir, installed=installed, wanted=goal, steps=steps, files=found
@@ -121,7 +125,8 @@ class Machine:
 
     def _gatherer(self, *, offline: bool) -> Gatherer:
         if self._network is None:
-            self._network = Network(self.stop, transfer=xfer.of(self.conf))
+            patience = Patience(self.mirror_patience)
+            self._network = Network(self.stop, transfer=xfer.of(self.conf), patience=patience)
         return Gatherer(
             self.conf,
             databases=self.databases(),

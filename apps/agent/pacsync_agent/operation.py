@@ -14,7 +14,7 @@ from typing import Any, Optional
 from apps.fleet.alpm import state
 from apps.fleet.alpm.state import InstalledPackage
 
-from . import cancelled, local_db, pacman, report, transaction, wanted
+from . import cancelled, local_db, no_room, pacman, report, transaction, wanted
 from . import journal as steps
 from .api import ApiError
 from .cache import Cache
@@ -139,6 +139,10 @@ def _work(context: Context, claim: dict[str, Any], *, give_back: bool) -> None:
         return
     except AgentError as error:
         outcome = Outcome.failed(error)
+    except OSError as error:
+        if context.transaction.was_started() and journal.reached(steps.APPLY):
+            raise  # the next start finishes it
+        outcome = Outcome.failed(no_room.as_agent_error(error, (context.state_dir,)))
     finally:
         transaction.remove_rehearsal(context.rehearsal_dir)
     _end(context, outcome)
@@ -179,6 +183,7 @@ def _machine(context: Context, fetch: Sequence[dict[str, Any]], stop: threading.
         stop=stop,
         fetch=fetch,
         trust=Trust(target_files=context.trust_target_files),
+        mirror_patience=context.mirror_patience,
     )
 
 
@@ -320,10 +325,23 @@ def _nothing_begun(context: Context, machine: Machine) -> bool:
     return not begun and not transaction.difference(machine.installed(), base, check_broken=data["install"])
 
 
-def give_up(context: Context, error: AgentError) -> None:
+def end_unbegun(context: Context, queued: dict[str, Any], error: AgentError) -> Optional[Ended]:
+    """End a queued operation on the server that can't even be begun here: there is no room for its journal.
+
+    Killed in the middle of this, the lease runs out and the operation is handed out again.
+    """
+    token = str(uuid.uuid4())
+    context.journal.enter_unwritten(
+        steps.CLAIM, kind=queued["kind"], operation=queued["id"], token=token, base=None, here=False
+    )
+    claim = _claim(context)
+    return give_up(context, error) if claim else None
+
+
+def give_up(context: Context, error: AgentError) -> Ended:
     """End an operation whose pacman wasn't started, here and on the server."""
     _end(context, Outcome.failed(error))
-    send(context)
+    return send(context)
 
 
 def _end(context: Context, outcome: Outcome) -> None:

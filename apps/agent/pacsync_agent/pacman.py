@@ -72,7 +72,9 @@ def write_config(conf: PacmanConf, path: Path, *, rehearsal_root: Optional[Path]
         lines += [f"RootDir = {conf.root}", f"DBPath = {conf.dbpath}"]
     levels = [value for key, value in conf.options if key == "LocalFileSigLevel"] or ["PackageOptional"]
     lines += [f"LocalFileSigLevel = {_WEAKER.get(level, level)}" for level in (*levels, "PackageTrustedOnly")]
-    files.write_atomically(path, "\n".join([*lines, ""]).encode(errors="surrogateescape"))
+    content = "\n".join([*lines, ""]).encode(errors="surrogateescape")
+    if not (path.is_file() and path.read_bytes() == content):  # after a transaction there may be no room for it
+        files.write_atomically(path, content)
     return path
 
 

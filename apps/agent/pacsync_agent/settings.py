@@ -14,15 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from . import files, proxies
+from . import files, no_room, proxies
 from .errors import Local, NotAuthorized
 from .pacman_conf import PacmanConf
+from .patience import OUTAGE
 from .proxies import Proxy
 
 AGENT_CONFIG = Path("/etc/pacsync-agent.conf")
 # What the command line may say too; and what only the machine's own file may.
 KEYS = ("config", "root", "dbpath", "state_dir", "server")
-OWN_KEYS = ("trust_target_files", "proxy")
+OWN_KEYS = ("trust_target_files", "proxy", "mirror_patience")
+LONGEST_PATIENCE = 3600.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Options:
     """What the command line and the agent's own configuration file say. None: the default.
 
     `trust_target_files`: files count whose checksum only the server names. `proxy`: through which the server is asked.
+    `mirror_patience`: for how many seconds mirrors that fail at the moment are asked again.
     """
 
     config: Optional[Path] = None
@@ -39,6 +42,7 @@ class Options:
     server: Optional[str] = None
     trust_target_files: bool = False
     proxy: Optional[Proxy] = None
+    mirror_patience: float = OUTAGE
 
 
 def load_options(given: dict[str, Optional[str]], agent_config: Optional[str]) -> Options:
@@ -72,7 +76,18 @@ def _with_own(options: Options, values: dict[str, Optional[str]]) -> Options:
     word = (values.get("trust_target_files") or "no").lower()
     if word not in {"yes", "no"}:
         raise Local("agent_config_invalid", f"trust_target_files is {word!r}.", "It may be yes or no.")
-    return dataclasses.replace(options, trust_target_files=word == "yes", proxy=_proxy(values.get("proxy")))
+    patience = _patience(values.get("mirror_patience"))
+    proxy = _proxy(values.get("proxy"))
+    return dataclasses.replace(options, trust_target_files=word == "yes", proxy=proxy, mirror_patience=patience)
+
+
+def _patience(text: Optional[str]) -> float:
+    if not text:
+        return OUTAGE
+    if not (text.isascii() and text.isdigit() and float(text[:9]) <= LONGEST_PATIENCE):
+        hint = f"It may be a number of seconds from 0 to {LONGEST_PATIENCE:.0f}."
+        raise Local("agent_config_invalid", f"mirror_patience is {text!r}.", hint)
+    return float(text)
 
 
 def _proxy(text: Optional[str]) -> Optional[Proxy]:
@@ -148,6 +163,8 @@ def make_state_dir(directory: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
+        if no_room.is_it(error) and directory.is_dir():
+            return  # it reports all the same; what needs room says so
         raise Local(
             "state_dir_unusable",
             f"The agent can't keep its files in {directory}: {error.strerror}.",

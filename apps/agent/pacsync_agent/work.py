@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from . import database_lock, operation, pacman, report, transaction
+from . import database_lock, local_db, marker, no_room, operation, pacman, report, transaction
 from . import journal as steps
 from .api import ApiError
 from .context import Context
@@ -61,13 +61,20 @@ def execute_queued(context: Context, queued: dict[str, Any]) -> Optional[Ended]:
     if queued["kind"] == "sync":
         report.check_databases(context)  # it stays queued, and is carried out when they can be had
     transaction.needs_root(os.geteuid())
-    operation.adopt(context, queued, here=False)
+    try:
+        operation.adopt(context, queued, here=False)
+    except OSError as error:
+        if not no_room.is_it(error):
+            raise
+        return operation.end_unbegun(context, queued, no_room.refusal(context.state_dir))
     return operation.carry_out(context, give_back=False)
 
 
 def remove_leftovers(context: Context) -> None:
     """Remove a marker that no journal knows of any more, if this is root."""
-    if os.geteuid() == 0 and not database_lock.is_locked(context.conf.dbpath):
+    if os.geteuid() != 0 or marker.NAME not in local_db.read(context.conf.dbpath):
+        return
+    if not database_lock.is_locked(context.conf.dbpath):
         config = pacman.write_config(context.conf, context.state_dir / "pacman.conf")
         transaction.remove_marker(context.conf, context.transaction, config)
 
