@@ -21,9 +21,10 @@ OLD, NEW = "2025/01/01", "2025/02/01"
 
 
 class Mirror(http.server.ThreadingHTTPServer):
-    """A web server of the fleet's repositories; packages get `status` while that isn't 0."""
+    """The fleet's repositories; the next `failures` requests of packages get `status`, if it isn't 0."""
 
     status = 0
+    failures = 1000
     asked = 0
 
 
@@ -34,8 +35,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         if ".pkg.tar" not in self.path:
             return super().do_GET()
         self.server.asked += 1
-        if not self.server.status:
+        if not self.server.status or not self.server.failures:
             return super().do_GET()
+        self.server.failures -= 1
         self.send_response(self.server.status)
         self.send_header("Retry-After", "1")
         self.send_header("Content-Length", "0")
@@ -81,8 +83,7 @@ def test_mirror_that_is_well_again_within_the_run_costs_nothing_but_time(
 ) -> None:
     one, name, server = behind
     one.agent_config(patience=90)
-    server.status = status
-    threading.Timer(6, setattr, (server, "status", 0)).start()
+    server.status, server.failures = status, 5
     done = agent.run(one, "once").ok()
     assert "waiting for" in done.out and str(status) in done.out, done
     assert one.state()["tool"][0] == "2-1"

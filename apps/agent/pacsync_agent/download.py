@@ -61,7 +61,8 @@ def _wait(error: NotThere, sources: Sequence[Address], attempt: int, network: Ne
     passing = [(where, refusal) for where, refusal in error.refusals if refusal.passing]
     if not passing:
         return False
-    where, first = min(passing, key=lambda one: one[1].after)
+    # What a mirror that is there asks for counts before a host that isn't reached.
+    where, first = min(passing, key=lambda one: (one[1].kind != MIRROR, one[1].after))
     seconds = network.patience.pause(attempt, first.after)
     if not seconds:
         return False

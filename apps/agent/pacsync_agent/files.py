@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import json
 import os
 import shutil
@@ -65,6 +66,14 @@ def remove(path: Path) -> None:
     """Remove the file, durably, if it is there."""
     path.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether both are regular files with the same bytes."""
+    try:
+        return other.is_file() and filecmp.cmp(one, other, shallow=False)
+    except FileNotFoundError:
+        return False
 
 
 def place(part: Path, target: Path) -> None:

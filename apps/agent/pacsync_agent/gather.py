@@ -253,7 +253,7 @@ class Gatherer:
         beside = signatures.signature_path(file.path)
         if beside.exists():
             files.place(beside, signatures.signature_path(target))
-        else:
+        elif not files.same(file.path, target):  # else it is another machine's, which shares this cache
             signatures.signature_path(target).unlink(missing_ok=True)  # of a file that is replaced now
         files.place(file.path, target)
         return file.at(target)

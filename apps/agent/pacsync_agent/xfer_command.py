@@ -16,6 +16,7 @@ from typing import Optional
 
 from . import bounded_process
 from .addresses import Address
+from .errors import Local
 from .network import Broken, Refusal, Stopped
 from .pacman_conf import PacmanConf
 
@@ -24,14 +25,24 @@ Transfer = Callable[[Address, Path, int, float, threading.Event], None]
 
 
 def of(conf: PacmanConf) -> Optional[Transfer]:
-    """The function for network.Network, None where pacman.conf has no XferCommand that makes sense."""
+    """The function for network.Network, None where pacman.conf has no XferCommand.
+
+    Raises Local for one that can't work: to go round it would ask mirrors in a way that the admin didn't want.
+    """
     text = next((value for key, value in conf.options if key == "XferCommand"), "")
+    if not text:
+        return None
     try:
         words = shlex.split(text)
     except ValueError:
-        return None
+        words = []
     if not words or "%u" not in text:
-        return None
+        raise Local(
+            "pacman_config_invalid",
+            "XferCommand of pacman.conf can't be used: "
+            + ("it has no %u for the address." if words else "its quotes don't match."),
+            "Write it as in `man pacman.conf`, for example `/usr/bin/curl -L -C - -f -o %o %u`, or remove it.",
+        )
 
     def transfer(source: Address, part: Path, most: int, seconds: float, stop: threading.Event) -> None:
         _run(words, source.url, part, most=most, seconds=seconds, stop=stop)
