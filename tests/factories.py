@@ -159,9 +159,10 @@ def finish(operation: Operation, state: State | None = None, outcome: str = "suc
         endpoint=operation.endpoint,
         lease_token=operation.lease_token,
         outcome=outcome,
-        code=code,
         seq=operation.endpoint.report_seq + 1,
         state=state.digest if state else operation.target_state_id,
+        code=code,
+        message=f"It was {code}." if code else "",
     )
 
 

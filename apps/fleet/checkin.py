@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from . import examination as examinations
-from . import judgement, mirrors, protection, queueing, reports, restored, rows, states, texts
+from . import judgement, mirrors, protection, queueing, reports, restored, retrying, rows, states, texts
 from .examination import Problem
 from .exceptions import Invalid
 from .locks import share_content
@@ -26,7 +26,7 @@ MAX_MIRRORS = 20
 class CheckIn:
     """What became of a report: `want` are digests to upload first; `recorded` is False for those and for an old seq.
 
-    `endpoint` is as it is now, with pool and target; `operation` is its active one.
+    `endpoint` is as it is now, with pool and target; `operation` is its active one, unless that waits for its next try.
     """
 
     recorded: bool
@@ -66,14 +66,14 @@ def check_in(
     guarded = None if protected is None else protection.checked(protected)
     said = {"holds": holds, "agent_version": agent_version, "examination": problems, "protected": guarded}
     if _is_unchanged(endpoint, operation, state, reported, said) and _touch(endpoint, seq):
-        return CheckIn(recorded=True, want=(), endpoint=endpoint, operation=operation)
+        return CheckIn(recorded=True, want=(), endpoint=endpoint, operation=_offered(operation))
     with transaction.atomic():
         endpoint = rows.lock_endpoint(endpoint)
         share_content()
         wanted = want(endpoint, state, reported)
         if wanted:
             Endpoint.objects.filter(pk=endpoint.pk).update(last_seen=Now())
-            return CheckIn(recorded=False, want=wanted, endpoint=endpoint, operation=_active(endpoint))
+            return CheckIn(recorded=False, want=wanted, endpoint=endpoint, operation=_offered(_active(endpoint)))
         recorded = reports.record(
             endpoint,
             seq=seq,
@@ -85,11 +85,16 @@ def check_in(
         )
         if recorded:
             _follow_up(endpoint, state)
-    return CheckIn(recorded=recorded, want=(), endpoint=endpoint, operation=_active(endpoint))
+    return CheckIn(recorded=recorded, want=(), endpoint=endpoint, operation=_offered(_active(endpoint)))
 
 
 def _active(endpoint: Endpoint) -> Operation | None:
-    return Operation.objects.with_names().filter(endpoint=endpoint).active().first()
+    return Operation.objects.with_names().filter(endpoint=endpoint).active().annotate(waits=retrying.WAITS).first()
+
+
+def _offered(operation: Operation | None) -> Operation | None:
+    """The operation if the endpoint is to carry it out now."""
+    return None if operation is None or getattr(operation, "waits", False) else operation
 
 
 def _is_unchanged(

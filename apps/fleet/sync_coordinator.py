@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from . import audit, clock, goals, judgement, leases, obsolete, queueing, reports, rows, sources, texts
+from . import audit, clock, goals, judgement, leases, obsolete, queueing, reports, retrying, rows, sources, texts
 from .exceptions import (
     BaseChanged,
     IdempotencyKeyReused,
@@ -25,7 +25,7 @@ from .exceptions import (
 from .leases import EXPIRED, LEASE_SECONDS, LIVE, expire_leases
 from .locks import share_content
 from .models import Endpoint, EndpointState, Operation, OperationKind, OperationStatus, State
-from .models.operations import CANCELLABLE, FILES_DIFFER, FINAL, LEASED, MAX_ATTEMPTS
+from .models.operations import CANCELLABLE, FILES_DIFFER, LEASED, MAX_ATTEMPTS
 from .sources import Fetch
 
 __all__ = [
@@ -76,7 +76,8 @@ def create_operation(
             made = _made_before(endpoint, kind, idempotency_key)
             if made:
                 return made, False
-            if Operation.objects.filter(endpoint=endpoint).active().exists():
+            active = Operation.objects.with_names().filter(endpoint=endpoint).active().first()
+            if active and not retrying.make_way(active, actor=actor):
                 raise OperationActive(f"An operation of {endpoint.name} is under way.")
             goal = GOALS[kind](endpoint)
             return queueing.queue(endpoint, kind=kind, goal=goal, actor=actor, idempotency_key=idempotency_key), True
@@ -142,8 +143,10 @@ def _has_lease(operation: Operation, lease_token: uuid.UUID) -> bool:
 def _claim(operation: Operation, lease_token: uuid.UUID, state: str) -> Exception | None:
     """Take the lease if it is to be had; else what to raise."""
     free = Operation.objects.filter(Q(status=OperationStatus.QUEUED) | EXPIRED, deadline__gt=Now())
+    free = free.filter(Q(retry_at__isnull=True) | Q(retry_at__lte=Now()))
     if not free.filter(pk=operation.pk, attempt__lt=MAX_ATTEMPTS).exists():
-        return NotClaimable(f"The operation can't be claimed: it is {operation.status}.")
+        waits = f" until its next try at {operation.retry_at:%Y-%m-%d %H:%M} UTC" if operation.retry_at else ""
+        return NotClaimable(f"The operation can't be claimed: it is {operation.status}{waits}.")
     if state != operation.base_state_id:
         message = "The endpoint is not in the state any more that the operation was made for."
         _cancel_claimed(operation, code="base_changed", message=message)
@@ -157,6 +160,7 @@ def _claim(operation: Operation, lease_token: uuid.UUID, state: str) -> Exceptio
         lease_token=lease_token,
         lease_until=leases.until(),
         attempt=F("attempt") + 1,
+        retry_at=None,
     )
     return None if changed else NotClaimable("Another agent claimed the operation first.")
 
@@ -211,7 +215,8 @@ def finish(
     """Record the result and the state it led to; a repeat returns the stored operation.
 
     Whether it succeeded is decided by `state`, and by the agent's word that the files of the packages are theirs: the
-    outcome is only kept. Raises NotFound, LeaseLost, Invalid, StateUnknown (the state was not uploaded).
+    outcome is only kept. What failed for a reason that will pass is queued again (`retrying`). Raises NotFound,
+    LeaseLost, Invalid, StateUnknown (the state was not uploaded).
     """
     if outcome not in OUTCOMES:
         raise Invalid(f"outcome must be one of {', '.join(OUTCOMES)}.", field="outcome")
@@ -226,7 +231,7 @@ def finish(
         endpoint = rows.lock_endpoint(endpoint)
         share_content()
         operation = rows.operation_of(endpoint, operation_id)
-        if operation.status in FINAL and operation.result_token == lease_token:
+        if operation.status not in LEASED and operation.result_token == lease_token:
             return operation
         if not Operation.objects.filter(LIVE, pk=operation_id, lease_token=lease_token).exists():
             raise LeaseLost("The lease is not this token's any more.")
@@ -241,10 +246,12 @@ def _end(operation: Operation, said: dict[str, object], *, lease_token: uuid.UUI
     reached = state == operation.target_state_id and said["code"] != FILES_DIFFER
     status = OperationStatus.SUCCEEDED if reached else OperationStatus.FAILED
     result = dict(said)
+    actor = f"endpoint:{operation.endpoint.name}"
     if status == OperationStatus.FAILED:
+        if retrying.queue_later(operation, result, actor=actor, state=state, result_token=lease_token):
+            return
         result["difference"] = judgement.difference_to(operation, state)
         result["code"] = result["code"] or "state_differs"
-    actor = f"endpoint:{operation.endpoint.name}"
     if not judgement.end(operation, status=status, actor=actor, result=result, result_token=lease_token):
         raise LeaseLost("The lease is not this token's any more.")
 

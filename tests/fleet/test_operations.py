@@ -417,7 +417,7 @@ def test_cancel_of_a_lease_that_runs_out_meanwhile_is_cancelled(monkeypatch: pyt
 # --- leases that ran out ----------------------------------------------------------------------------------------
 
 
-def test_expire_leased_is_queued_again_three_times_then_fails() -> None:
+def test_expire_leased_is_queued_again_three_times_then_for_later() -> None:
     operation = factories.queued()
     for attempt in (1, 2, 3):
         assert reread(operation).status == "queued"
@@ -426,7 +426,8 @@ def test_expire_leased_is_queued_again_three_times_then_fails() -> None:
         expire(operation)
         assert operation.attempt == attempt and leases.expire_leases() == 1
     operation = reread(operation)
-    assert (operation.status, operation.result["code"]) == ("failed", "attempts_exhausted")
+    assert (operation.status, operation.result["code"]) == ("queued", "attempts_exhausted")
+    assert (operation.attempt, operation.retries) == (0, 1) and operation.retry_at > clock.now()
     assert leases.expire_leases() == 0
 
 
@@ -457,7 +458,7 @@ def test_expire_queued_past_the_deadline_is_lost() -> None:
     [
         ("app 2.0-1", 1, "succeeded", "judged_by_report"),
         ("app 1.0-1", 1, "queued", None),
-        ("app 1.0-1", 3, "failed", "attempts_exhausted"),
+        ("app 1.0-1", 3, "failed", "lost_applying"),
         ("app 1.5-1", 1, "failed", "state_differs"),
     ],
 )

@@ -188,14 +188,13 @@ class Machine:
         for path in (self.dbpath / "sync", self.dbpath / "local", self.cache, self.directory / "hooks"):
             path.mkdir(parents=True, exist_ok=True)
         (self.directory / "gnupg").mkdir(exist_ok=True)
-        if trusting:
-            self.agent_config("trust_target_files = yes")
+        self.agent_config(*(["trust_target_files = yes"] if trusting else []))
 
-    def agent_config(self, *lines: str) -> None:
-        """Write the machine's own /etc/pacsync-agent.conf."""
+    def agent_config(self, *lines: str, patience: int = 0) -> None:
+        """Write the machine's own /etc/pacsync-agent.conf. Mirrors that fail are waited for `patience` seconds."""
         path = self.root / "etc/pacsync-agent.conf"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(["[agent]", *lines, ""]))
+        path.write_text("\n".join(["[agent]", *lines, f"mirror_patience = {patience}", ""]))
 
     def configure(self, server: str, options: str | None = None) -> None:
         """Write pacman.conf; `server` is the Server line's value."""

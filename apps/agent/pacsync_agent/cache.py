@@ -44,6 +44,13 @@ class Cache:
                 return directory
         raise Local("download_failed", f"Downloads can't be kept: {self._own} can't be written.", "Run it as root.")
 
+    def written(self) -> tuple[Path, ...]:
+        """The directory where accepted files go, if there is one."""
+        try:
+            return (self.directory(),)
+        except Local:
+            return ()
+
     def part(self, wanted: Wanted) -> Path:
         """The private file of a download, the same at each try."""
         key = f"{wanted.name} {wanted.version} {wanted.arch}".encode()

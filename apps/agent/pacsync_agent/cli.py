@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Optional
 
-from . import __version__, commands, file_commands, preload, set_latest, surroundings
-from .errors import AgentError, Exit, Failed, PacmanGoesOn, of_system
+from . import __version__, commands, file_commands, no_room, preload, set_latest, surroundings
+from .errors import AgentError, Exit, Failed, PacmanGoesOn
 from .hints import Hints
 from .output import Output
 from .signals import Signals
@@ -177,7 +177,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         sys.stderr.close()
         return int(Exit.FAILED)
     except OSError as error:
-        output.error(of_system(error))
+        output.error(no_room.as_agent_error(error))
         return int(Exit.LOCAL)
     finally:
         output.finish_line()

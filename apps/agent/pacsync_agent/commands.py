@@ -17,6 +17,7 @@ from . import (
     database_lock,
     files,
     lock_check,
+    no_room,
     operation,
     pacman_conf,
     render,
@@ -38,7 +39,6 @@ from .errors import (
     PacmanGoesOn,
     Refused,
     Unavailable,
-    of_system,
 )
 from .operation import Ended
 from .output import Output
@@ -114,7 +114,9 @@ def _first_report(call: Call) -> str:
     except AgentError as error:
         return f"Its packages are not reported yet. {error.message} {error.hint or 'Then run `pacsync-agent once`.'}"
     except OSError as error:
-        return f"Its packages are not reported yet. {of_system(error).message} Then run `pacsync-agent once`."
+        return (
+            f"Its packages are not reported yet. {no_room.as_agent_error(error).message} Then run `pacsync-agent once`."
+        )
     return "Its packages are reported."
 
 
@@ -199,9 +201,9 @@ def run(call: Call) -> int:
             except AgentError as error:
                 failures += isinstance(error, Unavailable)
                 asked_to_wait = error.after if isinstance(error, Unavailable) else 0.0
-                if error.message != said:
-                    call.output.error(error)
-                    said = error.message
+                said = _say_once(call, error, said)
+            except OSError as error:  # a full disk, as a rule: the next round may find room
+                said = _say_once(call, no_room.as_agent_error(error, (context.state_dir,)), said)
             delay = min(poll * 2 ** min(failures, 3), 600) if failures else min(poll, BUSY_PAUSE) if busy else poll
             call.signals.stop.wait(max(delay * random.uniform(0.9, 1.1), asked_to_wait))  # noqa: S311 - jitter
     except Interrupted:
@@ -210,6 +212,13 @@ def run(call: Call) -> int:
         call.output.line(str(error))
     call.output.line("Stopped.")
     return Exit.OK
+
+
+def _say_once(call: Call, error: AgentError, said: str) -> str:
+    """Say it, unless it was the last thing that was said; what is the last thing now."""
+    if error.message != said:
+        call.output.error(error)
+    return error.message
 
 
 def _round(call: Call, context: Context) -> Optional[float]:

@@ -19,6 +19,7 @@ from .journal import Journal
 from .output import Output
 from .pacman import Transaction
 from .pacman_conf import PacmanConf
+from .patience import OUTAGE
 from .settings import Credentials
 from .signals import Signals
 
@@ -44,6 +45,7 @@ class Context:
     trust_target_files: bool = False
     protect: tuple[str, ...] = settings.PROTECT
     force_remove: tuple[str, ...] = ()
+    mirror_patience: float = OUTAGE
     databases: dict[str, Path] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     problems: list[dict[str, Any]] = field(default_factory=list)
@@ -89,6 +91,7 @@ def make_context(
         transaction=running,
         trust_target_files=options.trust_target_files,
         protect=options.protect,
+        mirror_patience=options.mirror_patience,
     )
 
 

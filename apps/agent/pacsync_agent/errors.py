@@ -57,6 +57,12 @@ class Unavailable(AgentError):
         self.after = after
 
 
+class Unreachable(AgentError):
+    """A mirror or the network fails at the moment: that says nothing of the target, and nothing was changed."""
+
+    exit = Exit.UNAVAILABLE
+
+
 class Busy(AgentError):
     """Another agent or another pacman is at work on this machine."""
 
@@ -70,7 +76,7 @@ class Local(AgentError):
 
 
 def of_system(error: OSError) -> Local:
-    """What the system refused, where nothing more is known of it."""
+    """What the system refused, where nothing more is known of it (no_room.py may know more)."""
     where = f" ({error.filename})" if error.filename else ""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return Local(

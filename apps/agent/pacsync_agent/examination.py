@@ -45,7 +45,7 @@ def examine(
         known = {}
     if known.get("key") != key:
         known = {"key": key, "problems": _compared(context, installed, databases, held)}
-        files.write_json(path, known)
+        files.keep_json(path, known)
     return [*problems, *known["problems"]]
 
 

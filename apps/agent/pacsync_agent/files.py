@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, Optional
+
+from . import no_room
 
 
 def sync_directory(directory: Path) -> None:
@@ -43,6 +46,11 @@ def write_json(path: Path, value: Any, mode: int = 0o600) -> None:
     write_atomically(path, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n", mode)
 
 
+def keep_json(path: Path, value: Any, mode: int = 0o600) -> bool:
+    """Write what is only memory: False, and the file as it was, where there is no room for it."""
+    return no_room.spared(lambda: write_json(path, value, mode))
+
+
 def read_json(path: Path) -> Optional[dict[str, Any]]:
     """The object in the file; None when there is no file. ValueError when it isn't a JSON object."""
     try:
@@ -58,6 +66,14 @@ def remove(path: Path) -> None:
     """Remove the file, durably, if it is there."""
     path.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether both are regular files with the same bytes."""
+    try:
+        return other.is_file() and filecmp.cmp(one, other, shallow=False)
+    except FileNotFoundError:
+        return False
 
 
 def place(part: Path, target: Path) -> None:

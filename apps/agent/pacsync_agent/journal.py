@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Optional
 
-from . import files
+from . import files, no_room
 from .errors import Local
 
 # In the order in which they come.
@@ -23,6 +23,8 @@ CREATE, CLAIM, GATHER, REHEARSE, APPLY, SETTLE, VERIFY, REPORT = STEPS = (
     "report",
 )
 FORMAT = 1
+# Where the step before it, on the disk, leads a later agent to the same end.
+REPEATABLE = {GATHER, REHEARSE, SETTLE, VERIFY, REPORT}
 
 
 class Journal:
@@ -54,9 +56,21 @@ class Journal:
         return str(self.data["step"])
 
     def enter(self, step: str, **changes: Any) -> None:
-        """Write, durably, that `step` begins now."""
+        """Write, durably, that `step` begins now. Raises OSError.
+
+        REPEATABLE steps go on where there is no room for the word.
+        """
+        data = {**self.data, **changes, "format": FORMAT, "step": step}
+        try:
+            files.write_json(self.path, data)
+        except OSError as error:
+            if step not in REPEATABLE or not no_room.is_it(error):
+                raise
+        self.data = data
+
+    def enter_unwritten(self, step: str, **changes: Any) -> None:
+        """The same for this process alone, where even the first word has no room."""
         self.data = {**self.data, **changes, "format": FORMAT, "step": step}
-        files.write_json(self.path, self.data)
 
     def reached(self, step: str) -> bool:
         """Whether `step` has begun."""

@@ -22,6 +22,7 @@ from . import (
     local_db,
     lock_check,
     marker,
+    no_room,
     pacman,
     permission,
     plan,
@@ -44,6 +45,7 @@ from .own_databases import OwnDatabases
 from .package_file import PackageFile
 from .pacman import Run, Transaction
 from .pacman_conf import PacmanConf
+from .patience import OUTAGE, Patience
 from .plan import Plan
 from .transaction import Prepared
 
@@ -55,6 +57,7 @@ class Machine:
     """`fetch` is what the server said about package files (hints), `trust` what the machine's own configuration allows.
 
     `stop` ends downloads. `begun` are packages that a cut-off pacman is known to have begun, beside those it has said.
+    `mirror_patience` are the seconds for which mirrors that fail at the moment are asked again.
     """
 
     conf: PacmanConf
@@ -65,6 +68,7 @@ class Machine:
     fetch: Sequence[dict[str, Any]] = ()
     trust: candidates.Trust = field(default_factory=candidates.Trust)
     begun: Collection[str] = ()
+    mirror_patience: float = OUTAGE
     _databases: Optional[OwnDatabases] = None
     _network: Optional[Network] = None
 
@@ -107,6 +111,7 @@ class Machine:
         plan.check_groups(found, ignored_groups)
         permit(installed, steps, found)
         transaction.check_space(self.conf, found, installed)
+        no_room.check_rehearsal(self.conf.dbpath, self.state_dir)
         self.output.progress("rehearsing")
         return transaction.rehearse(
             self.conf, self.rehearsal_dir, installed=installed, wanted=goal, steps=steps, files=found
@@ -130,7 +135,8 @@ class Machine:
 
     def _gatherer(self, *, offline: bool) -> Gatherer:
         if self._network is None:
-            self._network = Network(self.stop, transfer=xfer.of(self.conf))
+            patience = Patience(self.mirror_patience)
+            self._network = Network(self.stop, transfer=xfer.of(self.conf), patience=patience)
         return Gatherer(
             self.conf,
             databases=self.databases(),

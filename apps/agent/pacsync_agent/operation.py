@@ -21,6 +21,7 @@ from . import (
     cancelled,
     local_db,
     lock_check,
+    no_room,
     pacman,
     permission,
     report,
@@ -162,6 +163,10 @@ def _work(context: Context, claim: dict[str, Any], *, give_back: bool) -> None:
         return
     except AgentError as error:
         outcome = Outcome.failed(error)
+    except OSError as error:
+        if context.transaction.was_started() and journal.reached(steps.APPLY):
+            raise  # the next start finishes it
+        outcome = Outcome.failed(no_room.as_agent_error(error, (context.state_dir,)))
     finally:
         _remove_rehearsal(context)
     _end(context, outcome)
@@ -209,6 +214,7 @@ def machine_of(context: Context, fetch: Sequence[dict[str, Any]], stop: threadin
         stop=stop,
         fetch=fetch,
         trust=Trust(target_files=context.trust_target_files),
+        mirror_patience=context.mirror_patience,
     )
 
 
@@ -438,10 +444,23 @@ def _mend_and_settle(context: Context, machine: Machine) -> Outcome:
     return _settle_and_verify(context, machine)
 
 
-def give_up(context: Context, error: AgentError) -> None:
+def end_unbegun(context: Context, queued: dict[str, Any], error: AgentError) -> Optional[Ended]:
+    """End a queued operation on the server that can't even be begun here: there is no room for its journal.
+
+    Killed in the middle of this, the lease runs out and the operation is handed out again.
+    """
+    token = str(uuid.uuid4())
+    context.journal.enter_unwritten(
+        steps.CLAIM, kind=queued["kind"], operation=queued["id"], token=token, base=None, here=False
+    )
+    claim = _claim(context)
+    return give_up(context, error) if claim else None
+
+
+def give_up(context: Context, error: AgentError) -> Ended:
     """End an operation whose pacman wasn't started, here and on the server."""
     _end(context, Outcome.failed(error))
-    send(context)
+    return send(context)
 
 
 def _end(context: Context, outcome: Outcome) -> None:

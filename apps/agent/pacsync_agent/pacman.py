@@ -73,7 +73,9 @@ def write_config(
     caches = [transaction_repository.links_of(repository)] if repository else conf.cache_dirs
     lines += [f"CacheDir = {cache}" for cache in caches]
     lines += ["SigLevel = Never", *(transaction_repository.section(repository) if repository else [])]
-    files.write_atomically(path, "\n".join([*lines, ""]).encode(errors="surrogateescape"))
+    content = "\n".join([*lines, ""]).encode(errors="surrogateescape")
+    if not (path.is_file() and path.read_bytes() == content):  # after a transaction there may be no room for it
+        files.write_atomically(path, content)
     return path
 
 

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from apps.fleet.alpm import syncdb
 from apps.fleet.alpm.repository import OfferedPackage
 
-from . import bounded_process, files, parallel
+from . import bounded_process, files, no_room, parallel
 from .events import EitherEvent
 from .pacman_conf import PacmanConf, Repository
 
@@ -114,6 +114,14 @@ class _Fetching:
 
     def one(self, repository: Repository) -> Database:
         """The database, fetched unless that was tried lately. Raises _NotHad, OSError."""
+        try:
+            return self._one(repository)
+        except OSError as error:
+            if not no_room.is_it(error):
+                raise
+            raise _NotHad(f"{self.directory} has no room: {no_room.figures(self.directory)}") from None
+
+    def _one(self, repository: Repository) -> Database:
         # A DBPath for each, so that no pacman waits for another's lock. For all to pass through: pacman 7 downloads
         # as another user.
         dbpath = self.directory / f"repository-{urllib.parse.quote(repository.name, safe='')}"
@@ -128,7 +136,7 @@ class _Fetching:
             reason = self._fetch(repository, dbpath, path)
             if self.stop.is_set():  # says nothing of the mirrors, so it isn't remembered
                 raise _NotHad(reason or "it was asked to stop")
-            files.write_json(dbpath / MEMORY, {"at": time.time(), "section": section, "reason": reason})
+            files.keep_json(dbpath / MEMORY, {"at": time.time(), "section": section, "reason": reason})
         if reason:
             raise _NotHad(reason)
         try:

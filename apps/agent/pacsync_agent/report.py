@@ -22,17 +22,22 @@ ROUNDS = 4
 DISPENSABLE = {"protected"}
 # For so many seconds a background report goes by the databases that were fetched privately, or not to be had.
 PRIVATE_MAX_AGE = 3600.0
+_unkept: dict[Path, int] = {}  # the last number of each machine for which there was no room
 
 
 def next_seq(directory: Path) -> int:
-    """A number above every one before: milliseconds of the clock, or one more where the clock went back."""
+    """A number above every one before: milliseconds of the clock, or one more where the clock went back.
+
+    Where there is no room to keep it, the clock alone has to do, and what this process remembers.
+    """
     path = directory / "seq.json"
     try:
         last = int((files.read_json(path) or {}).get("seq", 0))
     except (ValueError, TypeError):
         last = 0
-    seq = max(last + 1, int(time.time() * 1000))
-    files.write_json(path, {"seq": seq})
+    seq = max(last + 1, _unkept.get(path, 0) + 1, int(time.time() * 1000))
+    if not files.keep_json(path, {"seq": seq}):
+        _unkept[path] = seq
     return seq
 
 
@@ -176,7 +181,7 @@ def _remember(context: Context, answer: dict[str, Any], digest: object) -> None:
         "state": digest,
         "checked_in": int(time.time()),
     }
-    files.write_json(status_path(context.state_dir), value, mode=0o644)
+    files.keep_json(status_path(context.state_dir), value, mode=0o644)
 
 
 def another_pacman(context: Context) -> bool:

@@ -83,7 +83,7 @@ class Repositories:
         digests.update(remembered)
         self._say(fetched.reasons)
         if self.cache != before:
-            files.write_json(self.path, self.cache)
+            files.keep_json(self.path, self.cache)
         return [
             {"name": repo.name, "digest": digest, "mirrors": _mirrors(repo)}
             for repo in configured

@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from . import files, own_directory, proxies
+from . import files, no_room, own_directory, proxies
 from .errors import Local, NotAuthorized
 from .pacman_conf import PacmanConf
+from .patience import OUTAGE
 from .proxies import Proxy
 
 AGENT_CONFIG = Path("/etc/pacsync-agent.conf")
 # What the command line may say too; and what only the machine's own file may.
 KEYS = ("config", "root", "dbpath", "state_dir", "server")
-OWN_KEYS = ("trust_target_files", "proxy", "protect")
+OWN_KEYS = ("trust_target_files", "proxy", "protect", "mirror_patience")
 PROTECT = ("default",)  # every role of roles.py
+LONGEST_PATIENCE = 3600.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Options:
 
     `trust_target_files`: files count whose checksum only the server names. `proxy`: through which the server is asked.
     `protect`: what no operation may remove: `default`, roles, patterns of package names; empty: nothing.
+    `mirror_patience`: for how many seconds mirrors that fail at the moment are asked again.
     """
 
     config: Optional[Path] = None
@@ -41,6 +44,7 @@ class Options:
     trust_target_files: bool = False
     proxy: Optional[Proxy] = None
     protect: tuple[str, ...] = PROTECT
+    mirror_patience: float = OUTAGE
 
 
 def load_options(given: dict[str, Optional[str]], agent_config: Optional[str]) -> Options:
@@ -85,7 +89,17 @@ def _with_own(options: Options, values: dict[str, Optional[str]]) -> Options:
         trust_target_files=word == "yes",
         proxy=_proxy(values.get("proxy")),
         protect=PROTECT if known is None else tuple(known.replace(",", " ").split()),
+        mirror_patience=_patience(values.get("mirror_patience")),
     )
+
+
+def _patience(text: Optional[str]) -> float:
+    if not text:
+        return OUTAGE
+    if not (text.isascii() and text.isdigit() and float(text[:9]) <= LONGEST_PATIENCE):
+        hint = f"It may be a number of seconds from 0 to {LONGEST_PATIENCE:.0f}."
+        raise Local("agent_config_invalid", f"mirror_patience is {text!r}.", hint)
+    return float(text)
 
 
 def _proxy(text: Optional[str]) -> Optional[Proxy]:
@@ -157,6 +171,8 @@ def make_state_dir(directory: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
+        if no_room.is_it(error) and directory.is_dir():
+            return  # it reports all the same; what needs room says so
         raise Local(
             "state_dir_unusable",
             f"The agent can't keep its files in {directory}: {error.strerror}.",

@@ -9,7 +9,19 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from . import database_lock, lock_check, operation, pacman, report, running_hook, transaction, transaction_repository
+from . import (
+    database_lock,
+    local_db,
+    lock_check,
+    marker,
+    no_room,
+    operation,
+    pacman,
+    report,
+    running_hook,
+    transaction,
+    transaction_repository,
+)
 from . import journal as steps
 from .api import ApiError
 from .context import Context
@@ -62,14 +74,21 @@ def execute_queued(context: Context, queued: dict[str, Any]) -> Optional[Ended]:
     if queued["kind"] == "sync":
         report.check_databases(context)  # it stays queued, and is carried out when they can be had
     transaction.needs_root(os.geteuid())
-    operation.adopt(context, queued, here=False)
+    try:
+        operation.adopt(context, queued, here=False)
+    except OSError as error:
+        if not no_room.is_it(error):
+            raise
+        return operation.end_unbegun(context, queued, no_room.refusal(context.state_dir))
     return operation.carry_out(context, give_back=False)
 
 
 def remove_leftovers(context: Context) -> None:
     """Remove what an earlier run left and no journal knows of any more, if this is root."""
-    if os.geteuid() == 0 and not database_lock.is_locked(context.conf.dbpath):
-        transaction_repository.remove(context.conf.dbpath)
+    if os.geteuid() != 0 or database_lock.is_locked(context.conf.dbpath):
+        return
+    transaction_repository.remove(context.conf.dbpath)
+    if marker.NAME in local_db.read(context.conf.dbpath):  # an older agent's
         config = pacman.write_config(context.conf, context.state_dir / "pacman.conf")
         transaction.remove_marker(context.conf, context.transaction, config)
 

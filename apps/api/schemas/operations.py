@@ -55,6 +55,8 @@ class OperationOut(BaseModel):
     target_state: str
     plan: Plan
     attempt: int
+    retries: int = Field(description="How often it failed for a reason that will pass, and was queued again.")
+    retry_at: Time | None = Field(description="When it is tried again; `result` is that of the last try until then.")
     author: str
     created: Time
     applying_since: Time | None
@@ -79,6 +81,8 @@ def operation_out(operation: Operation) -> OperationOut:
         target_state=operation.target_state_id,
         plan=Plan(**operation.plan),
         attempt=operation.attempt,
+        retries=operation.retries,
+        retry_at=operation.retry_at,
         author=operation.author,
         created=operation.created,
         applying_since=operation.applying_since,

@@ -1,7 +1,8 @@
 """Operations: the queue, the lease and the result of one `sync` or `revert` of one endpoint are one row.
 
 queued → leased → applying → succeeded | failed;  queued | leased → cancelled;  past its deadline: lost.
-A lease that ran out while leased: queued again, at most MAX_ATTEMPTS times. While applying: the endpoint's next
+A lease that ran out while leased: queued again, at most MAX_ATTEMPTS times. A failure that will pass (a mirror, the
+network, a full disk): queued again, after a pause (`apps.fleet.retrying`). While applying: the endpoint's next
 report judges it. Transitions are guarded UPDATEs in `apps.fleet.sync_coordinator`.
 """
 
@@ -89,12 +90,16 @@ class Operation(models.Model):
     # The hook that pacman is running, as the agent said with its last heartbeat: {"name", "description", "since"}.
     hook = models.JSONField(null=True)
     # What the agent said: {"outcome", "code", "message", "log_tail"}, and {"difference": …} where the server judged.
+    # While it waits for another try: of the last one.
     result = models.JSONField(null=True)
     idempotency_key = BytewiseCharField(max_length=200, unique=True, null=True)
     author = models.CharField(max_length=200)
     attempt = models.PositiveSmallIntegerField(default=0)
     lease_token = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True)
+    # How often it failed for a reason that will pass, and when it may be claimed again (`apps.fleet.retrying`).
+    retries = models.PositiveIntegerField(default=0, db_default=0)
+    retry_at = models.DateTimeField(null=True)
     # The lease under which the result came: a repeat of it gets the stored answer.
     result_token = models.UUIDField(null=True)
     deadline = models.DateTimeField()
