@@ -211,7 +211,7 @@ def test_pacman_config_for_transactions_has_no_repositories_and_no_holds(tmp_pat
     assert f"RootDir = {tmp_path / 'root'}\nDBPath = {tmp_path / 'db'}\n" in text
     assert "IgnorePkg" not in text and "/other" not in text
     assert "NoExtract = usr/share/x\nCheckSpace\n" in text and "HookDir = /etc/hooks" in text
-    assert "LocalFileSigLevel = PackageOptional\nLocalFileSigLevel = PackageTrustAll\n" in text
+    assert "SigLevel = Never\n" in text and "LocalFileSigLevel" not in text  # the agent has verified each file
     copy = pacman.write_config(machine, tmp_path / "copy.conf", rehearsal_root=tmp_path / "r").read_text()
     assert "/etc/hooks" not in copy and "CheckSpace" not in copy and f"DBPath = {tmp_path / 'r/db'}" in copy
 
