@@ -169,7 +169,7 @@ def _repair(call: Call, context: Context, left: dict[str, AgentError]) -> Option
         except Refused as error:
             left[name] = error
     if not names:
-        report.tell_files(context)
+        report.tell(context)
         if not left:
             call.output.result("All files are as their packages have them.", command="sync", status="unchanged")
         return None

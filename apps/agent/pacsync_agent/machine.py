@@ -83,8 +83,9 @@ class Machine:
         return found
 
     def config(self, repository: Optional[Path] = None) -> Path:
-        """The configuration for pacman runs on the machine itself, written anew; with the generated repository."""
-        return pacman.write_config(self.conf, self.state_dir / "pacman.conf", repository=repository)
+        """The configuration for pacman runs on the machine itself, in a file of its own with the generated repository."""
+        name = "transaction.conf" if repository else "pacman.conf"
+        return pacman.write_config(self.conf, self.state_dir / name, repository=repository)
 
     def prepare(
         self,
@@ -165,6 +166,7 @@ class Machine:
         """The one transaction; None when there is nothing but install reasons to set."""
         if not prepared.arguments:
             return None
+        self.config()  # afterwards there may be no room for it
         return transaction.apply(self.running, self.conf, self.config(prepared.repository), prepared, self.output)
 
     def clear_stale_lock(self) -> bool:

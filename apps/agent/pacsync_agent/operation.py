@@ -474,7 +474,7 @@ def send(context: Context) -> Ended:
     operation, kind = journal.data["operation"], journal.data["kind"]
     if is_repair(context):
         journal.close()
-        report.tell_files(context)
+        report.tell(context)
         return Ended(kind, outcome, {})
     text = local_db.state_text(local_db.read(context.conf.dbpath))
     log = context.transaction.output() if journal.data.get("goal") else ""

@@ -161,8 +161,13 @@ def tell_files(context: Context) -> None:
     installed = local_db.read(context.conf.dbpath)
     known = verification.problems(context.conf, context.state_dir, installed)
     if known != verification.among(context.problems):
-        with contextlib.suppress(AgentError, OSError):
-            check_in(context)
+        tell(context)
+
+
+def tell(context: Context) -> None:
+    """Report now, if that can be done. The next report does it too."""
+    with contextlib.suppress(AgentError, OSError):
+        check_in(context)
 
 
 def status_path(directory: Path) -> Path:
