@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_STAT = Path("/proc/stat")
 
 
 def current() -> str:
@@ -16,6 +17,15 @@ def current() -> str:
         return _BOOT_ID.read_text().strip()
     except OSError:
         return ""
+
+
+def began() -> int:
+    """When it began, in seconds of the clock; 0: the kernel doesn't say."""
+    try:
+        lines = _STAT.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("btime ")), 0)
 
 
 def is_another(known: object) -> bool:

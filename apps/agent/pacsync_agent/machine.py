@@ -83,7 +83,7 @@ class Machine:
         return found
 
     def config(self, repository: Optional[Path] = None) -> Path:
-        """The configuration for pacman runs on the machine itself, in a file of its own with the generated repository."""
+        """The configuration for pacman runs on the machine itself; with the generated repository in another file."""
         name = "transaction.conf" if repository else "pacman.conf"
         return pacman.write_config(self.conf, self.state_dir / name, repository=repository)
 

@@ -11,9 +11,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from . import database_lock, files
+from . import boot, database_lock, files
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 REFUSED = "unable to lock database"
 
 
@@ -26,7 +25,7 @@ class OwnLock:
 
     def begin(self) -> None:
         """Right before pacman starts, when there is no lock."""
-        files.write_json(self.path, {"boot": _boot()})
+        files.write_json(self.path, {"boot": boot.current()})
 
     def see(self, dbpath: Path, shell: int) -> bool:
         """Remember the lock once the pacman that the process `shell` started has it; True when it is remembered."""
@@ -42,29 +41,24 @@ class OwnLock:
         """Whether the lock that is there now is that one; also after a reboot, which its inode and time survive.
 
         Where the agent died before it saw the lock, pacman's own words tell: it says something only when it has the
-        lock, so that a lock which is older than its last words, and not older than its start, is its own. That goes
-        for the boot in which it was started.
+        lock, so that a lock which is older than its last words, and not older than its start, is its own. After a
+        reboot its words may be lost; then a lock that was made after its start and before this boot is nobody's.
         """
         with contextlib.suppress(OSError, ValueError):
             known: dict[str, Any] = files.read_json(self.path) or {}
             found = os.stat(database_lock.path_of(dbpath))
             if "lock" in known:
                 return bool(known["lock"] == _identity(found))
-            if known.get("boot") != _boot():
-                return False
             said = self.log.read_bytes()
             began, spoke = self.path.stat().st_mtime_ns, self.log.stat().st_mtime_ns
-            return bool(said) and REFUSED.encode() not in said and began <= found.st_mtime_ns <= spoke
+            if REFUSED.encode() in said or found.st_mtime_ns < began:
+                return False
+            if known.get("boot") == boot.current():
+                return bool(said) and found.st_mtime_ns <= spoke
+            return bool(known.get("boot")) and found.st_mtime_ns < boot.began() * 10**9
         return False
 
 
 def _identity(found: os.stat_result) -> list[int]:
     """A removed file's inode number is given to another file soon, so the time belongs to it. Device numbers change."""
     return [found.st_ino, found.st_mtime_ns]
-
-
-def _boot() -> str:
-    try:
-        return BOOT_ID.read_text().strip()
-    except OSError:
-        return ""
