@@ -83,7 +83,7 @@ def _by_name(one: Unmanaged) -> str:
 
 
 def _other_contents(*, pool: Pool, endpoint: Endpoint) -> list[str]:
-    """What repositories of the endpoint's names held for the present target's source, or hold for others, by digest."""
+    """What repositories of these names held for the current target's source, or hold for others, by digest."""
     own = set(endpoint.repositories.values_list("name", flat=True))
     before = pool.target.repositories if pool.target else []
     digests = [one["digest"] for one in before if one["name"] in own]

@@ -32,10 +32,11 @@ def read(section: str, *, own: bool = True, ended: bool = False) -> list[dict[st
 
     `ended`: also what workers have left that have ended since, as long as no other worker writes in their place.
     """
-    live = {worker.pid for worker in board.snapshot().workers}
+    live = {worker.pid: worker.slot for worker in board.snapshot().workers}
+    pieces = board.scratches()
     found = []
-    for piece in board.scratches():
-        note = Ledger(piece).read_note()
+    for slot in range(len(pieces)) if ended else live.values():
+        note = Ledger(pieces[slot]).read_note()
         if not note or section not in note or (note["pid"] == os.getpid() and not own):
             continue
         if ended or note["pid"] in live:

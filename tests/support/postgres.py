@@ -66,9 +66,12 @@ def _make_template(directory: Path) -> None:
 
 
 def count_client_backends(connection: psycopg.Connection[Any], url: str, condition: str = "true") -> int:
-    """As Postgres.client_backends, with a connection to another database of the same server."""
+    """As Postgres.client_backends, with a connection to another database of the same server.
+
+    `condition` is SQL, which only tests write.
+    """
     row = connection.execute(
-        f"SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend' AND {condition}",  # noqa: S608
+        f"SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend' AND {condition}",  # noqa: S608 - SQL of tests
         [url.rpartition("/")[2]],
     ).fetchone()
     return int(row[0]) if row else 0
