@@ -98,6 +98,19 @@ def test_agent_killed_at_a_step_and_started_again_converges(
     assert "nothing to do" in agent.run(one, "sync").ok().out
 
 
+@pytest.mark.needs("bash-static")
+def test_pacman_of_a_killed_agent_ends_while_the_next_looks_at_its_lock(pair: tuple[Machine, Machine]) -> None:
+    one, two = pair
+    one.slow_down(3)
+    assert agent.run_killed_at(one, "pacman:started", "sync").code == -signal.SIGKILL
+    deadline = time.monotonic() + 60
+    while not (one.dbpath / "db.lck").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    agent.run_killed_at(one, "slow-look", "once").ok()
+    assert_converged(one, two)
+
+
 @pytest.mark.parametrize("text", ["removing", "upgrading lib", "installing new", "installing zlast"])
 def test_agent_and_pacman_killed_in_the_middle_converge(site: Site, pair: tuple[Machine, Machine], text: str) -> None:
     one, two = pair

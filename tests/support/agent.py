@@ -53,7 +53,7 @@ def start(machine: Machine, *arguments: object) -> subprocess.Popen[str]:
 
 
 def run_killed_at(machine: Machine, point: str, *arguments: object) -> "Done":
-    """Run the agent until `point` (see agent_driver.py), where it is killed with -9."""
+    """Run the agent until `point` (see agent_driver.py), where it is killed with -9, as a rule."""
     command = [sys.executable, str(DRIVER), str(agent_path()), point, *map(str, arguments)]
     command += ["--config", str(machine.config)]
     return Done(subprocess.run(command, capture_output=True, text=True, timeout=110, cwd="/"))

@@ -3,8 +3,9 @@
 The points: `enter:STEP` (the journal has just reached STEP), `before:STEP` (it is about to), `close` (before it
 is closed), `sent:WORD` (a request whose path ends in WORD was answered), `pacman:started` (the agent alone, pacman
 goes on), `pacman:ended`, `pacman:cut:TEXT` (the agent and its pacman, as soon as pacman has said TEXT). At `suspended`
-it isn't killed: its lease runs out once, as on a machine that slept. Nor at `unflushed`: it flushes no file system.
-Nor at `without:no_room`: it doesn't know a full disk from any other failure.
+it isn't killed: its lease runs out once, as on a machine that slept. Nor at `slow-look`: if the lock
+is held, the second look at it takes until an earlier agent's pacman has ended. Nor at `unflushed`: it flushes no file
+system. Nor at `without:no_room`: it doesn't know a full disk from any other failure.
 The agent itself knows nothing of this.
 """
 
@@ -23,7 +24,7 @@ def die(*_: object) -> None:
 
 
 def patch(point: str) -> None:
-    from apps.agent.pacsync_agent import api, durability, heartbeat, journal, pacman
+    from apps.agent.pacsync_agent import api, durability, heartbeat, journal, pacman, report
 
     kind, _, detail = point.partition(":")
     if kind in {"enter", "before"}:
@@ -52,6 +53,17 @@ def patch(point: str) -> None:
         heartbeat.Heartbeat.check = late_check
     elif kind == "unflushed":
         durability.flush = lambda *_: None
+    elif kind == "slow-look":
+        another_pacman, looks = report.another_pacman, []
+
+        def slow_another_pacman(context: Any) -> bool:
+            found = another_pacman(context)
+            looks.append(found)
+            while looks == [True, True] and context.transaction.is_running():
+                time.sleep(0.005)
+            return found
+
+        report.another_pacman = slow_another_pacman
     elif kind == "close":
         journal.Journal.close = die
     elif kind == "sent":

@@ -168,7 +168,9 @@ def _step(context: Context, *, may_work: bool) -> tuple[dict[str, Any], Optional
     unfinished = context.journal.load()
     if in_hook and unfinished:
         raise Busy("operation_unfinished", "An operation is unfinished: the machine is reported when it is over.")
-    if report.another_pacman(context) and not (unfinished and context.transaction.is_running()):
+    # Asked before the lock: our own pacman may end between the two questions, and its lock is not another's.
+    ours_at_work = unfinished and context.transaction.is_running()
+    if report.another_pacman(context) and not ours_at_work:
         raise Busy("database_locked", "Another pacman is at work: this machine reports when it is done.")
     ended = work.resume(context) if may_work and not in_hook else None
     if not unfinished and not in_hook:
