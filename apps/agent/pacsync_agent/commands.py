@@ -40,8 +40,8 @@ from .errors import (
     Refused,
     Unavailable,
 )
-from .operation import Ended
 from .output import Output
+from .result import Ended
 from .revision_seen import RevisionSeen
 from .signals import Signals
 

@@ -15,7 +15,7 @@ from . import (
     installed_files,
     local_db,
     lock_check,
-    operation,
+    reinstall,
     render,
     repair,
     report,
@@ -29,8 +29,8 @@ from .errors import AgentError, Busy, Exit, Refused
 from .installed_files import Finding, Since
 from .local_db import LocalPackage
 from .machine import Machine
-from .operation import Ended
 from .package_file import PackageFile
+from .result import Ended
 
 _SHOWN = 100  # lines for people; --json has all
 
@@ -139,7 +139,7 @@ def _alone(call: Call) -> Iterator[Context]:
 def _complete_entries(context: Context) -> dict[str, AgentError]:
     """Complete the entries of the database that a power cut emptied; why that can't be done, by name."""
     left: dict[str, AgentError] = {}
-    machine = operation.machine_of(context, (), context.signals.stop)
+    machine = context.machine()
     for package in machine.installed().values():
         if package.broken:
             try:
@@ -160,7 +160,7 @@ def _of_any_arch(context: Context, machine: Machine, package: LocalPackage) -> P
 
 def _repair(call: Call, context: Context, left: dict[str, AgentError]) -> Optional[Ended]:
     """Install what differs once more; None when nothing is to be done. What can't be had is added to `left`."""
-    machine = operation.machine_of(context, (), context.signals.stop)
+    machine = context.machine()
     names = []
     for name in sorted({one.package for one in compare(context) if not one.is_mode} - set(left)):
         try:
@@ -174,4 +174,4 @@ def _repair(call: Call, context: Context, left: dict[str, AgentError]) -> Option
             call.output.result("All files are as their packages have them.", command="sync", status="unchanged")
         return None
     call.output.line(f"Installing {render.plural(len(names), 'package')} once more: {render.listed(names)}.")
-    return operation.repair(context, names)
+    return reinstall.repair(context, names)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from .errors import AgentError, Exit
-from .operation import Ended
 from .output import Output
+from .result import Ended
 from .running_hook import RunningHook
 from .verification import CODES, DIFFER
 

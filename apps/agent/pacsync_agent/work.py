@@ -18,6 +18,7 @@ from . import (
     operation,
     pacman,
     report,
+    result,
     running_hook,
     transaction,
     transaction_repository,
@@ -26,7 +27,7 @@ from . import journal as steps
 from .api import ApiError
 from .context import Context
 from .errors import AgentError, Busy, Interrupted
-from .operation import Ended
+from .result import Ended
 from .revision_seen import RevisionSeen
 
 # How often a new operation is made when somebody ran pacman between the report and the claim.
@@ -117,7 +118,7 @@ def given_back(context: Context) -> Iterator[None]:
         data = context.journal.data
         if data.get("operation") and not context.journal.reached(steps.APPLY):
             with context.signals.shielded(), contextlib.suppress(AgentError):
-                operation.give_up(context, error)
+                result.give_up(context, error)
         raise
 
 
