@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from . import examination as examinations
-from . import judgement, mirrors, queueing, reports, restored, rows, states, texts
+from . import judgement, mirrors, presence, queueing, reports, restored, rows, states, texts
 from .examination import Problem
 from .exceptions import Invalid
 from .locks import share_content
@@ -59,6 +59,7 @@ def check_in(
     reported = _checked(repositories)
     problems = None if examination is None else examinations.checked(examination)
     restored.notice(endpoint, revision_seen)
+    presence.notice_return(endpoint)
     operation = _active(endpoint)
     said = {"holds": holds, "agent_version": agent_version, "examination": problems}
     if _is_unchanged(endpoint, operation, state, reported, said) and _touch(endpoint, seq):
