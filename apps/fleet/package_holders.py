@@ -27,11 +27,15 @@ _CHUNK = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Within:
-    """Which endpoints are asked for: of the pool with this key, or of none (`unassigned`), or all; after a name."""
+    """Which endpoints are asked for: of the pool with this key, or of none (`unassigned`), or all; after a name.
+
+    `having` True: only those that have one of the versions; False: only those that have none; None: either.
+    """
 
     pool: int | None = None
     unassigned: bool = False
     after: str = ""
+    having: bool | None = None
 
 
 class Holder(NamedTuple):
@@ -61,9 +65,10 @@ def holders(versions: Collection[int], within: Within) -> list[Holder]:
     """The endpoints by name, each with the one of these versions of a package that it has. Raises ComparisonTooLong."""
     rows = _rows("e.id, e.name, e.pool_id", "ORDER BY e.name", versions, within)
     read = _read({digest for *_, digest in rows if digest}, versions)
-    return [
+    found = [
         Holder(key, name, pool, read.get(digest) if digest else version) for key, name, pool, version, digest in rows
     ]
+    return found if within.having is None else [one for one in found if (one.version is not None) == within.having]
 
 
 def shares(versions: Collection[int], within: Within) -> list[Share]:
@@ -103,6 +108,8 @@ def _within(within: Within) -> tuple[str, list[Any]]:
     elif within.pool is not None:
         conditions.append("e.pool_id = %s")
         parameters.append(within.pool)
+    if within.having is not None:  # what isn't in the index is looked at afterwards
+        conditions.append(f"(found.version IS {'NOT ' if within.having else ''}NULL OR s.segment IS NULL)")
     return " AND ".join(conditions), parameters
 
 

@@ -43,7 +43,7 @@ class Question:
                 raise Invalid(f"{word} is not a version: give one like 3.0-1 or 1:2.4, without spaces.", field=word)
         if self.missing and (self.older_than, self.newer_than, self.version) != (None, None, None):
             raise Invalid(
-                "missing asks who doesn't have the package, so no version can be asked for: leave one of both out.",
+                "An endpoint without the package has no version of it: ask for missing or for versions, not for both.",
                 field="missing",
             )
 
@@ -120,26 +120,23 @@ def endpoints(name: str, question: Question, *, after: str = "") -> list[Having]
     """Who the question is about, by name, after the name `after`. Raises Invalid, NotFound, ComparisonTooLong."""
     check_name(name)
     question.check()
-    within = _within(question.pool, after)
-    if within is None:
-        return []
+    within = _within(question, after)
     known = package_holders.versions_of(name)
-    asked = {version for version in {version for version, _ in known.values()} if question.takes(version)}
-    found = [
-        (holder, version)
-        for holder in package_holders.holders(known, within)
-        for version in [known[holder.version][0] if holder.version is not None else None]
-        if (version is None if question.missing else version in asked)
+    asked = [key for key, (version, _) in known.items() if question.missing or question.takes(version)]
+    if within is None or not (asked or question.missing):
+        return []
+    found = package_holders.holders(asked, within)
+    pools = _pool_names({holder.pool for holder in found if holder.pool is not None})
+    return [
+        Having(one.name, pools.get(one.pool or 0), None if one.version is None else known[one.version][0])
+        for one in found
     ]
-    pools = _pool_names({holder.pool for holder, _ in found if holder.pool is not None})
-    return [Having(holder.name, pools.get(holder.pool or 0), version) for holder, version in found]
 
 
 def having(rows: "QuerySet[Endpoint]", name: str) -> "QuerySet[Endpoint]":
     """Those of `rows` that have the package, in any version: for lists that are filtered by it. Two queries."""
     known = package_holders.versions_of(name)
-    found = [holder.key for holder in package_holders.holders(known, Within()) if holder.version is not None]
-    return rows.filter(pk__in=found)
+    return rows.filter(pk__in=[holder.key for holder in package_holders.holders(known, Within(having=True))])
 
 
 def search(text: str) -> "QuerySet[PackageVersion, str]":
@@ -162,14 +159,13 @@ def check_name(name: str) -> None:
         raise NotFound("There is no package with such a name: it has letters, digits and @._+- in it.") from None
 
 
-def _within(pool: str | None, after: str) -> Within | None:
+def _within(question: Question, after: str) -> Within | None:
     """None for a pool that isn't there."""
-    if pool is None:
-        return Within(after=after)
-    if pool == UNASSIGNED:
-        return Within(unassigned=True, after=after)
-    key = Pool.objects.filter(name=pool).values_list("pk", flat=True).first()
-    return None if key is None else Within(pool=key, after=after)
+    having = not question.missing
+    if question.pool is None or question.pool == UNASSIGNED:
+        return Within(unassigned=question.pool is not None, after=after, having=having)
+    key = Pool.objects.filter(name=question.pool.replace("\0", "")).values_list("pk", flat=True).first()
+    return None if key is None else Within(pool=key, after=after, having=having)
 
 
 def _pool_names(keys: Iterable[int]) -> dict[int, str]:

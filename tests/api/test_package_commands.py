@@ -75,7 +75,7 @@ def test_packages_json_is_what_the_api_answers(fleet: None, viewer: Api) -> None
     [
         (["a b"], "no package with such a name"),
         (["openssl", "--pool", "none"], "no pool 'none'"),
-        (["openssl", "--missing", "--older-than", "1"], "leave one of both out"),
+        (["openssl", "--missing", "--older-than", "1"], "not for both"),
         (["openssl", "--version", ""], "version is not a version"),
     ],
 )

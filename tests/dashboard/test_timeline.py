@@ -42,7 +42,7 @@ def test_timeline_tells_each_event_as_a_sentence(reader: Client, box: Endpoint) 
         "Target #1 of lab set by test",
         "Sync to lab #1 asked for by test",
         "Sync to lab #1 ✓ succeeded",
-        "back after it was heard of last",
+        "back ; before that it was heard of last",
         "offline from then on",
         "result of an operation",
         "the first state that is kept",
