@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.db.models.functions import Now
 
 from apps.fleet import endpoint_manager, pool_manager, presence, timeline
@@ -128,6 +129,15 @@ def test_presence_periods_beyond_the_newest_go_and_those_of_forgotten_endpoints(
     assert sorted(period.since.day for period in OfflinePeriod.objects.all()) == [3, 4, 5]
     endpoint_manager.delete_endpoint(endpoint=box, actor="test")
     assert not OfflinePeriod.objects.exists()
+
+
+def test_presence_an_older_instance_can_delete_an_endpoint_that_was_offline() -> None:
+    """It doesn't know the table: the database must not stop it."""
+    box = factories.endpoint("box")
+    OfflinePeriod.objects.create(endpoint=box, since=datetime(2026, 1, 1, tzinfo=UTC))
+    Endpoint.objects.filter(pk=box.pk)._raw_delete("default")
+    connection.check_constraints()
+    assert presence.trim() == 1
 
 
 @pytest.mark.parametrize(
