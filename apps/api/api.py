@@ -25,6 +25,7 @@ from apps.api.routes import (
     endpoints,
     enrolment_codes,
     operations,
+    packages,
     pool_work,
     pools,
     targets,
@@ -71,6 +72,7 @@ def make_api() -> PacSyncAPI:
     api.add_router("", checksums.router, tags=["targets"])
     api.add_router("", endpoints.router, tags=["endpoints"])
     api.add_router("", diff.router, tags=["states"])
+    api.add_router("", packages.router, tags=["packages"])
     api.add_router("", enrolment_codes.router, tags=["access"])
     api.add_router("", tokens.router, tags=["access"])
     api.add_router("", audit.router, tags=["audit"])

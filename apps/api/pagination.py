@@ -4,7 +4,7 @@ A cursor is signed: it can't be made up, nor used for another list. It must not 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 from django.core import signing
 from django.db.models import Model, Q, QuerySet
@@ -16,6 +16,7 @@ from apps.api.problems import Refused
 
 Row = TypeVar("Row", bound=Model)
 Item = TypeVar("Item")
+NamedItem = TypeVar("NamedItem", bound="Named")
 CHUNK = 500
 
 Limit = Annotated[int, BeforeValidator(decimal), Query(50, ge=1, le=200, description="Items per page.")]
@@ -72,6 +73,27 @@ def page_of(
     page = found[:limit]
     more = len(found) > limit
     return page, signing.dumps(_key(page[-1], fields), salt=salt) if more else None
+
+
+class Named(Protocol):
+    """An item of a list that is sorted by a unique name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+def page_of_names(
+    read: Callable[[str], Sequence[NamedItem]], what: str, *, limit: int, cursor: str | None
+) -> tuple[Sequence[NamedItem], str | None]:
+    """The items of one page of a list that isn't rows, and the cursor of the next one.
+
+    `read` gives the items after a name, in its order; `what` tells this list's cursors from those of others.
+    Raises Refused (invalid_cursor).
+    """
+    (after,) = _values(cursor, what, 1) if cursor is not None else ("",)
+    found = read(after)
+    more = len(found) > limit
+    return found[:limit], signing.dumps([found[limit - 1].name], salt=what) if more else None
 
 
 def _read(

@@ -6,6 +6,7 @@ from django.urls import path, register_converter
 from apps.dashboard.views import (
     checksums,
     codes,
+    compare,
     endpoint_actions,
     endpoint_tokens,
     endpoints,
@@ -13,10 +14,13 @@ from apps.dashboard.views import (
     login,
     operations,
     overview,
+    package_lists,
+    packages,
     pool_actions,
     pool_sync,
     pools,
     targets,
+    timeline,
 )
 from apps.fleet.names import NAME_PATTERN
 
@@ -31,7 +35,17 @@ class NameConverter:
         return value
 
 
+class PackageNameConverter(NameConverter):
+    regex = "[A-Za-z0-9@_+][A-Za-z0-9@._+-]*"
+
+
+class DigestConverter(NameConverter):
+    regex = "[0-9a-f]{64}"
+
+
 register_converter(NameConverter, "name")
+register_converter(PackageNameConverter, "pkgname")
+register_converter(DigestConverter, "digest")
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -54,6 +68,8 @@ urlpatterns = [
     path("pools/<name:name>/revisions/<int:number>/go-back", targets.go_back, name="go_back"),
     path("endpoints", endpoints.listing, name="endpoints"),
     path("endpoints/<name:name>", endpoints.detail, name="endpoint"),
+    path("endpoints/<name:name>/packages", package_lists.of_endpoint, name="endpoint_packages"),
+    path("endpoints/<name:name>/timeline", timeline.timeline, name="timeline"),
     path("endpoints/<name:name>/pool", endpoint_actions.assign, name="assign_endpoint"),
     path("endpoints/<name:name>/rights", endpoint_actions.rights, name="endpoint_rights"),
     path("endpoints/<name:name>/sync", endpoint_actions.sync, name="sync_endpoint"),
@@ -61,6 +77,10 @@ urlpatterns = [
     path("endpoints/<name:name>/revoke-token", endpoint_tokens.revoke, name="revoke_endpoint_token"),
     path("endpoints/<name:name>/new-token", endpoint_tokens.rotate, name="rotate_endpoint_token"),
     path("endpoints/<name:name>/delete", endpoint_actions.delete, name="delete_endpoint"),
+    path("states/<digest:digest>", package_lists.of_state, name="state"),
+    path("packages", packages.search, name="packages"),
+    path("packages/<pkgname:name>", packages.package, name="package"),
+    path("compare", compare.compare, name="compare"),
     path("checksums", checksums.listing, name="checksums"),
     path("operations", operations.listing, name="operations"),
     path("operations/<uuid:id>", operations.detail, name="operation"),

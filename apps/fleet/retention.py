@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef, QuerySet, Window
 from django.db.models.functions import Coalesce, RowNumber
 
-from . import clock, states
+from . import clock, presence, states
 from .locks import own_content
 from .models import (
     Endpoint,
@@ -43,7 +43,7 @@ def clean() -> dict[str, int]:
     """One run: how many rows it removed of each kind. Does nothing where AUTO_CLEANUP_OLD_STATES is off."""
     if not settings.AUTO_CLEANUP_OLD_STATES:
         return {}
-    removed = {"history": trim_history(), "operations": trim_operations()}
+    removed = {"history": trim_history(), "operations": trim_operations(), "offline": presence.trim()}
     with transaction.atomic():
         if own_content():
             removed["states"] = remove_states()

@@ -202,6 +202,11 @@ def test_every_page_silent_console_and_own_origin(browser: Browser, server: Serv
         "/pools/lab/revisions/1",
         "/endpoints",
         "/endpoints/old",
+        "/endpoints/old/packages",
+        "/endpoints/old/timeline",
+        "/packages?q=p",
+        "/packages/app",
+        "/compare?from=endpoint:old&to=revision:lab/1",
         "/endpoints/old/delete",
         "/operations",
         "/enrol",
@@ -221,6 +226,8 @@ def test_every_page_fits_the_width(browser: Browser, server: Server, width: int)
     try:
         paths = ["/", "/pools/lab", "/pools/lab/target", "/pools/lab/target/old", "/pools/lab/revisions/1"]
         paths += ["/pools/lab/revisions/1/packages", "/endpoints", "/endpoints/old", "/operations", "/checksums"]
+        paths += ["/endpoints/old/packages", "/endpoints/old/timeline", "/packages?q=p", "/packages/app"]
+        paths += ["/packages/python-sphinxcontrib-serializinghtml", "/compare?from=endpoint:old&to=revision:lab/1"]
         for path in (*paths, "/enrol", "/create-pool"):
             browser.driver.get(server.url + path)
             wide = browser.driver.execute_script("return document.documentElement.scrollWidth")

@@ -10,7 +10,7 @@ from apps.api.auth import ENDPOINT, OPERATOR, VIEWER, ApiRequest
 from apps.api.fields import Name, NameFilter, NoFields
 from apps.api.lookups import endpoint_named, pool_named
 from apps.api.openapi import COMPARES, refuses
-from apps.api.pagination import CursorText, Limit, Page, page_of, paginate
+from apps.api.pagination import CursorText, Limit, Page, page_of
 from apps.api.schemas.endpoints import (
     AssignIn,
     DiffOut,
@@ -18,9 +18,9 @@ from apps.api.schemas.endpoints import (
     EndpointDetail,
     EndpointOut,
     EndpointTokenOut,
-    HistoryOut,
     endpoint_fields,
 )
+from apps.api.schemas.history import HistoryOut, Since, history_out
 from apps.api.schemas.views import endpoint_detail, sync_diff_out
 from apps.fleet import endpoint_manager
 from apps.fleet.exceptions import Forbidden
@@ -119,15 +119,27 @@ def revoke_endpoint_token(request: ApiRequest, name: Name) -> Status[None]:
     return Status(204, None)
 
 
-@router.get("/endpoints/{name}/history", response=Page[HistoryOut], auth=VIEWER, summary="List an endpoint's states")
-def list_history(request: ApiRequest, name: Name, limit: Limit = 50, cursor: CursorText = None) -> Page[HistoryOut]:
+@router.get(
+    "/endpoints/{name}/history",
+    response=Page[HistoryOut],
+    auth=VIEWER,
+    summary="List an endpoint's states, and what changed",
+    openapi_extra=refuses("comparison_too_long"),
+)
+def list_history(
+    request: ApiRequest,
+    name: Name,
+    since: Annotated[Since | None, Query(None, description="A day (UTC) or a time.")] = None,
+    changes: Annotated[bool, Query(False, description="With the packages that changed.")] = False,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> Page[HistoryOut]:
     """Newest first; as many as the pool's `retention` keeps."""
-    rows = EndpointState.objects.filter(endpoint=endpoint_named(name))
-    return paginate(rows, order=("-seq",), limit=limit, cursor=cursor, render=_history_out)
-
-
-def _history_out(entry: EndpointState) -> HistoryOut:
-    return HistoryOut(seq=entry.seq, state=entry.state_id, cause=entry.cause, at=entry.at)  # type: ignore[arg-type]
+    history = EndpointState.objects.filter(endpoint=endpoint_named(name))
+    rows = history.filter(at__gte=since) if since else history
+    found, following = page_of(rows, order=("-seq",), limit=limit, cursor=cursor)
+    before = history.filter(seq__lt=found[-1].seq).order_by("-seq").first() if found else None
+    return Page(items=history_out(found, before, with_changes=changes), next=following)
 
 
 @router.get(

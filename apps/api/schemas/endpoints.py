@@ -123,15 +123,6 @@ class EndpointTokenOut(BaseModel):
     token: str
 
 
-class HistoryOut(BaseModel):
-    """From `at` the endpoint was in `state`, until the next entry."""
-
-    seq: int
-    state: str
-    cause: Literal["report", "operation"]
-    at: Time
-
-
 class PackageSide(BaseModel):
     version: str
     arch: str

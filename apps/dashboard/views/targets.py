@@ -1,6 +1,6 @@
 """Choosing a pool's target: from an endpoint, or back to an earlier revision; each with what it would change."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import messages
@@ -13,10 +13,12 @@ from apps.dashboard.access import actor, reader, staff
 from apps.dashboard.answers import ask, attempt, succeeded
 from apps.dashboard.forms import ExpectedForm, TargetForm, UnsoundSourceForm
 from apps.dashboard.reading import by_reason, page_of, shown
+from apps.dashboard.views.package_lists import narrowed
 from apps.fleet import (
     checksums,
     difference,
     examination,
+    package_list,
     pool_alarms,
     pool_manager,
     protection,
@@ -25,12 +27,10 @@ from apps.fleet import (
     target_files,
 )
 from apps.fleet.alpm.state import InstalledPackage
-from apps.fleet.alpm.target_files import TargetFile
 from apps.fleet.models import Endpoint, Pool, TargetRevision
 from apps.fleet.revisions import Unmanaged
 
 PER_PAGE = 50
-PACKAGES_PER_PAGE = 200
 # So many packages whose file changed are listed on a revision's page.
 FILES_SHOWN = 50
 
@@ -64,12 +64,6 @@ def _compared_with(pool: Pool, revision: TargetRevision) -> TargetRevision | Non
         return None
     earlier = pool.revisions.filter(approved=True, number__lt=revision.number)
     return earlier.select_related("state", "files").order_by("-number").first()
-
-
-def file_of(package: InstalledPackage, files: Mapping[str, TargetFile]) -> TargetFile | None:
-    """The file of exactly this version, if the revision holds it."""
-    file = files.get(package.name)
-    return file if file and file.package == package[:3] else None
 
 
 def _say(request: HttpRequest, revision: TargetRevision, new: bool) -> None:
@@ -176,15 +170,15 @@ def revision(request: HttpRequest, name: str, number: int) -> HttpResponse:
 @reader
 @require_safe
 def packages(request: HttpRequest, name: str, number: int) -> HttpResponse:
-    """All that a revision manages, page by page, each package with its file; `q` is part of a name."""
+    """All that a revision manages, page by page, each package with its file."""
     pool = _pool(name)
     found = get_object_or_404(pool.revisions.select_related("state"), number=number)
-    files = target_files.load(found)
-    q = request.GET.get("q", "").strip()
-    listed = [package for package in states.load(found.state) if q in package.name]
-    page = page_of(request, listed, PACKAGES_PER_PAGE)
-    lines = [(package, file_of(package, files)) for package in page]
-    context = {"section": "fleet", "pool": pool, "revision": found, "page": page, "lines": lines, "q": q}
+    context = {
+        "section": "fleet",
+        "pool": pool,
+        "revision": found,
+        **narrowed(request, package_list.of_revision(found)),
+    }
     return render(request, "pacsync/revision_packages.html", context)
 
 

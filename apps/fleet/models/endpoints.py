@@ -116,3 +116,20 @@ class EndpointRepository(models.Model):
 
     def __str__(self) -> str:
         return f"{self.endpoint.name}/{self.name}"
+
+
+class OfflinePeriod(models.Model):
+    """An endpoint was offline after `since`, when it was heard of last, and until `until`, when it was back."""
+
+    # Without a constraint of the database: an instance of the release before deletes endpoints and not these.
+    endpoint = models.ForeignKey(
+        Endpoint, on_delete=models.CASCADE, related_name="offline_periods", db_constraint=False, db_index=False
+    )
+    since = models.DateTimeField()
+    until = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [models.Index(fields=["endpoint", "until"], name="offline_period_by_endpoint")]
+
+    def __str__(self) -> str:
+        return f"{self.endpoint_id} since {self.since}"

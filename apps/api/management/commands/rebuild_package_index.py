@@ -1,0 +1,23 @@
+"""`manage.py rebuild_package_index`: write the index of packages anew, while the server works."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from apps.api.management.console import clear_errors
+from apps.fleet import package_index
+
+
+class Command(BaseCommand):
+    help = (
+        "Write the index of packages anew from the states that endpoints are in. It keeps itself up to date, so this "
+        "is only for the case that answers about packages are wrong. Questions are answered meanwhile."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with clear_errors():
+            written = package_index.rebuild(self._say if options["verbosity"] > 1 else lambda count: None)
+        self.stdout.write(f"The index of packages was written anew: {written:,} states.")
+
+    def _say(self, written: int) -> None:
+        self.stdout.write(f"{written:,} states")

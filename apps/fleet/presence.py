@@ -1,0 +1,42 @@
+"""Notes that an endpoint was offline, when it is heard of again. It must not know what else it reports.
+
+Offline is derived of `last_seen` and written nowhere, so when an endpoint is back nothing would tell that it was away.
+"""
+
+from datetime import timedelta
+
+from django.db.models import Count
+from django.utils import timezone
+
+from . import clock, status
+from .models import Endpoint, OfflinePeriod
+
+KEPT = 100
+"""The newest periods of each endpoint that are kept."""
+
+
+def notice_return(endpoint: Endpoint) -> None:
+    """Write a period down if the endpoint, as it was just read, had been offline. Costs nothing when it wasn't.
+
+    The database's clock decides; the process's own only tells whether it is worth a question.
+    """
+    seen = endpoint.last_seen
+    if seen is None or timezone.now() - seen < status.offline_after() / 2:
+        return
+    now = clock.now()
+    if not status.is_offline(seen, now):
+        return
+    known = OfflinePeriod.objects.filter(endpoint=endpoint, since__gte=seen - timedelta(milliseconds=1)).exists()
+    if not known:  # two requests of its agent at once
+        OfflinePeriod.objects.create(endpoint=endpoint, since=seen, until=now)
+
+
+def trim() -> int:
+    """Remove periods beyond KEPT of each endpoint, and those of endpoints that are gone; how many rows."""
+    removed = OfflinePeriod.objects.exclude(endpoint__in=Endpoint.objects.values("pk"))._raw_delete("default")
+    full = OfflinePeriod.objects.values("endpoint").annotate(count=Count("pk")).filter(count__gt=KEPT).order_by()
+    for endpoint in list(full.values_list("endpoint", flat=True)[:100]):
+        periods = OfflinePeriod.objects.filter(endpoint=endpoint).order_by("-until", "-pk")
+        beyond = list(periods.values_list("pk", flat=True)[KEPT:])
+        removed += OfflinePeriod.objects.filter(pk__in=beyond).delete()[0]
+    return removed
