@@ -66,9 +66,7 @@ def rows(endpoints: Iterable[Endpoint], known: Statuses | None = None) -> list[R
 def statuses_of(endpoints: QuerySet[Endpoint], rule: StatusRule = status.of) -> Statuses:
     """(pool id, status) of each endpoint by `rule` (of apps.fleet.status), in the order of the query."""
     found: Statuses = {}
-    each = endpoints.only("pool_id", "state_id", "holds", "foreign", "examination", "last_seen").iterator(
-        chunk_size=CHUNK
-    )
+    each = endpoints.only(*status.FIELDS).iterator(chunk_size=CHUNK)
     while chunk := list(islice(each, CHUNK)):
         known = rule(chunk)
         found.update((endpoint.pk, (endpoint.pool_id, str(known[endpoint.pk]))) for endpoint in chunk)

@@ -63,6 +63,8 @@ class Endpoint(models.Model):
     # What it found when it examined itself as the source of a target (`apps.fleet.examination`), newest report:
     # [{"code", "text", "names": […]}]; null when it said nothing about that.
     examination = models.JSONField(null=True, editable=False)
+    # When somebody let automatic sync go on after it rested (`apps.fleet.resting`); what ended before doesn't count.
+    sync_resumed = models.DateTimeField(null=True, editable=False)
     created = models.DateTimeField(db_default=Now())
 
     objects = EndpointQuerySet.as_manager()
