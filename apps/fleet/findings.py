@@ -103,7 +103,7 @@ def _alarms(survey: Survey) -> Iterable[Item]:
         pool = survey.pools[pk]
         since = {
             Alarm.UNKNOWN_REVISION: pool.paused_since,
-            Alarm.UNAPPROVED_TARGET: pool.target and pool.target.created,
+            Alarm.UNAPPROVED_TARGET: pool.target.created if pool.target else None,
         }
         for alarm in alarms:
             kind, began = _ALARMS[alarm.alarm], since.get(alarm.alarm)

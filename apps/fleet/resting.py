@@ -57,7 +57,7 @@ def of(endpoints: Iterable[int] | None = None) -> dict[int, Resting]:
     for endpoint, kind, status, pk, finished, code in found.order_by("finished").values_list(
         "endpoint", "kind", "status", "pk", "finished", "result__code"
     ):
-        if kind == OperationKind.REVERT or code not in _UNTRIED:
+        if finished and (kind == OperationKind.REVERT or code not in _UNTRIED):
             why = REVERTED if kind == OperationKind.REVERT else status
             resting[endpoint] = Resting(why=why, operation=pk, since=finished, code=code or "")
     return resting

@@ -143,7 +143,7 @@ class Survey:
         for pk, kind, how, operation, finished, code, message, target in rows:
             endpoint = endpoints[pk]
             reached = endpoint.state_id == target or (kind == OperationKind.SYNC and known[pk] == Status.IN_SYNC)
-            if not reached:
+            if finished and not reached:
                 failures.append(
                     Failure(
                         pk,
@@ -163,9 +163,11 @@ class Survey:
     def rests(self) -> list[Rest]:
         """Where automatic sync would go on if it didn't rest: not in sync, nothing under way, the pool not paused."""
         known = resting.of()
+        if not known:
+            return []
         active = Operation.objects.active().filter(endpoint=OuterRef("pk"))
-        rows = Endpoint.objects.filter(~Exists(active), pool__paused_since=None, pool__isnull=False)
-        endpoints = [row for row in rows.only("name", *status.FIELDS) if row.pk in known] if known else []
+        rows = Endpoint.objects.filter(~Exists(active), pk__in=list(known), pool__paused_since=None)
+        endpoints = list(rows.only("name", *status.FIELDS))
         statuses = status.by_packages(endpoints)
         return [
             Rest(endpoint.name, endpoint.pool_id, known[endpoint.pk])
