@@ -220,8 +220,15 @@ def test_every_page_fits_the_width(browser: Browser, server: Server, width: int)
     browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
         paths = ["/", "/pools/lab", "/pools/lab/target", "/pools/lab/target/old", "/pools/lab/revisions/1"]
-        paths += ["/pools/lab/revisions/1/packages", "/endpoints", "/endpoints/old", "/operations", "/checksums"]
-        for path in (*paths, "/enrol", "/create-pool"):
+        paths += [
+            "/pools/lab/revisions/1/packages",
+            "/endpoints",
+            "/endpoints/old",
+            "/operations",
+            "/audit",
+            "/checksums",
+        ]
+        for path in (*paths, "/audit", "/enrol", "/create-pool"):
             browser.driver.get(server.url + path)
             wide = browser.driver.execute_script("return document.documentElement.scrollWidth")
             assert wide <= width, path
