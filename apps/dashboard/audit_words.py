@@ -93,8 +93,10 @@ def _names(event: AuditEvent) -> set[str]:
 
 
 def _news(told: Told) -> Told:
-    """An operation that its own endpoint, or the server, brought to an end: whose it is says the rest."""
+    """Without an actor where that is the thing itself: an operation's own endpoint, or the code of an enrolment."""
     event = told.event
+    if event.verb == "enroll":
+        return told._replace(actor="", phrase=f"{event.object.partition(':')[2]} enrolled")
     if event.verb not in _ENDS or event.actor.startswith(("user:", "token:")):
         return told
     subject = told.phrase.partition(" the ")[2].partition(":")[0]

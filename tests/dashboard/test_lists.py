@@ -141,6 +141,13 @@ def test_audit_of_what_is_gone_and_of_something_newer_is_shown(staff: Client, la
     assert "set target #? of pool &lt;b&gt;" in page and "<b>" not in page and "y" * 61 not in page
 
 
+def test_lately_names_who_enrolled(staff: Client, lab: Pool) -> None:
+    for name in ("new1", "new2"):
+        AuditEvent.objects.create(actor="enrolmentcode:5", verb="enroll", object=f"endpoint:{name}")
+    line = staff.get("/").context["lately"][0]
+    assert (line.phrase, line.times, line.actor, line.address) == ("new2 enrolled", 2, "", "/endpoints/new2")
+
+
 def test_lately_says_the_same_once(staff: Client, lab: Pool) -> None:
     for name in ("m1", "m2", "m3"):
         made = factories.reporting_endpoint(name, pool=lab, state=factories.state("app 1-1"))
