@@ -24,6 +24,8 @@ from apps.api.routes import (
     diff,
     endpoints,
     enrolment_codes,
+    exports,
+    fleet,
     operations,
     packages,
     pool_work,
@@ -66,6 +68,7 @@ def make_api() -> PacSyncAPI:
     api.add_router("", agent.router, tags=["agents"])
     api.add_router("", contents.router, tags=["states"])
     api.add_router("", operations.router, tags=["operations"])
+    api.add_router("", fleet.router, tags=["fleet"])
     api.add_router("", pools.router, tags=["pools"])
     api.add_router("", pool_work.router, tags=["pools"])
     api.add_router("", targets.router, tags=["targets"])
@@ -76,6 +79,7 @@ def make_api() -> PacSyncAPI:
     api.add_router("", enrolment_codes.router, tags=["access"])
     api.add_router("", tokens.router, tags=["access"])
     api.add_router("", audit.router, tags=["audit"])
+    api.add_router("", exports.router, tags=["exports"])
     return api
 
 

@@ -27,7 +27,7 @@ CODES = {
     ),
     "digest_mismatch": Code(400, "The text is not the one that the digest names."),
     "bad_request": Code(400, "The request can't be read as HTTP, or its host is not in the server's ALLOWED_HOSTS."),
-    "token_invalid": Code(401, "No token, or none that is known (any more)."),
+    "token_invalid": Code(401, "The request has no token, or its token is unknown or was revoked."),
     "forbidden": Code(403, "A valid token or session that may not do this."),
     "may_not_set_targets": Code(403, "The endpoint has no right to set targets; an operator can give it."),
     "csrf_failed": Code(403, "A change with a dashboard session needs its CSRF token (X-CSRFToken) and origin."),

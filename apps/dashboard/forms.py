@@ -36,7 +36,7 @@ class PoolForm(forms.Form):
     auto_sync = forms.BooleanField(
         required=False,
         label="Sync automatically",
-        help_text="An endpoint that leaves the target is brought back without anybody asking.",
+        help_text="A sync starts by itself for the endpoints that the conflict resolution below allows.",
     )
     conflict_resolution = forms.ChoiceField(
         label="Conflict resolution",

@@ -14,10 +14,10 @@ class Look(NamedTuple):
 
 STATUSES = {
     # Endpoints, worst first: the order in which they are counted and listed.
-    "diverged": Look("bad", "⇅", "diverged", "some packages are older than the target and some are newer"),
+    "diverged": Look("bad", "⇅", "diverged", "differs from the target in more than one direction"),
     "behind": Look("warn", "↓", "behind", "packages are older than the target, or missing"),
     "ahead": Look("info", "↑", "ahead", "packages are newer than the target, or not in it"),
-    "unknown": Look("odd", "?", "unknown", "has not reported, or there is no target to compare with"),
+    "unknown": Look("odd", "?", "unknown", "can't be compared with a target: its page says why"),
     "offline": Look("off", "○", "offline", "has not been heard of for three poll intervals"),
     "in_sync": Look("ok", "✓", "in sync", "exactly the target"),
 }
@@ -52,7 +52,17 @@ LEFT_OUT = {
     "excluded": "Excluded by the pool",
     "held": "Held at the source",
 }
-LOOKS = {**STATUSES, "files_differ": FILES_DIFFER, **OPERATIONS, **CHANGES, **MANAGEMENT}
+# What needs attention, by its kind: statuses and results among them look as everywhere.
+ATTENTION = {
+    "unknown_revision": Look("bad", "!", "target lost", "an endpoint has seen a target that isn't here"),
+    "revoked_source": Look("bad", "!", "source revoked", "the target comes from an endpoint whose token was revoked"),
+    "checksums": Look("bad", "≠", "checksums differ", "the fleet has more than one file for a package version"),
+    "databases_unreadable": Look("odd", "?", "databases unreadable", "a sync database is missing or unreadable"),
+    "unapproved_target": Look("warn", "…", "waits for approval", "automatic sync waits for an operator's approval"),
+    "other_architecture": Look("odd", "≠", "other architecture", "the target is for another architecture"),
+    "resting": Look("warn", "‖", "automatic sync rests", "the last operation to this target failed or was taken back"),
+}
+LOOKS = {**STATUSES, "files_differ": FILES_DIFFER, **OPERATIONS, **CHANGES, **MANAGEMENT, **ATTENTION}
 TONES = {"success": "ok", "error": "bad", "warning": "warn", "info": "info", "debug": "off"}
 
 

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.dashboard.look import STATUSES
-from apps.fleet import examination, status
+from apps.fleet import examination, last_results, status
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.difference import Change
 from apps.fleet.models import Endpoint, Operation
@@ -33,6 +33,7 @@ class Row:
     status: str
     counts: Mapping[str, int] | None
     operation: Operation | None
+    last: Operation | None = None
 
     @property
     def look(self) -> str:
@@ -52,18 +53,20 @@ class Line(NamedTuple):
 
 
 def rows(endpoints: Iterable[Endpoint], known: Statuses | None = None) -> list[Row]:
-    """The endpoints with their status, the counts of their difference and their active operation."""
+    """The endpoints with status, counts of their difference, active operation and last finished one."""
     endpoints = list(endpoints)
     statuses: Mapping[int, str] = {pk: name for pk, (_, name) in known.items()} if known else status.of(endpoints)
     counts = status.differences(endpoints)
     found = Operation.objects.filter(endpoint__in=endpoints, status__in=ACTIVE).defer("result", "foreign")
     active = {operation.endpoint_id: operation for operation in found}
+    last = last_results.of([endpoint.pk for endpoint in endpoints])
     return [
         Row(
             endpoint=endpoint,
             status=statuses[endpoint.pk],
             counts=counts.get(endpoint.pk),
             operation=active.get(endpoint.pk),
+            last=last.get(endpoint.pk),
         )
         for endpoint in endpoints
     ]
@@ -72,9 +75,7 @@ def rows(endpoints: Iterable[Endpoint], known: Statuses | None = None) -> list[R
 def statuses_of(endpoints: QuerySet[Endpoint], rule: StatusRule = status.of) -> Statuses:
     """(pool id, status) of each endpoint by `rule` (of apps.fleet.status), in the order of the query."""
     found: Statuses = {}
-    each = endpoints.only("pool_id", "state_id", "holds", "foreign", "examination", "last_seen").iterator(
-        chunk_size=CHUNK
-    )
+    each = endpoints.only(*status.FIELDS).iterator(chunk_size=CHUNK)
     while chunk := list(islice(each, CHUNK)):
         known = rule(chunk)
         found.update((endpoint.pk, (endpoint.pool_id, str(known[endpoint.pk]))) for endpoint in chunk)
@@ -85,6 +86,11 @@ def counted(statuses: Iterable[str]) -> dict[str, int]:
     """How many there are of each status, every status included, in the order in which they are shown."""
     found = Counter(statuses)
     return {name: found[name] for name in STATUSES}
+
+
+def ordered(counts: Mapping[Any, int]) -> dict[str, int]:
+    """Counts by status, in the order in which they are shown."""
+    return {name: counts[name] for name in STATUSES}
 
 
 def page_of(request: HttpRequest, found: Any, per_page: int, parameter: str = "page") -> Page[Any]:

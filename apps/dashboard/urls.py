@@ -4,6 +4,7 @@ from django.contrib.auth import views as auth_views
 from django.urls import path, register_converter
 
 from apps.dashboard.views import (
+    audit,
     checksums,
     codes,
     compare,
@@ -73,6 +74,7 @@ urlpatterns = [
     path("endpoints/<name:name>/pool", endpoint_actions.assign, name="assign_endpoint"),
     path("endpoints/<name:name>/rights", endpoint_actions.rights, name="endpoint_rights"),
     path("endpoints/<name:name>/sync", endpoint_actions.sync, name="sync_endpoint"),
+    path("endpoints/<name:name>/resume", endpoint_actions.resume, name="resume_endpoint"),
     path("endpoints/<name:name>/revert", endpoint_actions.revert, name="revert_endpoint"),
     path("endpoints/<name:name>/revoke-token", endpoint_tokens.revoke, name="revoke_endpoint_token"),
     path("endpoints/<name:name>/new-token", endpoint_tokens.rotate, name="rotate_endpoint_token"),
@@ -81,6 +83,7 @@ urlpatterns = [
     path("packages", packages.search, name="packages"),
     path("packages/<pkgname:name>", packages.package, name="package"),
     path("compare", compare.compare, name="compare"),
+    path("audit", audit.listing, name="audit"),
     path("checksums", checksums.listing, name="checksums"),
     path("operations", operations.listing, name="operations"),
     path("operations/<uuid:id>", operations.detail, name="operation"),

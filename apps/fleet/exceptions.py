@@ -161,3 +161,11 @@ class EnrolmentCodeInvalid(Forbidden):
 
 class NotFound(FleetError):
     code = "not_found"
+
+
+class Renamed(NotFound):
+    """A pool that was asked for by a former name. `name` is the present one."""
+
+    def __init__(self, former: str, name: str) -> None:
+        super().__init__(f"The pool {former} is called {name} now.")
+        self.former, self.name = former, name

@@ -14,8 +14,10 @@ from itertools import islice
 from typing import NamedTuple
 
 from django.conf import settings
+from django.db.models import F
 
 from . import clock, difference, examination, revisions, states, time_limit
+from .alpm.names import machine_arch
 from .alpm.state import InstalledPackage
 from .difference import Change, ChangeKind, Kept
 from .exceptions import ComparisonTooLong
@@ -60,11 +62,14 @@ class _Target(NamedTuple):
     """A pool's part of the cases of its endpoints."""
 
     state: str | None
+    arch: str
     excluded: tuple[str, ...]
     recorded: tuple[str, ...]
     unmanaged: frozenset[str]
 
 
+# What of an endpoint its status is derived from: a query that leaves out others may be given to `of` and its kind.
+FIELDS = ("pool_id", "state_id", "arch", "holds", "foreign", "examination", "last_seen")
 # How many changes of each kind there are in a case; None for states that are too large to be compared.
 _known_counts: Recent[bytes, Counts | None] = Recent(4096)
 
@@ -93,7 +98,7 @@ def counts() -> dict[Status, int]:
     now, pools = clock.now(), _pools(set(Pool.objects.values_list("pk", flat=True)))
     found = dict.fromkeys(Status, 0)
     cases: Counter[_Case] = Counter()
-    rows = Endpoint.objects.only("pool_id", "state_id", "holds", "foreign", "examination", "last_seen")
+    rows = Endpoint.objects.only(*FIELDS)
     for endpoint in rows.iterator(chunk_size=2000):
         case = _case(endpoint, pools)
         if is_offline(endpoint.last_seen, now):
@@ -159,10 +164,11 @@ def _pools(keys: set[int]) -> dict[int, _Target]:
     """The target of each pool, with its excluded patterns."""
     found: dict[int, _Target] = {}
     for chunk in states.chunks(sorted(keys)):
-        for pool in Pool.objects.filter(pk__in=chunk).select_related("target"):
+        for pool in Pool.objects.filter(pk__in=chunk).select_related("target").annotate(arch=F("target__state__arch")):
             target = pool.target
             found[pool.pk] = _Target(
                 state=target.state_id if target else None,
+                arch=pool.arch or "",
                 excluded=tuple(pool.excluded_packages),
                 recorded=tuple(repository["digest"] for repository in target.repositories) if target else (),
                 unmanaged=revisions.unmanaged_names(target) if target else frozenset(),
@@ -174,7 +180,9 @@ def _case(endpoint: Endpoint, pools: Mapping[int, _Target]) -> _Case | None:
     target = pools.get(endpoint.pool_id or 0)
     if endpoint.state_id is None or target is None or target.state is None:
         return None
-    if endpoint.state_id != target.state and examination.databases_unreadable(endpoint):
+    if endpoint.state_id != target.state and (
+        target.arch not in (machine_arch(endpoint.arch), "any") or examination.databases_unreadable(endpoint)
+    ):
         return None
     return _Case(
         state=endpoint.state_id,

@@ -194,7 +194,7 @@ class Registered:
         return float(self.check.timeout.total_seconds())
 
 
-_COMPONENT = "Look in the server's log for the error, and whether the migrations were applied."
+_COMPONENT = "The server's log says why: another session holds a lock, or migrations were not applied."
 CHECKS: tuple[Registered, ...] = (
     Registered(
         "database",

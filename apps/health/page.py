@@ -37,7 +37,7 @@ PROBLEMS = {
     "not_checked_yet": "Not checked yet.",
     "checker_stalled": "Not known: the health checks don't run any more.",
     "timed_out": "It gave no answer in time.",
-    "failed": "It failed.",
+    "failed": "It does not work.",
     "not_initialized": "It was not set up.",
     "migrations_pending": "Migrations are pending.",
     "disk_full": "Its disk is full.",
@@ -47,7 +47,7 @@ PROBLEMS = {
     "read_only": "It, or its folder, is read-only.",
     "refused": "It refuses changes; the server's log has its words.",
     "commit_timed_out": "It takes changes, but doesn't confirm them: a synchronous standby may be gone.",
-    "warning": "It works, with a warning.",
+    "warning": "It works, but had to wait or reported an error.",
     "database_unhealthy": "The database it needs is unhealthy.",
 }
 ENDPOINT_TONES = {
@@ -131,7 +131,7 @@ def ago(timestamp: str | None) -> str:
 def _check(check: dict[str, Any], *, pooled: bool) -> dict[str, Any]:
     said = PROBLEMS.get(check["problem"] or "", "")
     if check["name"] == "dbpool" and not pooled:
-        said = said or "SQLite has none, so no request can wait for a connection."
+        said = said or "SQLite needs none: each thread has a connection of its own."
     tone, sign = SIGNS[check["status"]]
     return check | {
         "label": check["name"].replace("_", " "),

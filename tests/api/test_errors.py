@@ -45,7 +45,7 @@ def test_codes_documents_name_all_of_them_and_no_other(document: str, left_out: 
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v1/none", "/api/v1/pools/", "/api/v2/pools", "/api/", "/api/v1", "/api/v1/", "/api/v1/pools/a/b/c"]
+    "path", ["/api/v1/none", "/api/v2/pools", "/api/", "/api/v1", "/api/v1/", "/api/v1/pools/a/b/c"]
 )
 def test_unknown_path_404_problem(path: str, operator: Api) -> None:
     Answer(Client().get(path)).refused(404, "not_found")

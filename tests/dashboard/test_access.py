@@ -1,6 +1,7 @@
 """Who may see and who may act."""
 
 import uuid
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,6 +17,7 @@ READ = [
     "/endpoints",
     "/endpoints/box",
     "/operations",
+    "/audit",
     "/enrol",
     "/password",
 ]
@@ -40,6 +42,7 @@ POSTS = [
     "/pools/lab/revisions/1/go-back",
     "/endpoints/box/pool",
     "/endpoints/box/sync",
+    "/endpoints/box/resume",
     "/endpoints/box/revert",
     "/endpoints/box/delete",
     "/endpoints/box/revoke-token",
@@ -100,6 +103,19 @@ def test_action_without_csrf_token_is_refused(fleet: Pool, path: str) -> None:
     assert AuditEvent.objects.count() == before
 
 
+def test_action_from_another_origin_names_the_one_that_was_expected(fleet: Pool, settings: Any) -> None:
+    settings.CSRF_TRUSTED_ORIGINS = ["https://pacsync.example"]
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_superuser("ada"))
+    origin = {"Origin": "https://proxy.example:8443"}
+    page = client.post("/endpoints/box/sync", headers=origin).content.decode()
+    assert "sent the form from <code>https://proxy.example:8443</code>" in page
+    assert "expected <code>http://testserver</code> or <code>https://pacsync.example</code>" in page
+    assert "too old" not in page
+    same = client.post("/endpoints/box/sync", headers={"Origin": "http://testserver"}).content.decode()
+    assert "too old" in same and "CSRF_TRUSTED_ORIGINS" not in same
+
+
 @pytest.mark.parametrize(
     "path", ["/endpoints/box/pool", "/endpoints/box/sync", "/pools/lab/revisions/1/go-back", "/logout"]
 )
@@ -120,7 +136,6 @@ def test_action_by_get_is_405(staff: Client, fleet: Pool, path: str) -> None:
         "/pools/lab/revisions/99999999999999999999",
         "/pools/lab/target/none",
         "/endpoints/none",
-        "/endpoints/box%2F",
         f"/operations/{uuid.UUID(int=1)}",
         "/operations/none",
         "/nothing",

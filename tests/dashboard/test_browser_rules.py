@@ -13,6 +13,7 @@ ELSEWHERE = re.compile(rb"(?:src|href|action)=\"(?:https?:)?//", re.IGNORECASE)
 PAGES = [
     "/",
     "/create-pool",
+    "/audit",
     "/enrol",
     "/endpoints",
     "/endpoints/box",

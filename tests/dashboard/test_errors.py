@@ -17,7 +17,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def failing(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(overview, "statuses_of", failing)
+    monkeypatch.setattr(overview, "Survey", failing)
 
 
 @pytest.fixture

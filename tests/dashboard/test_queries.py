@@ -28,6 +28,8 @@ PAGES = [
     "/endpoints",
     "/endpoints?status=behind",
     "/endpoints?pool=lab",
+    "/endpoints?last_result=failed&sort=-last_seen",
+    "/audit",
     "/operations",
     "/operations?status=active",
     "/enrol",
@@ -75,7 +77,7 @@ def test_pages_ten_times_the_endpoints_same_number_of_queries(staff: Client, lab
     grow(lab, 27)
     many = {path: queries(staff, path) for path in PAGES}
     assert {path: count for path, count in many.items() if count > few[path]} == {}
-    assert max(few.values()) <= 18, few
+    assert max(few.values()) <= 26, few
 
 
 @pytest.mark.parametrize("count", [3, 30])
@@ -83,7 +85,7 @@ def test_overview_queries_are_as_planned(
     lab: Pool, staff: Client, django_assert_max_num_queries: Any, count: int
 ) -> None:
     grow(lab, count)
-    with django_assert_max_num_queries(18):
+    with django_assert_max_num_queries(26):
         staff.get("/")
 
 

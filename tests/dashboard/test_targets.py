@@ -91,7 +91,9 @@ def test_conflicts_are_on_the_first_page_a_page_of_their_own_and_the_targets(
     factories.report(other, factories.state("app 1-1"), content)
     checksums.forget()
     checksums.refresh()
-    assert "more than one file for 1 package version:" in page(reader, "/")
+    first = page(reader, "/")
+    assert "1 package version with more than one file" in first
+    assert "The fleet has more than one file for app 1-1, which target lab #1 holds." in first
     for path in ("/checksums", "/pools/lab/revisions/1", "/pools/lab/target/box1"):
         text = page(staff if "target/" in path else reader, path)
         assert "app 1-1 x86_64" in text and "/endpoints/box2" in text and "target lab #1" in text, path

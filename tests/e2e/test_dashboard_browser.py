@@ -225,10 +225,17 @@ def test_every_page_fits_the_width(browser: Browser, server: Server, width: int)
     browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
         paths = ["/", "/pools/lab", "/pools/lab/target", "/pools/lab/target/old", "/pools/lab/revisions/1"]
-        paths += ["/pools/lab/revisions/1/packages", "/endpoints", "/endpoints/old", "/operations", "/checksums"]
+        paths += [
+            "/pools/lab/revisions/1/packages",
+            "/endpoints",
+            "/endpoints/old",
+            "/operations",
+            "/checksums",
+            "/audit",
+        ]
         paths += ["/endpoints/old/packages", "/endpoints/old/timeline", "/packages?q=p", "/packages/app"]
         paths += ["/packages/python-sphinxcontrib-serializinghtml", "/compare?from=endpoint:old&to=revision:lab/1"]
-        for path in (*paths, "/enrol", "/create-pool"):
+        for path in (*paths, "/audit", "/enrol", "/create-pool"):
             browser.driver.get(server.url + path)
             wide = browser.driver.execute_script("return document.documentElement.scrollWidth")
             assert wide <= width, path

@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from ninja import Query, Router, Status
 
 from apps.api.auth import ENDPOINT, OPERATOR, VIEWER, ApiRequest
-from apps.api.fields import Name, NameFilter, NoFields
+from apps.api.fields import Name, NoFields
 from apps.api.lookups import endpoint_named, pool_named
 from apps.api.openapi import COMPARES, refuses
 from apps.api.pagination import CursorText, Limit, Page, page_of
@@ -20,9 +20,10 @@ from apps.api.schemas.endpoints import (
     EndpointTokenOut,
     endpoint_fields,
 )
+from apps.api.schemas.filters import EndpointQuery
 from apps.api.schemas.history import HistoryOut, Since, history_out
 from apps.api.schemas.views import endpoint_detail, sync_diff_out
-from apps.fleet import endpoint_manager
+from apps.fleet import endpoint_manager, last_results, resting
 from apps.fleet.exceptions import Forbidden
 from apps.fleet.models import Endpoint, EndpointState
 from apps.fleet.status import Status as EndpointStatus
@@ -31,22 +32,34 @@ from apps.fleet.status import of as statuses_of
 router = Router(by_alias=True)
 
 
-@router.get("/endpoints", response=Page[EndpointOut], auth=VIEWER, summary="List endpoints by name")
+@router.get(
+    "/endpoints",
+    response=Page[EndpointOut],
+    auth=VIEWER,
+    summary="List endpoints",
+    openapi_extra=refuses("comparison_too_long"),
+)
 def list_endpoints(
-    request: ApiRequest,
-    pool: Annotated[NameFilter | None, Query(None)] = None,
-    status: Annotated[EndpointStatus | None, Query(None)] = None,
-    limit: Limit = 50,
-    cursor: CursorText = None,
+    request: ApiRequest, filters: Query[EndpointQuery], limit: Limit = 50, cursor: CursorText = None
 ) -> Page[EndpointOut]:
-    rows = Endpoint.objects.select_related("pool")
-    if pool is not None:
-        rows = rows.filter(pool__name=pool)
-    match = partial(_having, status) if status is not None else None
-    found, following = page_of(rows, order=("name",), limit=limit, cursor=cursor, match=match)
-    known = statuses_of(found)
-    items = [EndpointOut.model_validate(endpoint_fields(endpoint, known[endpoint.pk])) for endpoint in found]
-    return Page(items=items, next=following)
+    """`status` is derived, so it is compared here, and not in the database."""
+    found, following = endpoint_rows(filters, limit=limit, cursor=cursor)
+    return Page(items=endpoints_out(found), next=following)
+
+
+def endpoint_rows(filters: EndpointQuery, *, limit: int, cursor: str | None) -> tuple[list[Endpoint], str | None]:
+    """The endpoints of one page, and the cursor of the next one."""
+    chosen = filters.filter()
+    match = partial(_having, filters.status) if filters.status is not None else None
+    return page_of(chosen.rows(), order=chosen.order(), limit=limit, cursor=cursor, match=match)
+
+
+def endpoints_out(found: list[Endpoint]) -> list[EndpointOut]:
+    known, results = statuses_of(found), last_results.of([endpoint.pk for endpoint in found])
+    return [
+        EndpointOut.model_validate(endpoint_fields(endpoint, known[endpoint.pk], results.get(endpoint.pk)))
+        for endpoint in found
+    ]
 
 
 def _having(status: EndpointStatus, endpoints: list[Endpoint]) -> list[Endpoint]:
@@ -87,6 +100,13 @@ def assign_endpoint(request: ApiRequest, name: Name, payload: AssignIn) -> Endpo
     """Or to none, with `pool` null."""
     pool = pool_named(payload.pool) if payload.pool is not None else None
     endpoint_manager.assign(endpoint=endpoint_named(name), pool=pool, actor=request.auth.actor)
+    return endpoint_detail(endpoint_named(name))
+
+
+@router.post("/endpoints/{name}/resume", response=EndpointDetail, auth=OPERATOR, summary="Resume automatic sync")
+def resume_endpoint(request: ApiRequest, name: Name, payload: NoFields | None = None) -> EndpointDetail:
+    """It tries again at the next check-in where it rests (`resting`). Where it doesn't, nothing changes."""
+    resting.resume(endpoint=endpoint_named(name), actor=request.auth.actor)
     return endpoint_detail(endpoint_named(name))
 
 

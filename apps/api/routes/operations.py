@@ -1,15 +1,14 @@
 """Operations: asked for by people and agents, carried out by agents. Rules are in apps.fleet.sync_coordinator."""
 
-from typing import Annotated
-
 from ninja import Query, Router, Status
 
 from apps.api.auth import ENDPOINT, OPERATOR, VIEWER, ApiRequest, endpoint_of
-from apps.api.fields import Id, Kind, NameFilter, NoFields
+from apps.api.fields import Id, NoFields
 from apps.api.lookups import endpoint_named, operation_with
 from apps.api.openapi import refuses
 from apps.api.pagination import CursorText, Limit, Page, paginate
 from apps.api.problems import FieldError, Refused
+from apps.api.schemas.filters import OperationQuery
 from apps.api.schemas.operations import (
     ClaimIn,
     ClaimOut,
@@ -23,7 +22,7 @@ from apps.api.schemas.operations import (
 from apps.api.schemas.views import claim_out
 from apps.fleet import sync_coordinator
 from apps.fleet.exceptions import Forbidden, NotFound
-from apps.fleet.models import Endpoint, Operation
+from apps.fleet.models import Endpoint
 from apps.fleet.models.operations import OperationStatus
 
 router = Router()
@@ -41,18 +40,10 @@ WHY_NONE = (
 
 @router.get("/operations", response=Page[OperationOut], auth=VIEWER, summary="List operations, newest first")
 def list_operations(
-    request: ApiRequest,
-    endpoint: Annotated[NameFilter | None, Query(None)] = None,
-    pool: Annotated[NameFilter | None, Query(None, description="Of endpoints that are in this pool now.")] = None,
-    status: Annotated[OperationStatus | None, Query(None)] = None,
-    kind: Annotated[Kind | None, Query(None)] = None,
-    limit: Limit = 50,
-    cursor: CursorText = None,
+    request: ApiRequest, filters: Query[OperationQuery], limit: Limit = 50, cursor: CursorText = None
 ) -> Page[OperationOut]:
-    filters = {"endpoint__name": endpoint, "endpoint__pool__name": pool, "status": status, "kind": kind}
-    rows = Operation.objects.with_names()
-    rows = rows.filter(**{field: value for field, value in filters.items() if value is not None})
-    return paginate(rows, order=("-created", "-id"), limit=limit, cursor=cursor, render=operation_out)
+    chosen = filters.filter()
+    return paginate(chosen.rows(), order=chosen.order(), limit=limit, cursor=cursor, render=operation_out)
 
 
 @router.post(

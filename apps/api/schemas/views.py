@@ -11,7 +11,14 @@ from django.conf import settings
 from django.http import HttpResponse
 
 from apps.api.schemas.agent import CheckInOut, MeOut, TargetOut
-from apps.api.schemas.endpoints import EndpointDetail, RemovalOut, RepositoryOut, endpoint_fields
+from apps.api.schemas.endpoints import (
+    EndpointDetail,
+    NoSyncOut,
+    RemovalOut,
+    RepositoryOut,
+    RestingOut,
+    endpoint_fields,
+)
 from apps.api.schemas.operations import (
     ClaimOut,
     FetchOut,
@@ -23,7 +30,18 @@ from apps.api.schemas.operations import (
     operation_out,
     target_package_out,
 )
-from apps.fleet import difference, goals, protection, revisions, states, status, target_files
+from apps.fleet import (
+    difference,
+    goals,
+    last_results,
+    protection,
+    reasons,
+    resting,
+    revisions,
+    states,
+    status,
+    target_files,
+)
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.difference import Change
 from apps.fleet.endpoint_manager import CheckIn
@@ -90,13 +108,14 @@ class Outlook:
     foreign: list[str]
     unmanaged: list[dict[str, str]]
     refused: list[dict[str, str]]
+    refusal: NoSyncOut | None = None
 
 
 def outlook(endpoint: Endpoint) -> Outlook:
     try:
         goal = goals.sync_goal(endpoint)
-    except Conflict:
-        return Outlook([], endpoint.foreign, [], [])
+    except Conflict as refusal:
+        return Outlook([], endpoint.foreign, [], [], NoSyncOut(code=refusal.code, detail=str(refusal)))
     return Outlook(goal.changes, goal.foreign, unmanaged_of(goal), refused_of(endpoint, goal))
 
 
@@ -190,15 +209,20 @@ def endpoint_detail(endpoint: Endpoint) -> EndpointDetail:
     repositories = [
         RepositoryOut(name=one.name, digest=one.content_id, mirrors=one.mirrors) for one in endpoint.repositories.all()
     ]
+    known, counts = status.of_one(endpoint), difference.counts(seen.changes)
+    rest = resting.of_one(endpoint)
     return EndpointDetail.model_validate(
-        endpoint_fields(endpoint, status.of_one(endpoint))
+        endpoint_fields(endpoint, known, last_results.of([endpoint.pk]).get(endpoint.pk))
         | {
             "report_seq": endpoint.report_seq,
             "holds": endpoint.holds,
             "foreign": seen.foreign,
             "repositories": repositories,
             "operation": active_operation(endpoint),
-            "difference": Plan(**difference.counts(seen.changes)),
+            "difference": Plan(**counts),
+            "why": reasons.why(endpoint, known, counts),
+            "refusal": seen.refusal,
+            "resting": rest and RestingOut.model_validate(rest, from_attributes=True),
             "problems": endpoint.examination,
             "protected": endpoint.protected,
             "refused": seen.refused,

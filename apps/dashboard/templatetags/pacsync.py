@@ -1,7 +1,8 @@
 """What the templates need beyond Django's own: badges, ages, counts, texts to copy. It must not read the database."""
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from django import template
@@ -9,13 +10,16 @@ from django.utils import timezone
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from apps.dashboard.ages import age, ago
+from apps.dashboard.ages import age, ago, moment_text
+from apps.dashboard.attention_look import Segment
 from apps.dashboard.look import CHANGES, LEFT_OUT, MANAGEMENT, TONES, look
 from apps.dashboard.reading import Line
 from apps.fleet import audit
 from apps.fleet.alpm.state import InstalledPackage
 
 register = template.Library()
+VALUE_LENGTH = 60
+DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @register.filter
@@ -85,6 +89,90 @@ def _time(then: datetime, text: str, kind: str) -> SafeString:
 def ago_tag(then: datetime | None, never: str = "never") -> SafeString | str:
     """A moment as `3 h ago`, with the exact time as a tooltip."""
     return _time(then, ago(then, timezone.now()), "ago") if then else never
+
+
+@register.simple_tag
+def moment(then: datetime | None, never: str = "never") -> SafeString | str:
+    """A moment with its date and zone, as `2026-01-15 10:30 UTC`: how every page writes one that isn't an age."""
+    return _time(then, moment_text(then), "moment") if then else never
+
+
+@register.simple_tag
+def bar(segments: Iterable[Segment]) -> SafeString:
+    """A stacked bar for the eye; its figures stand beside it as text."""
+    parts = format_html_join(
+        "",
+        '<rect class="{}" x="{}" width="{}" height="8"/>',
+        ((look(part.status).tone, part.start, part.width) for part in segments),
+    )
+    return format_html(
+        '<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">{}</svg>', parts
+    )
+
+
+@register.simple_tag(takes_context=True)
+def sorted_heading(context: template.Context, text: str, field: str, classes: str = "") -> SafeString:
+    """The heading of a column; in a table that is `sortable` with a link that sorts by it, or turns the order round."""
+    mark = format_html(' class="{}"', classes) if classes else ""
+    if not context.get("sortable"):
+        return format_html('<th scope="col"{}>{}</th>', mark, text)
+    present, query = str(context.get("sort") or ""), context["request"].GET.copy()
+    order = {field: "ascending", f"-{field}": "descending"}.get(present, "")
+    query["sort"] = f"-{field}" if present == field else field
+    query.pop("page", None)
+    return format_html(
+        '<th scope="col"{}{}><a class="sort" href="?{}">{}<span aria-hidden="true">{}</span></a></th>',
+        mark,
+        format_html(' aria-sort="{}"', order) if order else "",
+        query.urlencode(),
+        text,
+        {"ascending": " ▲", "descending": " ▼"}.get(order, ""),
+    )
+
+
+def _used(context: template.Context, name: str) -> str:
+    return str(context["query"].used.get(name, ""))
+
+
+@register.inclusion_tag("pacsync/filter_text.html", takes_context=True)
+def filter_text(
+    context: template.Context, label: str, name: str, size: int = 14, placeholder: str = ""
+) -> dict[str, object]:
+    """A filter of a list that is typed, with what the list was asked for (`query`, a ListQuery)."""
+    return {"label": label, "name": name, "size": size, "placeholder": placeholder, "value": _used(context, name)}
+
+
+@register.inclusion_tag("pacsync/filter_choice.html", takes_context=True)
+def filter_choice(context: template.Context, label: str, name: str, choices: Iterable[str]) -> dict[str, object]:
+    """A filter of a list that is chosen."""
+    return {"label": label, "name": name, "choices": choices, "value": _used(context, name)}
+
+
+@register.simple_tag(takes_context=True)
+def filter_kept(context: template.Context, name: str) -> SafeString | str:
+    """What the list was asked for without a field in the form stays when the form is sent."""
+    value = _used(context, name)
+    return format_html('<input type="hidden" name="{}" value="{}">', name, value) if value else ""
+
+
+@register.simple_tag
+def fields(values: object) -> SafeString | str:
+    """What an audit event says was changed: `name lab, auto_sync true`; long values are cut."""
+    if not isinstance(values, Mapping):
+        return ""
+    shown = ((name, _value(value)) for name, value in values.items())
+    return format_html_join(", ", '<span class="muted">{}</span> {}', shown)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name} {_value(one)}" for name, one in value.items() if one) or "none"
+    if value is None or value in ("", []):
+        return "none"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if DIGEST.fullmatch(text):
+        return text[:12]
+    return text if len(text) <= VALUE_LENGTH else f"{text[:VALUE_LENGTH]}…"
 
 
 @register.simple_tag(name="age")

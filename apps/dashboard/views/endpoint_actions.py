@@ -9,10 +9,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.dashboard.access import actor, staff
+from apps.dashboard.ages import moment_text
 from apps.dashboard.answers import ask, attempt, succeeded
 from apps.dashboard.forms import AssignForm, OperationForm, RightsForm
 from apps.dashboard.reading import shown
-from apps.fleet import endpoint_manager, goals, sync_coordinator
+from apps.fleet import endpoint_manager, goals, resting, sync_coordinator
 from apps.fleet.models import Endpoint
 
 
@@ -53,13 +54,23 @@ def revert(request: HttpRequest, name: str) -> HttpResponse:
         request,
         heading=f"Revert the last sync of {name}?",
         text=f"The packages go back to what they were before the sync that finished at "
-        f"{goal.reverts.finished:%Y-%m-%d %H:%M} UTC. Foreign and held packages stay as they are.",
+        f"{moment_text(goal.reverts.finished)}. Foreign and held packages stay as they are.",
         difference=shown(request, goal.changes),
         form=OperationForm(initial={"idempotency_key": uuid.uuid4()}),
         button="Revert it",
         back=reverse("endpoint", args=[name]),
         section="endpoints",
     )
+
+
+@staff
+@require_POST
+def resume(request: HttpRequest, name: str) -> HttpResponse:
+    """Let automatic sync go on where it rests."""
+    endpoint = get_object_or_404(Endpoint, name=name)
+    if attempt(request, lambda: resting.resume(endpoint=endpoint, actor=actor(request))):
+        messages.success(request, f"Automatic sync of {name} goes on at its next check-in.")
+    return redirect("endpoint", name=name)
 
 
 @staff

@@ -4,46 +4,49 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from apps.dashboard.access import reader
 from apps.dashboard.forms import AssignForm, RightsForm
+from apps.dashboard.list_query import ListQuery
 from apps.dashboard.look import STATUSES
 from apps.dashboard.reading import page_of, rows, shown, statuses_of
-from apps.fleet import examination, goals, protection
+from apps.fleet import examination, goals, protection, reasons, resting
 from apps.fleet.exceptions import FleetError
+from apps.fleet.filters import LAST_RESULTS, SORTS, EndpointFilter
 from apps.fleet.models import Endpoint, Operation, Pool
 
 PER_PAGE = 50
 HISTORY_PER_PAGE = 10
 # As many pool names are offered while typing.
 POOLS_OFFERED = 200
-
-
-def matching(request: HttpRequest) -> QuerySet[Endpoint]:
-    """The endpoints that the request's `q` (part of the name) and `pool` (`-` is none) ask for, by name."""
-    found = Endpoint.objects.select_related("pool").order_by("name")
-    if q := request.GET.get("q", "").strip():
-        found = found.filter(name__icontains=q.replace("\0", ""))
-    pool = request.GET.get("pool", "").strip().replace("\0", "")
-    if pool == "-":
-        return found.filter(pool=None)
-    return found.filter(pool__name=pool) if pool else found
+# Filters that are folded away until one of them is used.
+MORE_FILTERS = {"package", "agent_version", "seen_after", "seen_before", "last_result"}
 
 
 @reader
 @require_safe
 def listing(request: HttpRequest) -> HttpResponse:
-    """All endpoints, page by page; filtered by name, pool and status."""
-    found = matching(request)
-    chosen = request.GET.get("status", "")
+    """All endpoints, page by page; filtered and sorted by the API's words."""
+    query = ListQuery(request)
+    chosen = EndpointFilter(
+        pool=query.text("pool"),
+        name=query.text("name"),
+        package=query.text("package"),
+        agent_version=query.text("agent_version"),
+        seen_after=query.moment("seen_after"),
+        seen_before=query.moment("seen_before"),
+        last_result=query.choice("last_result", LAST_RESULTS),
+        sort=query.choice("sort", SORTS, "name"),
+    )
+    status = query.choice("status", STATUSES)
+    found = chosen.rows().order_by(*chosen.order())
     statuses = None
-    if chosen in STATUSES:
+    if status:
         statuses = statuses_of(found.select_related(None))
-        page = page_of(request, [pk for pk, (_, status) in statuses.items() if status == chosen], PER_PAGE)
+        page = page_of(request, [pk for pk, (_, name) in statuses.items() if name == status], PER_PAGE)
         endpoints: Iterable[Endpoint] = found.filter(pk__in=list(page.object_list))
     else:
         page = page_of(request, found, PER_PAGE)
@@ -53,11 +56,12 @@ def listing(request: HttpRequest) -> HttpResponse:
         "page": page,
         "rows": rows(endpoints, statuses),
         "statuses": STATUSES,
-        "chosen": chosen,
-        "q": request.GET.get("q", ""),
-        "pool_name": request.GET.get("pool", ""),
+        "last_results": LAST_RESULTS,
+        "query": query,
+        "sort": chosen.sort,
         "pool_names": Pool.objects.order_by("name").values_list("name", flat=True)[:POOLS_OFFERED],
-        "filtered": any(request.GET.get(name) for name in ("q", "pool", "status")),
+        "more_filters": bool(query.used.keys() & MORE_FILTERS),
+        "export": "/api/v1/exports/endpoints",
     }
     return render(request, "pacsync/endpoints.html", context)
 
@@ -73,12 +77,16 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     history = endpoint.history.select_related("state").defer("state__packages").order_by("-seq")
     goal, refusal = _goal(endpoint)
     changes = goal.changes if goal else []
+    rest = resting.of_one(endpoint) if changes and row.operation is None else None
     context = {
         "section": "endpoints",
         "endpoint": endpoint,
         "row": row,
         "goal": goal,
         "refusal": refusal,
+        "why": reasons.why(endpoint, row.status, row.counts),
+        "resting": rest,
+        "keeps": bool(goal and any(goal.kept.values())),
         "examination": examination.of(endpoint),
         "refused": protection.refused_by(endpoint, goal) if goal else [],
         "difference": shown(request, changes) if goal else None,

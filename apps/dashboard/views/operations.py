@@ -4,16 +4,18 @@ import uuid
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.dashboard.access import actor, reader, staff
 from apps.dashboard.answers import attempt
+from apps.dashboard.list_query import ListQuery
+from apps.dashboard.reading import page_of
 from apps.fleet import sync_coordinator
-from apps.fleet.models import Operation
-from apps.fleet.models.operations import ACTIVE, CANCELLABLE, OperationStatus
+from apps.fleet.filters import OPERATION_SORTS, OPERATION_STATUSES, OperationFilter
+from apps.fleet.models import Operation, OperationKind
+from apps.fleet.models.operations import ACTIVE, CANCELLABLE
 
 PER_PAGE = 50
 
@@ -21,21 +23,28 @@ PER_PAGE = 50
 @reader
 @require_safe
 def listing(request: HttpRequest) -> HttpResponse:
-    """All operations, newest first; `status` filters."""
-    chosen = request.GET.get("status", "")
-    found = Operation.objects.with_names().order_by("-created", "pk")
-    if chosen == "active":
-        found = found.filter(status__in=ACTIVE)
-    elif chosen in OperationStatus.values:
-        found = found.filter(status=chosen)
+    """All operations, newest first; filtered and sorted by the API's words."""
+    query = ListQuery(request)
+    chosen = OperationFilter(
+        endpoint=query.text("endpoint"),
+        name=query.text("name"),
+        pool=query.text("pool"),
+        status=query.choice("status", OPERATION_STATUSES),
+        kind=query.choice("kind", OperationKind.values),
+        since=query.moment("since"),
+        until=query.moment("until"),
+        sort=query.choice("sort", OPERATION_SORTS, "-created"),
+    )
     # The row needs neither the result's log nor the lease.
-    page = Paginator(found.defer("result"), PER_PAGE).get_page(request.GET.get("page"))
+    page = page_of(request, chosen.rows().defer("result").order_by(*chosen.order()), PER_PAGE)
     context: dict[str, Any] = {
         "section": "operations",
         "page": page,
-        "chosen": chosen,
-        "statuses": ["active", *OperationStatus.values],
-        "query": {"status": chosen} if chosen else {},
+        "query": query,
+        "sort": chosen.sort,
+        "statuses": OPERATION_STATUSES,
+        "kinds": OperationKind.values,
+        "export": "/api/v1/exports/operations",
     }
     return render(request, "pacsync/operations.html", context)
 

@@ -2,13 +2,14 @@
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from apps.dashboard.access import actor, staff
 from apps.dashboard.answers import ask, attempt_with_form, succeeded
 from apps.dashboard.forms import PoolForm
+from apps.dashboard.pools_by_name import pool_named
 from apps.fleet import pool_manager
 from apps.fleet.models import Pool
 
@@ -32,7 +33,7 @@ def create(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def change(request: HttpRequest, name: str) -> HttpResponse:
     """GET the form; POST changes the name, description and policy."""
-    pool = get_object_or_404(Pool, name=name)
+    pool = pool_named(Pool.objects.all(), name)
     form = PoolForm(request.POST or None, initial=PoolForm.values_of(pool), pool=pool)
     if request.method == "POST" and form.is_valid():
         changed = attempt_with_form(
@@ -49,7 +50,7 @@ def change(request: HttpRequest, name: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, name: str) -> HttpResponse:
     """GET asks; POST deletes the pool with its revisions."""
-    pool = get_object_or_404(Pool, name=name)
+    pool = pool_named(Pool.objects.all(), name)
     if request.method != "POST":
         return ask(
             request,

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from apps.dashboard.access import actor, staff
 from apps.dashboard.answers import ask
+from apps.dashboard.pools_by_name import pool_named
 from apps.dashboard.reading import counted, statuses_of
 from apps.fleet import protection, status, sync_coordinator
 from apps.fleet.exceptions import AlreadyInSync, FleetError, OperationActive
@@ -50,7 +51,7 @@ def _words(in_sync: int, active: int) -> list[str]:
 @require_http_methods(["GET", "HEAD", "POST"])
 def sync_all(request: HttpRequest, name: str) -> HttpResponse:
     """GET says which endpoints; POST queues an operation for each and says what was refused."""
-    pool = get_object_or_404(Pool.objects.select_related("target"), name=name)
+    pool = pool_named(Pool.objects.select_related("target"), name)
     members = _members(pool)
     waiting = members.waiting
     if request.method == "POST":

@@ -1,10 +1,11 @@
 """One pool: its endpoints with their status, its target revisions, its policy."""
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from apps.dashboard.access import reader
+from apps.dashboard.pools_by_name import pool_named
 from apps.dashboard.reading import counted, page_of, rows, statuses_of
 from apps.fleet import pool_alarms
 from apps.fleet.models import Endpoint, Pool
@@ -18,7 +19,7 @@ SETTERS_SHOWN = 10
 @require_safe
 def detail(request: HttpRequest, name: str) -> HttpResponse:
     """The pool's page; `page` and `revisions` page through its two lists."""
-    pool = get_object_or_404(Pool.objects.select_related("target"), name=name)
+    pool = pool_named(Pool.objects.select_related("target"), name)
     members = Endpoint.objects.filter(pool=pool).order_by("name")
     statuses = statuses_of(members)
     page = page_of(request, members, PER_PAGE)

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from apps.dashboard.access import actor, reader, staff
 from apps.dashboard.answers import ask, attempt, succeeded
 from apps.dashboard.forms import ExpectedForm, TargetForm, UnsoundSourceForm
+from apps.dashboard.pools_by_name import pool_named
 from apps.dashboard.reading import by_reason, page_of, shown
 from apps.dashboard.views.package_lists import narrowed
 from apps.fleet import (
@@ -36,7 +37,7 @@ FILES_SHOWN = 50
 
 
 def _pool(name: str) -> Pool:
-    return get_object_or_404(Pool.objects.select_related("target__state"), name=name)
+    return pool_named(Pool.objects.select_related("target__state"), name)
 
 
 def _number(pool: Pool) -> int:

@@ -65,6 +65,8 @@ class Endpoint(models.Model):
     examination = models.JSONField(null=True, editable=False)
     # What it lets no operation remove (`apps.fleet.protection`), newest report; null when it said nothing about that.
     protected = models.JSONField(null=True, editable=False)
+    # When somebody let automatic sync go on after it rested (`apps.fleet.resting`); what ended before doesn't count.
+    sync_resumed = models.DateTimeField(null=True, editable=False)
     created = models.DateTimeField(db_default=Now())
 
     objects = EndpointQuerySet.as_manager()

@@ -39,6 +39,8 @@ ACTIVE = (OperationStatus.QUEUED, *LEASED)
 # The code of a result: the packages are the target's, but files on the disk aren't the packages'.
 FILES_DIFFER = "files_differ"
 FINAL = tuple(status for status in OperationStatus if status not in ACTIVE)
+# It brought its endpoint to its target's packages, all of its files or not.
+REACHED = Q(status=OperationStatus.SUCCEEDED) | Q(status=OperationStatus.FAILED, result__code=FILES_DIFFER)
 
 
 class OperationQuerySet(models.QuerySet["Operation"]):
@@ -61,8 +63,7 @@ class OperationQuerySet(models.QuerySet["Operation"]):
 
     def reached(self) -> Self:
         """Those that brought their endpoint to their target's packages, all of its files or not."""
-        files_differ = Q(status=OperationStatus.FAILED, result__code=FILES_DIFFER)
-        return self.filter(Q(status=OperationStatus.SUCCEEDED) | files_differ)
+        return self.filter(REACHED)
 
     def with_names(self) -> Self:
         """With endpoint and target revision, as lists show them."""

@@ -32,4 +32,4 @@ class Command(BaseCommand):
 
 
 def _minute(time: datetime | None) -> str:
-    return f"{time:%Y-%m-%d %H:%M}" if time else "-"
+    return f"{time:%Y-%m-%d %H:%M} UTC" if time else "-"

@@ -1,0 +1,71 @@
+"""The fleet as a whole on the wire: is anything wrong, and how is each pool."""
+
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from apps.api.fields import Time
+from apps.api.schemas.alarms import PoolAlarmOut
+from apps.fleet.attention import Item, Kind, PoolRow, Severity
+
+
+class ItemOut(BaseModel):
+    """One thing to look at. `object` is like `endpoint:m1`, `pool:lab` or `fleet`."""
+
+    kind: Kind
+    severity: Severity
+    object: str
+    cause: str
+    since: Time | None = Field(description="When the oldest of it began; null: not known.")
+    count: int = Field(description="How many endpoints, or pools, it is about.")
+    pool: str | None
+    endpoint: str | None
+    operation: UUID | None
+
+
+class CountsOut(BaseModel):
+    """Endpoints by status."""
+
+    in_sync: int
+    behind: int
+    ahead: int
+    diverged: int
+    unknown: int
+    offline: int
+
+
+class RunningOut(BaseModel):
+    """Of the endpoints that have an operation to the present target, or one under way, how many are done."""
+
+    active: int
+    done: int
+    of: int
+
+
+class PoolRowOut(BaseModel):
+    name: str
+    endpoints: int
+    counts: CountsOut
+    target: int | None
+    target_set: Time | None
+    running: RunningOut | None = Field(description="null: nothing is under way.")
+    failed: int = Field(description="Endpoints whose newest operation failed or was lost, and that are not in sync.")
+    alarms: list[PoolAlarmOut]
+
+
+class FleetOut(BaseModel):
+    """The whole fleet at a glance."""
+
+    status: Literal["ok", "attention"]
+    counts: CountsOut
+    attention: list[ItemOut] = Field(description="Worst first.")
+    pools: list[PoolRowOut] = Field(description="By name.")
+
+
+def item_out(item: Item) -> ItemOut:
+    return ItemOut.model_validate(item, from_attributes=True)
+
+
+def pool_row_out(row: PoolRow) -> PoolRowOut:
+    return PoolRowOut.model_validate(row, from_attributes=True)

@@ -1,0 +1,145 @@
+"""Audit events in words, each with the address of what it is about. It must not know who may see them.
+
+`phrase` is what an actor did: `set target #4 of pool lab`. An event of a newer server is shown by its own names.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.urls import NoReverseMatch, reverse
+
+from apps.fleet import audit
+from apps.fleet.models import AuditEvent, Operation
+
+# By verb, or by verb and kind of object: `{name}` is the object's name, `{after[…]}` a field that was changed.
+_PHRASES = {
+    "set_target": "set target #{after[number]} of pool {name}",
+    "approve_target": "approved target #{after[number]} of pool {name}",
+    "confirm_target": "confirmed the target of pool {name}",
+    "pause_sync": "paused automatic sync of pool {name}",
+    "resume_sync": "resumed automatic sync of {name}",
+    "enroll": "enrolled {name}",
+    "assign": "moved {name} to {after[pool]}",
+    "change_rights": "changed what {name} may do",
+    "revoke_token": "revoked the token of {name}",
+    "rotate_token": "gave {name} a new token",
+    "requeue": "queued the operation of {name} again",
+    "create operation": "asked for a {after[kind]} of {after[endpoint]}",
+    "succeeded operation": "finished the {kind} of {name}",
+    "failed operation": "failed in the {kind} of {name}",
+    "cancelled operation": "cancelled the {kind} of {name}",
+    "lost operation": "gave up the {kind} of {name}",
+    "create enrolmentcode": "made an enrolment code",
+    "delete enrolmentcode": "deleted an enrolment code",
+    "create token": "made the API token {name}",
+    "revoke token": "revoked the API token {name}",
+    "create pool": "created pool {name}",
+    "change pool": "changed pool {name}",
+    "delete pool": "deleted pool {name}",
+    "delete endpoint": "forgot {name}",
+}
+VERBS = sorted({key.partition(" ")[0] for key in _PHRASES})
+_TONES = {"succeeded": "ok", "failed": "bad", "lost": "bad", "pause_sync": "bad", "set_target": "info"}
+_ENDS = {"succeeded": "succeeded", "failed": "failed", "cancelled": "was cancelled", "lost": "was lost"}
+_ADDRESSES = {"pool": "pool", "endpoint": "endpoint", "operation": "operation"}
+# What a first page doesn't say: the end of an operation is news, that somebody asked for it isn't.
+_QUIET = frozenset({"requeue", "rotate_token", "create operation"})
+
+
+class Told(NamedTuple):
+    """One event for a person. `times` like it came one after the other; `at` is the newest."""
+
+    id: int
+    actor: str
+    phrase: str
+    address: str
+    at: datetime
+    tone: str
+    times: int
+    event: AuditEvent
+
+
+class _Missing(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def tell(events: Iterable[AuditEvent]) -> list[Told]:
+    """The events in words, in their order. One query, for the operations among them."""
+    events = list(events)
+    ids = {one for event in events if (one := _operation(event.object))}
+    found = Operation.objects.filter(pk__in=ids).values_list("pk", "kind", "endpoint__name")
+    operations = {pk: (kind, name) for pk, kind, name in found}
+    return [_told(event, operations) for event in events]
+
+
+def lately(events: Iterable[AuditEvent], most: int) -> list[Told]:
+    """The newest `most` lines: what follows on its like, by the same actors, is one line with a count."""
+    lines: list[Told] = []
+    for one in map(_news, tell(event for event in events if not _names(event) & _QUIET)):
+        if lines and _alike(lines[-1].event) == _alike(one.event):
+            lines[-1] = lines[-1]._replace(times=lines[-1].times + 1)
+        elif len(lines) == most:
+            break
+        else:
+            lines.append(one)
+    return lines
+
+
+def _names(event: AuditEvent) -> set[str]:
+    return {event.verb, f"{event.verb} {event.object.partition(':')[0]}"}
+
+
+def _news(told: Told) -> Told:
+    """Without an actor where that is the thing itself: an operation's own endpoint, or the code of an enrolment."""
+    event = told.event
+    if event.verb == "enroll":
+        return told._replace(actor="", phrase=f"{event.object.partition(':')[2]} enrolled")
+    if event.verb not in _ENDS or event.actor.startswith(("user:", "token:")):
+        return told
+    subject = told.phrase.partition(" the ")[2].partition(":")[0]
+    return told._replace(actor="", phrase=f"the {subject} {_ENDS[event.verb]}")
+
+
+def _alike(event: AuditEvent) -> tuple[str, str, str]:
+    kind = event.object.partition(":")[0]
+    ended_by_endpoint = kind == "operation" and event.actor.startswith("endpoint:")
+    return event.verb, kind, "endpoint" if ended_by_endpoint else event.actor
+
+
+def _told(event: AuditEvent, operations: Mapping[UUID, tuple[str, str]]) -> Told:
+    kind, _, name = event.object.partition(":")
+    known = operations.get(_operation(event.object) or UUID(int=0))
+    phrase = _PHRASES.get(f"{event.verb} {kind}") or _PHRASES.get(event.verb)
+    after = _Missing(event.after if isinstance(event.after, dict) else {})
+    if event.verb == "assign":
+        after["pool"] = f"pool {after['pool']}" if after["pool"] else "no pool"
+    what, where = known or ("operation", name if kind != "operation" else "an endpoint that was forgotten")
+    text = phrase.format(name=where, kind=what, after=after) if phrase else f"{event.verb} {event.object}"
+    return Told(
+        id=event.pk,
+        actor=audit.words(event.actor),
+        phrase=text.replace("_", " ") if phrase is None else text,
+        address=_address(kind, name) if event.verb != "delete" and (kind != "operation" or known) else "",
+        at=event.at,
+        tone=_TONES.get(event.verb, "off"),
+        times=1,
+        event=event,
+    )
+
+
+def _operation(name: str) -> UUID | None:
+    kind, _, rest = name.partition(":")
+    try:
+        return UUID(rest) if kind == "operation" else None
+    except ValueError:
+        return None
+
+
+def _address(kind: str, name: str) -> str:
+    try:
+        return reverse(_ADDRESSES[kind], args=[name]) if kind in _ADDRESSES else ""
+    except NoReverseMatch:
+        return ""

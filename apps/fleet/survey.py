@@ -1,0 +1,184 @@
+"""The whole fleet read once, for whoever wants to say how it is as a whole. It writes nothing, and knows no HTTP.
+
+Endpoints that are alike in all that their status depends on are one group, counted by the database: 10,000 machines in
+40 states are some hundred rows. It must not know what of it is worth anybody's attention.
+"""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce, Now
+
+from . import pool_alarms, reasons, resting, status
+from .models import Endpoint, Operation, OperationKind, OperationStatus, Pool
+from .pool_alarms import PoolAlarm
+from .reasons import Unknown
+from .resting import Resting
+from .status import Status
+
+_ALIKE = ("pool_id", "state_id", "arch", "holds", "foreign", "examination")
+_WENT_WRONG = (OperationStatus.FAILED, OperationStatus.LOST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """`count` endpoints of a pool (a primary key, None: in none) that have the same status.
+
+    `first` is one of them, the first by name. `since` is when one of them was seen longest ago, or enrolled where it
+    was never seen. `unknown` says why, where the status is `unknown`.
+    """
+
+    pool: int | None
+    status: Status
+    unknown: Unknown | None
+    state: str | None
+    count: int
+    first: str
+    since: datetime
+
+
+class Failure(NamedTuple):
+    """An endpoint whose newest operation failed or was lost, and that isn't where it should have come to."""
+
+    endpoint: int
+    name: str
+    pool: int | None
+    kind: str
+    status: str
+    operation: UUID
+    finished: datetime
+    code: str
+    message: str
+
+
+class Rest(NamedTuple):
+    """An endpoint that automatic sync leaves alone although it isn't in sync."""
+
+    name: str
+    pool: int
+    resting: Resting
+
+
+class Survey:
+    """What is asked for is read when it is first asked for, and only once."""
+
+    @cached_property
+    def pools(self) -> dict[int, Pool]:
+        """Every pool with its target, by primary key, in the order of the names."""
+        found = Pool.objects.select_related("target").defer("target__unmanaged", "target__repositories")
+        return {pool.pk: pool for pool in found.annotate(target_arch=F("target__state__arch")).order_by("name")}
+
+    @cached_property
+    def alarms(self) -> dict[int, list[PoolAlarm]]:
+        """The alarms of each pool, by primary key."""
+        return pool_alarms.of(self.pools.values())
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Every endpoint is in exactly one of these."""
+        rows = list(_alike())
+        seen = [
+            Endpoint(pk=number, **{field: row[field] for field in _ALIKE})
+            for number, row in enumerate(rows)
+            if not row["silent"]
+        ]
+        known = status.by_packages(seen)
+        return [self._group(row, known.get(number, Status.OFFLINE)) for number, row in enumerate(rows)]
+
+    def _group(self, row: dict[str, Any], found: Status) -> Group:
+        why = None
+        if found == Status.UNKNOWN:
+            pool = self.pools.get(row["pool_id"] or 0)
+            arch = getattr(pool, "target_arch", None)
+            why = reasons.unknown(Endpoint(**{field: row[field] for field in _ALIKE}), arch)
+        return Group(
+            pool=row["pool_id"],
+            status=found,
+            unknown=why,
+            state=row["state_id"],
+            count=row["count"],
+            first=row["first"],
+            since=row["since"],
+        )
+
+    @cached_property
+    def counts(self) -> dict[Status, int]:
+        """How many endpoints have each status; every status is there, also with 0."""
+        found = Counter[Status]()
+        for counts in self._by_pool.values():
+            found.update(counts)
+        return {name: found[name] for name in Status}
+
+    def counts_of(self, pool: int | None) -> dict[Status, int]:
+        """The same of one pool (a primary key; None: in none)."""
+        found = self._by_pool.get(pool, Counter())
+        return {name: found[name] for name in Status}
+
+    @cached_property
+    def _by_pool(self) -> dict[int | None, Counter[Status]]:
+        found: dict[int | None, Counter[Status]] = defaultdict(Counter)
+        for group in self.groups:
+            found[group.pool][group.status] += group.count
+        return found
+
+    @cached_property
+    def failures(self) -> list[Failure]:
+        """Newest first."""
+        newest = Operation.objects.filter(endpoint=OuterRef("pk")).order_by("-created", "-id")
+        found = Endpoint.objects.annotate(
+            last=Subquery(newest.values("status")[:1]), operation=Subquery(newest.values("pk")[:1])
+        )
+        endpoints = {row.pk: row for row in found.filter(last__in=_WENT_WRONG).only("name", *status.FIELDS)}
+        known = status.by_packages(endpoints.values())
+        operations = Operation.objects.filter(pk__in=[row.operation for row in endpoints.values()])  # type: ignore[attr-defined]
+        rows = operations.order_by("-finished").values_list(
+            "endpoint", "kind", "status", "pk", "finished", "result__code", "result__message", "target_state"
+        )
+        failures = []
+        for pk, kind, how, operation, finished, code, message, target in rows:
+            endpoint = endpoints[pk]
+            reached = endpoint.state_id == target or (kind == OperationKind.SYNC and known[pk] == Status.IN_SYNC)
+            if finished and not reached:
+                failures.append(
+                    Failure(
+                        pk,
+                        endpoint.name,
+                        endpoint.pool_id,
+                        kind,
+                        how,
+                        operation,
+                        finished,
+                        code or "",
+                        message or "",
+                    )
+                )
+        return failures
+
+    @cached_property
+    def rests(self) -> list[Rest]:
+        """Where automatic sync would go on if it didn't rest: not in sync, nothing under way, the pool not paused."""
+        known = resting.of()
+        if not known:
+            return []
+        active = Operation.objects.active().filter(endpoint=OuterRef("pk"))
+        rows = Endpoint.objects.filter(~Exists(active), pk__in=list(known), pool__paused_since=None)
+        endpoints = list(rows.only("name", *status.FIELDS))
+        statuses = status.by_packages(endpoints)
+        return [
+            Rest(endpoint.name, endpoint.pool_id, known[endpoint.pk])
+            for endpoint in endpoints
+            if endpoint.pool_id and statuses[endpoint.pk] not in (Status.IN_SYNC, Status.UNKNOWN)
+        ]
+
+
+def _alike() -> Any:
+    silent = Q(last_seen__isnull=True) | Q(last_seen__lt=Now() - status.offline_after())
+    rows = Endpoint.objects.order_by().annotate(silent=Case(When(silent, then=Value(True)), default=Value(False)))
+    return rows.values(*_ALIKE, "silent").annotate(
+        count=Count("pk"), first=Min("name"), since=Min(Coalesce("last_seen", "created"))
+    )

@@ -1,0 +1,88 @@
+"""Where automatic sync rests, why, and how somebody lets it go on."""
+
+import pytest
+
+from apps.fleet import pool_manager, resting, sync_coordinator
+from apps.fleet.models import AuditEvent, Endpoint, Operation, Pool
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+OLD = ("app 1-1",)
+
+
+@pytest.fixture
+def box() -> Endpoint:
+    """An endpoint that is behind, in a pool with automatic sync."""
+    pool = factories.pool("lab", auto_sync=True)
+    factories.target(pool, "app 2-1")
+    made = factories.endpoint("box", pool=pool)
+    factories.report(made, factories.state(*OLD))
+    return made
+
+
+def active(endpoint: Endpoint) -> Operation | None:
+    return Operation.objects.active().filter(endpoint=endpoint).first()
+
+
+def cancelled(endpoint: Endpoint) -> Operation:
+    operation = active(endpoint)
+    assert operation
+    return sync_coordinator.cancel(operation=operation, actor="user:ada")
+
+
+def test_cancelled_sync_rests_until_it_is_resumed(box: Endpoint) -> None:
+    operation = cancelled(box)
+    factories.report(box, factories.state(*OLD))
+    assert active(box) is None
+    found = resting.of_one(box)
+    assert found and (found.why, found.operation, found.since) == ("cancelled", operation.pk, operation.finished)
+    assert resting.resume(endpoint=box, actor="user:ada")
+    assert resting.of_one(box) is None and active(box) is None
+    factories.report(box, factories.state(*OLD))
+    assert active(box)
+    event = AuditEvent.objects.get(verb="resume_sync")
+    assert (event.actor, event.object, event.before["why"]) == ("user:ada", "endpoint:box", "cancelled")
+
+
+def test_resumed_sync_that_is_cancelled_again_rests_again(box: Endpoint) -> None:
+    cancelled(box)
+    resting.resume(endpoint=box, actor="user:ada")
+    factories.report(box, factories.state(*OLD))
+    again = cancelled(box)
+    found = resting.of_one(box)
+    assert found and found.operation == again.pk
+
+
+def test_reverted_sync_rests(box: Endpoint) -> None:
+    sync = active(box)
+    assert sync
+    factories.finish(factories.applying(sync))
+    revert = factories.synced(box, kind="revert")
+    found = resting.of_one(Endpoint.objects.get(pk=box.pk))
+    assert found and (found.why, found.operation) == (resting.REVERTED, revert.pk)
+
+
+def test_untried_operation_does_not_rest(box: Endpoint) -> None:
+    operation = cancelled(box)
+    Operation.objects.filter(pk=operation.pk).update(result={"code": "base_changed"})
+    assert resting.of_one(box) is None
+
+
+def test_new_target_ends_the_rest(box: Endpoint) -> None:
+    cancelled(box)
+    assert box.pool
+    pool_manager.go_back(pool=box.pool, number=1, actor="test")
+    assert resting.of() == {}
+
+
+def test_nothing_rests_without_automatic_sync(box: Endpoint) -> None:
+    cancelled(box)
+    pool_manager.change_pool(pool=Pool.objects.get(), actor="test", auto_sync=False)
+    assert resting.of() == {}
+
+
+def test_resume_of_what_does_not_rest_changes_nothing(box: Endpoint) -> None:
+    assert not resting.resume(endpoint=box, actor="user:ada")
+    box.refresh_from_db()
+    assert box.sync_resumed is None
+    assert not AuditEvent.objects.filter(verb="resume_sync").exists()
