@@ -20,7 +20,7 @@ from demo import server
 from demo.api import Api
 from demo.life import Life
 
-ENDPOINTS = 200
+ENDPOINTS, MOST = 200, 2000
 TEXT = """
   PacSync shows {endpoints} machines that don't exist.
 
@@ -78,8 +78,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description="A server with a fleet that lives, until Ctrl-C.")
     parser.add_argument("--endpoints", type=int, default=ENDPOINTS, metavar="N", help="machines (%(default)s)")
     endpoints = parser.parse_args().endpoints
-    if not 10 <= endpoints <= 20_000:
-        parser.error("--endpoints takes 10 to 20000.")
+    if not 10 <= endpoints <= MOST:
+        parser.error(f"--endpoints takes 10 to {MOST}: more than that can't be kept alive by one process.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with server.new_folder() as folder:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-THREADS = 4
+THREADS = 2
 
 
 class Life:

@@ -61,6 +61,7 @@ def environment(folder: Path, port: int) -> dict[str, str]:
         "HTTP_PORT": str(port),
         "POLL_SECONDS": "30",
         "SHUTDOWN_DRAIN_DELAY": "0",
+        "DB_SQLITE_TIMEOUT": "20",  # on a busy machine nobody is turned away for a slow disk
         "STRUCTURED_LOGGING": "false",
         "LOG_LEVEL": "ERROR",
         "ACCESS_LOG": "false",

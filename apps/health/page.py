@@ -89,17 +89,16 @@ def _heading(report: dict[str, Any]) -> str:
 
 
 def _faults(checks: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """The components that aren't healthy of themselves, with what is wrong and what to do."""
-    own = [one for one in checks if one["status"] != "healthy" and one["problem"] != "database_unhealthy"]
+    """What is wrong and what to do, with the components that aren't healthy for that reason of their own."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for check in checks:
+        if check["status"] != "healthy" and check["problem"] not in ("database_unhealthy", "not_checked_yet"):
+            said = (words.problem(check["problem"] or ""), check["advice"] or "")
+            found.setdefault(said, []).append(check["name"].replace("_", " "))
     return [
-        {"label": _label(one), "said": words.problem(one["problem"] or ""), "advice": one["advice"] or ""}
-        for one in own
-        if one["problem"] != "not_checked_yet"
+        {"label": ", ".join(names).capitalize(), "said": said, "advice": advice}
+        for (said, advice), names in found.items()
     ]
-
-
-def _label(check: dict[str, Any]) -> str:
-    return str(check["name"].replace("_", " ").capitalize())
 
 
 def duration(seconds: float) -> str:

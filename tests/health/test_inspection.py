@@ -115,6 +115,18 @@ def test_page_head_names_the_component_and_what_to_do(
 
 
 @pytest.mark.django_db
+def test_page_head_names_components_with_the_same_problem_at_once(
+    checker: Checker, get: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pool_manager", "sync_coordinator"):
+        fail(checker, monkeypatch, name, RuntimeError("x"))
+    checker.step()
+    head = get("/health/detailed?format=html").text.partition('data-live="shutdown"')[0]
+    assert "Pool manager, sync coordinator:" in head
+    assert head.count("<li><strong>") == 1
+
+
+@pytest.mark.django_db
 def test_page_head_names_nothing_while_all_is_well(checker: Checker, get: Get) -> None:
     checker.step()
     assert "faults" not in get("/health/detailed?format=html").text
