@@ -99,7 +99,7 @@ class Machine:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        return tuple({one.role: 0 for one in packages.catalogue()}) if self.every_package else self.kind.roles
+        return packages.roles() if self.every_package else self.kind.roles
 
     def packages_on(self, day: int) -> list[InstalledPackage]:
         """What it has installed when it follows its pool to the packages of that day, sorted by name."""

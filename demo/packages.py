@@ -65,6 +65,12 @@ def catalogue() -> tuple[Package, ...]:
     )
 
 
+@functools.cache
+def roles() -> tuple[str, ...]:
+    """All roles, sorted."""
+    return tuple(sorted({package.role for package in catalogue()}))
+
+
 @functools.lru_cache(maxsize=256)
 def installed(roles: Collection[str], day: int) -> tuple[InstalledPackage, ...]:
     """What a machine with these roles has installed on that day, sorted by name."""

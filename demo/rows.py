@@ -18,11 +18,15 @@ class States:
     def __init__(self) -> None:
         self._ids: dict[tuple[str, str, str], int] = {}
         self._new: dict[str, Sequence[InstalledPackage]] = {}
+        self._digests: dict[Sequence[InstalledPackage], str] = {}
 
     def digest_of(self, installed: Sequence[InstalledPackage]) -> str:
         """The digest of the state of these packages, which are sorted by name. It is written with the next `flush`."""
-        digest = states.digest(installed)
-        self._new.setdefault(digest, installed)
+        installed = tuple(installed)
+        digest = self._digests.get(installed)
+        if digest is None:
+            digest = self._digests[installed] = states.digest(installed)
+            self._new[digest] = installed
         return digest
 
     def flush(self) -> None:

@@ -67,7 +67,7 @@ def test_fill_history_ends_with_the_present_state_and_operations_lead_from_one_t
 
 
 def test_fill_with_its_story_shows_every_status_and_every_end_of_an_operation() -> None:
-    seeded = database.fill()
+    seeded = database.fill(days=DAYS)
     assert len(seeded) == Endpoint.objects.count() == 200
     assert len({one.token for one in seeded}) == 200
     assert set(Counter(str(one) for one in status.of(list(Endpoint.objects.with_target())).values())) == set(Status)
@@ -113,7 +113,7 @@ def test_fill_into_a_database_with_a_fleet_is_refused_and_writes_nothing() -> No
 
 
 def test_past_spans_stay_what_they_are() -> None:
-    database.fill(Fleet(endpoints=30, pools=2), days=DAYS)
+    database.fill(Fleet(endpoints=24, pools=2), days=DAYS)
     leased = Operation.objects.filter(status=OperationStatus.LEASED).get()
     span = timedelta(days=3, hours=2)
     past.move(span)
