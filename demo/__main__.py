@@ -74,13 +74,14 @@ def running(folder: Path, *, endpoints: int = ENDPOINTS) -> Iterator[Demo]:
 
 
 def main() -> int:
-    """Run until Ctrl-C or SIGTERM; 1 when the server doesn't start, or ends by itself."""
+    """Run until Ctrl-C, SIGTERM or SIGHUP; 1 when the server doesn't start, or ends by itself."""
     parser = argparse.ArgumentParser(prog="make demo", description="A server with a fleet that lives, until Ctrl-C.")
     parser.add_argument("--endpoints", type=int, default=ENDPOINTS, metavar="N", help="machines (%(default)s)")
     endpoints = parser.parse_args().endpoints
     if not 10 <= endpoints <= MOST:
         parser.error(f"--endpoints takes 10 to {MOST}: more than that can't be kept alive by one process.")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: whoever closes the terminal wants the server gone, too
+        signal.signal(number, signal.default_int_handler)
     try:
         with server.new_folder() as folder:
             print(f"Writing a fleet of {endpoints} machines …", flush=True)

@@ -29,12 +29,14 @@ class People:
         turns = (self._sync_by_hand, self._upgrade_a_machine, self._switch_a_machine, self._revert, self._next_target)
         turn = turns[self._turn % len(turns)]
         self._turn += 1
-        with contextlib.suppress(Refused, OSError):  # somebody else was faster, or the server is on its way out
+        # Somebody else was faster, a small fleet has no such machine, or the server is on its way out.
+        with contextlib.suppress(Refused, OSError, IndexError):
             turn()
         return PAUSE
 
     def _some(self, pool: str) -> list[Agent]:
-        return [one for one in self._agents if one.machine.pool == pool and not one.away]
+        """Agents of that pool that are there, without the source of its targets, which comes first."""
+        return [one for one in self._agents if one.machine.pool == pool and not one.away][1:]
 
     def _operation(self, kind: str, endpoint: str) -> None:
         self._api.call(self._token, "POST", "/operations", {"kind": kind, "endpoint": endpoint})
@@ -45,7 +47,7 @@ class People:
             self._operation("sync", one["name"])
 
     def _upgrade_a_machine(self) -> None:
-        self._chance.choice(self._some("workstations")[1:]).upgrade(self._day + 2)
+        self._chance.choice(self._some("workstations")).upgrade(self._day + 2)
 
     def _switch_a_machine(self) -> None:
         """Off, or on again."""
