@@ -8,6 +8,7 @@ from health_check.exceptions import ServiceWarning
 from apps.health import figures
 from apps.health.checker import Checker
 from apps.health.checks import CHECKS, Waits
+from apps.lifecycle.worker import is_probe
 from tests.health.conftest import Get
 
 NAMES = [item.name for item in CHECKS]
@@ -62,6 +63,22 @@ def test_exclude_does_not_hide_that_the_instance_leaves(checker: Checker, get: G
 
 def test_exclude_before_the_first_checks_is_starting(get: Get) -> None:
     assert get("/health/ready?exclude=dbpool").json["reason"] == "starting"
+
+
+@pytest.mark.parametrize(
+    ("target", "probe"),
+    [
+        ("/health/ready", True),
+        ("/health/ready/", True),
+        ("/health/live?t=1", True),
+        ("/health/ready?exclude=dbpool", False),
+        ("/health/ready/?t=1&exclude=dbpool", False),
+        ("/health/components", False),
+        ("/health/detailed", False),
+    ],
+)
+def test_exclude_is_work_for_a_thread_and_a_probe_is_not(target: str, probe: bool) -> None:
+    assert is_probe(f"GET {target} HTTP/1.1\r\nHost: exclude=x\r\n\r\n".encode()) is probe
 
 
 @pytest.mark.django_db
