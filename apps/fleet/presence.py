@@ -5,7 +5,7 @@ Offline is derived of `last_seen` and written nowhere, so when an endpoint is ba
 
 from datetime import timedelta
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from . import clock, status
@@ -13,6 +13,7 @@ from .models import Endpoint, OfflinePeriod
 
 KEPT = 100
 """The newest periods of each endpoint that are kept."""
+_ENDPOINTS = 100  # trimmed in one run
 
 
 def notice_return(endpoint: Endpoint) -> None:
@@ -33,10 +34,24 @@ def notice_return(endpoint: Endpoint) -> None:
 
 def trim() -> int:
     """Remove periods beyond KEPT of each endpoint, and those of endpoints that are gone; how many rows."""
-    removed = OfflinePeriod.objects.exclude(endpoint__in=Endpoint.objects.values("pk"))._raw_delete("default")
-    full = OfflinePeriod.objects.values("endpoint").annotate(count=Count("pk")).filter(count__gt=KEPT).order_by()
-    for endpoint in list(full.values_list("endpoint", flat=True)[:100]):
+    removed = _orphans()._raw_delete("default")
+    for endpoint, _ in _full()[:_ENDPOINTS]:
         periods = OfflinePeriod.objects.filter(endpoint=endpoint).order_by("-until", "-pk")
         beyond = list(periods.values_list("pk", flat=True)[KEPT:])
         removed += OfflinePeriod.objects.filter(pk__in=beyond).delete()[0]
     return removed
+
+
+def removable() -> int:
+    """How many rows `trim` would remove, if it went on to the end."""
+    return _orphans().count() + sum(count - KEPT for _, count in _full())
+
+
+def _orphans() -> QuerySet[OfflinePeriod]:
+    return OfflinePeriod.objects.exclude(endpoint__in=Endpoint.objects.values("pk"))
+
+
+def _full() -> QuerySet[OfflinePeriod, tuple[int, int]]:
+    """(endpoint, periods) of those with more than KEPT."""
+    counted = OfflinePeriod.objects.filter(endpoint__in=Endpoint.objects.values("pk")).values_list("endpoint")
+    return counted.annotate(count=Count("pk")).filter(count__gt=KEPT).order_by()

@@ -3,17 +3,20 @@
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from apps.api.management.console import ACTOR, clear_errors
 from apps.fleet import endpoint_manager
 from apps.fleet.models import Pool
+from apps.lifecycle.management.output import TellingCommand
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = "Make an enrolment code and print it. It is shown this once: only its hash is stored."
+    example = "--pool web --uses 10"
 
     def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument("--pool", metavar="NAME", help="the pool that machines with this code are put in")
         parser.add_argument(
             "--uses", metavar="N", type=int, default=1, help="machines it is for (default: %(default)s)"
@@ -43,4 +46,5 @@ class Command(BaseCommand):
                 valid_for=timedelta(hours=valid_hours),
                 may_set_targets=may_set_targets,
             )
-        self.stdout.write(text)
+        said = {"pool": pool, "uses": uses, "valid_hours": valid_hours, "may_set_targets": may_set_targets}
+        self.tell(options, {"code": text, **said}, [text])

@@ -1,0 +1,55 @@
+"""`manage.py analysis POOL`: what the pool's endpoints could install, and where they disagree."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from apps.api.management.console import clear_errors
+from apps.api.schemas.analysis import AnalysisOut
+from apps.fleet import analysis
+from apps.fleet.models import Pool
+from apps.lifecycle.management.output import TellingCommand
+
+SHOWN = 10
+
+
+class Command(TellingCommand):
+    help = "Compare the repositories that the endpoints of a pool reported."
+    example = "web"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("pool", metavar="POOL")
+
+    def handle(self, *args: Any, pool: str, **options: Any) -> None:
+        with clear_errors():
+            found = Pool.objects.select_related("target__state").filter(name=pool).first() if "\0" not in pool else None
+            if found is None:
+                raise CommandError(f"There is no pool {pool!r}.")
+            seen = AnalysisOut.model_validate(analysis.analyse(pool=found)).model_dump(mode="json")
+        self.tell(options, seen, lines(seen))
+
+
+def lines(seen: dict[str, Any]) -> Iterator[str]:
+    """The analysis for people: counts, and at most ten names of each kind."""
+    yield f"{len(seen['endpoints'])} endpoints of {seen['pool']} have reported repositories; not yet: " + names(
+        seen["unreported"]
+    )
+    yield f"{len(seen['common'])} packages are offered to all of them."
+    yield f"In different versions: {names([one['name'] for one in seen['conflicts']])}"
+    yield f"Left out of every sync by the pool: {names(seen['excluded'])}"
+    if seen["target"] is None:
+        yield "The pool has no target yet."
+    for one in seen["availability"]:
+        if one["other"] or one["missing"]:
+            yield (
+                f"{one['endpoint']} has {one['exact']} packages of target #{seen['target']}; in another version: "
+                f"{names(one['other'])}; not at all: {names(one['missing'])}"
+            )
+
+
+def names(found: list[str]) -> str:
+    """At most ten names, `and N more`."""
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return (", ".join(found[:SHOWN]) + more) or "none"
