@@ -1,4 +1,4 @@
-"""Notes that an endpoint was offline, when it is heard of again. It must not know what else it reports.
+"""When endpoints are heard of, and that they were offline, when they are heard of again. It must not know what is said.
 
 Offline is derived of `last_seen` and written nowhere, so when an endpoint is back nothing would tell that it was away.
 """
@@ -6,6 +6,7 @@ Offline is derived of `last_seen` and written nowhere, so when an endpoint is ba
 from datetime import timedelta
 
 from django.db.models import Count, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from . import clock, status
@@ -14,6 +15,12 @@ from .models import Endpoint, OfflinePeriod
 KEPT = 100
 """The newest periods of each endpoint that are kept."""
 _ENDPOINTS = 100  # trimmed in one run
+
+
+def seen(endpoint: Endpoint) -> None:
+    """Note that the endpoint's agent is speaking now. On its own, before any lock of its operation."""
+    notice_return(endpoint)
+    Endpoint.objects.filter(pk=endpoint.pk).update(last_seen=Now())
 
 
 def notice_return(endpoint: Endpoint) -> None:

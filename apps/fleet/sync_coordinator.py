@@ -11,7 +11,21 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from . import audit, clock, goals, judgement, leases, obsolete, queueing, reports, retrying, rows, sources, texts
+from . import (
+    audit,
+    clock,
+    goals,
+    judgement,
+    leases,
+    obsolete,
+    presence,
+    queueing,
+    reports,
+    retrying,
+    rows,
+    sources,
+    texts,
+)
 from .exceptions import (
     BaseChanged,
     IdempotencyKeyReused,
@@ -123,7 +137,7 @@ def claim(*, operation_id: uuid.UUID, endpoint: Endpoint, lease_token: uuid.UUID
 
     A repeat with the token that has the lease gets it again, extended. BaseChanged cancels the operation for good.
     """
-    rows.seen(endpoint)
+    presence.seen(endpoint)
     with transaction.atomic():
         operation = rows.operation_of(rows.lock_endpoint(endpoint), operation_id)
         refused = None if _has_lease(operation, lease_token) else _claim(operation, lease_token, state)
@@ -188,7 +202,7 @@ def heartbeat(
     """
     if phase not in PHASES:
         raise Invalid(f"phase must be one of {', '.join(PHASES)}.", field="phase")
-    rows.seen(endpoint)
+    presence.seen(endpoint)
     held = Operation.objects.filter(LIVE, pk=operation_id, endpoint=endpoint, lease_token=lease_token)
     with transaction.atomic():
         began = phase == "applying" and held.filter(status=OperationStatus.LEASED).update(
@@ -227,6 +241,7 @@ def finish(
         "message": texts.head(message, maximum=2000),
         "log_tail": texts.tail(log_tail, maximum=16_000),
     }
+    presence.notice_return(endpoint)
     with transaction.atomic():
         endpoint = rows.lock_endpoint(endpoint)
         share_content()

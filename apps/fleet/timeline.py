@@ -6,13 +6,12 @@ It must not know HTTP, nor how an event is shown. Nothing is written for it but 
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
 from django.db.models import QuerySet
-from django.utils.dateparse import parse_date, parse_datetime
 
 from . import audit, clock, difference, states, status, time_limit
 from .difference import Change
@@ -58,17 +57,6 @@ def of(endpoint: Endpoint, since: datetime | None = None) -> list[Event]:
         *_silence(endpoint, since),
     ]
     return sorted(events, key=lambda event: event.at, reverse=True)
-
-
-def moment(text: str) -> datetime | None:
-    """A day (`2026-11-23`: its beginning in UTC), or a time (UTC where it names no zone); None for anything else."""
-    try:
-        time, day = parse_datetime(text), parse_date(text)
-        if time is None and day is not None:
-            time = datetime.combine(day, datetime.min.time(), UTC)
-        return None if time is None else (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):  # well formed, and no such day, or none that UTC has
-        return None
 
 
 def _states(endpoint: Endpoint, since: datetime | None) -> Iterator[Event]:

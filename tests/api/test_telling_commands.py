@@ -2,18 +2,21 @@
 
 import json
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command, get_commands, load_command_class
 
+from apps.api.schemas.fleet import fleet_out
 from apps.fleet import clock, retention, sync_coordinator
 from apps.fleet.models import ApiToken, Endpoint, EndpointState, Operation, State
 from apps.lifecycle.management.output import TellingCommand, table
 from tests import factories
+from tests.support.server import manage
 
 pytestmark = pytest.mark.django_db
-COMMANDS = ("endpoints", "operations", "analysis", "prune")
+COMMANDS = ("fleet", "endpoints", "operations", "packages", "analysis", "prune")
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +57,7 @@ def test_endpoints_lists_those_of_a_pool_with_a_status() -> None:
     assert {one["name"]: one["status"] for one in listed}[behind.name] == "behind"
     assert len(listed) == 2
     assert [one["name"] for one in document("endpoints", "--status", "behind")["endpoints"]] == [behind.name]
-    assert document("endpoints", "--pool", "nowhere") == {"endpoints": []}
+    assert document("endpoints", "--pool", "-") == {"endpoints": []}
     lines = said("endpoints", "--status", "behind").splitlines()
     assert lines[0].split()[:3] == ["NAME", "POOL", "STATUS"]
     assert lines[1].split()[:3] == [behind.name, behind.pool.name, "behind"]
@@ -83,7 +86,7 @@ def test_endpoints_one_since_tells_what_changed() -> None:
     }
     assert len(document("endpoints", "m1", "--since", "2019-01-01T10:00+02:00")["history"]) == 2
     text = said("endpoints", "m1", "--since", "2021-01-01")
-    assert "1.0-1 -> 2.0-1" in text and "reported: 3 packages changed, 2 now" in text
+    assert "1.0-1 -> 2.0-1" in text and "reported: 3 packages changed" in text
     assert "Nothing changed" in said("endpoints", "m1", "--since", "2999-01-01")
 
 
@@ -94,7 +97,10 @@ def test_endpoints_one_since_tells_what_changed() -> None:
         (("endpoints", "\0"), "no endpoint"),
         (("endpoints", "--packages"), "name it"),
         (("endpoints", "m1", "--pool", "web"), "leave NAME out"),
-        (("endpoints", "m1", "--since", "monday"), "invalid moment value"),
+        (("endpoints", "--pool", "nowhere"), "no pool 'nowhere'"),
+        (("endpoints", "m1", "--since", "monday"), "must be a date like 2026-01-15"),
+        (("operations", "--pool", "nowhere"), "no pool 'nowhere'"),
+        (("operations", "--endpoint", "nobody"), "no endpoint 'nobody'"),
         (("operations", "--last", "0"), "--last must be"),
         (("operations", "--status", "broken"), "invalid choice"),
         (("analysis", "nowhere"), "no pool 'nowhere'"),
@@ -176,7 +182,51 @@ def test_commands_tell_an_empty_fleet() -> None:
     assert not Endpoint.objects.exists() and not Operation.objects.exists()
     assert document("endpoints") == {"endpoints": []}
     assert document("operations") == {"operations": []}
-    assert said("endpoints").split() == ["NAME", "POOL", "STATUS", "AGENT", "LAST", "SEEN"]
+    assert said("endpoints").split() == ["NAME", "POOL", "STATUS", "LAST", "RESULT", "AGENT", "LAST", "SEEN", "(UTC)"]
+    assert document("fleet")["status"] == "ok"
+    assert said("fleet") == "0 endpoints\nNothing needs attention.\n"
+
+
+def test_endpoints_takes_the_words_of_the_api() -> None:
+    pool = factories.pool("web")
+    for name, version in (("web-1", "1.0-1"), ("web-2", "2.0-1")):
+        factories.reporting_endpoint(name, pool=pool, state=factories.state(f"app {version}", f"only-{name} 1-1"))
+    Endpoint.objects.filter(name="web-2").update(agent_version="2.0", last_seen=clock.now().replace(year=2020))
+
+    def names(*options: str) -> list[str]:
+        return [one["name"] for one in document("endpoints", *options)["endpoints"]]
+
+    assert names("--sort=-name") == ["web-2", "web-1"]
+    assert names("--part", "EB-2") == names("--package", "only-web-2") == names("--agent-version", "2.0") == ["web-2"]
+    assert names("--seen-before", "2021-01-01") == ["web-2"] and names("--seen-after", "2021-01-01") == ["web-1"]
+    assert names("--last-result", "never") == ["web-1", "web-2"] and names("--last-result", "failed") == []
+
+
+def test_fleet_says_what_the_api_says_and_exits_with_1_while_something_needs_attention() -> None:
+    pool = factories.pool("web")
+    factories.reporting_endpoint("m1", pool=pool, state=factories.state("app 1-1"))
+    assert document("fleet")["status"] == "ok"
+    assert "Nothing needs attention." in said("fleet")
+    Endpoint.objects.update(last_seen=clock.now().replace(year=2020))
+    out = StringIO()
+    with pytest.raises(SystemExit) as left:
+        call_command("fleet", "--format", "json", stdout=out)
+    assert left.value.code == 1
+    found = json.loads(out.getvalue())
+    assert found == json.loads(fleet_out().model_dump_json())
+    assert [item["kind"] for item in found["attention"]] == ["offline"]
+    text = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("fleet", stdout=text)
+    assert "1 endpoints, 1 offline" not in text.getvalue()
+    assert "warn  offline, endpoint:m1: m1 has not" in text.getvalue()
+    assert text.getvalue().splitlines()[-1].split()[:3] == ["web", "-", "1"]
+
+
+def test_fleet_of_a_database_that_cannot_be_asked_exits_with_2(tmp_path: Path) -> None:
+    done = manage(f"sqlite:///{tmp_path}/empty.sqlite3", "fleet")
+    assert done.returncode == 2 and done.stdout == ""
+    assert "manage.py migrate" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_table_columns_are_as_wide_as_their_cells() -> None:

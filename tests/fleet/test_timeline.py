@@ -2,13 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 
-from apps.fleet import endpoint_manager, pool_manager, presence, timeline
+from apps.fleet import endpoint_manager, pool_manager, presence, sync_coordinator, timeline
 from apps.fleet.models import Endpoint, EndpointState, OfflinePeriod
 from apps.fleet.timeline import Kind
 from tests import factories
@@ -140,22 +141,29 @@ def test_presence_an_older_instance_can_delete_an_endpoint_that_was_offline() ->
     assert presence.trim() == 1
 
 
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2026-11-23", datetime(2026, 11, 23, tzinfo=UTC)),
-        ("2026-11-23T10:00:00Z", datetime(2026, 11, 23, 10, tzinfo=UTC)),
-        ("2026-11-23T10:00:00+02:00", datetime(2026, 11, 23, 8, tzinfo=UTC)),
-        ("2026-11-23T10:00", datetime(2026, 11, 23, 10, tzinfo=UTC)),
-        ("2026-02-30", None),
-        ("monday", None),
-        ("", None),
-        ("0001-01-01T00:00:00+14:00", None),
-        ("9999-12-31T23:59:59-14:00", None),
-    ],
-)
-def test_moment(text: str, moment: datetime | None) -> None:
-    assert timeline.moment(text) == moment
+@pytest.mark.parametrize("sign", ["claim", "heartbeat", "result"])
+def test_presence_a_machine_that_is_heard_of_at_work_is_back(sign: str) -> None:
+    operation = factories.leased() if sign != "claim" else factories.queued()
+    box, token = operation.endpoint, operation.lease_token or uuid4()
+    silent(box, 10)
+    box.refresh_from_db()
+    if sign == "claim":
+        sync_coordinator.claim(
+            operation_id=operation.pk, endpoint=box, lease_token=token, state=str(operation.base_state_id)
+        )
+    elif sign == "heartbeat":
+        sync_coordinator.heartbeat(operation_id=operation.pk, endpoint=box, lease_token=token, phase="leased")
+    else:
+        sync_coordinator.finish(
+            operation_id=operation.pk,
+            endpoint=box,
+            lease_token=token,
+            outcome="failed",
+            seq=99,
+            state=str(operation.base_state_id),
+        )
+    assert OfflinePeriod.objects.get().endpoint_id == box.pk
+    assert "back" in kinds(box)
 
 
 def test_targets_of_a_pool_it_left_are_not_told() -> None:

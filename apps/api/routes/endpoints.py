@@ -20,8 +20,8 @@ from apps.api.schemas.endpoints import (
     EndpointTokenOut,
     endpoint_fields,
 )
-from apps.api.schemas.filters import EndpointQuery
-from apps.api.schemas.history import HistoryOut, Since, history_out
+from apps.api.schemas.filters import EndpointQuery, Moment
+from apps.api.schemas.history import HistoryOut, history_out
 from apps.api.schemas.views import endpoint_detail, sync_diff_out
 from apps.fleet import endpoint_manager, last_results, resting
 from apps.fleet.exceptions import Forbidden
@@ -149,7 +149,7 @@ def revoke_endpoint_token(request: ApiRequest, name: Name) -> Status[None]:
 def list_history(
     request: ApiRequest,
     name: Name,
-    since: Annotated[Since | None, Query(None, description="A day (UTC) or a time.")] = None,
+    since: Annotated[Moment | None, Query(None, description="A day (UTC) or a time.")] = None,
     changes: Annotated[bool, Query(False, description="With the packages that changed.")] = False,
     limit: Limit = 50,
     cursor: CursorText = None,

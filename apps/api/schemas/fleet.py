@@ -7,7 +7,8 @@ from pydantic import BaseModel, Field
 
 from apps.api.fields import Time
 from apps.api.schemas.alarms import PoolAlarmOut
-from apps.fleet.attention import Item, Kind, PoolRow, Severity
+from apps.fleet import attention
+from apps.fleet.attention import Kind, Severity, Survey
 
 
 class ItemOut(BaseModel):
@@ -63,9 +64,14 @@ class FleetOut(BaseModel):
     pools: list[PoolRowOut] = Field(description="By name.")
 
 
-def item_out(item: Item) -> ItemOut:
-    return ItemOut.model_validate(item, from_attributes=True)
-
-
-def pool_row_out(row: PoolRow) -> PoolRowOut:
-    return PoolRowOut.model_validate(row, from_attributes=True)
+def fleet_out() -> FleetOut:
+    """All that needs attention, and every pool. A bounded number of queries."""
+    survey = Survey()
+    items = attention.needs_attention(None, survey=survey)
+    rows = attention.pools_overview(survey=survey)
+    return FleetOut(
+        status="attention" if items else "ok",
+        counts=CountsOut.model_validate(survey.counts),
+        attention=[ItemOut.model_validate(item, from_attributes=True) for item in items],
+        pools=[PoolRowOut.model_validate(row, from_attributes=True) for row in rows],
+    )

@@ -1,28 +1,15 @@
 """The history of an endpoint on the wire: its states, and what changed with each."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic import BaseModel, Field
 
 from apps.api.fields import Time
 from apps.api.schemas.endpoints import ChangeOut
 from apps.api.schemas.operations import Plan
 from apps.fleet import difference, timeline
 from apps.fleet.models import EndpointState
-
-
-def _moment(value: Any) -> Any:
-    found = timeline.moment(value) if isinstance(value, str) else value
-    if found is None:
-        raise ValueError("It is a day like 2026-11-23, or a time (RFC 3339).")
-    return found
-
-
-Since = Annotated[
-    datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "maxLength": 40, "pattern": "^[0-9]{4}-"})
-]
 
 
 class HistoryOut(BaseModel):

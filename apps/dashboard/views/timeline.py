@@ -9,8 +9,9 @@ from django.views.decorators.http import require_safe
 
 from apps.dashboard.access import reader
 from apps.dashboard.reading import page_of
-from apps.fleet import clock, difference
+from apps.fleet import clock, difference, moments
 from apps.fleet import timeline as events
+from apps.fleet.exceptions import Invalid
 from apps.fleet.models import Endpoint
 
 PER_PAGE = 50
@@ -22,7 +23,7 @@ def timeline(request: HttpRequest, name: str) -> HttpResponse:
     """States with what changed in them, operations, targets of its pool, what people did, offline and back."""
     endpoint = get_object_or_404(Endpoint.objects.select_related("pool"), name=name)
     text = request.GET.get("since", "").strip()
-    since = events.moment(text)
+    since = _moment(text)
     page = page_of(request, events.of(endpoint, since), PER_PAGE)
     pairs = [(event.before, event.what.state_id) for event in page if event.kind == events.Kind.STATE and event.before]
     changes = events.changes_between(pairs)
@@ -38,6 +39,13 @@ def timeline(request: HttpRequest, name: str) -> HttpResponse:
         "days": days(clock.now()),
     }
     return render(request, "pacsync/timeline.html", context, status=422 if context["unknown"] else 200)
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return moments.parse(text, field="since") if text else None
+    except Invalid:
+        return None
 
 
 def _counts(changes: dict[events.Pair, list[difference.Change]], event: events.Event) -> dict[str, int] | None:

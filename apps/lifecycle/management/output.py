@@ -5,6 +5,7 @@ It must not know what a command tells.
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -36,3 +37,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     cells = [header, *(["-" if cell is None else str(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def minute(time: datetime | None) -> str | None:
+    """The time in UTC, without its seconds, for a table whose header says so."""
+    return None if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from apps.api.management.console import clear_errors
+from apps.api.management.console import clear_errors, pool_named
 from apps.api.schemas.analysis import AnalysisOut
 from apps.fleet import analysis
-from apps.fleet.models import Pool
 from apps.lifecycle.management.output import TellingCommand
 
 SHOWN = 10
@@ -24,10 +23,7 @@ class Command(TellingCommand):
 
     def handle(self, *args: Any, pool: str, **options: Any) -> None:
         with clear_errors():
-            found = Pool.objects.select_related("target__state").filter(name=pool).first() if "\0" not in pool else None
-            if found is None:
-                raise CommandError(f"There is no pool {pool!r}.")
-            seen = AnalysisOut.model_validate(analysis.analyse(pool=found)).model_dump(mode="json")
+            seen = AnalysisOut.model_validate(analysis.analyse(pool=pool_named(pool))).model_dump(mode="json")
         self.tell(options, seen, lines(seen))
 
 

@@ -4,12 +4,16 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from apps.api.management.console import clear_errors
-from apps.api.schemas.operations import operation_out
-from apps.fleet.models import Operation, OperationStatus
-from apps.lifecycle.management.output import TellingCommand, table
+from apps.api.management.console import clear_errors, endpoint_named, moment, pool_named
+from apps.api.schemas.operations import OperationOut, operation_out
+from apps.fleet.filters import OPERATION_STATUSES, OperationFilter
+from apps.fleet.models import OperationKind, OperationStatus
+from apps.lifecycle.management.output import TellingCommand, minute, table
 
 MOST = 10_000
+# What chooses among all operations, in the words of the API.
+FILTERS = ("endpoint", "pool", "status", "kind", "since", "until")
+HEADER = ("CREATED (UTC)", "ENDPOINT", "KIND", "STATUS", "BY", "CAUSE")
 
 
 class Command(TellingCommand):
@@ -20,36 +24,33 @@ class Command(TellingCommand):
         super().add_arguments(parser)
         parser.add_argument("--endpoint", metavar="NAME", help="only those of this endpoint")
         parser.add_argument("--pool", metavar="POOL", help="only those of endpoints that are in this pool now")
-        parser.add_argument("--status", choices=OperationStatus.values, help="only those with this status")
+        parser.add_argument("--status", choices=OPERATION_STATUSES, help="only those with this status")
+        parser.add_argument("--kind", choices=OperationKind.values, help="only those of this kind")
+        parser.add_argument("--since", metavar="DATE", type=moment, help="only those asked for since then")
+        parser.add_argument("--until", metavar="DATE", type=moment, help="only those asked for before then")
         parser.add_argument("--last", metavar="N", type=int, default=50, help="so many (default: %(default)s)")
 
     def handle(self, *args: Any, last: int, **options: Any) -> None:
         if not 1 <= last <= MOST:
             raise CommandError(f"--last must be between 1 and {MOST}.")
-        wanted = {"endpoint__name": options["endpoint"], "endpoint__pool__name": options["pool"]}
-        filters = {key: value for key, value in (wanted | {"status": options["status"]}).items() if value is not None}
         with clear_errors():
-            rows = Operation.objects.with_names().filter(**filters).order_by("-created", "-id")
-            found = [operation_out(one).model_dump(mode="json") for one in rows[:last]]
-        cells = [
-            (
-                one["created"][:16].replace("T", " "),
-                one["endpoint"],
-                one["kind"],
-                one["status"],
-                one["author"],
-                cause(one),
-            )
-            for one in found
-        ]
-        header = ("CREATED (UTC)", "ENDPOINT", "KIND", "STATUS", "BY", "CAUSE")
-        self.tell(options, {"operations": found}, table(header, cells))
+            if options["endpoint"] is not None:
+                endpoint_named(options["endpoint"])
+            if options["pool"] is not None:
+                pool_named(options["pool"])
+            filters = OperationFilter(**{key: options[key] for key in FILTERS if options[key] is not None})
+            found = [operation_out(one) for one in filters.rows().order_by(*filters.order())[:last]]
+        document = {"operations": [one.model_dump(mode="json") for one in found]}
+        self.tell(options, document, table(HEADER, [_cells(one) for one in found]))
 
 
-def cause(operation: dict[str, Any]) -> str:
+def _cells(one: OperationOut) -> tuple[object, ...]:
+    return minute(one.created), one.endpoint, one.kind, one.status, one.author, cause(one)
+
+
+def cause(operation: OperationOut) -> str:
     """Why it didn't succeed: code and first line; empty where it did, or isn't over."""
-    result = operation["result"] or {}
-    if operation["status"] == OperationStatus.SUCCEEDED or not result.get("code"):
+    result = operation.result
+    if operation.status == OperationStatus.SUCCEEDED or result is None or not result.code:
         return ""
-    message = (result.get("message") or "").partition("\n")[0]
-    return f"{result['code']}: {message[:120]}"
+    return f"{result.code}: {(result.message or '').partition(chr(10))[0][:120]}"

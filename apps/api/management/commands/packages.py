@@ -1,65 +1,57 @@
 """`manage.py packages NAME`: which versions of a package are in the fleet, and who has which."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from apps.api.management.console import clear_errors
+from apps.api.management.console import clear_errors, pool_named
 from apps.fleet import package_questions
-from apps.fleet.models import Pool
 from apps.fleet.package_questions import UNASSIGNED, Having, InFleet, Question
+from apps.lifecycle.management.output import TellingCommand, table
 
-EXAMPLE = "Example: packages openssl --older-than 3.4.0 --pool lab --format json"
 
-
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = (
         "Without options: the versions of a package that are in the fleet, newest first, by pool. With one: the "
-        f"endpoints that it asks for. Versions are compared in pacman's order. {EXAMPLE}"
+        "endpoints that it asks for. Versions are compared in pacman's order."
     )
+    example = "openssl --older-than 3.4.0 --pool web"
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         """With our --version: of Django's, which every command has, none of this one's users has any use."""
         return super().create_parser(prog_name, subcommand, conflict_handler="resolve", **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument("name", metavar="NAME", help="the package's name, as pacman has it")
         parser.add_argument("--older-than", metavar="VERSION", help="who has a version older than this one")
         parser.add_argument("--newer-than", metavar="VERSION", help="who has a version newer than this one")
         parser.add_argument("--version", metavar="VERSION", help="who has this version; without a pkgrel: any build")
         parser.add_argument("--missing", action="store_true", help="who has reported without the package")
         parser.add_argument("--pool", metavar="POOL", help=f"only endpoints of this pool; {UNASSIGNED}: of none")
-        parser.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
 
     def handle(self, *args: Any, name: str, **options: Any) -> None:
         words = ("older_than", "newer_than", "version", "missing", "pool")
         question = Question(**{word: options[word] for word in words})
-        as_json = options["format"] == "json"
         with clear_errors():
             if question == Question():
                 found = package_questions.in_fleet(name)
-                lines = [json.dumps(asdict(found), indent=2)] if as_json else _versions(found)
+                self.tell(options, asdict(found), _versions(found))
             else:
-                _check_pool(question.pool)
+                if question.pool not in (None, UNASSIGNED):
+                    pool_named(str(question.pool))
                 who = package_questions.endpoints(name, question)
-                lines = [json.dumps(_document(name, who), indent=2)] if as_json else _endpoints(name, who)
-        self.stdout.write("\n".join(lines))
-
-
-def _check_pool(pool: str | None) -> None:
-    if pool not in (None, UNASSIGNED) and not Pool.objects.filter(name=pool).exists():
-        raise CommandError(f"There is no pool {pool!r}.")
+                self.tell(options, _document(name, who), _endpoints(name, who))
 
 
 def _versions(found: InFleet) -> list[str]:
     if not found.versions:
         return [f"No endpoint has {found.name}; {found.missing:,} reported without it.", *_unreported(found)]
-    rows = [("VERSION", "ENDPOINTS", "POOLS")]
-    rows += [(one.version, f"{one.endpoints:,}", _pools(one.pools, one.unassigned)) for one in found.versions]
-    return [*_table(rows), f"{_endpoint_count(found.missing)} reported without {found.name}.", *_unreported(found)]
+    rows = [(one.version, f"{one.endpoints:,}", _pools(one.pools, one.unassigned)) for one in found.versions]
+    lines = table(("VERSION", "ENDPOINTS", "POOLS"), rows)
+    return [*lines, f"{_endpoint_count(found.missing)} reported without {found.name}.", *_unreported(found)]
 
 
 def _unreported(found: InFleet) -> list[str]:
@@ -79,16 +71,8 @@ def _pools(pools: dict[str, int], unassigned: int) -> str:
 def _endpoints(name: str, found: Sequence[Having]) -> list[str]:
     if not found:
         return [f"No endpoint is like that about {name}."]
-    rows = [("ENDPOINT", "POOL", "VERSION")]
-    rows += [(one.name, one.pool or UNASSIGNED, one.version or UNASSIGNED) for one in found]
-    return _table(rows)
+    return table(("ENDPOINT", "POOL", "VERSION"), [(one.name, one.pool, one.version) for one in found])
 
 
 def _document(name: str, found: Iterable[Having]) -> dict[str, object]:
     return {"name": name, "endpoints": [one._asdict() for one in found]}
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows as lines whose columns stand under each other."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -2,22 +2,22 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from apps.api.management.console import clear_errors
 from apps.fleet import package_index
+from apps.lifecycle.management.output import TellingCommand
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = (
         "Write the index of packages anew from the states that endpoints are in. It keeps itself up to date, so this "
         "is only for the case that answers about packages are wrong. Questions are answered meanwhile."
     )
+    example = "--verbosity 2"
 
     def handle(self, *args: Any, **options: Any) -> None:
         with clear_errors():
             written = package_index.rebuild(self._say if options["verbosity"] > 1 else lambda count: None)
-        self.stdout.write(f"The index of packages was written anew: {written:,} states.")
+        self.tell(options, {"states": written}, [f"The index of packages was written anew: {written:,} states."])
 
     def _say(self, written: int) -> None:
-        self.stdout.write(f"{written:,} states")
+        self.stderr.write(f"{written:,} states")

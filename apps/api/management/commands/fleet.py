@@ -1,0 +1,58 @@
+"""`manage.py fleet`: is anything wrong, and where. What it says is apps.fleet.attention's."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from apps.api.management.console import clear_errors
+from apps.api.schemas.fleet import FleetOut, ItemOut, PoolRowOut, fleet_out
+from apps.fleet.status import Status
+from apps.lifecycle.management.output import TellingCommand, minute, table
+
+HEADER = ("POOL", "TARGET", "ENDPOINTS", *(str(status).replace("_", " ").upper() for status in Status))
+
+
+class Command(TellingCommand):
+    help = (
+        "Say how the fleet is: endpoints by status, what needs attention (worst first), and each pool. Exit code 0: "
+        "nothing needs attention; 1: something does; 2: it can't be said."
+    )
+    example = "--format json"
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with clear_errors():
+                found = fleet_out()
+        except CommandError as error:
+            error.returncode = 2
+            raise
+        self.tell(options, found.model_dump(mode="json"), lines(found))
+        if found.attention:
+            sys.exit(1)
+
+
+def lines(found: FleetOut) -> Iterator[str]:
+    """The same for people."""
+    counts = found.counts.model_dump()
+    total = sum(counts.values())
+    shares = [f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count]
+    yield ", ".join([f"{total:,} endpoint{'' if total == 1 else 's'}", *shares])
+    yield from (
+        ["", "Needs attention:", *map(_item, found.attention)] if found.attention else ["Nothing needs attention."]
+    )
+    if found.pools:
+        yield ""
+        yield from table((*HEADER, "UNDER WAY", "FAILED"), [_pool(row) for row in found.pools])
+
+
+def _item(item: ItemOut) -> str:
+    since = f" (since {minute(item.since)} UTC)" if item.since else ""
+    return f"  {item.severity:<4}  {item.kind.replace('_', ' ')}, {item.object}: {item.cause}{since}"
+
+
+def _pool(row: PoolRowOut) -> tuple[object, ...]:
+    target = f"#{row.target}" if row.target else None
+    running = f"{row.running.done} of {row.running.of} done" if row.running else None
+    return row.name, target, row.endpoints, *(getattr(row.counts, name) for name in Status), running, row.failed
