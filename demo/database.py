@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import connections, transaction
 
-from apps.fleet import tokens
+from apps.fleet import package_index, tokens
 from apps.fleet.models import Endpoint
 from apps.fleet.models.access import Role
 from demo import seeding, story
@@ -47,6 +47,7 @@ def fill(
         seeded = list(seeding.seed(fleet or Fleet(), days))
         if with_story:
             story.tell(one.machine for one in seeded)
+    package_index.rebuild()
     return seeded
 
 

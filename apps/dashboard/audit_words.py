@@ -21,8 +21,8 @@ _PHRASES = {
     "pause_sync": "paused automatic sync of pool {name}",
     "resume_sync": "resumed automatic sync of {name}",
     "enroll": "enrolled {name}",
-    "assign": "moved {name} to {after[pool]}",
-    "change_rights": "changed what {name} may do",
+    "assign": "{moved}",
+    "change_rights": "{rights}",
     "revoke_token": "revoked the token of {name}",
     "rotate_token": "gave {name} a new token",
     "requeue": "queued the operation of {name} again",
@@ -78,7 +78,7 @@ def tell(events: Iterable[AuditEvent]) -> list[Told]:
 def lately(events: Iterable[AuditEvent], most: int) -> list[Told]:
     """The newest `most` lines: what follows on its like, by the same actors, is one line with a count."""
     lines: list[Told] = []
-    for one in map(_news, tell(event for event in events if not _names(event) & _QUIET)):
+    for one in map(news, tell(event for event in events if not _names(event) & _QUIET)):
         if lines and _alike(lines[-1].event) == _alike(one.event):
             lines[-1] = lines[-1]._replace(times=lines[-1].times + 1)
         elif len(lines) == most:
@@ -92,7 +92,7 @@ def _names(event: AuditEvent) -> set[str]:
     return {event.verb, f"{event.verb} {event.object.partition(':')[0]}"}
 
 
-def _news(told: Told) -> Told:
+def news(told: Told) -> Told:
     """Without an actor where that is the thing itself: an operation's own endpoint, or the code of an enrolment."""
     event = told.event
     if event.verb == "enroll":
@@ -114,10 +114,9 @@ def _told(event: AuditEvent, operations: Mapping[UUID, tuple[str, str]]) -> Told
     known = operations.get(_operation(event.object) or UUID(int=0))
     phrase = _PHRASES.get(f"{event.verb} {kind}") or _PHRASES.get(event.verb)
     after = _Missing(event.after if isinstance(event.after, dict) else {})
-    if event.verb == "assign":
-        after["pool"] = f"pool {after['pool']}" if after["pool"] else "no pool"
     what, where = known or ("operation", name if kind != "operation" else "an endpoint that was forgotten")
-    text = phrase.format(name=where, kind=what, after=after) if phrase else f"{event.verb} {event.object}"
+    said = {"moved": _moved(where, event), "rights": _rights(where, after)}
+    text = phrase.format(name=where, kind=what, after=after, **said) if phrase else f"{event.verb} {event.object}"
     return Told(
         id=event.pk,
         actor=audit.words(event.actor),
@@ -128,6 +127,22 @@ def _told(event: AuditEvent, operations: Mapping[UUID, tuple[str, str]]) -> Told
         times=1,
         event=event,
     )
+
+
+def _moved(name: str, event: AuditEvent) -> str:
+    sides = (side if isinstance(side, dict) else {} for side in (event.before, event.after))
+    before, after = (side.get("pool") for side in sides)
+    if before and after:
+        return f"moved {name} from pool {before} to pool {after}"
+    return (
+        f"put {name} into pool {after}" if after else f"took {name} out of {f'pool {before}' if before else 'its pool'}"
+    )
+
+
+def _rights(name: str, after: Mapping[str, Any]) -> str:
+    if after["may_set_targets"] is True:
+        return f"gave {name} the right to set targets"
+    return f"took the right to set targets from {name}"
 
 
 def _operation(name: str) -> UUID | None:

@@ -57,12 +57,13 @@ ATTENTION = {
     "unknown_revision": Look("bad", "!", "target lost", "an endpoint has seen a target that isn't here"),
     "revoked_source": Look("bad", "!", "source revoked", "the target comes from an endpoint whose token was revoked"),
     "checksums": Look("bad", "≠", "checksums differ", "the fleet has more than one file for a package version"),
+    "files_differ": Look("warn", "≠", "files differ", "files on the disk aren't as their packages have them"),
     "databases_unreadable": Look("odd", "?", "databases unreadable", "a sync database is missing or unreadable"),
     "unapproved_target": Look("warn", "…", "waits for approval", "automatic sync waits for an operator's approval"),
     "other_architecture": Look("odd", "≠", "other architecture", "the target is for another architecture"),
     "resting": Look("warn", "‖", "automatic sync rests", "the last operation to this target failed or was taken back"),
 }
-LOOKS = {**STATUSES, "files_differ": FILES_DIFFER, **OPERATIONS, **CHANGES, **MANAGEMENT, **ATTENTION}
+LOOKS = {**STATUSES, "in_sync_files_differ": FILES_DIFFER, **OPERATIONS, **CHANGES, **MANAGEMENT, **ATTENTION}
 TONES = {"success": "ok", "error": "bad", "warning": "warn", "info": "info", "debug": "off"}
 
 

@@ -14,7 +14,7 @@ from apps.dashboard.look import STATUSES
 from apps.fleet import examination, last_results, status
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.difference import Change
-from apps.fleet.models import Endpoint, Operation
+from apps.fleet.models import Endpoint, Operation, Pool
 from apps.fleet.models.operations import ACTIVE
 from apps.fleet.revisions import Unmanaged
 
@@ -23,6 +23,9 @@ CHANGES_SHOWN = 200
 # (pool id, status) of endpoints by their primary key.
 Statuses = dict[int, tuple[int | None, str]]
 StatusRule = Callable[[Iterable[Endpoint]], Mapping[int, str]]
+
+
+POOLS_OFFERED = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,7 @@ class Row:
     def look(self) -> str:
         """The name of what it looks like: its status, or that it is in sync and has files that differ."""
         differ = self.status == status.Status.IN_SYNC and examination.files_differ(self.endpoint)
-        return "files_differ" if differ else self.status
+        return "in_sync_files_differ" if differ else self.status
 
 
 class Line(NamedTuple):
@@ -96,6 +99,11 @@ def ordered(counts: Mapping[Any, int]) -> dict[str, int]:
 def page_of(request: HttpRequest, found: Any, per_page: int, parameter: str = "page") -> Page[Any]:
     """The page that the request asks for; the nearest one when there is no such page."""
     return Paginator(found, per_page).get_page(request.GET.get(parameter))
+
+
+def pool_names() -> list[str]:
+    """The names of pools that are offered while somebody types one: the first POOLS_OFFERED."""
+    return list(Pool.objects.order_by("name").values_list("name", flat=True)[:POOLS_OFFERED])
 
 
 def by_reason(unmanaged: Iterable[Unmanaged]) -> dict[str, list[str]]:

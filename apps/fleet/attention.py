@@ -5,7 +5,8 @@ The first page, `GET /fleet` and `manage.py fleet` say what this says. docs/flee
 
 from dataclasses import replace
 
-from .findings import POOLS_APART, Item, Kind, Severity, find, listed
+from .attention_items import Item, Kind, Severity, listed
+from .findings import POOLS_APART, find
 from .pool_rows import PoolRow, Running, pools_overview
 from .survey import Survey
 

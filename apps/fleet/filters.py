@@ -74,9 +74,9 @@ class EndpointFilter:
 
 @dataclass(frozen=True, kw_only=True)
 class OperationFilter:
-    """`endpoint` is a whole name, `name` a part of one; `pool` is where the endpoint is now; `status` may be `active`.
+    """`endpoint` is a whole name, `name` a part of one; `pool` is where the endpoint is now.
 
-    `since` and `until` are about when it was asked for.
+    `pool` may be `-`, `status` may be `active`; `since` and `until` are about when it was asked for.
     """
 
     endpoint: str = ""
@@ -90,8 +90,11 @@ class OperationFilter:
 
     def rows(self) -> QuerySet[Operation]:
         """The operations with their names, not yet sorted."""
-        exact = {"endpoint__name": self.endpoint, "endpoint__pool__name": self.pool, "kind": self.kind}
+        pool = "" if self.pool == IN_NO_POOL else self.pool
+        exact = {"endpoint__name": self.endpoint, "endpoint__pool__name": pool, "kind": self.kind}
         found = Operation.objects.with_names().filter(**{field: value for field, value in exact.items() if value})
+        if self.pool == IN_NO_POOL:
+            found = found.filter(endpoint__pool=None)
         if self.name:
             found = found.filter(endpoint__name__icontains=self.name)
         if self.status:

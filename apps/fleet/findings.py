@@ -4,15 +4,13 @@ One item is about one endpoint, or about those of one pool that are alike. It mu
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from enum import StrEnum
-from uuid import UUID
 
 from django.db.models import F, Max
 
 from . import reasons
+from .attention_items import Item, Kind, listed
 from .models import ChecksumConflict, Endpoint, EndpointState, OperationStatus, Pool
 from .pool_alarms import Alarm
 from .reasons import Unknown
@@ -24,58 +22,11 @@ POOLS_APART = 3
 _CAUSE_LENGTH = 200
 
 
-class Severity(StrEnum):
-    """`bad`: something went wrong, or isn't what it should be. `warn`: something waits for a person or a machine."""
-
-    BAD = "bad"
-    WARN = "warn"
-
-
-class Kind(StrEnum):
-    """What is wrong, worst first."""
-
-    UNKNOWN_REVISION = "unknown_revision"
-    REVOKED_SOURCE = "revoked_source"
-    CHECKSUMS = "checksums"
-    FAILED = "failed"
-    LOST = "lost"
-    DIVERGED = "diverged"
-    DATABASES_UNREADABLE = "databases_unreadable"
-    UNAPPROVED_TARGET = "unapproved_target"
-    OTHER_ARCHITECTURE = "other_architecture"
-    RESTING = "resting"
-    OFFLINE = "offline"
-
-
-_BAD = frozenset(list(Kind)[: list(Kind).index(Kind.DIVERGED) + 1])
 _ALARMS = {
     Alarm.UNKNOWN_REVISION: Kind.UNKNOWN_REVISION,
     Alarm.REVOKED_SOURCE: Kind.REVOKED_SOURCE,
     Alarm.UNAPPROVED_TARGET: Kind.UNAPPROVED_TARGET,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Item:
-    """One thing to look at. `object` names it as the audit does: `endpoint:m1`, `pool:lab`, or `fleet`.
-
-    `count` is how many endpoints (or pools, of what concerns whole pools) it is about; `pool` the name of theirs, where
-    it is one. `operation` is set where one operation went wrong. `since` is when the oldest of it began; None where
-    that isn't known.
-    """
-
-    kind: Kind
-    object: str
-    cause: str
-    since: datetime | None
-    count: int = 1
-    pool: str | None = None
-    endpoint: str | None = None
-    operation: UUID | None = None
-
-    @property
-    def severity(self) -> Severity:
-        return Severity.BAD if self.kind in _BAD else Severity.WARN
 
 
 def find(survey: Survey) -> list[Item]:
@@ -85,17 +36,12 @@ def find(survey: Survey) -> list[Item]:
         *_checksums(survey),
         *_failures(survey),
         *_diverged(survey),
+        *_files(survey),
         *_unreadable(survey),
         *_misplaced(survey),
         *_offline(survey),
         *_resting(survey),
     ]
-
-
-def listed(names: Sequence[str], most: int = 3) -> str:
-    """`a, b, c and 4 more`."""
-    more = len(names) - most
-    return f"{', '.join(names[:most])} and {more} more" if more > 0 else ", ".join(names)
 
 
 def _alarms(survey: Survey) -> Iterable[Item]:
@@ -197,6 +143,12 @@ def _since_in_state(groups: list[Group]) -> dict[int | None, datetime]:
     return found
 
 
+def _files(survey: Survey) -> Iterable[Item]:
+    for pool, groups in _grouped(group for group in survey.groups if group.files_differ).items():
+        cause = f"{_endpoints(groups)} {_have(groups)} files that aren't as their packages have them."
+        yield _item(survey, Kind.FILES_DIFFER, pool, groups, cause, None)
+
+
 def _unreadable(survey: Survey) -> Iterable[Item]:
     for pool, groups in _unknown(survey, Unknown.DATABASES_UNREADABLE):
         cause = f"{_endpoints(groups)} can't read a sync database, so no sync starts there."
@@ -217,7 +169,7 @@ def _unknown(survey: Survey, why: Unknown) -> Iterable[tuple[int | None, list[Gr
 
 def _offline(survey: Survey) -> Iterable[Item]:
     for pool, groups in _grouped(group for group in survey.groups if group.status == Status.OFFLINE).items():
-        cause = f"{_endpoints(groups)} {_have(groups)} not checked in for three poll intervals."
+        cause = f"{_endpoints(groups)} {_have(groups)} not been heard of for three poll intervals."
         yield _item(survey, Kind.OFFLINE, pool, groups, cause, min(group.since for group in groups))
 
 

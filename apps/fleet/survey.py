@@ -14,14 +14,14 @@ from uuid import UUID
 from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Now
 
-from . import pool_alarms, reasons, resting, status
+from . import examination, pool_alarms, reasons, resting, status
 from .models import Endpoint, Operation, OperationKind, OperationStatus, Pool
 from .pool_alarms import PoolAlarm
 from .reasons import Unknown
 from .resting import Resting
 from .status import Status
 
-_ALIKE = ("pool_id", "state_id", "arch", "holds", "foreign", "examination")
+_ALIKE = tuple(field for field in status.FIELDS if field != "last_seen")
 _WENT_WRONG = (OperationStatus.FAILED, OperationStatus.LOST)
 
 
@@ -30,12 +30,13 @@ class Group:
     """`count` endpoints of a pool (a primary key, None: in none) that have the same status.
 
     `first` is one of them, the first by name. `since` is when one of them was seen longest ago, or enrolled where it
-    was never seen. `unknown` says why, where the status is `unknown`.
+    was never seen. `unknown` says why, where the status is `unknown`; `files_differ`: so they reported.
     """
 
     pool: int | None
     status: Status
     unknown: Unknown | None
+    files_differ: bool
     state: str | None
     count: int
     first: str
@@ -91,15 +92,15 @@ class Survey:
         return [self._group(row, known.get(number, Status.OFFLINE)) for number, row in enumerate(rows)]
 
     def _group(self, row: dict[str, Any], found: Status) -> Group:
-        why = None
+        endpoint, why = Endpoint(**{field: row[field] for field in _ALIKE}), None
         if found == Status.UNKNOWN:
             pool = self.pools.get(row["pool_id"] or 0)
-            arch = getattr(pool, "target_arch", None)
-            why = reasons.unknown(Endpoint(**{field: row[field] for field in _ALIKE}), arch)
+            why = reasons.unknown(endpoint, getattr(pool, "target_arch", None))
         return Group(
             pool=row["pool_id"],
             status=found,
             unknown=why,
+            files_differ=found != Status.OFFLINE and examination.files_differ(endpoint),
             state=row["state_id"],
             count=row["count"],
             first=row["first"],

@@ -8,6 +8,7 @@ import pytest
 from django.db.models import F
 from django.test import Client
 
+from apps.dashboard import audit_words
 from apps.fleet import endpoint_manager, pool_manager, sync_coordinator
 from apps.fleet.models import AuditEvent, Endpoint, Operation, Pool
 from tests import factories
@@ -135,7 +136,7 @@ def test_audit_of_what_is_gone_and_of_something_newer_is_shown(staff: Client, la
     AuditEvent.objects.create(actor="user:eve", verb="brand_new", object="thing:x", after=[1])
     AuditEvent.objects.create(actor="server", verb="set_target", object="pool:<b>", after={"other": "y" * 100})
     page = staff.get("/audit").content.decode()
-    assert "moved box to no pool" in page and "forgot box" in page
+    assert "took box out of pool" in page and "forgot box" in page
     assert "cancelled the operation of an endpoint that was forgotten" in page
     assert "brand new thing:x" in page
     assert "set target #? of pool &lt;b&gt;" in page and "<b>" not in page and "y" * 61 not in page
@@ -217,3 +218,22 @@ def test_slash_leads_to_no_other_host(staff: Client, lab: Pool) -> None:
 def test_slash_of_a_post_keeps_it_a_post(staff: Client, lab: Pool) -> None:
     answer = staff.post("/endpoints/box/resume/")
     assert (answer.status_code, answer["Location"]) == (308, "/endpoints/box/resume")
+
+
+@pytest.mark.parametrize(
+    ("verb", "before", "after", "said"),
+    [
+        ("assign", {"pool": "a"}, {"pool": "b"}, "moved box from pool a to pool b"),
+        ("assign", {"pool": None}, {"pool": "b"}, "put box into pool b"),
+        ("assign", {"pool": "a"}, {"pool": None}, "took box out of pool a"),
+        ("change_rights", None, {"may_set_targets": True}, "gave box the right to set targets"),
+        ("change_rights", None, {"may_set_targets": False}, "took the right to set targets from box"),
+        ("revoke_token", None, None, "revoked the token of box"),
+        ("brand_new", None, "odd", "brand new endpoint:box"),
+    ],
+)
+@pytest.mark.django_db
+def test_audit_event_in_words(verb: str, before: object, after: object, said: str) -> None:
+    event = AuditEvent(verb=verb, object="endpoint:box", actor="user:ada", before=before, after=after)
+    (told,) = audit_words.tell([event])
+    assert (told.actor, told.phrase) == ("ada", said)

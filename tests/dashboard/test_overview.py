@@ -84,7 +84,7 @@ def test_overview_what_is_wrong_leads_to_it(staff: Client) -> None:
     page = text_of(staff)
     assert 'href="/endpoints/odd"' in page and "1 package is older and 1 newer." in page
     assert 'href="/endpoints?pool=lab&amp;status=offline"' in page
-    assert "quiet and 1 more have not checked in for three poll intervals." in page
+    assert "quiet and 1 more have not been heard of for three poll intervals." in page
     assert "for <time" in page
 
 

@@ -36,6 +36,12 @@ def test_fill_writes_states_and_foreign_packages_as_reports_do() -> None:
         assert reports.foreign(endpoint) == endpoint.foreign, endpoint.name
 
 
+def test_fill_leaves_no_state_for_the_index_of_packages() -> None:
+    database.fill(Fleet(endpoints=30, pools=4), days=DAYS, with_story=False)
+    used = State.objects.filter(pk__in=Endpoint.objects.exclude(state=None).values("state"))
+    assert used.exists() and not used.filter(segment=None).exists()
+
+
 def test_fill_a_check_in_that_says_the_same_changes_nothing() -> None:
     database.fill(Fleet(endpoints=20, pools=2), days=DAYS, with_story=False)
     entries = EndpointState.objects.count()

@@ -57,6 +57,19 @@ def test_attention_all_well_nothing(lab: Pool) -> None:
     assert items() == []
 
 
+def test_files_that_differ_need_attention_while_the_endpoint_says_so(lab: Pool) -> None:
+    state = factories.state("app 2-1", "lib 2-1")
+    for name in ("a", "b"):
+        box = factories.reporting_endpoint(name, pool=lab, state=state)
+        factories.report(box, state, examination=[factories.problem("files_differ", "/usr/bin/app")])
+    (item,) = items()
+    assert (item.kind, item.severity, item.object, item.count) == ("files_differ", "warn", "pool:lab", 2)
+    assert item.cause == "a and 1 more have files that aren't as their packages have them."
+    for box in Endpoint.objects.filter(name__in="ab"):
+        factories.report(box, state, examination=[])
+    assert items() == []
+
+
 def test_failed_sync_cause_is_the_first_line(lab: Pool) -> None:
     operation = failed(behind(lab), "No mirror has app 2-1.\nTried: https://a, https://b")
     (item,) = items()
@@ -123,7 +136,7 @@ def test_offline_endpoints_of_a_pool_are_one_item_since_the_longest(lab: Pool) -
     Endpoint.objects.filter(name="b").update(last_seen=F("last_seen") - timedelta(days=9))
     (item,) = items()
     assert (item.kind, item.severity, item.count, item.object) == (Kind.OFFLINE, Severity.WARN, 2, "pool:lab")
-    assert item.cause == "a and 1 more have not checked in for three poll intervals."
+    assert item.cause == "a and 1 more have not been heard of for three poll intervals."
     assert item.since == Endpoint.objects.get(name="b").last_seen
 
 

@@ -83,8 +83,8 @@ def test_why_offline_tells_never_seen_from_gone(lab: Pool) -> None:
     factories.endpoint("new", pool=lab)
     factories.reporting_endpoint("gone", pool=lab, state=factories.state())
     Endpoint.objects.filter(name="gone").update(last_seen=F("last_seen") - timedelta(days=1))
-    assert said("new")[1].startswith("It enrolled and has never checked in")
-    assert said("gone")[1].startswith("It hasn't checked in for three poll intervals")
+    assert said("new")[1].startswith("It enrolled and was never heard of again")
+    assert said("gone")[1].startswith("It hasn't been heard of for three poll intervals")
 
 
 def test_microarchitecture_level_is_the_same_architecture(lab: Pool) -> None:

@@ -1,6 +1,7 @@
 """Where automatic sync rests, why, and how somebody lets it go on."""
 
 import pytest
+from django.db.models.functions import Now
 
 from apps.fleet import pool_manager, resting, sync_coordinator
 from apps.fleet.models import AuditEvent, Endpoint, Operation, Pool
@@ -86,3 +87,26 @@ def test_resume_of_what_does_not_rest_changes_nothing(box: Endpoint) -> None:
     box.refresh_from_db()
     assert box.sync_resumed is None
     assert not AuditEvent.objects.filter(verb="resume_sync").exists()
+
+
+@pytest.mark.parametrize(("code", "why"), [("pacman_failed", "failed"), ("mirror_failed", None), ("disk_full", None)])
+def test_failure_that_will_pass_is_no_reason_to_rest(box: Endpoint, code: str, why: str | None) -> None:
+    operation = active(box)
+    assert operation
+    ended = Operation.objects.filter(pk=operation.pk)
+    ended.update(status="failed", finished=Now(), result={"code": code})  # as a server without other tries left it
+    found = resting.of_one(box)
+    assert (found and found.why) == why
+    factories.report(box, factories.state(*OLD))
+    assert (active(box) is None) == (why is not None)
+
+
+def test_revert_whose_files_differ_took_the_sync_back(box: Endpoint) -> None:
+    sync = active(box)
+    assert sync
+    factories.finish(factories.applying(sync))
+    revert, _ = sync_coordinator.create_operation(endpoint=box, kind="revert", actor="user:ada")
+    factories.finish(factories.applying(revert), outcome="failed", code="files_differ")
+    factories.report(box, factories.state(*OLD))
+    found = resting.of_one(box)
+    assert found and found.why == "reverted" and active(box) is None

@@ -42,8 +42,10 @@ class EndpointQuery(BaseModel):
     name: Part | None = Field(None, description="Part of the name.")
     package: Part | None = Field(None, description="A package that they have, by its whole name.")
     agent_version: Annotated[str, Field(max_length=32, pattern=NO_NUL)] | None = None
-    seen_after: Moment | None = Field(None, description="Their last check-in; a date, or a time (UTC without a zone).")
-    seen_before: Moment | None = Field(None, description="Also those that never checked in.")
+    seen_after: Moment | None = Field(
+        None, description="When they were heard of last; a date, or a time (UTC without a zone)."
+    )
+    seen_before: Moment | None = Field(None, description="Also those that were never heard of.")
     last_result: LastResult | None = Field(None, description="How their newest finished operation ended.")
     sort: EndpointSort = "name"
 
@@ -56,7 +58,7 @@ class OperationQuery(BaseModel):
 
     endpoint: NameFilter | None = None
     name: Part | None = Field(None, description="Part of the endpoint's name.")
-    pool: NameFilter | None = Field(None, description="Of endpoints that are in this pool now.")
+    pool: PoolFilter | None = Field(None, description="Of endpoints that are in this pool now; `-`: in none.")
     status: OperationWord | None = Field(None, description="`active`: queued, leased or applying.")
     kind: Kind | None = None
     since: Moment | None = Field(None, description="Asked for at this time or later.")

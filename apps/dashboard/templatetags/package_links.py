@@ -7,9 +7,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from apps.dashboard.event_words import of_audit
 from apps.fleet import references
-from apps.fleet.models import AuditEvent
 
 register = template.Library()
 
@@ -27,9 +25,3 @@ def compare_url(before: str, after: str) -> str:
     """The address of the comparison of two references (`endpoint:NAME`, …); a digest alone is a state's."""
     sides = [one if ":" in one else references.of_state(one) for one in (before, after)]
     return f"{reverse('compare')}?{urlencode({'from': sides[0], 'to': sides[1]})}"
-
-
-@register.filter
-def audit_words(event: AuditEvent) -> str:
-    """What somebody did, as a sentence about the endpoint."""
-    return of_audit(event)

@@ -143,9 +143,18 @@ def filter_text(
 
 
 @register.inclusion_tag("pacsync/filter_choice.html", takes_context=True)
-def filter_choice(context: template.Context, label: str, name: str, choices: Iterable[str]) -> dict[str, object]:
-    """A filter of a list that is chosen."""
-    return {"label": label, "name": name, "choices": choices, "value": _used(context, name)}
+def filter_choice(
+    context: template.Context, label: str, name: str, choices: Iterable[str | tuple[str, str]]
+) -> dict[str, object]:
+    """A filter of a list that is chosen: of statuses and the like, or of (value, words)."""
+    pairs = [(one, look(one).words) if isinstance(one, str) else one for one in choices]
+    return {"label": label, "name": name, "choices": pairs, "value": _used(context, name)}
+
+
+@register.inclusion_tag("pacsync/filter_pool.html", takes_context=True)
+def filter_pool(context: template.Context) -> dict[str, object]:
+    """The filter for a pool, which offers `pool_names` while somebody types."""
+    return {"names": context["pool_names"], "value": _used(context, "pool")}
 
 
 @register.simple_tag(takes_context=True)

@@ -8,6 +8,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from apps.dashboard.access import reader
+from apps.dashboard.list_query import ListQuery
 from apps.dashboard.look import CHANGES
 from apps.dashboard.reading import Line, page_of
 from apps.fleet import difference, references, states
@@ -21,17 +22,17 @@ PER_PAGE = 200
 @require_safe
 def compare(request: HttpRequest) -> HttpResponse:
     """From `from` to `to`, each endpoint:NAME, revision:POOL/NUMBER or state:DIGEST; `kind` and `q` narrow."""
-    asked = {side: request.GET.get(side, "").strip() for side in ("from", "to")}
+    query = ListQuery(request)
+    asked = {side: query.text(side) for side in ("from", "to")}
     before, after, refusals = _sides(asked)
-    kind, q = request.GET.get("kind", ""), request.GET.get("q", "").strip()
+    kind, q = query.choice("kind", CHANGES), query.text("q")
     context: dict[str, Any] = {
         "section": "endpoints",
         "asked": {"origin": asked["from"], "goal": asked["to"]},
         "refusals": refusals,
         "forms": references.FORMS,
         "kinds": CHANGES,
-        "kind": kind,
-        "q": q,
+        "query": query,
     }
     if before and after:
         changes = difference.compare(states.load(before.state), states.load(after.state))

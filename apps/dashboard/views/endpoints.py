@@ -12,16 +12,14 @@ from apps.dashboard.access import reader
 from apps.dashboard.forms import AssignForm, RightsForm
 from apps.dashboard.list_query import ListQuery
 from apps.dashboard.look import STATUSES
-from apps.dashboard.reading import page_of, rows, shown, statuses_of
+from apps.dashboard.reading import page_of, pool_names, rows, shown, statuses_of
 from apps.fleet import examination, goals, protection, reasons, resting
 from apps.fleet.exceptions import FleetError
 from apps.fleet.filters import LAST_RESULTS, SORTS, EndpointFilter
-from apps.fleet.models import Endpoint, Operation, Pool
+from apps.fleet.models import Endpoint, Operation
 
 PER_PAGE = 50
 HISTORY_PER_PAGE = 10
-# As many pool names are offered while typing.
-POOLS_OFFERED = 200
 # Filters that are folded away until one of them is used.
 MORE_FILTERS = {"package", "agent_version", "seen_after", "seen_before", "last_result"}
 
@@ -59,7 +57,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         "last_results": LAST_RESULTS,
         "query": query,
         "sort": chosen.sort,
-        "pool_names": Pool.objects.order_by("name").values_list("name", flat=True)[:POOLS_OFFERED],
+        "pool_names": pool_names(),
         "more_filters": bool(query.used.keys() & MORE_FILTERS),
         "export": "/api/v1/exports/endpoints",
     }

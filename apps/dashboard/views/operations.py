@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.dashboard.access import actor, reader, staff
 from apps.dashboard.answers import attempt
 from apps.dashboard.list_query import ListQuery
-from apps.dashboard.reading import page_of
+from apps.dashboard.reading import page_of, pool_names
 from apps.fleet import sync_coordinator
 from apps.fleet.filters import OPERATION_SORTS, OPERATION_STATUSES, OperationFilter
 from apps.fleet.models import Operation, OperationKind
@@ -44,6 +44,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         "sort": chosen.sort,
         "statuses": OPERATION_STATUSES,
         "kinds": OperationKind.values,
+        "pool_names": pool_names(),
         "export": "/api/v1/exports/operations",
     }
     return render(request, "pacsync/operations.html", context)

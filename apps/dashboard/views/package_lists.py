@@ -7,6 +7,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from apps.dashboard.access import reader
+from apps.dashboard.list_query import ListQuery
 from apps.dashboard.reading import page_of
 from apps.fleet import package_list, references
 from apps.fleet.alpm.state import REASONS
@@ -55,20 +56,19 @@ def of_state(request: HttpRequest, digest: str) -> HttpResponse:
 
 def narrowed(request: HttpRequest, listed: list[Listed]) -> dict[str, Any]:
     """What `pacsync/package_list.html` shows: the page that the request asks for, and its filters."""
-    chosen = {word: request.GET.get(word, "").strip() for word in ("q", "reason", "foreign", "held", "repository")}
+    query = ListQuery(request)
     wanted = Wanted(
-        q=chosen["q"],
-        reason=chosen["reason"] if chosen["reason"] in REASONS else None,
-        foreign=EITHER.get(chosen["foreign"]),
-        held=EITHER.get(chosen["held"]),
-        repository=chosen["repository"] or None,
+        q=query.text("q"),
+        reason=query.choice("reason", REASONS) or None,
+        foreign=EITHER.get(query.choice("foreign", EITHER)),
+        held=EITHER.get(query.choice("held", EITHER)),
+        repository=query.text("repository") or None,
     )
     return {
         "page": page_of(request, wanted.among(listed), PER_PAGE),
         "total": len(listed),
-        "chosen": chosen,
-        "filtered": any(chosen.values()),
+        "query": query,
         "reasons": REASONS,
-        "repositories": package_list.repositories_in(listed),
-        "no_repository": NO_REPOSITORY,
+        "either": list(EITHER),
+        "repositories": [*((name, name) for name in package_list.repositories_in(listed)), (NO_REPOSITORY, "none")],
     }

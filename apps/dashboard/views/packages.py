@@ -7,15 +7,13 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from apps.dashboard.access import reader
-from apps.dashboard.reading import page_of
+from apps.dashboard.list_query import ListQuery
+from apps.dashboard.reading import page_of, pool_names
 from apps.fleet import package_questions
 from apps.fleet.exceptions import Invalid
-from apps.fleet.models import Pool
 from apps.fleet.package_questions import Having, Question
 
 PER_PAGE = 50
-# As many pool names are offered while typing.
-POOLS_OFFERED = 200
 WORDS = ("older_than", "newer_than", "version", "pool")
 
 
@@ -23,7 +21,7 @@ WORDS = ("older_than", "newer_than", "version", "pool")
 @require_safe
 def search(request: HttpRequest) -> HttpResponse:
     """The packages with `q` in their name; the only one at once."""
-    q = request.GET.get("q", "").strip().replace("\0", "")
+    q = ListQuery(request).text("q")
     page = page_of(request, package_questions.search(q) if q else [], PER_PAGE)
     if page.paginator.count == 1:
         return redirect("package", name=page.object_list[0])
@@ -34,20 +32,18 @@ def search(request: HttpRequest) -> HttpResponse:
 @require_safe
 def package(request: HttpRequest, name: str) -> HttpResponse:
     """The package's versions by pool, and the endpoints that the filter asks for."""
-    question = Question(
-        missing=bool(request.GET.get("missing")),
-        **{word: request.GET.get(word, "").strip() or None for word in WORDS},
-    )
+    query = ListQuery(request)
+    question = Question(missing=bool(query.text("missing")), **{word: query.text(word) or None for word in WORDS})
     found, refusal = _answer(name, question)
     context: dict[str, Any] = {
         "section": "packages",
         "name": name,
         "in_fleet": package_questions.in_fleet(name),
         "question": question,
-        "filtered": question != Question(),
+        "query": query,
         "refusal": refusal,
         "page": page_of(request, found, PER_PAGE),
-        "pool_names": Pool.objects.order_by("name").values_list("name", flat=True)[:POOLS_OFFERED],
+        "pool_names": pool_names(),
     }
     return render(request, "pacsync/package.html", context, status=422 if refusal else 200)
 

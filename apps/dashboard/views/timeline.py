@@ -7,11 +7,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
+from apps.dashboard import audit_words
 from apps.dashboard.access import reader
+from apps.dashboard.list_query import ListQuery
 from apps.dashboard.reading import page_of
-from apps.fleet import clock, difference, moments
+from apps.fleet import clock, difference
 from apps.fleet import timeline as events
-from apps.fleet.exceptions import Invalid
 from apps.fleet.models import Endpoint
 
 PER_PAGE = 50
@@ -22,12 +23,17 @@ PER_PAGE = 50
 def timeline(request: HttpRequest, name: str) -> HttpResponse:
     """States with what changed in them, operations, targets of its pool, what people did, offline and back."""
     endpoint = get_object_or_404(Endpoint.objects.select_related("pool"), name=name)
-    text = request.GET.get("since", "").strip()
-    since = _moment(text)
+    query = ListQuery(request)
+    since = query.moment("since")
     page = page_of(request, events.of(endpoint, since), PER_PAGE)
     pairs = [(event.before, event.what.state_id) for event in page if event.kind == events.Kind.STATE and event.before]
     changes = events.changes_between(pairs)
-    lines = [(event, _counts(changes, event)) for event in page]
+    audited = [event.what for event in page if event.kind == events.Kind.AUDIT]
+    told = {one.id: audit_words.news(one) for one in audit_words.tell(audited)}
+    lines = [
+        (event, _counts(changes, event), told[event.what.pk] if event.kind == events.Kind.AUDIT else None)
+        for event in page
+    ]
     context: dict[str, Any] = {
         "section": "endpoints",
         "endpoint": endpoint,
@@ -35,17 +41,10 @@ def timeline(request: HttpRequest, name: str) -> HttpResponse:
         "lines": lines,
         "since": since,
         "since_text": since.strftime("%Y-%m-%d") if since else "",
-        "unknown": text and not since,
+        "query": query,
         "days": days(clock.now()),
     }
-    return render(request, "pacsync/timeline.html", context, status=422 if context["unknown"] else 200)
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        return moments.parse(text, field="since") if text else None
-    except Invalid:
-        return None
+    return render(request, "pacsync/timeline.html", context)
 
 
 def _counts(changes: dict[events.Pair, list[difference.Change]], event: events.Event) -> dict[str, int] | None:

@@ -6,7 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from apps.api.management.console import clear_errors, endpoint_named, moment, pool_named
 from apps.api.schemas.operations import OperationOut, operation_out
-from apps.fleet.filters import OPERATION_STATUSES, OperationFilter
+from apps.fleet.filters import IN_NO_POOL, OPERATION_STATUSES, OperationFilter
 from apps.fleet.models import OperationKind, OperationStatus
 from apps.lifecycle.management.output import TellingCommand, minute, table
 
@@ -23,7 +23,9 @@ class Command(TellingCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--endpoint", metavar="NAME", help="only those of this endpoint")
-        parser.add_argument("--pool", metavar="POOL", help="only those of endpoints that are in this pool now")
+        parser.add_argument(
+            "--pool", metavar="POOL", help=f"only those of endpoints in this pool now; {IN_NO_POOL}: in none"
+        )
         parser.add_argument("--status", choices=OPERATION_STATUSES, help="only those with this status")
         parser.add_argument("--kind", choices=OperationKind.values, help="only those of this kind")
         parser.add_argument("--since", metavar="DATE", type=moment, help="only those asked for since then")
@@ -36,7 +38,7 @@ class Command(TellingCommand):
         with clear_errors():
             if options["endpoint"] is not None:
                 endpoint_named(options["endpoint"])
-            if options["pool"] is not None:
+            if options["pool"] not in (None, IN_NO_POOL):
                 pool_named(options["pool"])
             filters = OperationFilter(**{key: options[key] for key in FILTERS if options[key] is not None})
             found = [operation_out(one) for one in filters.rows().order_by(*filters.order())[:last]]
