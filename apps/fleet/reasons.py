@@ -58,7 +58,10 @@ def why(endpoint: Endpoint, status: str, counts: Mapping[str, int] | None) -> st
     if status == Status.OFFLINE:
         if endpoint.last_seen is None:
             return "It enrolled and was never heard of again: its agent isn't running, or can't reach this server."
-        return "It hasn't been heard of for three poll intervals: it is off, or its agent isn't running or can't reach this server."
+        return (
+            "It hasn't been heard of for three poll intervals: it is off, its agent isn't running, or it can't reach "
+            "this server."
+        )
     if status == Status.UNKNOWN:
         return _why_unknown(endpoint)
     number = endpoint.pool.target.number if endpoint.pool and endpoint.pool.target else 0

@@ -5,10 +5,11 @@ the same target by itself. Somebody decides that it goes on. It must not know le
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from . import audit, obsolete, retrying, rows
@@ -45,22 +46,30 @@ class Resting:
 
 
 def of(endpoints: Iterable[int] | None = None) -> dict[int, Resting]:
-    """Where it rests, by the endpoint's primary key, of these endpoints or of all. One query.
+    """Where it rests, by the endpoint's primary key, of these endpoints or of all. Two queries.
 
     Whether there would be anything to sync isn't asked, nor whether something else is in the way (an active operation,
     a pool whose automatic sync is paused).
     """
-    found = Operation.objects.filter(_GIVEN_UP | _TAKEN_BACK, _NOT_RESUMED, endpoint__pool__auto_sync=True)
-    if endpoints is not None:
-        found = found.filter(endpoint__in=list(endpoints))
+    keys = None if endpoints is None else list(endpoints)
     resting: dict[int, Resting] = {}
-    for endpoint, kind, status, pk, finished, code in found.order_by("finished").values_list(
-        "endpoint", "kind", "status", "pk", "finished", "result__code"
-    ):
-        if finished and (kind == OperationKind.REVERT or code not in _NO_REASON):
+    # One after the other: with OR, PostgreSQL would read every operation instead of those to the present targets.
+    for endpoint, kind, status, pk, finished, code in [*_ended(_GIVEN_UP, keys), *_ended(_TAKEN_BACK, keys)]:
+        known = resting.get(endpoint)
+        if known and known.since > finished:
+            continue
+        if kind == OperationKind.REVERT or code not in _NO_REASON:
             why = REVERTED if kind == OperationKind.REVERT else status
             resting[endpoint] = Resting(why=why, operation=pk, since=finished, code=code or "")
     return resting
+
+
+def _ended(how: Q, endpoints: list[int] | None) -> QuerySet[Operation, Any]:
+    found = Operation.objects.filter(how, _NOT_RESUMED, endpoint__pool__auto_sync=True, finished__isnull=False)
+    if endpoints is not None:
+        found = found.filter(endpoint__in=endpoints)
+    fields = ("endpoint", "kind", "status", "pk", "finished", "result__code")
+    return found.order_by("finished").values_list(*fields)
 
 
 def of_one(endpoint: Endpoint) -> Resting | None:

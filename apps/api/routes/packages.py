@@ -9,13 +9,13 @@ from apps.api.fields import Name
 from apps.api.lookups import endpoint_named
 from apps.api.openapi import COMPARES, refuses
 from apps.api.pagination import CursorText, Limit, Page, page_of_names
+from apps.api.schemas.filters import PoolFilter
 from apps.api.schemas.packages import (
     EndpointPackagesOut,
     HavingOut,
     InFleetOut,
     PackageName,
     PartOfName,
-    PoolFilter,
     Reason,
     RepositoryFilter,
     VersionFilter,

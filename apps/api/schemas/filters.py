@@ -42,10 +42,8 @@ class EndpointQuery(BaseModel):
     name: Part | None = Field(None, description="Part of the name.")
     package: Part | None = Field(None, description="A package that they have, by its whole name.")
     agent_version: Annotated[str, Field(max_length=32, pattern=NO_NUL)] | None = None
-    seen_after: Moment | None = Field(
-        None, description="When they were heard of last; a date, or a time (UTC without a zone)."
-    )
-    seen_before: Moment | None = Field(None, description="Also those that were never heard of.")
+    seen_after: Moment | None = Field(None, description="Heard of since then; a date, or a time (UTC without a zone).")
+    seen_before: Moment | None = Field(None, description="Not heard of since then, or never.")
     last_result: LastResult | None = Field(None, description="How their newest finished operation ended.")
     sort: EndpointSort = "name"
 

@@ -7,7 +7,6 @@ from pydantic import BaseModel, Field
 from apps.api.fields import MAX_INTEGER
 from apps.api.schemas.operations import PackageOut
 from apps.fleet.models import Endpoint
-from apps.fleet.names import NAME_PATTERN
 from apps.fleet.package_list import Listed
 from apps.fleet.package_questions import InFleet
 
@@ -15,7 +14,6 @@ from apps.fleet.package_questions import InFleet
 PackageName = Annotated[
     str, Field(max_length=1000, json_schema_extra={"pattern": r"^[A-Za-z0-9@_+][A-Za-z0-9@._+-]*$", "maxLength": 255})
 ]
-PoolFilter = Annotated[str, Field(max_length=63, pattern=rf"^(?:-|{NAME_PATTERN.strip('^$')})$")]
 VersionFilter = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
 Number = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
