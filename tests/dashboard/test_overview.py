@@ -89,13 +89,30 @@ def test_overview_what_is_wrong_leads_to_it(staff: Client) -> None:
 
 
 def test_overview_ten_of_what_is_wrong_then_all(staff: Client) -> None:
+    unreadable = [factories.problem("database_unreadable", "core")]
+    for number in range(3):
+        pool = factories.pool(f"p{number}")
+        factories.target(pool, "app 2-1", "lib 2-1")
+        state = factories.state("app 1-1", "lib 3-1")
+        factories.reporting_endpoint(f"odd{number}", pool=pool, state=state)
+        factories.endpoint(f"silent{number}", pool=pool)
+        factories.reporting_endpoint(f"blind{number}", pool=pool, state=factories.state(), examination=unreadable)
+        arm = factories.endpoint(f"arm{number}", pool=pool, arch="aarch64")
+        factories.report(arm, factories.state("app 2-1 aarch64"))
+    shown = staff.get("/").context
+    assert (len(shown["attention"]), shown["attention_total"]) == (10, 12)
+    assert '<a href="?attention=all">All 12</a>' in text_of(staff)
+    assert len(staff.get("/?attention=all").context["attention"]) == 12
+
+
+def test_overview_the_same_in_many_pools_is_one_thing(staff: Client) -> None:
     for number in range(11):
         state = factories.state(f"app 1-{number + 1}", "lib 3-1")
         pool = factories.pool(f"p{number}")
         factories.target(pool, "app 2-1", "lib 2-1")
         factories.reporting_endpoint(f"odd{number}", pool=pool, state=state)
     shown = staff.get("/").context
-    assert len(shown["attention"]) == 1  # the same in eleven pools is one thing
+    assert len(shown["attention"]) == 1
     assert shown["attention"][0][1] == "/endpoints?status=diverged"
 
 
