@@ -28,7 +28,7 @@ ENDPOINT_TONES = {
     "behind": "warn",
     "ahead": "info",
     "diverged": "bad",
-    "unknown": "off",
+    "unknown": "odd",
     "offline": "off",
 }
 OPERATION_TONES = {
