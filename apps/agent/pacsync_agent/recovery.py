@@ -14,6 +14,7 @@ from .context import Context
 from .errors import AgentError, Failed, Interrupted, PacmanGoesOn
 from .heartbeat import Heartbeat
 from .machine import Machine, Packages, pacman_failed
+from .make_machine import machine_of
 from .outcome import Outcome
 from .running_hook import HookWatch
 
@@ -41,7 +42,7 @@ def go_on(context: Context) -> None:
             )
         except Interrupted:
             raise PacmanGoesOn from None
-    machine = context.machine(journal.data["fetch"])
+    machine = machine_of(context, journal.data["fetch"])
     with context.signals.shielded():
         try:
             if machine.clear_stale_lock():
