@@ -100,7 +100,7 @@ def _claim(context: Context) -> Optional[dict[str, Any]]:
         result.end(context, Outcome.failed(_base_changed()))
         result.send(context)
         return None
-    journal.enter(steps.GATHER)
+    journal.enter(steps.GATHER, lease=claim["lease_seconds"], poll=context.poll)
     return claim
 
 
