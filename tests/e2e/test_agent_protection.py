@@ -1,5 +1,6 @@
 """A target from a machine that needs less: foretold on the server, refused by the machine, forced only by itself."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,13 @@ def test_sync_that_removes_what_the_machine_needs_is_forced_on_the_machine_alone
     assert set(one.state()) == {"base", *NEEDED}
     agent.run(one, "sync", *few, "--force-remove", "python").ok()
     assert set(one.state()) == {"base"}
+
+
+def test_force_that_a_killed_agent_was_given_is_remembered_for_its_operation(site: Site, tmp_path: Path) -> None:
+    one, name = machines(site, tmp_path)
+    few = [word for needed in NEEDED for word in ("--force-remove", needed)]
+    assert agent.run_killed_at(one, "enter:gather", "sync", *few).code == -signal.SIGKILL
+    assert set(one.state()) == {"base", *NEEDED}
+    agent.run(one, "once").ok()
+    assert set(one.state()) == {"base"}
+    assert site.operations(name)[0]["status"] == "succeeded"

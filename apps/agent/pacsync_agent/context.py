@@ -7,17 +7,15 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from . import own_directory, settings
 from .api import Client
-from .candidates import Trust
 from .errors import Busy, Local
 from .journal import Journal
-from .machine import Machine
 from .output import Output
 from .pacman import Transaction
 from .pacman_conf import PacmanConf
@@ -62,19 +60,6 @@ class Context:
     @property
     def rehearsal_dir(self) -> Path:
         return self.state_dir / "rehearsal"
-
-    def machine(self, fetch: Sequence[dict[str, Any]] = (), stop: Optional[threading.Event] = None) -> Machine:
-        """The machine, for work on it; `fetch` are the server's hints about files, `stop` ends downloads."""
-        return Machine(
-            conf=self.conf,
-            state_dir=self.state_dir,
-            running=self.transaction,
-            output=self.output,
-            stop=stop or self.stop,
-            fetch=fetch,
-            trust=Trust(target_files=self.trust_target_files),
-            mirror_patience=self.mirror_patience,
-        )
 
 
 def make_context(

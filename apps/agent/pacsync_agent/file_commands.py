@@ -29,6 +29,7 @@ from .errors import AgentError, Busy, Exit, Refused
 from .installed_files import Finding, Since
 from .local_db import LocalPackage
 from .machine import Machine
+from .make_machine import machine_of
 from .package_file import PackageFile
 from .result import Ended
 
@@ -139,7 +140,7 @@ def _alone(call: Call) -> Iterator[Context]:
 def _complete_entries(context: Context) -> dict[str, AgentError]:
     """Complete the entries of the database that a power cut emptied; why that can't be done, by name."""
     left: dict[str, AgentError] = {}
-    machine = context.machine()
+    machine = machine_of(context)
     for package in machine.installed().values():
         if package.broken:
             try:
@@ -160,7 +161,7 @@ def _of_any_arch(context: Context, machine: Machine, package: LocalPackage) -> P
 
 def _repair(call: Call, context: Context, left: dict[str, AgentError]) -> Optional[Ended]:
     """Install what differs once more; None when nothing is to be done. What can't be had is added to `left`."""
-    machine = context.machine()
+    machine = machine_of(context)
     names = []
     for name in sorted({one.package for one in compare(context) if not one.is_mode} - set(left)):
         try:

@@ -33,6 +33,7 @@ from .context import Context
 from .errors import AgentError, Interrupted, LeaseLost, Refused, Unavailable
 from .events import EitherEvent
 from .heartbeat import Heartbeat
+from .make_machine import machine_of
 from .network import Stopped
 from .outcome import Outcome
 from .result import Ended
@@ -99,7 +100,7 @@ def _claim(context: Context) -> Optional[dict[str, Any]]:
         result.end(context, Outcome.failed(_base_changed()))
         result.send(context)
         return None
-    journal.enter(steps.GATHER)
+    journal.enter(steps.GATHER, lease=claim["lease_seconds"], poll=context.poll)
     return claim
 
 
@@ -156,7 +157,7 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
         RevisionSeen(context.state_dir).check(claim["operation"], revision)
     goal = target_check.goal_of(claim)
     hints = wanted.hints_of(claim)
-    machine = context.machine(hints, EitherEvent(context.signals.stop, heartbeat.lost))
+    machine = machine_of(context, hints, EitherEvent(context.signals.stop, heartbeat.lost))
     base = machine.installed()
     target_check.check_unmanaged(claim, [package.as_installed() for package in base.values()], goal)
     lock_check.check_unlocked(context.conf)
@@ -167,7 +168,8 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
         journal.enter(steps.REHEARSE)
 
     held, groups = report.holds(context, base), context.conf.ignore_groups
-    permit = permission.of(context, journal.data.get("forced") or ())
+    forced = journal.data.get("forced") or ()
+    permit = permission.of(context.conf, context.state_dir, context.protect, forced)
     prepared = machine.prepare(goal, held=held, ignored_groups=groups, gathered=gathered, permit=permit)
     heartbeat.check()
     with context.signals.shielded():

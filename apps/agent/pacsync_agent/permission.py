@@ -14,7 +14,6 @@ from pathlib import Path
 
 from . import files, local_files, mounts, package_paths, protection
 from .acceptance import named
-from .context import Context
 from .errors import Refused
 from .local_db import Installed
 from .package_file import PackageFile
@@ -53,12 +52,17 @@ def _owners(conf: PacmanConf, state_dir: Path, installed: Installed) -> dict[str
     return owners
 
 
-def of(context: Context, forced: Collection[str]) -> Callable[[Installed, Plan, Sequence[PackageFile]], None]:
-    """`check` for one operation; `forced` are protected packages that a person on this machine wants removed."""
+def of(
+    conf: PacmanConf, state_dir: Path, words: Collection[str], forced: Collection[str]
+) -> Callable[[Installed, Plan, Sequence[PackageFile]], None]:
+    """`check` for one operation; `forced` are protected packages that a person on this machine wants removed.
+
+    `words` is the setting `protect`.
+    """
 
     def permit(installed: Installed, steps: Plan, new: Sequence[PackageFile]) -> None:
-        guarded = protected(context.conf, context.state_dir, installed, context.protect)
-        check(context.conf, guarded, installed=installed, steps=steps, new=new, forced=forced)
+        guarded = protected(conf, state_dir, installed, words)
+        check(conf, guarded, installed=installed, steps=steps, new=new, forced=forced)
 
     return permit
 

@@ -14,10 +14,11 @@ from .context import Context
 from .errors import AgentError, Failed, Interrupted, PacmanGoesOn
 from .heartbeat import Heartbeat
 from .machine import Machine, Packages, pacman_failed
+from .make_machine import machine_of
 from .outcome import Outcome
 from .running_hook import HookWatch
 
-# How long a lease is at least (seconds), where nobody said: while pacman runs it can't be lost, only renewed.
+# How long a lease is (seconds) where an older agent's journal doesn't say: while pacman runs it can only be renewed.
 LEASE = 120.0
 
 
@@ -29,8 +30,16 @@ def go_on(context: Context) -> None:
     watch = HookWatch(context.conf, lambda hook: context.output.line(f"It waits for its hook {hook}."))
     with contextlib.ExitStack() as stack:
         if running.is_running() and not journal.is_repair:
-            operation, token = journal.data["operation"], journal.data["token"]
-            heartbeat = stack.enter_context(Heartbeat(context.client, operation, token, LEASE, phase="applying"))
+            data = journal.data
+            beats = Heartbeat(
+                context.client,
+                data["operation"],
+                data["token"],
+                data.get("lease", LEASE),
+                phase="applying",
+                poll=data.get("poll", 0),
+            )
+            heartbeat = stack.enter_context(beats)
             heartbeat.hook = lambda: running_hook.of(running.output(), context.conf)
         try:
             pacman.wait_for_orphan(
@@ -41,7 +50,7 @@ def go_on(context: Context) -> None:
             )
         except Interrupted:
             raise PacmanGoesOn from None
-    machine = context.machine(journal.data["fetch"])
+    machine = machine_of(context, journal.data["fetch"])
     with context.signals.shielded():
         try:
             if machine.clear_stale_lock():

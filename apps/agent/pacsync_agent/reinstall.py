@@ -10,13 +10,14 @@ from . import journal as steps
 from .context import Context
 from .errors import AgentError
 from .machine import Machine
+from .make_machine import machine_of
 from .outcome import Outcome
 from .result import Ended
 
 
 def repair(context: Context, names: Sequence[str]) -> Ended:
     """Install these packages once more, in the versions that they have; their files are in the cache by now."""
-    machine = context.machine()
+    machine = machine_of(context)
     packages = steps.packages_to_json([package.as_installed() for package in machine.installed().values()])
     problems = sorted(pacman.database_problems(machine.config()))
     with context.signals.shielded():
