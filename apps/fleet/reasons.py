@@ -68,7 +68,7 @@ def why(endpoint: Endpoint, status: str, counts: Mapping[str, int] | None) -> st
     if status == Status.IN_SYNC and examination.files_differ(endpoint):
         return f"Its packages are exactly target #{number}'s, but files on the disk aren't the packages'."
     if status == Status.IN_SYNC:
-        return f"All that target #{number} manages is as it says."
+        return f"Everything that target #{number} manages is as the target has it."
     return beside_target(counts or {}, number)
 
 

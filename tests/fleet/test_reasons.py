@@ -31,7 +31,7 @@ def said(name: str) -> tuple[Status, str]:
 @pytest.mark.parametrize(
     ("packages", "found", "sentence"),
     [
-        (("app 2-1", "lib 2-1", "tool 2-1"), "in_sync", "All that target #1 manages is as it says."),
+        (("app 2-1", "lib 2-1", "tool 2-1"), "in_sync", "Everything that target #1 manages is as the target has it."),
         (("app 1-1", "lib 1-1"), "behind", "Compared with target #1, 2 packages are older and 1 missing."),
         (("app 3-1", "lib 2-1", "tool 2-1"), "ahead", "Compared with target #1, 1 package is newer."),
         (
