@@ -1,5 +1,6 @@
 """The number of queries of a page doesn't grow with what it shows."""
 
+import re
 from typing import Any
 
 import pytest
@@ -106,7 +107,7 @@ def test_pages_of_a_large_fleet_are_cut(staff: Client, lab: Pool) -> None:
     )
     for path in ("/endpoints", "/endpoints?status=offline", "/pools/lab", "/pools/lab/target"):
         first, third = staff.get(path), staff.get(f"{path}{'&' if '?' in path else '?'}page=3")
-        assert first.content.count(b"/endpoints/big") <= 51, path
+        assert len(set(re.findall(rb"/endpoints/(big\d+)", first.content))) <= 50, path
         assert b"big000" in first.content and b"big119" in third.content, path
 
 
