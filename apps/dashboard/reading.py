@@ -15,7 +15,7 @@ from apps.fleet import examination, last_results, status
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.difference import Change
 from apps.fleet.models import Endpoint, Operation, Pool
-from apps.fleet.models.operations import ACTIVE
+from apps.fleet.models.operations import ACTIVE, WENT_WRONG
 from apps.fleet.revisions import Unmanaged
 
 CHUNK = 10_000
@@ -43,6 +43,12 @@ class Row:
         """The name of what it looks like: its status, or that it is in sync and has files that differ."""
         differ = self.status == status.Status.IN_SYNC and examination.files_differ(self.endpoint)
         return "in_sync_files_differ" if differ else self.status
+
+    @property
+    def went_wrong(self) -> bool:
+        """Whether its newest operation failed or was lost, and it isn't in sync since."""
+        newest = self.last if self.operation is None and self.status != status.Status.IN_SYNC else None
+        return newest is not None and newest.status in WENT_WRONG
 
 
 class Line(NamedTuple):

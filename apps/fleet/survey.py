@@ -15,14 +15,14 @@ from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, Subquery,
 from django.db.models.functions import Coalesce, Now
 
 from . import examination, pool_alarms, reasons, resting, status
-from .models import Endpoint, Operation, OperationKind, OperationStatus, Pool
+from .models import Endpoint, Operation, OperationKind, Pool
+from .models.operations import WENT_WRONG
 from .pool_alarms import PoolAlarm
 from .reasons import Unknown
 from .resting import Resting
 from .status import Status
 
 _ALIKE = tuple(field for field in status.FIELDS if field != "last_seen")
-_WENT_WRONG = (OperationStatus.FAILED, OperationStatus.LOST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ class Survey:
         found = Endpoint.objects.annotate(
             last=Subquery(newest.values("status")[:1]), operation=Subquery(newest.values("pk")[:1])
         )
-        endpoints = {row.pk: row for row in found.filter(last__in=_WENT_WRONG).only("name", *status.FIELDS)}
+        endpoints = {row.pk: row for row in found.filter(last__in=WENT_WRONG).only("name", *status.FIELDS)}
         known = status.by_packages(endpoints.values())
         operations = Operation.objects.filter(pk__in=[row.operation for row in endpoints.values()])  # type: ignore[attr-defined]
         rows = operations.order_by("-finished").values_list(

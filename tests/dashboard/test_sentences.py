@@ -80,6 +80,18 @@ def test_resting_reader_is_told_who_may_resume(reader: Client, resting: Operatio
     assert "or when a staff account resumes it." in page and "/resume" not in page
 
 
+def test_endpoint_page_says_why_its_last_sync_failed_until_it_is_where_it_should_be(staff: Client, lab: Pool) -> None:
+    box = factories.reporting_endpoint("box", pool=lab, state=factories.state("app 1-1", "lib 2-1"))
+    operation, _ = sync_coordinator.create_operation(endpoint=box, kind="sync", actor="test")
+    base = operation.base_state
+    factories.finish(factories.applying(operation), state=base, outcome="failed", code="package_unavailable")
+    page = text_of(staff, "/endpoints/box")
+    assert f'The last sync <a href="/operations/{operation.pk}">failed</a></strong>' in page
+    assert ": It was package_unavailable.</p>" in page
+    factories.report(box, factories.state("app 2-1", "lib 2-1"))
+    assert "The last sync" not in text_of(staff, "/endpoints/box")
+
+
 def test_login_sends_to_an_administrator_only_where_there_is_one(client: Client, db: Any) -> None:
     User.objects.create_user("vic")
     assert "There is no administrator yet who could make one." in text_of(client, "/login")

@@ -39,6 +39,7 @@ ACTIVE = (OperationStatus.QUEUED, *LEASED)
 # The code of a result: the packages are the target's, but files on the disk aren't the packages'.
 FILES_DIFFER = "files_differ"
 FINAL = tuple(status for status in OperationStatus if status not in ACTIVE)
+WENT_WRONG = (OperationStatus.FAILED, OperationStatus.LOST)
 # It brought its endpoint to its target's packages, all of its files or not.
 REACHED = Q(status=OperationStatus.SUCCEEDED) | Q(status=OperationStatus.FAILED, result__code=FILES_DIFFER)
 
