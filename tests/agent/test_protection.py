@@ -159,9 +159,7 @@ def test_package_with_files_below_a_place_that_isnt_mounted_is_refused(tmp_path:
     world = World(tmp_path, [old, dirs], fleet)
     world.write("etc/fstab", "UUID=1 / ext4 rw 0 1\nUUID=2 /boot vfat noauto,rw 0 2\nUUID=3 none swap defaults 0 0\n")
     refused = world.refused("dirs")
-    assert (
-        refused.code == "not_mounted" and "/boot of /etc/fstab isn't mounted, and loader has files" in refused.message
-    )
+    assert refused.code == "not_mounted" and "etc/fstab isn't mounted, and loader has files" in refused.message
     assert world.refused("dirs", new=[fleet.package("loader", "2-1", files={"usr/x": b""})]).code == "not_mounted"
     assert world.refused("loader", "dirs", new=[fleet.package("n", "1-1", files={"boot/n": b""})]).code == "not_mounted"
     world.sync("loader", new=[fleet.package("dirs", "2-1")])

@@ -134,7 +134,7 @@ def test_verify_and_repair_of_a_machine_whose_set_is_equal(fleet: Fleet, tmp_pat
     endpoint = site.call("GET", f"/endpoints/{name}")
     assert [problem["code"] for problem in endpoint["problems"]] == ["files_differ", "modes_differ"]
     latest = agent.run(one, "set-latest").ok()
-    assert "Files that aren't as their packages have them" in latest.out
+    assert "Files differ from their packages" in latest.out
     assert "Repaired" in agent.run(one, "sync", "--repair").ok().out
     assert [line for line in one.altered() if "usr/lib/app" in line] == []
     endpoint = site.call("GET", f"/endpoints/{name}")

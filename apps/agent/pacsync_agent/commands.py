@@ -20,6 +20,7 @@ from . import (
     no_room,
     operation,
     pacman_conf,
+    permission,
     render,
     report,
     running_hook,
@@ -70,6 +71,8 @@ class Call:
         return settings.state_dir(self.options, self.conf)
 
     def context(self, patience: float = INTERACTIVE_PATIENCE) -> Context:
+        for word in permission.senseless(self.options.protect, self.conf):
+            self.output.warn(f"protect has {word}, which is neither a role nor a package that is installed here.")
         return contexts.make_context(self.options, self.conf, self.output, self.signals, patience)
 
 
@@ -237,9 +240,9 @@ def _round(call: Call, context: Context) -> Optional[float]:
     return float(answer["poll_seconds"])
 
 
-def sync(call: Call) -> int:
-    """Bring this machine to the target of its pool."""
-    return _operate(call, "sync", "Already in sync: nothing to do.")
+def sync(call: Call, *, last: bool = True) -> int:
+    """Bring this machine to the target of its pool. `last`: nothing follows in this command."""
+    return _operate(call, "sync", "Already in sync: nothing to do.", last=last)
 
 
 def revert(call: Call) -> int:
@@ -247,7 +250,7 @@ def revert(call: Call) -> int:
     return _operate(call, "revert", "Nothing to take back: the machine is where it was.")
 
 
-def _operate(call: Call, kind: str, nothing: str) -> int:
+def _operate(call: Call, kind: str, nothing: str, *, last: bool = True) -> int:
     context = call.context()
     context.force_remove = tuple(call.arguments.force_remove)
     with only_agent(context.state_dir, wait=call.arguments.wait), work.given_back(context):
@@ -257,12 +260,14 @@ def _operate(call: Call, kind: str, nothing: str) -> int:
             if began.kind == kind:
                 return render.exit_of(began)
         ended = work.execute(context, kind)
+    if ended is None and not last:
+        return Exit.OK
     if ended is None:
         for problem in verification.among(context.problems):
             call.output.warn(problem["text"])
         call.output.result(nothing, command=kind, status="unchanged", operation=None)
         return Exit.OK
-    return render.ended(call.output, kind, ended)
+    return render.ended(call.output, kind, ended, last=last)
 
 
 def status(call: Call) -> int:

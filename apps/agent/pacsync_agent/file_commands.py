@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Optional
 
 from . import (
@@ -51,7 +51,7 @@ def verify(call: Call) -> int:
     more = [f"and {len(lines) - _SHOWN} more (--json has all)"] if len(lines) > _SHOWN else []
     summary = "All files are as their packages have them."
     if found:
-        summary = f"{render.plural(len(differing), 'file')} differ, {render.plural(len(modes), 'mode')} differ."
+        summary = _differ(len(differing), len(modes))
     hints = ["`pacsync-agent sync --repair` puts the files back."] if differing else []
     hints += ["Modes stay as they are; `chmod` sets the one that the package has."] if modes else []
     if problem:
@@ -65,6 +65,13 @@ def verify(call: Call) -> int:
         reported=problem is None,
     )
     return Exit.DIFFERENT if differing else Exit.OK
+
+
+def _differ(files: int, modes: int) -> str:
+    """`2 files differ. The mode of 1 differs.`"""
+    said = [] if not files else ["1 file differs." if files == 1 else f"{files} files differ."]
+    said += [] if not modes else ["The mode of 1 differs." if modes == 1 else f"The modes of {modes} differ."]
+    return " ".join(said)
 
 
 def _sendable(path: str) -> str:
@@ -113,14 +120,14 @@ def sync(call: Call) -> int:
         return commands.sync(call)
     with _alone(call) as context:
         left = _complete_entries(context)
-    done = commands.sync(call)
+    done = commands.sync(call, last=False)
     if done not in {Exit.OK, Exit.FAILED}:
         return done
     with _alone(call) as context:
         ended = _repair(call, context, left)
     code = render.ended(call.output, "sync", ended) if ended else Exit.OK
-    for error in left.values():
-        call.output.error(error)
+    if left:
+        call.output.error(_not_repaired(left))
     return code or (Exit.FAILED if left else done)
 
 
@@ -157,6 +164,17 @@ def _of_any_arch(context: Context, machine: Machine, package: LocalPackage) -> P
         with contextlib.suppress(Refused):
             return machine.gather([package.as_installed()._replace(arch=arch)])[0]
     return machine.gather([package.as_installed()._replace(arch=last)])[0]
+
+
+def _not_repaired(left: Mapping[str, AgentError]) -> Refused:
+    """The one error for all packages whose files can't be had; the reason is that of the first."""
+    first = next(iter(left.values()))
+    return Refused(
+        "not_repaired",
+        f"Not repaired, because their files can't be had: {render.listed(sorted(left))}. {first.message}",
+        "Put the package files into pacman's cache, or name a mirror that has these versions in pacman.conf, then run "
+        "`pacsync-agent sync --repair`.",
+    )
 
 
 def _repair(call: Call, context: Context, left: dict[str, AgentError]) -> Optional[Ended]:

@@ -57,7 +57,7 @@ class Gatherer:
         """Every package's file.
 
         Raises Refused (`untrusted_file`, `signature_missing`, `signature_invalid`, `package_unavailable`, `disk_full`),
-        Unreachable (`mirror_failed`, `network_failed`), Local (`download_failed`), Stopped.
+        Unreachable (`mirror_failed`, `network_failed`, `databases_unreadable`), Local (`download_failed`), Stopped.
         """
         wanted = list(packages)
         if self.databases.refreshed and not self.offline and self.network.stop.is_set():
@@ -156,6 +156,8 @@ class Gatherer:
         refused = [wanted for wanted in hopeless if wanted not in found]
         if refused:
             spoiled = [str(wanted) for wanted in refused if self._refused_in_cache(self._candidate(wanted))]
+            if self.databases.passing and not spoiled:
+                raise unreachable.databases(self.databases.passing, [str(wanted) for wanted in refused])
             raise acceptance.untrusted([str(wanted) for wanted in refused], self.databases.reasons, spoiled)
         return found
 

@@ -223,7 +223,11 @@ class Machine:
         """Set the install reasons that are still wrong, durably. Raises Failed when that isn't done."""
         complaints = transaction.settle(self.conf, self.running, self.config(), goal)
         if complaints:
-            raise Failed("settling_failed", f"pacman could not finish: {'; '.join(complaints)}.", "Run `sync` again.")
+            raise Failed(
+                "settling_failed",
+                f"pacman could not finish: {'; '.join(complaints)}.",
+                "Run `pacsync-agent sync` again.",
+            )
         self.flush()
 
     def verify(self, goal: Packages, problems: Collection[str], touched: Collection[str]) -> None:
@@ -248,5 +252,5 @@ def pacman_failed(run: Run, conf: PacmanConf, state_dir: Path, touched: Collecti
     if "No space left" in run.output or "not enough free disk space" in run.output:
         return Failed("disk_full", f"The disk is full: {text}.", "Free some space, and try again.")
     return Failed(
-        "pacman_failed", f"pacman could not do it: {text}.", "The whole of what it said is with the operation."
+        "pacman_failed", f"pacman could not do it: {text}.", f"All that it said is in {state_dir / 'pacman.log'}."
     )

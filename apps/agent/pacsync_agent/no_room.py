@@ -18,7 +18,7 @@ from .output import human_bytes
 
 ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 LEAST_BYTES, LEAST_INODES = 1 << 20, 20  # for the journal, and for what pacman says
-HINT = "Free some, for example with `paccache -r`; the server has the operation tried again."
+HINT = "Free some room there, then run the command again. What the server has asked for is tried again by itself."
 
 
 def is_it(error: BaseException) -> bool:

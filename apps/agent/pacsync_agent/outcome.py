@@ -40,4 +40,5 @@ class Outcome:
             "code": self.code,
             "message": message[:2000],
             "log_tail": log[-LOG_TAIL:],
+            **({"hint": self.hint[:1000]} if self.hint else {}),
         }

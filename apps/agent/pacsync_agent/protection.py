@@ -68,10 +68,15 @@ def find(installed: Installed, root: Path, words: Collection[str], owners: dict[
     """What is protected, by role. `words` are those of the setting `protect`; `owners` come from `owners_by_files`."""
     codes = [role.code for role in ROLES if role.code in words or DEFAULT in words]
     found = [_of_role(BY_CODE[code], installed, root, owners.get(code, [])) for code in codes]
-    patterns = [word for word in words if word != DEFAULT and word not in BY_CODE]
+    patterns = [word for word in words if not is_role(word)]
     names = tuple(sorted(plan.matching(installed, patterns)))
     found.append(Protected(CONFIGURED, CONFIGURED_WORDS, names, alternatives=False))
     return [one for one in found if one.names]
+
+
+def is_role(word: str) -> bool:
+    """Whether a word of the setting `protect` is one or all of the roles; else it is a pattern of pkgnames."""
+    return word == DEFAULT or word in BY_CODE
 
 
 def _of_role(role: Role, installed: Installed, root: Path, owners: Collection[str]) -> Protected:

@@ -27,7 +27,7 @@ def go_on(context: Context) -> None:
     journal = context.journal
     running = context.transaction
     said = "The pacman of an earlier run is still at work: waiting for it to finish."
-    watch = HookWatch(context.conf, lambda hook: context.output.line(f"It waits for its hook {hook}."))
+    watch = HookWatch(context.conf, lambda hook: context.output.line(f"Its hook {hook.running()}."))
     with contextlib.ExitStack() as stack:
         if running.is_running() and not journal.is_repair:
             data = journal.data

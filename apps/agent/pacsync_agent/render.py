@@ -69,7 +69,6 @@ def ended(output: Output, command: str, ended: Ended, *, last: bool = True) -> i
         text = f"{goal}{noted}{done}."
         (output.result if last else output.line)(text, status="succeeded", **data)
         return code
-    output_next_try(output, ended.operation)
     result = ended.operation.get("result") or {}
     message = ended.outcome.message or str(result.get("message") or "The machine is not in the target state.")
     error = AgentError(ended.outcome.code or str(result.get("code") or "failed"), message, ended.outcome.hint)
@@ -78,6 +77,7 @@ def ended(output: Output, command: str, ended: Ended, *, last: bool = True) -> i
         output.result("", status="failed", code=error.code, message=message, hint=hint, **data)
     else:
         output.error(error)
+        output_next_try(output, ended.operation)
     return code
 
 
@@ -85,13 +85,13 @@ def output_next_try(output: Output, operation: Mapping[str, Any]) -> None:
     """Say when the server has it tried again, if it has."""
     text = next_try(operation)
     if text:
-        output.line(f"The server has it{text}.")
+        output.line(f"{text[0].upper()}{text[1:]}.")
 
 
 def next_try(operation: Mapping[str, Any]) -> str:
-    """` tried again at TIME`, or nothing."""
+    """`the next try is at TIME`, or nothing."""
     moment = operation.get("retry_at")
-    return f" tried again at {moment[:16].replace('T', ' ')} UTC" if isinstance(moment, str) else ""
+    return f"the next try is at {moment[:16].replace('T', ' ')} UTC" if isinstance(moment, str) else ""
 
 
 def _goal(ended: Ended) -> str:
@@ -140,7 +140,8 @@ def status(known: dict[str, Any], fresh: bool) -> str:
     lines += refused(known.get("refused")) + waiting(known.get("target"))
     operation = known.get("operation")
     if operation:
-        lines.append(f"  {operation['kind']} {operation['status']} ({counts(operation['plan'])}){next_try(operation)}")
+        again = f", {next_try(operation)}" if next_try(operation) else ""
+        lines.append(f"  {operation['kind']} {operation['status']} ({counts(operation['plan'])}){again}")
     if known.get("pacman"):
         hook = known["pacman"]["hook"]
         lines.append("  pacman is at work" + (f", in its hook {RunningHook(**hook)}" if hook else ""))

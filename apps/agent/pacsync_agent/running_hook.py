@@ -28,6 +28,11 @@ class RunningHook:
     description: str
     since: str
 
+    def running(self) -> str:
+        """`NAME (DESCRIPTION) has been running since TIME`, the end of a sentence."""
+        text = str(RunningHook(self.name, self.description, ""))
+        return f"{text} has been running since {self.since}" if self.since else f"{text} is running"
+
     def __str__(self) -> str:
         text = self.name + (f" ({self.description})" if self.description not in {"", self.name} else "")
         return text + (f" since {self.since}" if self.since else "")
@@ -45,7 +50,8 @@ def of(said: str, conf: PacmanConf) -> Optional[RunningHook]:
     if not logged:
         return RunningHook(lines[-1], "", "")
     since, name = logged[-1]
-    return RunningHook(name, lines[-1].rstrip("."), since)
+    description = lines[-1].rstrip(".")
+    return RunningHook(name, "" if description == name else description, since)
 
 
 def _log_of(conf: PacmanConf) -> Path:

@@ -202,7 +202,7 @@ def apply(transaction: Transaction, conf: PacmanConf, config: Path, prepared: Pr
             return done
     if prepared.repository:
         transaction_repository.publish(transaction_repository.database_in(prepared.repository), conf.dbpath)
-    watch = HookWatch(conf, lambda hook: output.line(f"pacman waits for its hook {hook}."))
+    watch = HookWatch(conf, lambda hook: output.line(f"pacman's hook {hook.running()}."))
     total = len(prepared.plan.install) + len(prepared.plan.remove)
 
     def on_output(text: str) -> None:

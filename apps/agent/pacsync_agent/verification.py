@@ -86,8 +86,8 @@ def differing(conf: PacmanConf, state_dir: Path, installed: Installed) -> list[s
 def problems(conf: PacmanConf, state_dir: Path, installed: Installed) -> list[Problem]:
     """What a report says of it; a package that was installed anew since counts as unknown."""
     texts = {
-        DIFFER: "Files that aren't as their packages have them: {}. `pacsync-agent sync --repair` puts them back.",
-        MODES: "Permissions that aren't as their packages have them: {}. pacman leaves those as they are.",
+        DIFFER: "Files differ from their packages: {}. `pacsync-agent sync --repair` puts them back.",
+        MODES: "Permissions differ from their packages: {}. pacman leaves those as they are.",
     }
     known = _current(conf, state_dir, installed)
     found = []
