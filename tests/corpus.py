@@ -32,7 +32,8 @@ class Result:
     """What came of a case, and `why` where it isn't exact.
 
     Refused: one of the sides is what pacman only makes when it is told to break a rule (unmet dependencies, files that
-    somebody else has). The agent doesn't, and left the machine as it was.
+    somebody else has), or needs another build of a version that is there. The agent doesn't, and left the machine as it
+    was.
     """
 
     name: str
@@ -112,7 +113,8 @@ def try_case(path: Path, directory: Path) -> Result:
 def broken_rules(case: Case, goal: Root, other: Root, found: list[str]) -> list[str]:
     """The rules that the case has pacman break on the way to `goal`, where the agent stopped for them."""
     if found and found[0].startswith("rehearsal_failed"):
-        return sorted(goal.problems() - other.problems())
+        rebuilt = [f"{name} is another build of the same version" for name in case.rebuilt()]
+        return sorted(goal.problems() - other.problems()) or rebuilt
     return found if "--overwrite" in case.command and any("exists in filesystem" in line for line in found) else []
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from apps.fleet.alpm import desc
 from tests.support.mtree import quoted
 
 FOLDER = Path("test/pacman")
@@ -26,6 +27,7 @@ TIME = 355  # that of every file on a machine that pactest makes
 PROGRAMS = {"bin": None, "bindir": ["/usr/bin"], "debug": 0, "gdb": 0, "valgrind": 0, "nolog": 0, "manual-confirm": 0}
 PROGRAMS |= {"scriptlet-shell": "/bin/sh", "ldconfig": "/sbin/ldconfig"}
 REASONS = {"Explicitly installed": "explicit"}
+RELATIONS = ("DEPENDS", "PROVIDES", "CONFLICTS")
 
 # (version, architecture, install reason) by pkgname.
 State = dict[str, tuple[str, str, str]]
@@ -135,6 +137,16 @@ class Case:
             raise Unusable("pacman refuses")
         if self.before.state() == self.after.state():
             raise Unusable("no package changes")
+
+    def rebuilt(self) -> list[str]:
+        """Packages of which both sides have the same version, from builds that need or bar different packages."""
+        found = []
+        for entry in sorted((self.before.dbpath / "local").glob("*-*/desc")):
+            other = self.after.dbpath / "local" / entry.parent.name / "desc"
+            if other.exists():
+                old, new = desc.parse(entry.read_text()), desc.parse(other.read_text())
+                found += [old["NAME"][0]] if any(old.get(key) != new.get(key) for key in RELATIONS) else []
+        return found
 
     def write_packages(self, pool: Path) -> None:
         """Write the package files of both sides, as the case has them. Raises Unusable."""
