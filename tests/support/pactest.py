@@ -27,6 +27,7 @@ TIME = 355  # that of every file on a machine that pactest makes
 PROGRAMS = {"bin": None, "bindir": ["/usr/bin"], "debug": 0, "gdb": 0, "valgrind": 0, "nolog": 0, "manual-confirm": 0}
 PROGRAMS |= {"scriptlet-shell": "/bin/sh", "ldconfig": "/sbin/ldconfig"}
 REASONS = {"Explicitly installed": "explicit"}
+ANY = "any"  # the architecture of packages for which a case names none; makepkg knows no package without
 RELATIONS = ("DEPENDS", "PROVIDES", "CONFLICTS")
 
 # (version, architecture, install reason) by pkgname.
@@ -96,7 +97,7 @@ class Case:
         if self._test.skipall:
             raise Unusable(f"skipped by itself: {self._test.skipall}")
         for package in self._packages():
-            package.arch = package.arch or "any"
+            package.arch = package.arch or ANY
         self._generate()
 
     @property
@@ -169,10 +170,14 @@ Member = tuple[tarfile.TarInfo, bytes]
 
 
 def add_mtree(package: type) -> None:
-    """Have pactest's packages carry an .MTREE, as those of makepkg do: without one pacman can't check their files."""
+    """Have pactest's packages carry an .MTREE, as those of makepkg do: without one pacman can't check their files.
+
+    And an architecture, also those that a case has served before its machine is made.
+    """
     plain = package.makepkg  # type: ignore[attr-defined]
 
     def makepkg(self: Any, path: str | None = None, fileobj: Any = None) -> None:
+        self.arch = self.arch or ANY
         buffer = io.BytesIO()
         plain(self, fileobj=buffer)
         data = package_file(members(buffer.getvalue()))
