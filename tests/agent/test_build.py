@@ -72,7 +72,7 @@ def test_agent_python_39_shows_help_of_every_command(command: str, tmp_path: Pat
 
 
 def test_every_module_can_be_the_first_that_is_imported() -> None:
-    """Modules that import each other work or not by which comes first: the agent starts with one, tests with another."""
+    """Modules that import each other work or not by which comes first, and tests begin with another one."""
     script = """
 import importlib, sys
 for name in sys.argv[1:]:
