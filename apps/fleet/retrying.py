@@ -17,7 +17,7 @@ from .models import Operation, OperationStatus
 # Codes of results. The first ones are the agent's (docs/agent.md), the last ones the server's own.
 CODES = frozenset(
     {"mirror_failed", "network_failed", "databases_unreadable", "disk_full", "database_locked", "lease_lost"}
-    | {"server_unavailable", "too_many_requests", "attempts_exhausted", "deadline_passed"}
+    | {"pacman_killed", "server_unavailable", "too_many_requests", "attempts_exhausted", "deadline_passed"}
 )
 ASKED_ANEW = "asked_anew"
 """The code of an operation that waited for its next try, and gave way to one that somebody asked for."""

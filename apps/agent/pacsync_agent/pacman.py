@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from . import complaints, database_lock, files, transaction_repository
+from . import complaints, database_lock, ended_by_signal, files, transaction_repository
 from .errors import Local, PacmanGoesOn
 from .own_lock import OwnLock
 from .pacman_conf import ENVIRONMENT, PacmanConf
@@ -46,8 +46,8 @@ class Run:
         pattern = r"(error: |:: .*(breaks dependency|are in conflict|unable to satisfy dependency))"
         found = [line for line in self.output.splitlines() if re.match(pattern, line)]
         details = [line for line in self.output.splitlines() if " exists in filesystem" in line]
-        if self.status > 128 and not (found or details):  # the shell's word for a signal
-            return [f"signal {self.status - 128} ended it"]
+        if self.status > 128 and not (found or details):
+            return [ended_by_signal.words(self.status)]
         if self.status and not (found or details):  # whatever it was, it is near the end
             found = [line for line in self.output.splitlines() if line.strip()][-3:]
         return [re.sub(r"^(error: |:: )", "", line).strip() for line in (*details, *found)]
@@ -79,8 +79,11 @@ def write_config(
     return path
 
 
-def run(config: Path, *arguments: object) -> Run:
-    """Run a pacman that changes nothing of the machine, and wait for it."""
+def run(config: Path, *arguments: object, doing: str) -> Run:
+    """Run a pacman that changes nothing of the machine, and wait for it.
+
+    `doing` says what it is run for. Raises Failed (`pacman_killed`) when something else ended it.
+    """
     command = ["pacman", "--config", str(config), *map(str, arguments)]
     try:
         done = subprocess.run(
@@ -93,12 +96,13 @@ def run(config: Path, *arguments: object) -> Run:
         )
     except FileNotFoundError:
         raise Local("pacman_missing", "pacman is not installed here.") from None
-    return Run(done.returncode, done.stdout.decode(errors="replace"))
+    return Run(ended_by_signal.check(done.returncode, doing), done.stdout.decode(errors="replace"))
 
 
 def database_problems(config: Path) -> set[str]:
     """What `pacman -Dk` finds wrong with the database, one sentence each."""
-    return {line.partition("error: ")[2] for line in run(config, "-Dk").output.splitlines() if "error: " in line}
+    done = run(config, "-Dk", doing="while it checked the database")
+    return {line.partition("error: ")[2] for line in done.output.splitlines() if "error: " in line}
 
 
 def copy_database(conf: PacmanConf, directory: Path) -> Path:
@@ -195,7 +199,7 @@ class Transaction:
             # Its lock has to be known before it changes anything: who dies later leaves one that is known to be ours.
             time.sleep(0.05 if seen or time.monotonic() > began + 5 else 0.002)
         on_output(self.output(start))
-        return Run(process.returncode, self.output(start))
+        return Run(ended_by_signal.status(process.returncode), self.output(start))
 
     def output(self, start: int = 0) -> str:
         """What pacman said, from the byte `start` of the log on."""
