@@ -13,16 +13,18 @@ class Look(NamedTuple):
 
 
 STATUSES = {
-    # Endpoints, worst first: the order in which they are counted and listed.
+    # Endpoints, worst first: the order in which they are counted and listed. `files_differ` is `in_sync` in the API.
     "diverged": Look("bad", "⇅", "diverged", "some packages are older than the target and some are newer"),
     "behind": Look("warn", "↓", "behind", "packages are older than the target, or missing"),
     "ahead": Look("info", "↑", "ahead", "packages are newer than the target, or not in it"),
     "unknown": Look("odd", "?", "unknown", "has not reported, or there is no target to compare with"),
+    # The packages are the target's, but the endpoint found files that aren't the packages'.
+    "files_differ": Look(
+        "warn", "≠", "in sync, files differ", "it has the target's packages, but files on its disk differ from them"
+    ),
     "offline": Look("off", "○", "offline", "has not been heard of for three poll intervals"),
     "in_sync": Look("ok", "✓", "in sync", "exactly the target"),
 }
-# The packages are the target's, but the endpoint found files that aren't the packages'.
-FILES_DIFFER = Look("warn", "≠", "in sync, files differ", "exactly the target, but files aren't the packages'")
 OPERATIONS = {
     "queued": Look("off", "…", "queued", "waits for the endpoint's next check-in"),
     "leased": Look("info", "▸", "leased", "the agent has it and prepares"),
@@ -52,7 +54,7 @@ LEFT_OUT = {
     "excluded": "Excluded by the pool",
     "held": "Held at the source",
 }
-LOOKS = {**STATUSES, "files_differ": FILES_DIFFER, **OPERATIONS, **CHANGES, **MANAGEMENT}
+LOOKS = {**STATUSES, **OPERATIONS, **CHANGES, **MANAGEMENT}
 TONES = {"success": "ok", "error": "bad", "warning": "warn", "info": "info", "debug": "off"}
 
 

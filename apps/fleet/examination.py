@@ -104,6 +104,12 @@ def files_differ(endpoint: Endpoint) -> bool:
     return any(problem["code"] == FILES_DIFFER for problem in endpoint.examination or [])
 
 
+def count_files_differ() -> int:
+    """How many endpoints said so, whatever their status."""
+    found = Endpoint.objects.filter(examination__isnull=False).only("examination")
+    return sum(files_differ(endpoint) for endpoint in found.iterator(chunk_size=2000))
+
+
 def databases_unreadable(endpoint: Endpoint) -> bool:
     """Whether the endpoint said that it can't read its databases: which of its packages are foreign isn't known."""
     return any(problem["code"] == UNREADABLE for problem in endpoint.examination or [])
