@@ -156,6 +156,35 @@ def test_repair_of_emptied_entries_and_files_as_a_power_cut_left_them(fleet: Fle
     assert [line for line in one.altered() if "etc/sec/private " not in line] == []
 
 
+def test_repair_of_an_emptied_desc_gives_the_whole_entry_back(tmp_path: Path, site: Site) -> None:
+    """Completed alone, the entry would have no dependencies: `pacman -Qdt` would take `lib` for an orphan."""
+    fleet = Fleet(tmp_path)
+    files = with_mtree({"usr/lib/tool/one": b"one", "etc/tool.conf": b"setting"})
+    tool = fleet.package("tool", "1-1", files=files, depends=["lib"], groups=["g"], backup=["etc/tool.conf"])
+    fleet.snapshot(OLD, [tool, fleet.package("lib", "1-1")])
+    one = fleet.machine("m1", OLD)
+    one.install("tool", "lib", asdeps=["lib"])
+    (one.root / "etc/tool.conf").write_text("mine")
+    site.enroll(site.pool(), one)
+    agent.run(one, "set-latest").ok()
+    entry = one.dbpath / "local/tool-1-1"
+
+    def known() -> tuple[str, bytes]:
+        info = one.pacman("-Qi", "tool").splitlines()
+        varying = ("Install Date", "Validated By")
+        return "\n".join(line for line in info if not line.startswith(varying)), (entry / "files").read_bytes()
+
+    before = known()
+    (entry / "desc").write_bytes(b"")
+    agent.run_killed_at(one, "sent:/checkin", "sync", "--repair")  # the entry is completed, and nothing more
+    assert (entry / "files").read_bytes() == before[1]
+    assert "its entry in pacman's database is incomplete" in agent.run(one, "verify").refused(10).out
+    assert "Repaired" in agent.run(one, "sync", "--repair").ok().out
+    assert known() == before and "lib" not in one.pacman("-Qdt", check=False)
+    assert one.file("etc/tool.conf") == b"mine"
+    assert "All files are" in agent.run(one, "sync", "--repair").ok().out
+
+
 def test_repair_what_can_be_had_is_repaired_and_the_rest_is_named(fleet: Fleet, tmp_path: Path, site: Site) -> None:
     one, _ = pair(fleet, tmp_path, site, "app", "sec")
     agent.run(one, "sync").ok()

@@ -185,10 +185,13 @@ class Machine:
         """Go on from wherever a cut-off or failed transaction left the machine, to `goal`.
 
         Packages in `again` are installed once more even if the database has them: their files, scriptlets and hooks may
-        not have come to their end; `newcomers` among them are installed as for the first time. Raises AgentError.
+        not have come to their end; `newcomers` among them are installed as for the first time. A package whose entry
+        has to be completed is installed once more too: the agent knows less of it than pacman writes.
+        Raises AgentError.
         """
         self.clear_stale_lock()
         self.running.forget_status()
+        again = {*again, *(package.name for package in self.installed().values() if package.broken)}
         repair.mend_entries(self.conf.dbpath, self.installed(), newcomers=newcomers, find=self._file_of)
         transaction.remove_marker(self.conf, self.running, self.config())
         prepared = self.prepare(goal, held=(), again=again, cached_only=cached_only)
