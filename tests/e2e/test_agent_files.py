@@ -200,6 +200,25 @@ def test_repair_what_can_be_had_is_repaired_and_the_rest_is_named(fleet: Fleet, 
     assert one.file("usr/lib/app/3") == b"3 of 2" and one.file("usr/lib/mine/one") is None
 
 
+def test_repair_directory_in_the_way_of_one_package_the_others_are_repaired(
+    fleet: Fleet, tmp_path: Path, site: Site
+) -> None:
+    one, _ = pair(fleet, tmp_path, site, "app", "sec")
+    agent.run(one, "sync").ok()
+    taken = one.root / "usr/lib/app/3"
+    taken.unlink()
+    taken.mkdir()
+    (taken / "mine").write_text("mine")
+    (one.root / "etc/sec/private/key").unlink()
+    done = agent.run(one, "sync", "--repair").refused(1)
+    assert f"in the way: app. Directories lie where packages bring a file or a link: {taken} (app)" in done.err
+    assert "Move those directories to another place" in done.err and "can't be had" not in done.err
+    assert one.file("etc/sec/private/key") == b"key 2" and (taken / "mine").exists()
+    taken.rename(tmp_path / "away")
+    agent.run(one, "sync", "--repair").ok()
+    assert one.file("usr/lib/app/3") == b"3 of 2"
+
+
 @pytest.mark.parametrize("point", ["enter:apply", "pacman:ended", "enter:settle", "enter:report"])
 def test_repair_killed_at_a_step_is_finished_by_the_next_start(
     fleet: Fleet, tmp_path: Path, site: Site, point: str

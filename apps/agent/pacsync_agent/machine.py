@@ -23,6 +23,7 @@ from . import (
     lock_check,
     marker,
     no_room,
+    obstructions,
     pacman,
     permission,
     plan,
@@ -101,7 +102,8 @@ class Machine:
         """Gather the files and rehearse. Raises Refused with the reason why the goal can't be reached exactly.
 
         `gathered` is called between the two, and raises when there is no use in going on; so does `permit`, with what
-        is installed, the plan and the files, where the machine doesn't let it happen.
+        is installed, the plan and the files, where the machine doesn't let it happen. Raises Failed where a
+        directory is in the way.
         """
         transaction.needs_root(os.geteuid())
         installed = self.installed()
@@ -111,6 +113,7 @@ class Machine:
         gathered()
         plan.check_groups(found, ignored_groups)
         permit(installed, steps, found)
+        obstructions.check(self.conf, installed, {package.name for package in steps.remove}, found)
         transaction.check_space(self.conf, found, installed)
         no_room.check_rehearsal(self.conf.dbpath, self.state_dir)
         self.output.progress("rehearsing")
