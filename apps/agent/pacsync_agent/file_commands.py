@@ -15,6 +15,7 @@ from . import (
     installed_files,
     local_db,
     lock_check,
+    obstructions,
     reinstall,
     render,
     repair,
@@ -34,6 +35,7 @@ from .package_file import PackageFile
 from .result import Ended
 
 _SHOWN = 100  # lines for people; --json has all
+_MOST_REASONS = 10
 
 
 def verify(call: Call) -> int:
@@ -167,26 +169,37 @@ def _of_any_arch(context: Context, machine: Machine, package: LocalPackage) -> P
 
 
 def _not_repaired(left: Mapping[str, AgentError]) -> Refused:
-    """The one error for all packages whose files can't be had; the reason is that of the first."""
-    first = next(iter(left.values()))
-    return Refused(
-        "not_repaired",
-        f"Not repaired, because their files can't be had: {render.listed(sorted(left))}. {first.message}",
-        "Put the package files into pacman's cache, or name a mirror that has these versions in pacman.conf, then run "
-        "`pacsync-agent sync --repair`.",
-    )
+    """The one error for all packages that stay as they are; of each kind the reason is that of the first."""
+    blocked = sorted(name for name, error in left.items() if error.code == "file_conflict")
+    missing = sorted(left.keys() - set(blocked))
+    message, hint = [], []
+    if missing:
+        message.append(f"Not repaired, because their files can't be had: {render.listed(missing)}.")
+        message.append(left[missing[0]].message)
+        hint.append(
+            "Put the package files into pacman's cache, or name a mirror that has these versions in pacman.conf."
+        )
+    if blocked:
+        message.append(f"Not repaired, because directories are in the way: {render.listed(blocked)}.")
+        message += [left[name].message for name in blocked[:_MOST_REASONS]]
+        hint.append(left[blocked[0]].hint)
+    return Refused("not_repaired", " ".join(message), " ".join([*hint, "Then run `pacsync-agent sync --repair`."]))
 
 
 def _repair(call: Call, context: Context, left: dict[str, AgentError]) -> Optional[Ended]:
-    """Install what differs once more; None when nothing is to be done. What can't be had is added to `left`."""
+    """Install what differs once more; None when nothing is to be done. What can't be is added to `left`."""
     machine = machine_of(context)
-    names = []
+    installed = machine.installed()
+    files = []
     for name in sorted({one.package for one in compare(context) if not one.is_mode} - set(left)):
         try:
-            machine.gather([machine.installed()[name].as_installed()])
-            names.append(name)
+            files += machine.gather([installed[name].as_installed()])
         except Refused as error:
             left[name] = error
+    blocked = obstructions.find(context.conf, installed, (), files)
+    for name in {one.package for one in blocked}:
+        left[name] = obstructions.failure([one for one in blocked if one.package == name], (name,))
+    names = [file.name for file in files if file.name not in left]
     if not names:
         report.tell(context)
         if not left:

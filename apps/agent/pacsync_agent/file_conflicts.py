@@ -82,7 +82,7 @@ def failure(run: Run, conf: PacmanConf, touched: Collection[str], essential: Col
     staying = (found.owners | others) - set(touched)
     parts: list[tuple[str, str]] = []  # what is there, and what helps
     if staying:
-        parts.append(_staying(staying, newcomers - staying))
+        parts.append(staying_owners(staying, newcomers - staying))
     if found.links:
         said = f"Packages have a directory at {_names(found.links)}, but the machine has a link there."
         parts.append((said, "Remove that link, and move the directory that it leads to into its place"))
@@ -102,7 +102,7 @@ def failure(run: Run, conf: PacmanConf, touched: Collection[str], essential: Col
     return Failed("file_conflict", " ".join([text, *(said for said, _ in parts if said)]), hint)
 
 
-def _staying(owners: Collection[str], newcomers: Collection[str]) -> tuple[str, str]:
+def staying_owners(owners: Collection[str], newcomers: Collection[str]) -> tuple[str, str]:
     return (
         f"What is there belongs to {_names(owners)}, which stays as it is.",
         f"If it isn't needed, remove it here with `pacman -R {_names(owners, ' ')}`; if IgnorePkg holds it, lift that; "

@@ -23,6 +23,7 @@ from . import (
     lock_check,
     marker,
     no_room,
+    obstructions,
     pacman,
     permission,
     plan,
@@ -101,7 +102,8 @@ class Machine:
         """Gather the files and rehearse. Raises Refused with the reason why the goal can't be reached exactly.
 
         `gathered` is called between the two, and raises when there is no use in going on; so does `permit`, with what
-        is installed, the plan and the files, where the machine doesn't let it happen.
+        is installed, the plan and the files, where the machine doesn't let it happen. Raises Failed where a
+        directory is in the way.
         """
         transaction.needs_root(os.geteuid())
         installed = self.installed()
@@ -111,6 +113,7 @@ class Machine:
         gathered()
         plan.check_groups(found, ignored_groups)
         permit(installed, steps, found)
+        obstructions.check(self.conf, installed, {package.name for package in steps.remove}, found)
         transaction.check_space(self.conf, found, installed)
         no_room.check_rehearsal(self.conf.dbpath, self.state_dir)
         self.output.progress("rehearsing")
@@ -185,10 +188,13 @@ class Machine:
         """Go on from wherever a cut-off or failed transaction left the machine, to `goal`.
 
         Packages in `again` are installed once more even if the database has them: their files, scriptlets and hooks may
-        not have come to their end; `newcomers` among them are installed as for the first time. Raises AgentError.
+        not have come to their end; `newcomers` among them are installed as for the first time. A package whose entry
+        has to be completed is installed once more too: the agent knows less of it than pacman writes.
+        Raises AgentError.
         """
         self.clear_stale_lock()
         self.running.forget_status()
+        again = {*again, *(package.name for package in self.installed().values() if package.broken)}
         repair.mend_entries(self.conf.dbpath, self.installed(), newcomers=newcomers, find=self._file_of)
         transaction.remove_marker(self.conf, self.running, self.config())
         prepared = self.prepare(goal, held=(), again=again, cached_only=cached_only)

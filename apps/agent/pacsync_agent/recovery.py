@@ -134,7 +134,8 @@ def after_failure(context: Context, machine: Machine, error: Failed, *, cut_off:
         machine.mend(goal, install, newcomers=[name for name in install if name not in known])
     except AgentError as second:
         context.output.warn(f"{second.message} Going back to where the machine was.")
-        return _back(context, machine, base, Failed(second.code, second.message))
+        remedy = second.hint if second.code == "file_conflict" else ""
+        return _back(context, machine, base, Failed(second.code, second.message, remedy))
     return settle_and_verify(context, machine)
 
 
@@ -151,7 +152,10 @@ def _back(context: Context, machine: Machine, base: Packages, error: Failed) -> 
         if machine.is_unchanged(base, touched):
             return Outcome.failed(_nothing_changed(error))
         left = f"{error.message} The way back failed too: {third.message}"
-        return Outcome.failed(Failed(error.code, left, "Put it right with pacman, and run `pacsync-agent sync`."))
+        remedy = (third.hint if third.code == "file_conflict" else "") or error.hint
+        return Outcome.failed(
+            Failed(error.code, left, remedy or "Put it right with pacman, and run `pacsync-agent sync`.")
+        )
     return Outcome.failed(
         Failed(error.code, f"{error.message} The machine was brought back to where it was.", error.hint)
     )

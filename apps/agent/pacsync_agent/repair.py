@@ -16,7 +16,7 @@ from typing import Optional
 from apps.fleet.alpm import archive
 from apps.fleet.alpm.state import DEPENDENCY
 
-from . import database_lock, files
+from . import database_lock, files, local_db
 from .errors import Busy
 from .local_db import Installed, LocalPackage
 from .package_file import PackageFile
@@ -70,7 +70,8 @@ def complete_entry(dbpath: Path, package: LocalPackage, file: PackageFile) -> No
 
 
 def _complete(directory: Path, package: LocalPackage, file: PackageFile) -> None:
-    lists = {"PROVIDES": file.provides, "CONFLICTS": file.conflicts}
+    """What pacman needs to replace the package; the entry counts as incomplete until it has done that."""
+    lists = {"DEPENDS": file.depends, "PROVIDES": file.provides, "CONFLICTS": file.conflicts, "GROUPS": file.groups}
     blocks = [
         f"%NAME%\n{file.name}\n",
         f"%VERSION%\n{file.version}\n",
@@ -79,8 +80,11 @@ def _complete(directory: Path, package: LocalPackage, file: PackageFile) -> None
     ]
     blocks += ["%REASON%\n1\n"] if package.reason == DEPENDENCY else []
     blocks += [f"%{key}%\n" + "".join(f"{word}\n" for word in words) for key, words in lists.items() if words]
-    listed = "".join(f"{name}\n" for name in sorted(_file_list(file.path), key=os.fsencode))
-    files.write_atomically(directory / "files", f"%FILES%\n{listed}\n".encode(errors="surrogateescape"), mode=0o644)
+    names = sorted(_file_list(file.path), key=os.fsencode)
+    if names != _present_list(directory):  # an intact one also says which configuration files the package installed
+        listed = "".join(f"{name}\n" for name in names)
+        text = f"%FILES%\n{listed}\n".encode(errors="surrogateescape")
+        files.write_atomically(directory / "files", text, mode=0o644)
     files.write_atomically(directory / "desc", "".join(f"{block}\n" for block in blocks).encode(), mode=0o644)
 
 
@@ -88,3 +92,11 @@ def _file_list(path: Path) -> Iterator[str]:
     for entry, _ in archive.entries(path):
         if not entry.name.startswith("."):
             yield f"{entry.name}/" if entry.isdir() else entry.name
+
+
+def _present_list(directory: Path) -> Optional[list[str]]:
+    """What the entry's own list has, in the same order; None where there is none that can be read."""
+    try:
+        return sorted(local_db.read_files(directory)[0], key=os.fsencode)
+    except OSError:
+        return None
