@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Optional
 
-from . import context as contexts
 from . import (
+    blocked,
     database_lock,
     files,
     lock_check,
@@ -28,6 +28,7 @@ from . import (
     verification,
     work,
 )
+from . import context as contexts
 from .api import ApiError, Client, normalized
 from .context import Context, only_agent
 from .errors import (
@@ -161,7 +162,8 @@ def once(call: Call) -> int:
     if ended:
         return render.ended(call.output, "once", ended)
     said = {**answer, "problems": context.problems}
-    call.output.result(render.one_line(context.credentials.name, said), command="once", **render.checked_in(answer))
+    known = {**render.checked_in(answer), **({"busy": True} if context.blocked else {})}
+    call.output.result(render.one_line(context.credentials.name, said), command="once", **known)
     return Exit.OK
 
 
@@ -175,14 +177,14 @@ def _step(context: Context, *, may_work: bool) -> tuple[dict[str, Any], Optional
     ours_at_work = unfinished and context.transaction.is_running()
     if report.another_pacman(context) and not ours_at_work:
         raise Busy("database_locked", "Another pacman is at work: this machine reports when it is done.")
-    ended = work.resume(context) if may_work and not in_hook else None
+    ended = blocked.resume(context) if may_work and not in_hook else None
     if not unfinished and not in_hook:
         work.remove_leftovers(context)
     if unfinished and not may_work:
         raise Busy("operation_unfinished", "An operation is unfinished: `pacsync-agent once` finishes it.")
     answer = report.check_in(context, background=True)
     queued = answer.get("operation")
-    if queued and may_work and not in_hook and ended is None:
+    if queued and may_work and not in_hook and ended is None and not context.blocked:
         ended = work.execute_queued(context, queued)
     return answer, ended
 
@@ -233,7 +235,8 @@ def _round(call: Call, context: Context) -> Optional[float]:
     try:
         with only_agent(context.state_dir, wait=0):
             answer, ended = _step(context, may_work=True)
-    except Busy:
+    except Busy as error:
+        blocked.say_once(context, error)
         return None
     if ended:
         render.ended(call.output, "run", ended)

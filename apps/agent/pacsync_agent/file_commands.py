@@ -153,7 +153,8 @@ def _complete_entries(context: Context) -> dict[str, AgentError]:
     for package in machine.installed().values():
         if package.broken:
             try:
-                repair.complete_entry(context.conf.dbpath, package, _of_any_arch(context, machine, package))
+                file = _of_any_arch(context, machine, package)
+                repair.complete_entry(context.conf.dbpath, package, file, own=context.transaction.own_lock)
             except Refused as error:
                 left[package.name] = error
     return left

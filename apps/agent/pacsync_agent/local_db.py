@@ -52,7 +52,7 @@ def read(dbpath: Path) -> Installed:
     packages: Installed = {}
     try:
         for name, entries in _entries(dbpath).items():
-            packages[name] = _read_entry(dbpath / "local" / entries[0])
+            packages[name] = read_entry(dbpath / "local" / entries[0])
     except FileNotFoundError:
         raise Local(
             "pacman_database_missing",
@@ -78,7 +78,8 @@ def _entries(dbpath: Path) -> dict[str, list[str]]:
     return found
 
 
-def _read_entry(directory: Path) -> LocalPackage:
+def read_entry(directory: Path) -> LocalPackage:
+    """The entry in that directory. Raises OSError, ValueError."""
     name, version = desc.split_entry(directory.name)
     try:
         text = (directory / "desc").read_bytes().decode(errors="replace")

@@ -16,7 +16,6 @@ from apps.fleet.alpm.state import InstalledPackage
 
 from . import (
     candidates,
-    database_lock,
     durability,
     file_conflicts,
     local_db,
@@ -179,8 +178,8 @@ class Machine:
         return removed
 
     def remove_own_lock(self) -> bool:
-        """Remove the lock that a pacman of ours made in this boot, and died with; True if there was one."""
-        return self.running.own_lock.is_there(self.conf.dbpath) and database_lock.remove_if_stale(self.conf.dbpath)
+        """Remove the lock that a pacman of ours made, and died with; True if there was one."""
+        return self.running.remove_own_lock(self.conf.dbpath)
 
     def mend(
         self, goal: Packages, again: Collection[str], *, newcomers: Collection[str] = (), cached_only: bool = False
@@ -195,7 +194,8 @@ class Machine:
         self.clear_stale_lock()
         self.running.forget_status()
         again = {*again, *(package.name for package in self.installed().values() if package.broken)}
-        repair.mend_entries(self.conf.dbpath, self.installed(), newcomers=newcomers, find=self._file_of)
+        own = self.running.own_lock
+        repair.mend_entries(self.conf.dbpath, self.installed(), newcomers=newcomers, find=self._file_of, own=own)
         transaction.remove_marker(self.conf, self.running, self.config())
         prepared = self.prepare(goal, held=(), again=again, cached_only=cached_only)
         run = self.apply(prepared)

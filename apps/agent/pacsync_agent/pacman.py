@@ -161,10 +161,21 @@ class Transaction:
         """What the transaction said against itself, although it succeeded."""
         return complaints.of(self.output(), self.output(self._last))
 
-    def run_small(self, config: Path, *arguments: object) -> Run:
-        """A pacman before or after the transaction, whose status is not the transaction's."""
+    def run_small(self, config: Path, *arguments: object, dbpath: Path) -> Run:
+        """A pacman before or after the transaction, whose status is not the transaction's. It may be repeated: where it
+        was killed its lock is removed, and it runs once more."""
         beside = self.status_file.with_name("pacman-small.status")
-        return self._run(beside, config, arguments, lambda text: None)
+        for _ in range(2):
+            if not database_lock.is_locked(dbpath):
+                self.own_lock.begin()
+            run = self._run(beside, config, arguments, lambda text: None, dbpath, may_leave=False)
+            if 0 <= run.status < 128 or not self.remove_own_lock(dbpath):
+                break
+        return run
+
+    def remove_own_lock(self, dbpath: Path, *, seen: bool = False) -> bool:
+        """Remove the lock that this, or the agent, made and died with (own_lock.py); True if there was one."""
+        return self.own_lock.is_there(dbpath, seen=seen) and database_lock.remove_if_stale(dbpath)
 
     def _run(
         self,
@@ -172,7 +183,9 @@ class Transaction:
         config: Path,
         arguments: Iterable[object],
         on_output: Callable[[str], None],
-        dbpath: Optional[Path] = None,
+        dbpath: Path,
+        *,
+        may_leave: bool = True,
     ) -> Run:
         lock = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -190,10 +203,10 @@ class Transaction:
                 )
         finally:
             os.close(lock)  # the shell has it
-        seen, began = dbpath is None, time.monotonic()
+        seen, began = False, time.monotonic()
         while process.poll() is None:
-            seen = seen or dbpath is None or self.own_lock.see(dbpath, process.pid)
-            if dbpath is not None and self.is_to_leave():
+            seen = seen or self.own_lock.see(dbpath, process.pid)
+            if may_leave and self.is_to_leave():
                 raise PacmanGoesOn
             on_output(self.output(start))
             # Its lock has to be known before it changes anything: who dies later leaves one that is known to be ours.

@@ -9,7 +9,7 @@ from typing import Any
 
 from apps.fleet.alpm import state
 
-from . import __version__, database_lock, examination, files, local_db, permission, plan, verification
+from . import __version__, database_lock, examination, files, local_db, lock_check, permission, plan, verification
 from .api import ApiError
 from .context import Context
 from .errors import AgentError, Failed, Refused
@@ -63,7 +63,9 @@ def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
 
     A report in the `background` doesn't ask mirrors again and again for a database that the machine hasn't.
     """
+    locked = lock_check.problems(context.conf)
     installed = local_db.read(context.conf.dbpath)
+    locked = locked or lock_check.problems(context.conf)  # taken meanwhile
     text = local_db.state_text(installed)
     repositories = Repositories(context)
     reported = repositories.report(max_age=PRIVATE_MAX_AGE if background else 0)
@@ -71,7 +73,7 @@ def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
     context.problems = examination.examine(
         context, installed, databases={one["name"]: one["digest"] for one in reported}, held=held
     )
-    context.problems += verification.problems(context.conf, context.state_dir, installed)
+    context.problems += locked + verification.problems(context.conf, context.state_dir, installed)
     body = {
         "seq": next_seq(context.state_dir),
         "state": state.digest_of(text),

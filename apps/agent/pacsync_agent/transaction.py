@@ -201,7 +201,7 @@ def apply(transaction: Transaction, conf: PacmanConf, config: Path, prepared: Pr
     Raises nothing for pacman's own failure: the caller looks at what became of the machine.
     """
     for option, names in _options_of(prepared.reasons).items():
-        done = transaction.run_small(config, "-D", option, *names)
+        done = transaction.run_small(config, "-D", option, *names, dbpath=conf.dbpath)
         if done.status != 0:
             return done
     if prepared.repository:
@@ -242,7 +242,7 @@ def settle(conf: PacmanConf, transaction: Transaction, config: Path, wanted: Seq
     installed = local_db.read(conf.dbpath)
     runs = remove_marker(conf, transaction, config)
     for option, names in _options_of(_wrong_reasons(installed, wanted)).items():
-        runs.append(transaction.run_small(config, "-D", option, *names))
+        runs.append(transaction.run_small(config, "-D", option, *names, dbpath=conf.dbpath))
     return [line for run in runs if run.status != 0 for line in run.errors]
 
 
@@ -250,7 +250,7 @@ def remove_marker(conf: PacmanConf, transaction: Transaction, config: Path) -> l
     """Remove the marker if an older agent left it installed."""
     if marker.NAME not in local_db.read(conf.dbpath):
         return []
-    return [transaction.run_small(config, *marker.REMOVAL)]
+    return [transaction.run_small(config, *marker.REMOVAL, dbpath=conf.dbpath)]
 
 
 def _wrong_reasons(installed: Installed, wanted: Iterable[InstalledPackage]) -> dict[str, str]:
