@@ -136,6 +136,7 @@ def test_verify_and_repair_of_a_machine_whose_set_is_equal(fleet: Fleet, tmp_pat
     latest = agent.run(one, "set-latest").ok()
     assert "Files differ from their packages" in latest.out
     assert "Repaired" in agent.run(one, "sync", "--repair").ok().out
+    assert not (agent.state_dir(one) / "rehearsal").exists()
     assert [line for line in one.altered() if "usr/lib/app" in line] == []
     endpoint = site.call("GET", f"/endpoints/{name}")
     assert [problem["code"] for problem in endpoint["problems"]] == ["modes_differ"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import own_directory, settings
+from . import files, own_directory, settings
 from .api import Client
 from .errors import Busy, Local
 from .journal import Journal
@@ -114,6 +114,7 @@ def only_agent(directory: Path, *, wait: float) -> Iterator[None]:
                         "agent_busy", "Another pacsync-agent is at work on this machine.", "Wait for it to finish."
                     ) from None
                 time.sleep(0.1)
+        files.remove_unfinished(directory)
         yield
     finally:
         os.close(handle)

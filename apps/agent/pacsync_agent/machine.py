@@ -17,6 +17,7 @@ from apps.fleet.alpm.state import InstalledPackage
 from . import (
     candidates,
     durability,
+    failed_commands,
     file_conflicts,
     local_db,
     lock_check,
@@ -251,7 +252,7 @@ def pacman_failed(run: Run, conf: PacmanConf, state_dir: Path, touched: Collecti
     if file_conflicts.of(run) or file_conflicts.between(run):
         essential = permission.essential(conf, state_dir, local_db.read(conf.dbpath))
         return file_conflicts.failure(run, conf, touched, essential)
-    said = run.errors
+    said = Run(run.status, failed_commands.explained(run.output, conf)).errors
     text = "; ".join(said[:5]) or f"it ended with status {run.status}"
     if any("unable to lock database" in line for line in said):
         return Failed("database_locked", f"Another pacman came first: {text}.", "Wait for it to finish, and try again.")

@@ -52,6 +52,7 @@ def _refusal(answer: Any, source: Address, network: Network) -> Refusal:
         return Refusal(reason)
     network.hosts.failed(source.host, reason)
     after = retry_after.seconds(answer.headers.get("Retry-After", ""), most=LONGEST_WAIT)
+    network.hosts.leave_alone(source.host, after)
     asked = f" (Retry-After: {after:.0f} s)" if after else ""
     return Refusal(f"{reason}{asked}", passing=True, after=after)
 

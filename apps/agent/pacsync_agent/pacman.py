@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from . import complaints, database_lock, ended_by_signal, files, transaction_repository
+from . import complaints, database_lock, ended_by_signal, failed_commands, files, transaction_repository
 from .errors import Local, PacmanGoesOn
 from .own_lock import OwnLock
 from .pacman_conf import ENVIRONMENT, PacmanConf
@@ -156,10 +156,10 @@ class Transaction:
         self.own_lock.begin()
         return self._run(self.status_file, config, arguments, on_output, dbpath)
 
-    @property
-    def complaints(self) -> tuple[str, ...]:
+    def complaints(self, conf: PacmanConf) -> tuple[str, ...]:
         """What the transaction said against itself, although it succeeded."""
-        return complaints.of(self.output(), self.output(self._last))
+        said = (self.output(), self.output(self._last))
+        return complaints.of(*(failed_commands.explained(text, conf) for text in said))
 
     def run_small(self, config: Path, *arguments: object, dbpath: Path) -> Run:
         """A pacman before or after the transaction, whose status is not the transaction's. It may be repeated: where it

@@ -101,7 +101,7 @@ def settle_and_verify(context: Context, machine: Machine) -> Outcome:
     """The steps after a transaction; all of them may be repeated."""
     journal = context.journal
     goal = journal.goal
-    warnings = context.transaction.complaints
+    warnings = context.transaction.complaints(context.conf)
     try:
         if _power_was_cut(context):
             machine.mend_settled(goal)

@@ -70,8 +70,9 @@ def ended(output: Output, command: str, ended: Ended, *, last: bool = True) -> i
         (output.result if last else output.line)(text, status="succeeded", **data)
         return code
     result = ended.operation.get("result") or {}
-    message = ended.outcome.message or str(result.get("message") or "The machine is not in the target state.")
-    error = AgentError(ended.outcome.code or str(result.get("code") or "failed"), message, ended.outcome.hint)
+    message = ended.outcome.message or str(result.get("message") or _not_there(result))
+    hint = ended.outcome.hint or ("" if ended.outcome.message else "Run `pacsync-agent sync` again.")
+    error = AgentError(ended.outcome.code or str(result.get("code") or "failed"), message, hint)
     message, hint = output.hints.for_machine(error.message), output.hints.for_machine(error.hint)
     if output.as_json and last:
         output.result("", status="failed", code=error.code, message=message, hint=hint, **data)
@@ -79,6 +80,24 @@ def ended(output: Output, command: str, ended: Ended, *, last: bool = True) -> i
         output.error(error)
         output_next_try(output, ended.operation)
     return code
+
+
+def _not_there(result: Mapping[str, Any]) -> str:
+    """How the machine differs from the target by the server's word, although the agent saw nothing wrong."""
+    difference = result.get("difference") or {}
+    texts = [_still(change) for change in difference.get("changes") or ()]
+    if not texts:
+        return "The machine is not in the target state."
+    more = max(0, sum((difference.get("counts") or {}).values()) - len(texts))
+    named = listed([*texts, *[""] * more])
+    return f"The machine is not in the target state: {named}. Somebody ran pacman at the end of the operation."
+
+
+def _still(change: Mapping[str, Any]) -> str:
+    here, target = _side(change, "from"), _side(change, "to")
+    if not here or not target:
+        return f"{change['name']} still installed" if here else f"no {change['name']}"
+    return f"{change['name']} {'as ' * (change['change'] == 'reason')}{here} instead of {target}"
 
 
 def output_next_try(output: Output, operation: Mapping[str, Any]) -> None:
@@ -233,7 +252,7 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + more
 
 
-def _side(change: dict[str, Any], side: str) -> str:
+def _side(change: Mapping[str, Any], side: str) -> str:
     package = change[side]
     if not package:
         return ""

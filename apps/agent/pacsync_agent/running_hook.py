@@ -46,19 +46,17 @@ def of(said: str, conf: PacmanConf) -> Optional[RunningHook]:
     lines = LINE.findall(said, phases[-1].end())
     if not lines:
         return None
-    logged = LOGGED.findall(_tail(_log_of(conf)))
-    if not logged:
+    begun = LOGGED.findall(logged(conf))
+    if not begun:
         return RunningHook(lines[-1], "", "")
-    since, name = logged[-1]
+    since, name = begun[-1]
     description = lines[-1].rstrip(".")
     return RunningHook(name, "" if description == name else description, since)
 
 
-def _log_of(conf: PacmanConf) -> Path:
-    return Path(next((value for key, value in conf.options if key == "LogFile"), "/var/log/pacman.log"))
-
-
-def _tail(path: Path) -> str:
+def logged(conf: PacmanConf) -> str:
+    """The end of pacman's own log; empty where it can't be read."""
+    path = Path(next((value for key, value in conf.options if key == "LogFile"), "/var/log/pacman.log"))
     try:
         with open(path, "rb") as log:
             log.seek(max(0, os.fstat(log.fileno()).st_size - TAIL))
