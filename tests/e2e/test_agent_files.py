@@ -98,17 +98,30 @@ def test_sync_on_a_read_only_usr_fails_with_paths(fleet: Fleet, tmp_path: Path, 
 
 
 @needs_root
-def test_sync_file_of_a_removed_package_that_stays_is_a_warning(fleet: Fleet, tmp_path: Path, site: Site) -> None:
+def test_sync_files_that_pacman_did_not_remove_are_named_until_they_are_gone(
+    fleet: Fleet, tmp_path: Path, site: Site
+) -> None:
     one, name = pair(fleet, tmp_path, site, "app", "gone")
     stuck = one.root / "usr/share/gone/version"
     chattr("+i", stuck)
     try:
-        done = agent.run(one, "sync").ok()
+        agent.run_killed_at(one, "pacman:ended", "sync")  # what was noted is there for the next start
+        failed = agent.run(one, "sync").refused(1)
+        assert f"{stuck} (left by an old version)" in failed.err
+        assert str(stuck) in agent.run(one, "sync", "--repair").refused(1).err
     finally:
         chattr("-i", stuck)
-    assert f"warning: cannot remove file '{stuck}'" in done.out and ", with warnings" in done.out
     operation = site.operations(name)[0]
-    assert operation["status"] == "succeeded" and str(stuck) in operation["result"]["message"]
+    assert (operation["status"], operation["result"]["code"]) == ("failed", "files_differ")
+    assert str(stuck) in operation["result"]["message"]
+    assert ", files differ" in agent.run(one, "status").ok().out
+    (beside := stuck.with_name("mine")).write_text("mine")
+    assert f"gone: {stuck} (left by" in agent.run(one, "verify").refused(10).out
+    assert f"Removed what old versions had left: {stuck}" in agent.run(one, "sync", "--repair").ok().out
+    assert not stuck.exists() and beside.exists()
+    assert "All files are" in agent.run(one, "verify").ok().out
+    assert "files differ" not in agent.run(one, "status").ok().out
+    assert not (agent.state_dir(one) / "leftovers.json").exists()
 
 
 def test_sync_directory_with_another_mode_is_a_warning_on_both_sides(fleet: Fleet, tmp_path: Path, site: Site) -> None:

@@ -13,6 +13,7 @@ from typing import Optional
 from . import (
     commands,
     installed_files,
+    leftovers,
     local_db,
     lock_check,
     obstructions,
@@ -26,7 +27,7 @@ from . import (
 )
 from .commands import Call, refuse_half_way
 from .context import Context, only_agent
-from .errors import AgentError, Busy, Exit, Refused
+from .errors import AgentError, Busy, Exit, Failed, Refused
 from .installed_files import Finding, Since
 from .local_db import LocalPackage
 from .machine import Machine
@@ -46,6 +47,7 @@ def verify(call: Call) -> int:
         refuse_half_way(context)
         _refuse_unfinished(context)
         found = compare(context, every=call.arguments.checksums)
+        found += leftovers.known(context.conf, context.state_dir)
         problem = _reported(context)
     differing = [one for one in found if not one.is_mode]
     modes = [one for one in found if one.is_mode]
@@ -172,7 +174,8 @@ def _of_any_arch(context: Context, machine: Machine, package: LocalPackage) -> P
 def _not_repaired(left: Mapping[str, AgentError]) -> Refused:
     """The one error for all packages that stay as they are; of each kind the reason is that of the first."""
     blocked = sorted(name for name, error in left.items() if error.code == "file_conflict")
-    missing = sorted(left.keys() - set(blocked))
+    stuck = sorted(name for name, error in left.items() if error.code == "not_repaired")
+    missing = sorted(left.keys() - {*blocked, *stuck})
     message, hint = [], []
     if missing:
         message.append(f"Not repaired, because their files can't be had: {render.listed(missing)}.")
@@ -184,6 +187,9 @@ def _not_repaired(left: Mapping[str, AgentError]) -> Refused:
         message.append(f"Not repaired, because directories are in the way: {render.listed(blocked)}.")
         message += [left[name].message for name in blocked[:_MOST_REASONS]]
         hint.append(left[blocked[0]].hint)
+    if stuck:
+        message += [left[name].message for name in stuck[:_MOST_REASONS]]
+        hint.append("Look for what keeps those files (an attribute that `lsattr` shows, a read-only file system).")
     return Refused("not_repaired", " ".join(message), " ".join([*hint, "Then run `pacsync-agent sync --repair`."]))
 
 
@@ -191,6 +197,9 @@ def _repair(call: Call, context: Context, left: dict[str, AgentError]) -> Option
     """Install what differs once more; None when nothing is to be done. What can't be is added to `left`."""
     machine = machine_of(context)
     installed = machine.installed()
+    removed, stuck = leftovers.remove(context.conf, context.state_dir)
+    if removed:
+        call.output.line(f"Removed what old versions had left: {verification.listed(removed)}.")
     files = []
     for name in sorted({one.package for one in compare(context) if not one.is_mode} - set(left)):
         try:
@@ -201,6 +210,9 @@ def _repair(call: Call, context: Context, left: dict[str, AgentError]) -> Option
     for name in {one.package for one in blocked}:
         left[name] = obstructions.failure([one for one in blocked if one.package == name], (name,))
     names = [file.name for file in files if file.name not in left]
+    for name in {one.package for one in stuck}:
+        kept = verification.listed([one for one in stuck if one.package == name])
+        left.setdefault(name, Failed("not_repaired", f"Left by an old version, and can't be removed: {kept}."))
     if not names:
         report.tell(context)
         if not left:

@@ -143,7 +143,7 @@ def _look(conf: PacmanConf, conflicts: Iterable[Conflict]) -> _Found:
     """What is at these paths, of which pacman names no owner."""
     root = os.fsencode(str(conf.root).rstrip("/"))
     paths = {one: os.fsencode(one.path)[len(root) :].strip(b"/") for one in conflicts}
-    real = {one: _resolved(root, path) for one, path in paths.items()}
+    real = {one: resolved(root, path) for one, path in paths.items()}
     wanted = {*paths.values(), *real.values()}
     directories = tuple(path + b"/" for path in set(paths.values()) if _is_directory(root, path))
     owners: dict[bytes, set[str]] = {}
@@ -192,7 +192,7 @@ def _is_directory(root: bytes, path: bytes) -> bool:
     return os.path.isdir(full) and not os.path.islink(full)
 
 
-def _resolved(root: bytes, path: bytes) -> bytes:
+def resolved(root: bytes, path: bytes) -> bytes:
     """The path with the links of the directories above it followed, as long as that stays below the root."""
     above, _, name = (root + b"/" + path).rpartition(b"/")
     real = os.path.join(os.path.realpath(above), name)

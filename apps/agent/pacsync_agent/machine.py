@@ -19,6 +19,7 @@ from . import (
     durability,
     failed_commands,
     file_conflicts,
+    leftovers,
     local_db,
     lock_check,
     marker,
@@ -170,6 +171,8 @@ class Machine:
         if not prepared.arguments:
             return None
         self.config()  # afterwards there may be no room for it
+        after = self.rehearsal_dir / "db"
+        leftovers.note(self.conf, self.state_dir, after, self.installed(), prepared.plan.touched)
         return transaction.apply(self.running, self.conf, self.config(prepared.repository), prepared, self.output)
 
     def clear_stale_lock(self) -> bool:
