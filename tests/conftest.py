@@ -5,11 +5,18 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from django.conf import settings
 
 from tests.support.isolation import run_folder, worker
 from tests.support.postgres import Postgres, running_postgres
+
+# A busy computer is no fault of an example.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 # What to install on Debian for each program that a test may need.
 PACKAGES = {

@@ -5,8 +5,9 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
-from apps.dashboard.look import STATUSES
+from apps.dashboard.reading import by_look
 from apps.fleet.attention import Item, Kind, PoolRow
+from apps.fleet.status import Status
 
 # What shows all endpoints of an item that is about more than one.
 _FILTERS = {
@@ -18,11 +19,11 @@ _FILTERS = {
     Kind.OTHER_ARCHITECTURE: {"status": "unknown"},
 }
 # A pool with one of these has something wrong with it.
-_TROUBLE = ("diverged", "offline")
+_TROUBLE = (Status.DIVERGED, Status.OFFLINE)
 
 
 class Segment(NamedTuple):
-    """A part of a bar: a status, how many, and its place in hundredths of the bar's width."""
+    """A part of a bar: a name in look.STATUSES, how many, and its place in hundredths of the bar's width."""
 
     status: str
     number: int
@@ -48,14 +49,13 @@ def address_of(item: Item) -> str:
 
 def is_in_trouble(row: PoolRow) -> bool:
     """Whether anything in the pool is worth a look."""
-    return bool(row.alarms or row.failed or any(row.counts.get(name) for name in _TROUBLE))  # type: ignore[call-overload]
+    return bool(row.alarms or row.failed or row.files_differ or any(row.counts.get(name) for name in _TROUBLE))
 
 
 def segments(row: PoolRow) -> list[Segment]:
     """The statuses that there are, in the order in which they are shown, over the whole width."""
     found, start = [], 0.0
-    for name in reversed(STATUSES):
-        count = row.counts.get(name, 0)  # type: ignore[call-overload]
+    for name, count in reversed(by_look(row.counts, row.files_differ).items()):
         if count:
             width = 100 * count / row.endpoints
             found.append(Segment(name, count, round(start, 2), round(width, 2)))

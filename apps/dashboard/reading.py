@@ -15,34 +15,31 @@ from apps.fleet import examination, last_results, status
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.difference import Change
 from apps.fleet.models import Endpoint, Operation, Pool
-from apps.fleet.models.operations import ACTIVE, WENT_WRONG
+from apps.fleet.models.operations import ACTIVE, FILES_DIFFER, WENT_WRONG
 from apps.fleet.revisions import Unmanaged
 
 CHUNK = 10_000
 CHANGES_SHOWN = 200
-# (pool id, status) of endpoints by their primary key.
+# (pool id, name in look.STATUSES) of endpoints by their primary key.
 Statuses = dict[int, tuple[int | None, str]]
 StatusRule = Callable[[Iterable[Endpoint]], Mapping[int, str]]
-
-
 POOLS_OFFERED = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One endpoint as a line of a table."""
+    """One endpoint as a line of a table; `look` is a name in look.STATUSES."""
 
     endpoint: Endpoint
-    status: str
+    look: str
     counts: Mapping[str, int] | None
     operation: Operation | None
     last: Operation | None = None
 
     @property
-    def look(self) -> str:
-        """The name of what it looks like: its status, or that it is in sync and has files that differ."""
-        differ = self.status == status.Status.IN_SYNC and examination.files_differ(self.endpoint)
-        return "in_sync_files_differ" if differ else self.status
+    def status(self) -> str:
+        """The status that the API gives it."""
+        return status.Status.IN_SYNC if self.look == FILES_DIFFER else self.look
 
     @property
     def went_wrong(self) -> bool:
@@ -64,7 +61,7 @@ class Line(NamedTuple):
 def rows(endpoints: Iterable[Endpoint], known: Statuses | None = None) -> list[Row]:
     """The endpoints with status, counts of their difference, active operation and last finished one."""
     endpoints = list(endpoints)
-    statuses: Mapping[int, str] = {pk: name for pk, (_, name) in known.items()} if known else status.of(endpoints)
+    looks = {pk: name for pk, (_, name) in known.items()} if known else looks_of(endpoints)
     counts = status.differences(endpoints)
     found = Operation.objects.filter(endpoint__in=endpoints, status__in=ACTIVE).defer("result", "foreign")
     active = {operation.endpoint_id: operation for operation in found}
@@ -72,7 +69,7 @@ def rows(endpoints: Iterable[Endpoint], known: Statuses | None = None) -> list[R
     return [
         Row(
             endpoint=endpoint,
-            status=statuses[endpoint.pk],
+            look=looks[endpoint.pk],
             counts=counts.get(endpoint.pk),
             operation=active.get(endpoint.pk),
             last=last.get(endpoint.pk),
@@ -81,13 +78,20 @@ def rows(endpoints: Iterable[Endpoint], known: Statuses | None = None) -> list[R
     ]
 
 
+def looks_of(endpoints: Collection[Endpoint], rule: StatusRule = status.of) -> dict[int, str]:
+    """What each endpoint looks like: its status by `rule`, or that it is in sync and has files that differ."""
+    known = rule(endpoints)
+    differ = {one.pk for one in endpoints if known[one.pk] == status.Status.IN_SYNC and examination.files_differ(one)}
+    return {pk: FILES_DIFFER if pk in differ else str(name) for pk, name in known.items()}
+
+
 def statuses_of(endpoints: QuerySet[Endpoint], rule: StatusRule = status.of) -> Statuses:
-    """(pool id, status) of each endpoint by `rule` (of apps.fleet.status), in the order of the query."""
+    """(pool id, name in look.STATUSES) of each endpoint by `rule` (of apps.fleet.status), in the order of the query."""
     found: Statuses = {}
     each = endpoints.only(*status.FIELDS).iterator(chunk_size=CHUNK)
     while chunk := list(islice(each, CHUNK)):
-        known = rule(chunk)
-        found.update((endpoint.pk, (endpoint.pool_id, str(known[endpoint.pk]))) for endpoint in chunk)
+        known = looks_of(chunk, rule)
+        found.update((endpoint.pk, (endpoint.pool_id, known[endpoint.pk])) for endpoint in chunk)
     return found
 
 
@@ -97,9 +101,10 @@ def counted(statuses: Iterable[str]) -> dict[str, int]:
     return {name: found[name] for name in STATUSES}
 
 
-def ordered(counts: Mapping[Any, int]) -> dict[str, int]:
-    """Counts by status, in the order in which they are shown."""
-    return {name: counts[name] for name in STATUSES}
+def by_look(counts: Mapping[Any, int], files_differ: int) -> dict[str, int]:
+    """Counts by status as they are shown, in order: those in sync whose files differ apart from the others."""
+    apart = {FILES_DIFFER: files_differ, status.Status.IN_SYNC: counts.get(status.Status.IN_SYNC, 0) - files_differ}
+    return {name: apart[name] if name in apart else counts.get(name, 0) for name in STATUSES}
 
 
 def page_of(request: HttpRequest, found: Any, per_page: int, parameter: str = "page") -> Page[Any]:

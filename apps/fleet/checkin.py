@@ -129,7 +129,8 @@ def _touch(endpoint: Endpoint, seq: int) -> bool:
 
 
 def _follow_up(endpoint: Endpoint, state: str) -> None:
-    judgement.judge_lost(endpoint, state)
+    if not examinations.may_be_half_way(endpoint):  # its agent may still finish what it began
+        judgement.judge_lost(endpoint, state)
     queueing.queue_automatic(Endpoint.objects.with_target().get(pk=endpoint.pk))
 
 

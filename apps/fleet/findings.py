@@ -145,7 +145,7 @@ def _since_in_state(groups: list[Group]) -> dict[int | None, datetime]:
 
 def _files(survey: Survey) -> Iterable[Item]:
     for pool, groups in _grouped(group for group in survey.groups if group.files_differ).items():
-        cause = f"{_endpoints(groups)} {_have(groups)} files that aren't as their packages have them."
+        cause = f"{_endpoints(groups)} {_have(groups)} files that differ from their packages."
         yield _item(survey, Kind.FILES_DIFFER, pool, groups, cause, None)
 
 

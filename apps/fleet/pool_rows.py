@@ -24,11 +24,15 @@ class Running:
 
 @dataclass(frozen=True, kw_only=True)
 class PoolRow:
-    """A pool in one line. `counts` has every status; `failed` endpoints have a newest operation that went wrong."""
+    """A pool in one line. `counts` has every status; `failed` endpoints have a newest operation that went wrong.
+
+    `files_differ` of those that are in sync told of files that differ from their packages.
+    """
 
     name: str
     endpoints: int
     counts: dict[Status, int]
+    files_differ: int
     target: int | None
     target_set: datetime | None
     running: Running | None
@@ -49,6 +53,7 @@ def pools_overview(*, survey: Survey | None = None) -> list[PoolRow]:
                 name=pool.name,
                 endpoints=sum(counts.values()),
                 counts=counts,
+                files_differ=survey.files_differ_of(pk),
                 target=pool.target.number if pool.target else None,
                 target_set=pool.target.created if pool.target else None,
                 running=running.get(pk),

@@ -66,7 +66,7 @@ def why(endpoint: Endpoint, status: str, counts: Mapping[str, int] | None) -> st
         return _why_unknown(endpoint)
     number = endpoint.pool.target.number if endpoint.pool and endpoint.pool.target else 0
     if status == Status.IN_SYNC and examination.files_differ(endpoint):
-        return f"Its packages are exactly target #{number}'s, but files on the disk aren't the packages'."
+        return f"It has target #{number}'s packages, but files on its disk differ from them."
     if status == Status.IN_SYNC:
         return f"Everything that target #{number} manages is as the target has it."
     return beside_target(counts or {}, number)

@@ -17,7 +17,7 @@ from .models import Operation, OperationStatus
 # Codes of results. The first ones are the agent's (docs/agent.md), the last ones the server's own.
 CODES = frozenset(
     {"mirror_failed", "network_failed", "databases_unreadable", "disk_full", "database_locked", "lease_lost"}
-    | {"server_unavailable", "too_many_requests", "attempts_exhausted", "deadline_passed"}
+    | {"pacman_killed", "server_unavailable", "too_many_requests", "attempts_exhausted", "deadline_passed"}
 )
 ASKED_ANEW = "asked_anew"
 """The code of an operation that waited for its next try, and gave way to one that somebody asked for."""
@@ -26,6 +26,9 @@ JITTER = 0.25  # so much longer at the most, so that a fleet that failed at once
 
 # Whether it waits for the time of its next try; the column `waits` of `with_waiting`.
 WAITS = ExpressionWrapper(Q(status=OperationStatus.QUEUED, retry_at__gt=Now()), output_field=BooleanField())
+
+
+GIVES_WAY = Q(status=OperationStatus.QUEUED, retries__gt=0)  # as `gives_way` says of one
 
 
 def is_passing(result: dict[str, Any] | None) -> bool:
@@ -78,9 +81,14 @@ def _text(operation: Operation) -> str:
     return operation.retry_at.isoformat(timespec="seconds") if operation.retry_at else ""
 
 
+def gives_way(operation: Operation | None) -> bool:
+    """Whether an operation that is asked for now takes this one's place: it waits for its next try, or is None."""
+    return operation is None or bool(operation.status == OperationStatus.QUEUED and operation.retries)
+
+
 def make_way(operation: Operation, *, actor: str) -> bool:
     """Cancel an operation that waits for its next try, for one that is asked for now; whether it was such a one."""
-    if operation.status != OperationStatus.QUEUED or not operation.retries:
+    if not gives_way(operation):
         return False
     result = judgement.server_result("cancelled", ASKED_ANEW, "Another operation was asked for before its next try.")
     return judgement.end(operation, status=OperationStatus.CANCELLED, actor=actor, result=result)

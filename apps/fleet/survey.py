@@ -121,6 +121,23 @@ class Survey:
         return {name: found[name] for name in Status}
 
     @cached_property
+    def files_differ(self) -> int:
+        """How many endpoints are in sync and told of files that differ from their packages."""
+        return sum(self._differing.values())
+
+    def files_differ_of(self, pool: int | None) -> int:
+        """The same of one pool (a primary key; None: in none)."""
+        return self._differing[pool]
+
+    @cached_property
+    def _differing(self) -> Counter[int | None]:
+        found = Counter[int | None]()
+        for group in self.groups:
+            if group.status == Status.IN_SYNC and group.files_differ:
+                found[group.pool] += group.count
+        return found
+
+    @cached_property
     def _by_pool(self) -> dict[int | None, Counter[Status]]:
         found: dict[int | None, Counter[Status]] = defaultdict(Counter)
         for group in self.groups:

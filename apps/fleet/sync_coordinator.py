@@ -224,13 +224,14 @@ def finish(
     state: str,
     code: str = "",
     message: str = "",
+    hint: str | None = None,
     log_tail: str = "",
 ) -> Operation:
     """Record the result and the state it led to; a repeat returns the stored operation.
 
     Whether it succeeded is decided by `state`, and by the agent's word that the files of the packages are theirs: the
-    outcome is only kept. What failed for a reason that will pass is queued again (`retrying`). Raises NotFound,
-    LeaseLost, Invalid, StateUnknown (the state was not uploaded).
+    outcome is only kept. `hint` says what to do, in one line. What failed for a reason that will pass is queued again
+    (`retrying`). Raises NotFound, LeaseLost, Invalid, StateUnknown (the state was not uploaded).
     """
     if outcome not in OUTCOMES:
         raise Invalid(f"outcome must be one of {', '.join(OUTCOMES)}.", field="outcome")
@@ -241,6 +242,8 @@ def finish(
         "message": texts.head(message, maximum=2000),
         "log_tail": texts.tail(log_tail, maximum=16_000),
     }
+    if hint:
+        said["hint"] = texts.head(hint, maximum=1000)
     presence.notice_return(endpoint)
     with transaction.atomic():
         endpoint = rows.lock_endpoint(endpoint)

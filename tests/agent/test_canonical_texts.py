@@ -1,15 +1,13 @@
 """The two hashed texts: what is written can be read, and everything else is refused with a sentence."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.fleet.alpm import repository, state
 from apps.fleet.alpm.repository import OfferedPackage
 from apps.fleet.alpm.state import InstalledPackage
 
-# No time limits: the machine may be busy with other tests.
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 names = st.from_regex(r"\A[A-Za-z0-9@_+][A-Za-z0-9@._+-]{0,20}\Z")
 versions = st.from_regex(r"\A([0-9]{1,3}:)?[A-Za-z0-9._+~^%]{1,12}-[0-9]{1,3}(\.[0-9])?\Z")
 arches = st.sampled_from(["any", "x86_64", "x86_64_v3"])
@@ -26,7 +24,6 @@ offered = st.builds(
 )
 
 
-@unhurried
 @given(st.lists(installed, unique_by=lambda package: package.name))
 def test_state_text_any_packages_parses_to_the_same(packages: list[InstalledPackage]) -> None:
     text = state.to_text(packages)
@@ -34,7 +31,6 @@ def test_state_text_any_packages_parses_to_the_same(packages: list[InstalledPack
     assert state.to_text(reversed(packages)) == text
 
 
-@unhurried
 @given(st.lists(offered, min_size=1, unique_by=lambda package: package.name))
 def test_repository_text_any_packages_parses_to_the_same(packages: list[OfferedPackage]) -> None:
     assert repository.parse(repository.to_text(packages)) == sorted(packages, key=lambda package: package.name)

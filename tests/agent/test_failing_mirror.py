@@ -19,6 +19,7 @@ from apps.agent.pacsync_agent.api import Client
 from apps.agent.pacsync_agent.errors import Unavailable, Unreachable
 from apps.agent.pacsync_agent.network import Limits, Network, NotThere, Refusal, Stopped
 from apps.agent.pacsync_agent.output import Output
+from apps.agent.pacsync_agent.package_file import Wanted
 from apps.agent.pacsync_agent.patience import Patience
 from apps.agent.pacsync_agent.progress import Progress
 from tests.agent.test_acceptance import REQUIRED
@@ -119,9 +120,77 @@ def test_retry_after_is_waited_for_and_one_beyond_the_patience_is_the_end(tmp_pa
         assert get(network(30), tmp_path / "part", mirror.url) == CONTENT
     assert 3 <= time.monotonic() - began < 20
     began = time.monotonic()
-    with Hostile(says("429 Slow", Retry_After="3600")) as mirror, pytest.raises(NotThere, match="alone for 3600 s"):
+    with Hostile(says("429 Slow", Retry_After="3600")) as mirror, pytest.raises(NotThere, match="Retry-After: 3600 s"):
         get(network(30), tmp_path / "part", mirror.url)
     assert time.monotonic() - began < 3
+
+
+def test_retry_after_counts_for_all_files_of_the_host(tmp_path: Path) -> None:
+    with Hostile(says("429 Slow", Retry_After="3600")) as mirror, Hostile(whole) as other:
+        known = network(30)
+        for number in range(10):
+            with pytest.raises(NotThere, match="429") as error:
+                get(known, tmp_path / f"part-{number}", mirror.url)
+            assert error.value.failing[0][1].kind == "mirror"
+        assert "left alone for 36" in str(error.value) or "left alone for 35" in str(error.value)
+        with pytest.raises(Refusal, match="left alone"):
+            address = Address(f"{mirror.url}/core/tool.pkg.tar.zst.sig", own=True)
+            download.fetch_small(address, tmp_path / "sig", most=100, network=known)
+        assert get(known, tmp_path / "part", mirror.url, other.url) == CONTENT
+        assert len(mirror.paths) == 1
+
+
+def test_file_that_waits_for_retry_after_of_another_one_is_had(tmp_path: Path) -> None:
+    with Hostile(turns(says("429 Slow", Retry_After="2"), whole)) as mirror:
+        known = network(30)
+        began = time.monotonic()
+        files = [tmp_path / f"part-{number}" for number in range(4)]
+        threads = [threading.Thread(target=get, args=(known, file, mirror.url)) for file in files[1:]]
+        first = threading.Thread(target=get, args=(known, files[0], mirror.url))
+        first.start()
+        while not known.hosts.left_alone(Address(mirror.url).host):
+            time.sleep(0.01)
+        for thread in threads:
+            thread.start()
+        for thread in (first, *threads):
+            thread.join()
+        assert all(file.read_bytes() == CONTENT for file in files)
+        assert time.monotonic() - began >= 2 and len(mirror.paths) == 5
+
+
+@pytest.mark.parametrize("first", [says("503 Service Unavailable"), says("429 Slow", Retry_After="1")])
+def test_file_that_failed_gets_one_more_try_once_its_host_gave_another(first: Behaviour, tmp_path: Path) -> None:
+    """The machine has no patience, so that only the files that come later show that the mirror is well again."""
+    fleet = Fleet(tmp_path)
+    made = [fleet.package(name, "1-1") for name in ("a", "b", "c")]
+    asked: list[str] = []
+
+    def answer(peer: Peer) -> None:
+        asked.append(peer.path)
+        if len(asked) == 1:
+            return first(peer)
+        if len(asked) == 2:
+            time.sleep(1.2)  # the time that the first answer asked for
+        peer.answer(next(one for one in made if one.path.name in peer.path).path.read_bytes())
+
+    with Hostile(answer) as mirror:
+        machine = Machine(tmp_path, made[0], mirror.url)
+        machine.offer(made)
+        found = machine.gatherer(limits=Limits()).gather(
+            [Wanted(one.name, one.version, one.arch, repository="core") for one in made]
+        )
+    assert [file.name for file in found] == ["a", "b", "c"]
+    assert sorted(set(asked)) == sorted(asked[1:])
+
+
+def test_file_that_failed_gets_no_other_try_where_its_host_gave_none(tmp_path: Path) -> None:
+    made = [Fleet(tmp_path).package(name, "1-1") for name in ("a", "b", "c")]
+    with Hostile(says("503 Service Unavailable")) as mirror:
+        machine = Machine(tmp_path, made[0], mirror.url)
+        machine.offer(made)
+        with pytest.raises(Unreachable):
+            machine.gatherer().gather([Wanted(one.name, one.version, one.arch, repository="core") for one in made])
+        assert len(mirror.paths) == 3
 
 
 @pytest.mark.parametrize(

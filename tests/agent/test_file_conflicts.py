@@ -97,7 +97,7 @@ def test_directory_with_files_of_nobody_becomes_a_link_those_are_named(tmp_path:
     world = World(tmp_path, {"fw": FW_1}, {"fw": {"usr/lib/fw/ad104": "radeon", "usr/lib/fw/radeon": b"r2"}})
     world.below("usr/lib/fw/ad104/mine").write_text("mine")
     failure = world.failure()
-    assert failure.message.endswith("files that no package owns: /usr/lib/fw/ad104/mine.")
+    assert failure.message.endswith(f"files that no package owns: {world.below('usr/lib/fw/ad104/mine')}.")
     assert failure.hint.startswith("Move those files")
     world.move_away("usr/lib/fw/ad104/mine")
     assert world.goes_on() and world.below("usr/lib/fw/ad104").is_symlink()
@@ -130,7 +130,9 @@ def test_files_of_nobody_are_moved_away(tmp_path: Path) -> None:
     world = World(tmp_path, {"fw": FW_1}, {"tool": {"usr/bin/tool": b"t"}})
     world.below("usr/bin").mkdir(parents=True)
     world.below("usr/bin/tool").write_text("mine")
-    assert world.failure().hint == "No package owns them: move them to another place, and sync again."
+    failure = world.failure()
+    assert failure.message.endswith("No package owns them.")
+    assert failure.hint == "Move them to another place. Then sync again."
     world.move_away("usr/bin/tool")
     assert world.goes_on() and world.away.read_text() == "mine"
 
@@ -141,9 +143,23 @@ def test_files_of_a_lost_database_entry_stay_where_they_are(tmp_path: Path) -> N
     world = World(tmp_path, {"fw": FW_1, "libc": libraries}, {"libc": libraries})
     shutil.rmtree(world.machine.dbpath / "local/libc-1-1")
     failure = world.failure()
-    assert "don't move its files" in failure.hint and "`pacman -S --dbonly libc`" in failure.hint
+    assert "don't move its files" in failure.hint
+    assert "`pacman -S --dbonly libc`, then `pacsync-agent sync --repair`" in failure.hint
     world.machine.pacman("-S", "--dbonly", "libc")
     assert world.goes_on()
+
+
+def test_several_kinds_at_once_each_has_its_paths_and_its_remedy(tmp_path: Path) -> None:
+    """ "No package owns them" of all paths had the owned directory moved away as well, and its files were missing."""
+    world = World(tmp_path, {"fw": FW_1}, {"fw": FW_2, "fw-nvidia": NVIDIA, "tool": {"usr/bin/tool": b"t"}})
+    world.below("usr/bin").mkdir(parents=True)
+    world.below("usr/bin/tool").write_text("mine")
+    failure = world.failure()
+    assert f"No package owns {world.below('usr/bin/tool')}. What is there belongs to fw:" in failure.message
+    assert failure.hint.startswith("Move those that no package owns to another place. Then: pacman can make this")
+    world.move_away("usr/bin/tool")
+    world.machine.pacman("-Rdd", "fw")
+    assert world.goes_on() and world.below("usr/lib/fw/ad104").is_symlink()
 
 
 def test_file_in_two_packages_of_the_target_names_both(tmp_path: Path) -> None:
@@ -167,7 +183,7 @@ def test_owner_that_pacman_needs_isnt_taken_away_even_for_a_moment(tmp_path: Pat
     assert "`pacman -Rdd tzdata`" in world.failure().hint
     world.machine.pacman("-U", *(package.path for package in packages))
     failure = world.failure()
-    assert "belongs to tzdata" in failure.message and failure.hint.startswith("Don't remove them.")
+    assert "belongs to tzdata" in failure.message and failure.hint.startswith("Don't remove tzdata.")
 
 
 def test_many_files_in_the_way_the_message_stays_short(tmp_path: Path) -> None:
@@ -176,4 +192,4 @@ def test_many_files_in_the_way_the_message_stays_short(tmp_path: Path) -> None:
     for number in range(300):
         world.below(f"usr/bin/{number}").touch()
     failure = world.failure()
-    assert failure.message.endswith("and 290 more.") and len(failure.message) < 3000
+    assert failure.message.endswith("and 290 more. No package owns them.") and len(failure.message) < 3000

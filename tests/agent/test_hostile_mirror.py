@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,15 +51,24 @@ class Machine:
             directory, directory, directory / "gnupg", (self.cache_dir,), ("x86_64",), (), (), (), 2, REQUIRED,
             (Repository("core", (mirror,), level),), (),
         )  # fmt: skip
-        self.offered = OfferedPackage(
-            package.name, package.version, package.arch, package.path.name, package.sha256, package.path.stat().st_size
-        )
-        self.databases = own(self.conf, {"core": [self.offered]}, Databases())
+        self.offer([package])
+
+    def offer(self, packages: Iterable[Package]) -> None:
+        """Have these packages in its own database."""
+        offered = [
+            OfferedPackage(one.name, one.version, one.arch, one.path.name, one.sha256, one.path.stat().st_size)
+            for one in packages
+        ]
+        self.offered = offered[0]
+        self.databases = own(self.conf, {"core": offered}, Databases())
 
     def gather(self, *urls: str, limits: Limits = QUICK, sha256: str | None = None, patience: float = 0) -> PackageFile:
         known = (self.package.name, self.package.version, self.package.arch)
         wanted = Wanted(*known, urls=urls, sha256=sha256, repository="core")
-        gatherer = Gatherer(
+        return self.gatherer(limits=limits, patience=patience).gather([wanted])[0]
+
+    def gatherer(self, *, limits: Limits = QUICK, patience: float = 0) -> Gatherer:
+        return Gatherer(
             self.conf,
             databases=self.databases,
             trust=Trust(),
@@ -68,7 +77,6 @@ class Machine:
             network=Network(threading.Event(), limits=limits, patience=Patience(patience)),
             output=Output(quiet=True),
         )
-        return gatherer.gather([wanted])[0]
 
     def left_behind(self) -> list[Path]:
         return [path for top in (self.state_dir, self.cache_dir) if top.exists() for path in top.rglob("*")]

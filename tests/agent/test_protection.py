@@ -121,7 +121,117 @@ def test_network_that_is_enabled_counts_and_not_what_lies_beside_it(tmp_path: Pa
     assert "networkmanager (" in world.refused("systemd", "dhcpcd").message
     assert "networkmanager (" in world.refused("systemd", new=[fleet.package("connman", "1-1")]).message
     world.write("etc/systemd/system/multi-user.target.wants/systemd-networkd.service")
-    world.sync("systemd", "dhcpcd")
+    assert "networkmanager (" in world.refused("systemd", "dhcpcd").message
+
+
+NETWORKD = "multi-user.target.wants/systemd-networkd.service"
+
+
+@pytest.mark.parametrize(
+    ("kept", "gone", "units", "settings"),
+    [
+        ("systemd", "iwd", [NETWORKD, "multi-user.target.wants/iwd.service"], {}),
+        ("systemd", "wpa_supplicant", [NETWORKD, "multi-user.target.wants/wpa_supplicant@wlan0.service"], {}),
+        ("systemd", "wpa_supplicant", [NETWORKD, "x.target.requires/wpa_supplicant-nl80211@wlan0.service"], {}),
+        (
+            "networkmanager",
+            "iwd",
+            ["multi-user.target.wants/NetworkManager.service"],
+            {"etc/NetworkManager/conf.d/wifi.conf": "[device]\nwifi.backend=iwd\n"},
+        ),
+        (
+            "networkmanager",
+            "iwd",
+            ["multi-user.target.wants/NetworkManager.service"],
+            {"etc/NetworkManager/NetworkManager.conf": "[main]\n[device-x]\nwifi.backend = iwd\n"},
+        ),
+        ("networkmanager", "wpa_supplicant", ["multi-user.target.wants/NetworkManager.service"], {}),
+        (
+            "networkmanager",
+            "dhcpcd",
+            ["multi-user.target.wants/NetworkManager.service"],
+            {"usr/lib/NetworkManager/conf.d/a.conf": "[main]\ndhcp=dhcpcd\n"},
+        ),
+        (
+            "netctl",
+            "wpa_supplicant",
+            ["multi-user.target.wants/netctl@home.service"],
+            {"etc/netctl/home": "Interface=wlan0\nConnection=wireless\nIP=static\n"},
+        ),
+        ("iwd", "dhcpcd", ["multi-user.target.wants/iwd.service"], {}),
+    ],
+)
+def test_each_that_brings_the_network_up_is_needed(
+    tmp_path: Path, fleet: Fleet, kept: str, gone: str, units: list[str], settings: dict[str, str]
+) -> None:
+    world = World(tmp_path, [fleet.package(name, "1-1") for name in (kept, gone, "connman")], fleet)
+    world.sync(kept, "connman", forced=["connman"])  # nothing is enabled: one of several is enough
+    for unit in units:
+        world.write(f"etc/systemd/system/{unit}")
+    for path, text in settings.items():
+        world.write(path, text)
+    if kept == "iwd":  # it brings the link up; either of the others has to bring an address
+        world.sync(kept, gone)
+        assert "iwd (the network is brought up by it)" in world.refused(gone, "connman").message
+        assert f"{gone} (" in world.refused(kept).message
+        world.write("etc/iwd/main.conf", "[General]\nEnableNetworkConfiguration=true\n")
+        world.sync(kept)
+        return
+    world.sync(kept, gone)
+    assert f"{gone} (the network is brought up by it)" in world.refused(kept, "connman").message
+    world.sync(kept, new=[fleet.package(f"{gone}-git", "1-1", provides=[f"{gone}=1"])])
+    assert f"{gone} (" in world.refused(kept, new=[fleet.package("dropbear", "1-1")]).message
+
+
+def test_package_with_another_name_counts_by_what_it_provides_or_by_its_files(tmp_path: Path, fleet: Fleet) -> None:
+    git = fleet.package("networkmanager-git", "1-1", provides=["networkmanager=1"])
+    own = fleet.package("connman-own", "1-1", files={"usr/bin/connmand": b"x"})
+    world = World(tmp_path, [git, own, fleet.package("iwd", "1-1")], fleet)
+    for unit in ("NetworkManager", "iwd"):
+        world.write(f"etc/systemd/system/multi-user.target.wants/{unit}.service")
+    assert "networkmanager-git (" in world.refused("iwd").message
+    world.sync("iwd", new=[fleet.package("networkmanager", "2-1")])
+    world.sync("iwd", "networkmanager-git")
+    world.write("etc/systemd/system/multi-user.target.wants/connman.service")
+    assert "connman-own (" in world.refused("iwd", "networkmanager-git").message
+
+
+def test_supplicant_that_isnt_enabled_brings_no_network_up(tmp_path: Path, fleet: Fleet) -> None:
+    world = World(tmp_path, [fleet.package(name, "1-1") for name in ("dhcpcd", "wpa_supplicant", "systemd")], fleet)
+    world.sync("dhcpcd", "systemd")
+    assert "dhcpcd (it is the last" in world.refused("wpa_supplicant", "systemd").message
+    # The units of the link are enabled, and whatever starts dhcpcd isn't seen.
+    world.write("etc/systemd/system/multi-user.target.wants/wpa_supplicant@wlan0.service")
+    assert "dhcpcd (" in world.refused("wpa_supplicant", "systemd").message
+    assert "wpa_supplicant (" in world.refused("dhcpcd", "systemd").message
+
+
+@pytest.mark.parametrize(
+    ("used", "other", "trace"),
+    [
+        ("grub", "syslinux", "boot/grub/grub.cfg"),
+        ("grub", "limine", "boot/grub/x86_64-efi/core.efi"),
+        ("syslinux", "grub", "boot/syslinux/syslinux.cfg"),
+        ("refind", "grub", "efi/EFI/refind/refind.conf"),
+        ("limine", "grub", "boot/limine.conf"),
+    ],
+)
+def test_boot_loader_in_use_counts_and_not_what_is_only_installed(
+    tmp_path: Path, fleet: Fleet, used: str, other: str, trace: str
+) -> None:
+    world = World(tmp_path, [fleet.package(name, "1-1") for name in (used, other, "systemd")], fleet)
+    world.sync(other, "systemd")  # nothing shows which of them is used
+    world.write(trace)
+    assert f"{used} (it is the last boot loader)" in world.refused(other, "systemd").message
+    world.sync(used, "systemd")
+    world.sync("systemd", new=[fleet.package("efilinux", "1-1")])
+
+
+def test_boot_loader_without_known_traces_may_be_in_use_beside_one_that_has_them(tmp_path: Path, fleet: Fleet) -> None:
+    own = fleet.package("boot-own", "1-1", files={"usr/bin/extlinux": b"x"})
+    world = World(tmp_path, [own, fleet.package("grub", "1-1")], fleet)
+    world.write("boot/grub/grub.cfg")
+    assert "grub (" in world.refused("boot-own").message and "boot-own (" in world.refused("grub").message
 
 
 def test_systemd_counts_as_boot_loader_where_it_is_one(tmp_path: Path, fleet: Fleet) -> None:
@@ -159,9 +269,7 @@ def test_package_with_files_below_a_place_that_isnt_mounted_is_refused(tmp_path:
     world = World(tmp_path, [old, dirs], fleet)
     world.write("etc/fstab", "UUID=1 / ext4 rw 0 1\nUUID=2 /boot vfat noauto,rw 0 2\nUUID=3 none swap defaults 0 0\n")
     refused = world.refused("dirs")
-    assert (
-        refused.code == "not_mounted" and "/boot of /etc/fstab isn't mounted, and loader has files" in refused.message
-    )
+    assert refused.code == "not_mounted" and "etc/fstab isn't mounted, and loader has files" in refused.message
     assert world.refused("dirs", new=[fleet.package("loader", "2-1", files={"usr/x": b""})]).code == "not_mounted"
     assert world.refused("loader", "dirs", new=[fleet.package("n", "1-1", files={"boot/n": b""})]).code == "not_mounted"
     world.sync("loader", new=[fleet.package("dirs", "2-1")])

@@ -154,6 +154,30 @@ def test_result_state_decides_not_the_outcome(behind: Machine) -> None:
     assert done["status"] == "failed" and done["result"]["difference"]
 
 
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [({"hint": "Run `pacman -Sy`."}, "Run `pacman -Sy`."), ({"hint": None}, None), ({}, None), ({"hint": ""}, None)],
+)
+def test_result_hint_is_shown_and_may_be_missing(
+    behind: Machine, sent: dict[str, str | None], shown: str | None
+) -> None:
+    operation, token = queue(behind), str(uuid4())
+    claim(behind, operation, token).ok()
+    result = {"lease_token": token, "outcome": "failed", "seq": 9, "state": behind.state, "code": "x", **sent}
+    done = behind.api.post(f"/operations/{operation}/result", result).ok()
+    assert done["result"]["hint"] == shown
+    assert behind.api.get(f"/operations/{operation}").ok()["result"]["hint"] == shown
+
+
+@pytest.mark.parametrize("hint", ["two\nlines", "x" * 1001, 7])
+def test_result_hint_that_is_no_short_line_is_refused(behind: Machine, hint: object) -> None:
+    operation, token = queue(behind), str(uuid4())
+    claim(behind, operation, token).ok()
+    result = {"lease_token": token, "outcome": "failed", "seq": 9, "state": behind.state, "hint": hint}
+    assert behind.api.post(f"/operations/{operation}/result", result).status == 422
+    assert behind.api.post(f"/operations/{operation}/result", result | {"hint": "x" * 1000}).ok()["status"] == "failed"
+
+
 def test_result_with_a_state_never_uploaded_409_and_still_leased(behind: Machine) -> None:
     operation, token = queue(behind), str(uuid4())
     claim(behind, operation, token).ok()

@@ -9,6 +9,9 @@ from tests.support.server import Server
 class Bare(Server):
     """The bare function under the very gunicorn configuration that PacSync has: hooks, logger and all."""
 
+    def __init__(self, database_url: str, **env: object) -> None:
+        super().__init__(database_url, **{**env, "ENVIRONMENT": "test"})  # elsewhere no other application is served
+
     def _command(self) -> list[str]:
         return [part.replace("pacsync.wsgi:", "tests.bench.peers:") for part in super()._command()]
 

@@ -56,14 +56,9 @@ def test_overview_fleet_counts_by_derived_status(staff: Client) -> None:
     factories.endpoint("silent", pool=pool)
     factories.reporting_endpoint("stray", state=factories.state())
     answer = staff.get("/")
-    assert answer.context["counts"] == {
-        "diverged": 0,
-        "behind": 1,
-        "ahead": 1,
-        "unknown": 1,
-        "offline": 1,
-        "in_sync": 1,
-    }
+    assert {name: count for name, count in answer.context["counts"].items() if count} == dict.fromkeys(
+        ("behind", "ahead", "unknown", "offline", "in_sync"), 1
+    )
     page = answer.content.decode()
     assert (
         '<a href="/endpoints?pool=-">1 endpoint in no pool</a>: only an endpoint that is in a pool is synced.' in page

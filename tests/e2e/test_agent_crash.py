@@ -120,6 +120,61 @@ def test_agent_and_pacman_killed_in_the_middle_converge(site: Site, pair: tuple[
     assert_converged(one, two)
 
 
+@pytest.mark.parametrize("again", ["once", "sync"])
+@pytest.mark.parametrize("packages", ["all", "none"])
+def test_agent_and_pacman_killed_while_reasons_are_set_converge(
+    pair: tuple[Machine, Machine], packages: str, again: str
+) -> None:
+    """Before the transaction, or where there is nothing but reasons to set."""
+    one, two = with_reasons_to_set(pair, packages)
+    assert agent.run_killed_at(one, "reasons:both", "sync").code == -signal.SIGKILL
+    assert (one.dbpath / "db.lck").exists()
+    agent.run(one, again).ok()
+    assert_converged(one, two)
+
+
+@pytest.mark.parametrize("packages", ["all", "none"])
+def test_pacman_killed_while_it_sets_reasons_under_a_living_agent_is_run_again(
+    pair: tuple[Machine, Machine], packages: str
+) -> None:
+    one, two = with_reasons_to_set(pair, packages)
+    assert "killed pacman -D" in agent.run_killed_at(one, "reasons:pacman", "sync").ok().err
+    assert_converged(one, two)
+
+
+def with_reasons_to_set(pair: tuple[Machine, Machine], packages: str) -> tuple[Machine, Machine]:
+    one, _ = pair
+    if packages == "none":
+        agent.run(one, "sync").ok()
+    one.pacman("-D", "--asdeps", "app")
+    return pair
+
+
+def test_agent_killed_while_it_mends_an_entry_the_next_one_removes_its_lock(pair: tuple[Machine, Machine]) -> None:
+    one, two = pair
+    assert agent.run_killed_at(one, "pacman:cut:installing new", "sync").code == -signal.SIGKILL
+    for desc in one.dbpath.glob("local/lib-*/desc"):
+        desc.unlink()
+    assert agent.run_killed_at(one, "mending", "once").code == -signal.SIGKILL
+    assert (one.dbpath / "db.lck").exists()
+    agent.run(one, "once").ok()
+    assert_converged(one, two)
+
+
+def test_agent_killed_while_it_mends_an_entry_without_a_journal_leaves_no_lock_for_good(
+    pair: tuple[Machine, Machine],
+) -> None:
+    one, _ = pair
+    for desc in one.dbpath.glob("local/lib-*/desc"):
+        desc.write_bytes(b"")
+    assert agent.run_killed_at(one, "mending", "sync", "--repair").code == -signal.SIGKILL
+    assert (one.dbpath / "db.lck").exists()
+    agent.run(one, "once").ok()
+    assert not (one.dbpath / "db.lck").exists()
+    agent.run(one, "sync", "--repair").ok()
+    assert one.problems() == []
+
+
 @pytest.mark.parametrize("text", ["resolving", "looking for", "checking"])
 def test_killed_before_anything_changed_a_file_of_ones_own_is_not_overwritten(
     site: Site, pair: tuple[Machine, Machine], text: str

@@ -98,17 +98,30 @@ def test_sync_on_a_read_only_usr_fails_with_paths(fleet: Fleet, tmp_path: Path, 
 
 
 @needs_root
-def test_sync_file_of_a_removed_package_that_stays_is_a_warning(fleet: Fleet, tmp_path: Path, site: Site) -> None:
+def test_sync_files_that_pacman_did_not_remove_are_named_until_they_are_gone(
+    fleet: Fleet, tmp_path: Path, site: Site
+) -> None:
     one, name = pair(fleet, tmp_path, site, "app", "gone")
     stuck = one.root / "usr/share/gone/version"
     chattr("+i", stuck)
     try:
-        done = agent.run(one, "sync").ok()
+        agent.run_killed_at(one, "pacman:ended", "sync")  # what was noted is there for the next start
+        failed = agent.run(one, "sync").refused(1)
+        assert f"{stuck} (left by an old version)" in failed.err
+        assert str(stuck) in agent.run(one, "sync", "--repair").refused(1).err
     finally:
         chattr("-i", stuck)
-    assert f"warning: cannot remove file '{stuck}'" in done.out and ", with warnings" in done.out
     operation = site.operations(name)[0]
-    assert operation["status"] == "succeeded" and str(stuck) in operation["result"]["message"]
+    assert (operation["status"], operation["result"]["code"]) == ("failed", "files_differ")
+    assert str(stuck) in operation["result"]["message"]
+    assert ", files differ" in agent.run(one, "status").ok().out
+    (beside := stuck.with_name("mine")).write_text("mine")
+    assert f"gone: {stuck} (left by" in agent.run(one, "verify").refused(10).out
+    assert f"Removed what old versions had left: {stuck}" in agent.run(one, "sync", "--repair").ok().out
+    assert not stuck.exists() and beside.exists()
+    assert "All files are" in agent.run(one, "verify").ok().out
+    assert "files differ" not in agent.run(one, "status").ok().out
+    assert not (agent.state_dir(one) / "leftovers.json").exists()
 
 
 def test_sync_directory_with_another_mode_is_a_warning_on_both_sides(fleet: Fleet, tmp_path: Path, site: Site) -> None:
@@ -134,8 +147,9 @@ def test_verify_and_repair_of_a_machine_whose_set_is_equal(fleet: Fleet, tmp_pat
     endpoint = site.call("GET", f"/endpoints/{name}")
     assert [problem["code"] for problem in endpoint["problems"]] == ["files_differ", "modes_differ"]
     latest = agent.run(one, "set-latest").ok()
-    assert "Files that aren't as their packages have them" in latest.out
+    assert "Files differ from their packages" in latest.out
     assert "Repaired" in agent.run(one, "sync", "--repair").ok().out
+    assert not (agent.state_dir(one) / "rehearsal").exists()
     assert [line for line in one.altered() if "usr/lib/app" in line] == []
     endpoint = site.call("GET", f"/endpoints/{name}")
     assert [problem["code"] for problem in endpoint["problems"]] == ["modes_differ"]
@@ -156,6 +170,35 @@ def test_repair_of_emptied_entries_and_files_as_a_power_cut_left_them(fleet: Fle
     assert [line for line in one.altered() if "etc/sec/private " not in line] == []
 
 
+def test_repair_of_an_emptied_desc_gives_the_whole_entry_back(tmp_path: Path, site: Site) -> None:
+    """Completed alone, the entry would have no dependencies: `pacman -Qdt` would take `lib` for an orphan."""
+    fleet = Fleet(tmp_path)
+    files = with_mtree({"usr/lib/tool/one": b"one", "etc/tool.conf": b"setting"})
+    tool = fleet.package("tool", "1-1", files=files, depends=["lib"], groups=["g"], backup=["etc/tool.conf"])
+    fleet.snapshot(OLD, [tool, fleet.package("lib", "1-1")])
+    one = fleet.machine("m1", OLD)
+    one.install("tool", "lib", asdeps=["lib"])
+    (one.root / "etc/tool.conf").write_text("mine")
+    site.enroll(site.pool(), one)
+    agent.run(one, "set-latest").ok()
+    entry = one.dbpath / "local/tool-1-1"
+
+    def known() -> tuple[str, bytes]:
+        info = one.pacman("-Qi", "tool").splitlines()
+        varying = ("Install Date", "Validated By")
+        return "\n".join(line for line in info if not line.startswith(varying)), (entry / "files").read_bytes()
+
+    before = known()
+    (entry / "desc").write_bytes(b"")
+    agent.run_killed_at(one, "sent:/checkin", "sync", "--repair")  # the entry is completed, and nothing more
+    assert (entry / "files").read_bytes() == before[1]
+    assert "its entry in pacman's database is incomplete" in agent.run(one, "verify").refused(10).out
+    assert "Repaired" in agent.run(one, "sync", "--repair").ok().out
+    assert known() == before and "lib" not in one.pacman("-Qdt", check=False)
+    assert one.file("etc/tool.conf") == b"mine"
+    assert "All files are" in agent.run(one, "sync", "--repair").ok().out
+
+
 def test_repair_what_can_be_had_is_repaired_and_the_rest_is_named(fleet: Fleet, tmp_path: Path, site: Site) -> None:
     one, _ = pair(fleet, tmp_path, site, "app", "sec")
     agent.run(one, "sync").ok()
@@ -169,6 +212,25 @@ def test_repair_what_can_be_had_is_repaired_and_the_rest_is_named(fleet: Fleet, 
     done = agent.run(one, "sync", "--repair").refused(1)
     assert "mine 1-1" in done.err and "Repaired" in done.out
     assert one.file("usr/lib/app/3") == b"3 of 2" and one.file("usr/lib/mine/one") is None
+
+
+def test_repair_directory_in_the_way_of_one_package_the_others_are_repaired(
+    fleet: Fleet, tmp_path: Path, site: Site
+) -> None:
+    one, _ = pair(fleet, tmp_path, site, "app", "sec")
+    agent.run(one, "sync").ok()
+    taken = one.root / "usr/lib/app/3"
+    taken.unlink()
+    taken.mkdir()
+    (taken / "mine").write_text("mine")
+    (one.root / "etc/sec/private/key").unlink()
+    done = agent.run(one, "sync", "--repair").refused(1)
+    assert f"in the way: app. Directories lie where packages bring a file or a link: {taken} (app)" in done.err
+    assert "Move those directories to another place" in done.err and "can't be had" not in done.err
+    assert one.file("etc/sec/private/key") == b"key 2" and (taken / "mine").exists()
+    taken.rename(tmp_path / "away")
+    agent.run(one, "sync", "--repair").ok()
+    assert one.file("usr/lib/app/3") == b"3 of 2"
 
 
 @pytest.mark.parametrize("point", ["enter:apply", "pacman:ended", "enter:settle", "enter:report"])

@@ -97,7 +97,7 @@ def test_mirror_that_stays_ill_has_the_server_try_again_and_automatic_sync_goes_
     one, name, server = behind
     server.status = 429
     done = agent.run(one, "once").refused(5)
-    assert "429" in done.err and "tried again at" in done.out and "anywhere" not in done.err, done
+    assert "429" in done.err and "The next try is at" in done.out and "anywhere" not in done.err, done
     [operation] = site.operations(name)
     assert (operation["status"], operation["retries"]) == ("queued", 1)
     assert operation["result"]["code"] == "mirror_failed" and operation["retry_at"]
@@ -105,7 +105,7 @@ def test_mirror_that_stays_ill_has_the_server_try_again_and_automatic_sync_goes_
     asked = server.asked
     agent.run(one, "once").ok()  # not before its time
     assert server.asked == asked and one.state()["tool"][0] == "1-1"
-    assert "tried again at" in agent.run(one, "status").ok().out
+    assert "the next try is at" in agent.run(one, "status").ok().out
     come_due(site)
     agent.run(one, "once").ok()
     assert one.state()["tool"][0] == "2-1"

@@ -122,6 +122,7 @@ POINTS = [
     "enter:claim",
     "enter:gather",
     "enter:apply",
+    "reasons:both",
     "pacman:cut:upgrading lib",
     "pacman:cut:installing new",
     "pacman:ended",
@@ -139,11 +140,24 @@ def test_power_cut_at_a_step_once_makes_the_machine_whole(
 ) -> None:
     with machine_on_disk(folder, kind, site, target) as machine:
         agent.run_killed_at(machine, point, "sync")
-        if point in {"pacman:ended", "enter:apply"} or point.startswith("pacman:cut"):
+        if point in {"pacman:ended", "enter:apply", "reasons:both"} or point.startswith("pacman:cut"):
             commit_names(machine)
         with power_cut(folder / "disk"):
             once(machine, folder).ok()
             once(machine, folder).ok()  # what was queued or given back is carried out by now
+            assert_whole(machine, target)
+
+
+def test_power_cut_while_the_agent_mends_an_entry(site: Site, target: Machine, folder: Path) -> None:
+    with machine_on_disk(folder, "ext4", site, target) as machine:
+        agent.run_killed_at(machine, "pacman:cut:installing new", "sync")
+        for desc in machine.dbpath.glob("local/lib-*/desc"):
+            desc.unlink()
+        agent.run_killed_at(machine, "mending", "once")
+        commit_names(machine)
+        with power_cut(folder / "disk"):
+            assert (machine.dbpath / "db.lck").exists()
+            once(machine, folder).ok()
             assert_whole(machine, target)
 
 

@@ -64,7 +64,7 @@ def test_files_that_differ_need_attention_while_the_endpoint_says_so(lab: Pool) 
         factories.report(box, state, examination=[factories.problem("files_differ", "/usr/bin/app")])
     (item,) = items()
     assert (item.kind, item.severity, item.object, item.count) == ("files_differ", "warn", "pool:lab", 2)
-    assert item.cause == "a and 1 more have files that aren't as their packages have them."
+    assert item.cause == "a and 1 more have files that differ from their packages."
     for box in Endpoint.objects.filter(name__in="ab"):
         factories.report(box, state, examination=[])
     assert items() == []

@@ -474,6 +474,17 @@ def test_report_after_the_lease_was_lost_while_applying_decides(
         assert operation.result["difference"]["counts"]["upgrade"] == 1
 
 
+@pytest.mark.parametrize("reported", ["app 2.0-1", "app 1.0-1", "app 1.5-1"])
+def test_report_of_a_locked_machine_decides_nothing_until_the_lock_is_gone(reported: str) -> None:
+    """Its agent goes on with the operation then."""
+    operation = expire(factories.applying())
+    locked = factories.problem("database_locked")
+    factories.report(operation.endpoint, factories.state(reported), examination=[locked])
+    assert reread(operation).status == "applying"
+    factories.report(operation.endpoint, factories.state(reported), examination=[])
+    assert reread(operation).status != "applying"
+
+
 def test_report_while_the_lease_lives_decides_nothing() -> None:
     operation = factories.applying()
     factories.report(operation.endpoint, factories.state("app 1.5-1"))

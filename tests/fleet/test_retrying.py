@@ -11,8 +11,8 @@ from tests import factories
 from tests.fleet.test_automatic import machine
 
 pytestmark = pytest.mark.django_db
-SEVEN = ("mirror_failed", "network_failed", "databases_unreadable", "disk_full", "database_locked", "lease_lost")
-SEVEN += ("attempts_exhausted",)
+PASSING = ("mirror_failed", "network_failed", "databases_unreadable", "disk_full", "database_locked", "lease_lost")
+PASSING += ("attempts_exhausted", "pacman_killed")
 
 
 def fail(operation: Operation, code: str, *, began: bool = False) -> Operation:
@@ -33,7 +33,7 @@ def minutes(operation: Operation) -> float:
 
 
 @pytest.mark.parametrize("began", [False, True])
-@pytest.mark.parametrize("code", SEVEN)
+@pytest.mark.parametrize("code", PASSING)
 def test_failure_that_will_pass_is_queued_again_for_later(code: str, began: bool) -> None:
     operation = fail(factories.queued(), code, began=began)
     assert (operation.status, operation.retries, operation.attempt) == ("queued", 1, 0)

@@ -73,7 +73,7 @@ def neighbours(draw: st.DrawFn) -> tuple[str, str]:
 
 
 @pytest.mark.needs("pacman")
-@settings(max_examples=4000, deadline=None)
+@settings(max_examples=4000)
 @given(st.tuples(nasty, nasty) | neighbours() | st.tuples(anything, anything))
 @example(("1.0", "1.0-"))
 @example(("1:", "1"))

@@ -2,19 +2,23 @@
 
 The points: `enter:STEP` (the journal has just reached STEP), `before:STEP` (it is about to), `close` (before it
 is closed), `sent:WORD` (a request whose path ends in WORD was answered), `pacman:started` (the agent alone, pacman
-goes on), `pacman:ended`, `pacman:cut:TEXT` (the agent and its pacman, as soon as pacman has said TEXT). At `suspended`
-it isn't killed: its lease runs out once, as on a machine that slept. Nor at `slow-look`: if the lock
-is held, the second look at it takes until an earlier agent's pacman has ended. Nor at `unflushed`: it flushes no file
-system. Nor at `without:no_room`: it doesn't know a full disk from any other failure.
+goes on), `pacman:ended`, `pacman:cut:TEXT` (the agent and its pacman, as soon as pacman has said TEXT), `reasons:both`
+and `reasons:pacman` (the agent and its first `pacman -D`, or that alone, when it has the lock), `mending` (when the
+agent has taken the lock itself, to mend an entry of the database). At `suspended` it isn't killed: its lease runs out
+once, as on a machine that slept. Nor at `slow-look`: if the lock is held, the second look at it takes until an earlier
+agent's pacman has ended. Nor at `unflushed`: it flushes no file system. Nor at `without:no_room`: it doesn't know a
+full disk from any other failure.
 The agent itself knows nothing of this.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +88,55 @@ def patch(point: str) -> None:
             die()
 
         pacman.Transaction.run = dying_run
+    elif kind == "reasons":
+        patch_reasons(detail)
+    elif kind == "mending":
+        from apps.agent.pacsync_agent import repair
+
+        locked = repair.locked
+
+        @contextlib.contextmanager
+        def dying_locked(*arguments: Any) -> Iterator[None]:
+            with locked(*arguments):
+                die()
+                yield
+
+        repair.locked = dying_locked
     else:
         patch_popen(detail)
+
+
+def patch_reasons(whom: str) -> None:
+    """The entry that `pacman -D` opens is a FIFO for it, so that it waits with the lock held."""
+    started = subprocess.Popen
+
+    def cut(process: Any, desc: Path, lock: Path, known: Path) -> None:
+        while not (lock.exists() and '"lock"' in known.read_text()):
+            time.sleep(0.001)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.replace(desc.with_name("desc.real"), desc)
+        if whom == "both":
+            os.killpg(process.pid, signal.SIGKILL)
+            die()
+        os.kill(int(children[0]), signal.SIGKILL)
+        print("killed pacman -D", file=sys.stderr)
+
+    class Popen(started):  # type: ignore[valid-type,misc]
+        def __init__(self, command: Any, *rest: Any, **options: Any) -> None:
+            first = command[0] == "/bin/sh" and "-D" in command and subprocess.Popen is Popen
+            if first:
+                subprocess.Popen = started  # type: ignore[misc]
+                config = Path(command[command.index("--config") + 1]).read_text()
+                dbpath = Path(config.partition("DBPath = ")[2].splitlines()[0])
+                desc = next((dbpath / "local").glob(f"{command[command.index('-D') + 2]}-*")) / "desc"
+                desc.rename(desc.with_name("desc.real"))
+                os.mkfifo(desc)
+            super().__init__(command, *rest, **options)
+            if first:
+                known = Path(command[3]).with_name("pacman-lock.json")
+                threading.Thread(target=cut, args=(self, desc, dbpath / "db.lck", known), daemon=True).start()
+
+    subprocess.Popen = Popen  # type: ignore[misc]
 
 
 def patch_popen(detail: str) -> None:

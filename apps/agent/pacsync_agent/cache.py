@@ -5,6 +5,7 @@ It must not download, nor decide whether a file may be installed.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -69,6 +70,16 @@ class Cache:
 
     def remove_private(self) -> None:
         shutil.rmtree(self.private, ignore_errors=True)
+
+
+def not_kept(error: OSError, private: Path) -> Local:
+    """The error for a download that the disk didn't take, with the path. `private`: where it was, if nothing says."""
+    path = error.filename2 or error.filename or private  # of a move: where to
+    hint = "See that it can be written, and that its disk is well; then run the command again."
+    if error.errno in {errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY}:
+        hint = f"Move {path} to another place: a file belongs there. Then run the command again."
+    reason = error.strerror or "unknown"
+    return Local("download_failed", f"Downloads can't be kept: {path}: {reason}.", hint)
 
 
 def _remove(path: Path) -> None:

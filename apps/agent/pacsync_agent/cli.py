@@ -140,9 +140,7 @@ def _own_arguments(name: str, command: argparse.ArgumentParser) -> None:
             help="remove it although this machine protects it (may be given several times)",
         )
         if name == "sync":
-            command.add_argument(
-                "--repair", action="store_true", help="install packages once more whose files aren't as they have them"
-            )
+            command.add_argument("--repair", action="store_true", help="also reinstall packages whose files differ")
     elif name == "verify":
         command.add_argument(
             "--checksums", action="store_true", help="read every file, also where size and time are the package's"

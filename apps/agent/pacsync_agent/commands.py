@@ -12,14 +12,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Optional
 
-from . import context as contexts
 from . import (
+    blocked,
     database_lock,
     files,
     lock_check,
     no_room,
     operation,
     pacman_conf,
+    permission,
     render,
     report,
     running_hook,
@@ -27,6 +28,7 @@ from . import (
     verification,
     work,
 )
+from . import context as contexts
 from .api import ApiError, Client, normalized
 from .context import Context, only_agent
 from .errors import (
@@ -70,6 +72,8 @@ class Call:
         return settings.state_dir(self.options, self.conf)
 
     def context(self, patience: float = INTERACTIVE_PATIENCE) -> Context:
+        for word in permission.senseless(self.options.protect, self.conf):
+            self.output.warn(f"protect has {word}, which is neither a role nor a package that is installed here.")
         return contexts.make_context(self.options, self.conf, self.output, self.signals, patience)
 
 
@@ -158,7 +162,8 @@ def once(call: Call) -> int:
     if ended:
         return render.ended(call.output, "once", ended)
     said = {**answer, "problems": context.problems}
-    call.output.result(render.one_line(context.credentials.name, said), command="once", **render.checked_in(answer))
+    known = {**render.checked_in(answer), **({"busy": True} if context.blocked else {})}
+    call.output.result(render.one_line(context.credentials.name, said), command="once", **known)
     return Exit.OK
 
 
@@ -172,14 +177,14 @@ def _step(context: Context, *, may_work: bool) -> tuple[dict[str, Any], Optional
     ours_at_work = unfinished and context.transaction.is_running()
     if report.another_pacman(context) and not ours_at_work:
         raise Busy("database_locked", "Another pacman is at work: this machine reports when it is done.")
-    ended = work.resume(context) if may_work and not in_hook else None
+    ended = blocked.resume(context) if may_work and not in_hook else None
     if not unfinished and not in_hook:
         work.remove_leftovers(context)
     if unfinished and not may_work:
         raise Busy("operation_unfinished", "An operation is unfinished: `pacsync-agent once` finishes it.")
     answer = report.check_in(context, background=True)
     queued = answer.get("operation")
-    if queued and may_work and not in_hook and ended is None:
+    if queued and may_work and not in_hook and ended is None and not context.blocked:
         ended = work.execute_queued(context, queued)
     return answer, ended
 
@@ -230,16 +235,17 @@ def _round(call: Call, context: Context) -> Optional[float]:
     try:
         with only_agent(context.state_dir, wait=0):
             answer, ended = _step(context, may_work=True)
-    except Busy:
+    except Busy as error:
+        blocked.say_once(context, error)
         return None
     if ended:
         render.ended(call.output, "run", ended)
     return float(answer["poll_seconds"])
 
 
-def sync(call: Call) -> int:
-    """Bring this machine to the target of its pool."""
-    return _operate(call, "sync", "Already in sync: nothing to do.")
+def sync(call: Call, *, last: bool = True) -> int:
+    """Bring this machine to the target of its pool. `last`: nothing follows in this command."""
+    return _operate(call, "sync", "Already in sync: nothing to do.", last=last)
 
 
 def revert(call: Call) -> int:
@@ -247,7 +253,7 @@ def revert(call: Call) -> int:
     return _operate(call, "revert", "Nothing to take back: the machine is where it was.")
 
 
-def _operate(call: Call, kind: str, nothing: str) -> int:
+def _operate(call: Call, kind: str, nothing: str, *, last: bool = True) -> int:
     context = call.context()
     context.force_remove = tuple(call.arguments.force_remove)
     with only_agent(context.state_dir, wait=call.arguments.wait), work.given_back(context):
@@ -257,12 +263,14 @@ def _operate(call: Call, kind: str, nothing: str) -> int:
             if began.kind == kind:
                 return render.exit_of(began)
         ended = work.execute(context, kind)
+    if ended is None and not last:
+        return Exit.OK
     if ended is None:
         for problem in verification.among(context.problems):
             call.output.warn(problem["text"])
         call.output.result(nothing, command=kind, status="unchanged", operation=None)
         return Exit.OK
-    return render.ended(call.output, kind, ended)
+    return render.ended(call.output, kind, ended, last=last)
 
 
 def status(call: Call) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import own_directory, settings
+from . import files, own_directory, settings
 from .api import Client
 from .errors import Busy, Local
 from .journal import Journal
@@ -29,6 +29,7 @@ class Context:
     """One machine, one server, one run.
 
     `protect` is the setting of that name; `force_remove` are protected packages that the command line lets go.
+    `blocked`: a lock of somebody else's keeps what was begun from being finished; `said` is what was said of it.
     A report fills the last five: the file that counts as the sync database of each repository (where that isn't the
     machine's own), why a repository has none that can be read, what speaks against the machine as a source of a target
     (`examination`), what is wrong with the pool's revision, and the server's poll interval (seconds).
@@ -46,6 +47,8 @@ class Context:
     protect: tuple[str, ...] = settings.PROTECT
     force_remove: tuple[str, ...] = ()
     mirror_patience: float = OUTAGE
+    blocked: bool = False
+    said: str = ""
     databases: dict[str, Path] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     problems: list[dict[str, Any]] = field(default_factory=list)
@@ -111,6 +114,7 @@ def only_agent(directory: Path, *, wait: float) -> Iterator[None]:
                         "agent_busy", "Another pacsync-agent is at work on this machine.", "Wait for it to finish."
                     ) from None
                 time.sleep(0.1)
+        files.remove_unfinished(directory)
         yield
     finally:
         os.close(handle)

@@ -18,7 +18,7 @@ from typing import Any, Optional, TypeVar
 from . import bounded_http, local_file, mirror_http, patience, space
 from .addresses import Address
 from .guard import Guard
-from .network import GONE, MIRROR, NETWORK, Broken, Network, NotThere, Refusal, Stopped
+from .network import GONE, MIRROR, NETWORK, Broken, Network, NotThere, Refusal, Stopped, why_not_now
 
 CHUNK = 1 << 18
 BETWEEN = 16 << 20  # bytes between two looks at the room on the disk
@@ -93,23 +93,22 @@ def _from_any(
     for number, source in enumerate(sources, 1):
         remaining = deadline - time.monotonic()
         seconds = remaining if number == len(sources) else remaining / 2
-        known = network.hosts.passed_over(source.host)
-        if known is not None:
-            refusals.append((str(source), _passed_over(known)))
+        not_now = why_not_now(network.hosts, source.host)
+        if not_now:
+            refusals.append((str(source), not_now))
             continue
-        others = any(network.hosts.passed_over(other.host) is None for other in sources[number:])
+        others = any(why_not_now(network.hosts, other.host) is None for other in sources[number:])
         try:
-            return _from_one(source, part, size, max(1, seconds), network, counted, accept, others=others)
+            found = _from_one(source, part, size, max(1, seconds), network, counted, accept, others=others)
         except Refusal as refusal:
             refusals.append((str(source), refusal))
             counted.forget()
             if not refusal.passing:
                 part.unlink(missing_ok=True)
+        else:
+            network.hosts.gave(source.host)
+            return found
     raise NotThere(refusals)
-
-
-def _passed_over(reason: str) -> Refusal:
-    return Refusal(f"passed over after errors of its host ({reason})", kind=NETWORK, passing=True)
 
 
 class _Counted:
@@ -180,9 +179,9 @@ def fetch_small(source: Address, target: Path, *, most: int, network: Network) -
     """Fetch a small file (a signature) of `most` bytes at the most. Raises Refusal (`target` is gone then), Stopped."""
     target.unlink(missing_ok=True)
     try:
-        known = network.hosts.passed_over(source.host)
-        if known is not None:
-            raise _passed_over(known)
+        not_now = why_not_now(network.hosts, source.host)
+        if not_now:
+            raise not_now
         _fill(source, target, most, network.limits.head * 2, network, _Counted(lambda count: None))
     except Refusal:
         target.unlink(missing_ok=True)

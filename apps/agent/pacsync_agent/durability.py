@@ -67,7 +67,8 @@ def _flush(path: Path, done: set[int]) -> None:
         raise Failed(
             "write_failed",
             f"The disk of {path} didn't take what pacman wrote: {error.strerror}.",
-            "Look at the kernel's log (`dmesg`) and at the disk, then reinstall what `pacman -Qkk` names.",
+            "Look at the kernel's log (`dmesg`) and at the disk. Once it takes writes again, run "
+            "`pacsync-agent sync --repair`.",
         ) from None
     finally:
         os.close(handle)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Optional
 
 from . import (
     commands,
     installed_files,
+    leftovers,
     local_db,
     lock_check,
+    obstructions,
     reinstall,
     render,
     repair,
@@ -25,7 +27,7 @@ from . import (
 )
 from .commands import Call, refuse_half_way
 from .context import Context, only_agent
-from .errors import AgentError, Busy, Exit, Refused
+from .errors import AgentError, Busy, Exit, Failed, Refused
 from .installed_files import Finding, Since
 from .local_db import LocalPackage
 from .machine import Machine
@@ -34,6 +36,7 @@ from .package_file import PackageFile
 from .result import Ended
 
 _SHOWN = 100  # lines for people; --json has all
+_MOST_REASONS = 10
 
 
 def verify(call: Call) -> int:
@@ -44,6 +47,7 @@ def verify(call: Call) -> int:
         refuse_half_way(context)
         _refuse_unfinished(context)
         found = compare(context, every=call.arguments.checksums)
+        found += leftovers.known(context.conf, context.state_dir)
         problem = _reported(context)
     differing = [one for one in found if not one.is_mode]
     modes = [one for one in found if one.is_mode]
@@ -51,7 +55,7 @@ def verify(call: Call) -> int:
     more = [f"and {len(lines) - _SHOWN} more (--json has all)"] if len(lines) > _SHOWN else []
     summary = "All files are as their packages have them."
     if found:
-        summary = f"{render.plural(len(differing), 'file')} differ, {render.plural(len(modes), 'mode')} differ."
+        summary = _differ(len(differing), len(modes))
     hints = ["`pacsync-agent sync --repair` puts the files back."] if differing else []
     hints += ["Modes stay as they are; `chmod` sets the one that the package has."] if modes else []
     if problem:
@@ -65,6 +69,13 @@ def verify(call: Call) -> int:
         reported=problem is None,
     )
     return Exit.DIFFERENT if differing else Exit.OK
+
+
+def _differ(files: int, modes: int) -> str:
+    """`2 files differ. The mode of 1 differs.`"""
+    said = [] if not files else ["1 file differs." if files == 1 else f"{files} files differ."]
+    said += [] if not modes else ["The mode of 1 differs." if modes == 1 else f"The modes of {modes} differ."]
+    return " ".join(said)
 
 
 def _sendable(path: str) -> str:
@@ -113,14 +124,14 @@ def sync(call: Call) -> int:
         return commands.sync(call)
     with _alone(call) as context:
         left = _complete_entries(context)
-    done = commands.sync(call)
+    done = commands.sync(call, last=False)
     if done not in {Exit.OK, Exit.FAILED}:
         return done
     with _alone(call) as context:
         ended = _repair(call, context, left)
     code = render.ended(call.output, "sync", ended) if ended else Exit.OK
-    for error in left.values():
-        call.output.error(error)
+    if left:
+        call.output.error(_not_repaired(left))
     return code or (Exit.FAILED if left else done)
 
 
@@ -144,7 +155,8 @@ def _complete_entries(context: Context) -> dict[str, AgentError]:
     for package in machine.installed().values():
         if package.broken:
             try:
-                repair.complete_entry(context.conf.dbpath, package, _of_any_arch(context, machine, package))
+                file = _of_any_arch(context, machine, package)
+                repair.complete_entry(context.conf.dbpath, package, file, own=context.transaction.own_lock)
             except Refused as error:
                 left[package.name] = error
     return left
@@ -159,16 +171,48 @@ def _of_any_arch(context: Context, machine: Machine, package: LocalPackage) -> P
     return machine.gather([package.as_installed()._replace(arch=last)])[0]
 
 
+def _not_repaired(left: Mapping[str, AgentError]) -> Refused:
+    """The one error for all packages that stay as they are; of each kind the reason is that of the first."""
+    blocked = sorted(name for name, error in left.items() if error.code == "file_conflict")
+    stuck = sorted(name for name, error in left.items() if error.code == "not_repaired")
+    missing = sorted(left.keys() - {*blocked, *stuck})
+    message, hint = [], []
+    if missing:
+        message.append(f"Not repaired, because their files can't be had: {render.listed(missing)}.")
+        message.append(left[missing[0]].message)
+        hint.append(
+            "Put the package files into pacman's cache, or name a mirror that has these versions in pacman.conf."
+        )
+    if blocked:
+        message.append(f"Not repaired, because directories are in the way: {render.listed(blocked)}.")
+        message += [left[name].message for name in blocked[:_MOST_REASONS]]
+        hint.append(left[blocked[0]].hint)
+    if stuck:
+        message += [left[name].message for name in stuck[:_MOST_REASONS]]
+        hint.append("Look for what keeps those files (an attribute that `lsattr` shows, a read-only file system).")
+    return Refused("not_repaired", " ".join(message), " ".join([*hint, "Then run `pacsync-agent sync --repair`."]))
+
+
 def _repair(call: Call, context: Context, left: dict[str, AgentError]) -> Optional[Ended]:
-    """Install what differs once more; None when nothing is to be done. What can't be had is added to `left`."""
+    """Install what differs once more; None when nothing is to be done. What can't be is added to `left`."""
     machine = machine_of(context)
-    names = []
+    installed = machine.installed()
+    removed, stuck = leftovers.remove(context.conf, context.state_dir)
+    if removed:
+        call.output.line(f"Removed what old versions had left: {verification.listed(removed)}.")
+    files = []
     for name in sorted({one.package for one in compare(context) if not one.is_mode} - set(left)):
         try:
-            machine.gather([machine.installed()[name].as_installed()])
-            names.append(name)
+            files += machine.gather([installed[name].as_installed()])
         except Refused as error:
             left[name] = error
+    blocked = obstructions.find(context.conf, installed, (), files)
+    for name in {one.package for one in blocked}:
+        left[name] = obstructions.failure([one for one in blocked if one.package == name], (name,))
+    names = [file.name for file in files if file.name not in left]
+    for name in {one.package for one in stuck}:
+        kept = verification.listed([one for one in stuck if one.package == name])
+        left.setdefault(name, Failed("not_repaired", f"Left by an old version, and can't be removed: {kept}."))
     if not names:
         report.tell(context)
         if not left:

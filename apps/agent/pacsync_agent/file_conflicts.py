@@ -40,11 +40,13 @@ class Conflict:
 class _Found:
     """What lies where the conflicts are.
 
-    `owners` own it; `links` are paths where the machine has a link and packages have a directory; `strays` are files
-    that no package owns, in a directory that one does; `free` are paths that no package owns.
+    `owners` own it, and `changing` are those of them whose directory and link change places; `links` are paths where
+    the machine has a link and packages have a directory; `strays` are files that no package owns, in a directory that
+    one does; `free` are paths that no package owns.
     """
 
     owners: set[str] = field(default_factory=set)
+    changing: set[str] = field(default_factory=set)
     links: list[str] = field(default_factory=list)
     strays: list[str] = field(default_factory=list)
     free: list[Conflict] = field(default_factory=list)
@@ -68,52 +70,69 @@ def failure(run: Run, conf: PacmanConf, touched: Collection[str], essential: Col
     """
     conflicts, twice = of(run), between(run)
     found = _look(conf, [one for one in conflicts if not one.other])
-    found.owners |= {one.other for one in conflicts if one.other}
+    others = {one.other for one in conflicts if one.other}
     text = f"pacman found files in its way: {_listed(conflicts, twice)}."
     newcomers = {one.package for one in conflicts} | {name for _, *names in twice for name in names}
     if twice:
-        hint = (
-            f"Exclude one of {_names(newcomers)} in the pool, or set a target in which only one of them has the file."
+        return Failed(
+            "file_conflict",
+            text,
+            f"Exclude one of {_names(newcomers)} in the pool, or set a target in which only one of them has the file.",
         )
-    elif staying := found.owners - set(touched):
-        text += f" What is there belongs to {_names(staying)}, which stays as it is."
-        hint = (
-            f"If it isn't needed, remove it here with `pacman -R {_names(staying, ' ')}`; if IgnorePkg holds it, lift "
-            f"that; or exclude {_names(newcomers - staying)} in the pool. Then sync again."
-        )
-    elif found.links:
-        text += f" Packages have a directory at {_names(found.links)}, but the machine has a link there."
-        hint = "Remove that link, move the directory that it leads to into its place, and sync again."
-    elif found.strays:
-        text += f" In the directory are files that no package owns: {_names(found.strays)}."
-        hint = "Move those files to another place, and sync again."
-    elif found.free:
-        hint = _unowned(found.free)
+    staying = (found.owners | others) - set(touched)
+    parts: list[tuple[str, str]] = []  # what is there, and what helps
+    if staying:
+        parts.append(staying_owners(staying, newcomers - staying))
+    if found.links:
+        said = f"Packages have a directory at {_names(found.links)}, but the machine has a link there."
+        parts.append((said, "Remove that link, and move the directory that it leads to into its place"))
+    if found.strays:
+        said = f"In the directory are files that no package owns: {_names(found.strays)}."
+        parts.append((said, "Move those files to another place"))
+    if found.free:
+        parts.append(_unowned(found.free, alone=len(found.free) == len(conflicts)))
+    before = "; ".join(remedy for _, remedy in parts)
+    changing = (found.changing | others) - staying
+    if changing:
+        said, remedy = _changing_places(changing, essential)
+        parts.append((said, remedy))
+        hint = f"{before}. Then: {remedy}" if before else remedy
     else:
-        text, hint = _changing_places(text, found.owners, essential)
-    return Failed("file_conflict", text, hint)
+        hint = f"{before}. Then sync again."
+    return Failed("file_conflict", " ".join([text, *(said for said, _ in parts if said)]), hint)
 
 
-def _unowned(conflicts: Collection[Conflict]) -> str:
+def staying_owners(owners: Collection[str], newcomers: Collection[str]) -> tuple[str, str]:
+    return (
+        f"What is there belongs to {_names(owners)}, which stays as it is.",
+        f"If it isn't needed, remove it here with `pacman -R {_names(owners, ' ')}`; if IgnorePkg holds it, lift that; "
+        f"or exclude {_names(newcomers)} in the pool",
+    )
+
+
+def _unowned(conflicts: Collection[Conflict], *, alone: bool) -> tuple[str, str]:
+    """`alone`: all conflicts of the transaction are of this kind, so that they need not be named once more."""
     packages = [one.package for one in conflicts]
     lost = {name for name in packages if packages.count(name) >= _LOST_ENTRY}
+    said = "No package owns them." if alone else f"No package owns {_names(one.path for one in conflicts)}."
     if lost:
         return (
-            f"No package owns them. If {_names(lost)} was installed before, its database entry is lost: don't move its "
-            f"files, the system may need them, but run `pacman -S --dbonly {_names(lost, ' ')}`, then sync again. Else "
-            "move them to another place, and sync again."
+            said,
+            f"If {_names(lost)} was installed before, its database entry is lost: don't move its files, the system may "
+            f"need them, but run `pacman -S --dbonly {_names(lost, ' ')}`, then `pacsync-agent sync --repair`, because "
+            "the files may be of another version. Else move them to another place",
         )
-    return "No package owns them: move them to another place, and sync again."
+    return said, "Move them to another place" if alone else "Move those that no package owns to another place"
 
 
-def _changing_places(text: str, owners: Collection[str], essential: Collection[str]) -> tuple[str, str]:
-    """Message and hint where pacman can go no other way than to remove the owner first."""
+def _changing_places(owners: Collection[str], essential: Collection[str]) -> tuple[str, str]:
+    """What is so, and the remedy, where pacman can go no other way than to remove the owner first."""
     names = _names(owners, " ")
-    text += f" What is there belongs to {names}: a directory and a link change places, too much for one step."
+    said = f"What is there belongs to {names}: a directory and a link change places, too much for one step."
     if len(owners) > _FEW or not set(owners).isdisjoint(essential):
         news = "https://archlinux.org/news/"
-        return text, f"Don't remove them. Look for the way that these packages' news name ({news}), then sync again."
-    return text, (
+        return said, f"Don't remove {names}. Look for the way that its news name ({news}), then sync again."
+    return said, (
         f"pacman can make this change only when {names} is removed first: run `pacman -Rdd {names}`, then "
         "`pacsync-agent sync`, and don't restart the machine in between. Configuration files that you changed are kept "
         "as .pacsave. Moved away by hand, files would be missing."
@@ -124,7 +143,7 @@ def _look(conf: PacmanConf, conflicts: Iterable[Conflict]) -> _Found:
     """What is at these paths, of which pacman names no owner."""
     root = os.fsencode(str(conf.root).rstrip("/"))
     paths = {one: os.fsencode(one.path)[len(root) :].strip(b"/") for one in conflicts}
-    real = {one: _resolved(root, path) for one, path in paths.items()}
+    real = {one: resolved(root, path) for one, path in paths.items()}
     wanted = {*paths.values(), *real.values()}
     directories = tuple(path + b"/" for path in set(paths.values()) if _is_directory(root, path))
     owners: dict[bytes, set[str]] = {}
@@ -146,14 +165,16 @@ def _look(conf: PacmanConf, conflicts: Iterable[Conflict]) -> _Found:
             found.links.append(one.path)
         elif names:
             found.owners |= names
-            found.strays += _strays(root, path, inside) if path + b"/" in directories else []
+            strays = _strays(root, path, inside) if path + b"/" in directories else []
+            found.strays += strays
+            found.changing |= set() if strays else names
         else:
             found.free.append(one)
     return found
 
 
 def _strays(root: bytes, directory: bytes, owned: Collection[bytes]) -> list[str]:
-    """The files below the directory that are not `owned`, sorted."""
+    """The files below the directory that are not `owned`, sorted; with the root before them."""
     found = []
     seen = 0
     for above, directories, names in os.walk(root + b"/" + directory):
@@ -163,7 +184,7 @@ def _strays(root: bytes, directory: bytes, owned: Collection[bytes]) -> list[str
         seen += len(names)
         if seen > _MOST_LOOKED_AT:
             break
-    return [f"/{os.fsdecode(path)}" for path in sorted(found)]
+    return [f"{os.fsdecode(root)}/{os.fsdecode(path)}" for path in sorted(found)]
 
 
 def _is_directory(root: bytes, path: bytes) -> bool:
@@ -171,7 +192,7 @@ def _is_directory(root: bytes, path: bytes) -> bool:
     return os.path.isdir(full) and not os.path.islink(full)
 
 
-def _resolved(root: bytes, path: bytes) -> bytes:
+def resolved(root: bytes, path: bytes) -> bytes:
     """The path with the links of the directories above it followed, as long as that stays below the root."""
     above, _, name = (root + b"/" + path).rpartition(b"/")
     real = os.path.join(os.path.realpath(above), name)

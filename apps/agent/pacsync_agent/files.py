@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import filecmp
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -40,6 +42,25 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
             error.filename = str(path)
         raise
     sync_directory(path.parent)
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Remove what processes left here that were killed in `write_atomically`. To be called before this one writes."""
+    for path in directory.glob(".*.new"):
+        found = re.fullmatch(r"\..+\.(\d+)\.new", path.name)
+        if found and (int(found[1]) == os.getpid() or not _is_alive(int(found[1]))):
+            with contextlib.suppress(OSError):  # another user's, or gone by now
+                path.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def write_json(path: Path, value: Any, mode: int = 0o600) -> None:

@@ -12,12 +12,24 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Optional
 
-from . import acceptance, candidates, download, files, inspection, no_room, parallel, signatures, space, unreachable
+from . import (
+    acceptance,
+    another_try,
+    candidates,
+    download,
+    files,
+    inspection,
+    no_room,
+    parallel,
+    signatures,
+    space,
+    unreachable,
+)
 from .accepted import Accepted
 from .addresses import Address
-from .cache import Cache
+from .cache import Cache, not_kept
 from .candidates import Candidate, Trust
-from .errors import AgentError, Local
+from .errors import AgentError
 from .events import EitherEvent
 from .inspection import NotAccepted
 from .network import GONE, Network, NotThere, Refusal, Stopped
@@ -57,7 +69,7 @@ class Gatherer:
         """Every package's file.
 
         Raises Refused (`untrusted_file`, `signature_missing`, `signature_invalid`, `package_unavailable`, `disk_full`),
-        Unreachable (`mirror_failed`, `network_failed`), Local (`download_failed`), Stopped.
+        Unreachable (`mirror_failed`, `network_failed`, `databases_unreadable`), Local (`download_failed`), Stopped.
         """
         wanted = list(packages)
         if self.databases.refreshed and not self.offline and self.network.stop.is_set():
@@ -156,6 +168,8 @@ class Gatherer:
         refused = [wanted for wanted in hopeless if wanted not in found]
         if refused:
             spoiled = [str(wanted) for wanted in refused if self._refused_in_cache(self._candidate(wanted))]
+            if self.databases.passing and not spoiled:
+                raise unreachable.databases(self.databases.passing, [str(wanted) for wanted in refused])
             raise acceptance.untrusted([str(wanted) for wanted in refused], self.databases.reasons, spoiled)
         return found
 
@@ -189,7 +203,7 @@ class Gatherer:
                 raise space.full(error.directory) from None
             if no_room.is_it(error):
                 raise no_room.refusal(self.cache.private, *self.cache.written()) from None
-            raise Local("download_failed", f"Downloads can't be kept: {error.strerror or 'unknown'}.") from None
+            raise not_kept(error, self.cache.private) from None
         finally:
             if not stop.is_set():  # what was asked to stop goes on from there
                 self.cache.remove_private()
@@ -221,8 +235,12 @@ class Gatherer:
             if time.monotonic() > deadline:
                 raise unreachable.too_long(self.network.limits.gathering)
 
-        workers = self.conf.parallel
-        return dict(parallel.each(one, wanted, workers=workers, fatal=_is_fatal, poll=poll, cancel=cancel))
+        def each(items: Sequence[Candidate]) -> dict[Candidate, object]:
+            workers = self.conf.parallel
+            return dict(parallel.each(one, items, workers=workers, fatal=_is_fatal, poll=poll, cancel=cancel))
+
+        results = each(wanted)
+        return {**results, **each(another_try.worth(results, network.hosts))}
 
     def _one(self, candidate: Candidate, directory: Path, network: Network, progress: Progress) -> PackageFile:
         """Download one package and its signature, and put it into the cache once it is accepted. Raises NotThere."""

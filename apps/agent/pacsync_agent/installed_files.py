@@ -60,7 +60,7 @@ def compare(
 
     Raises OSError when the database can't be read."""
     found: list[Finding] = []
-    aside = [_patterns(conf, option) for option in ("NoExtract", "NoUpgrade")]
+    aside = [patterns_of(conf, option) for option in ("NoExtract", "NoUpgrade")]
     for done, package in enumerate(packages, 1):
         found += _Package(conf, package, since, aside).findings()
         progress(done)
@@ -85,10 +85,10 @@ class _Package:
             return [self._found("its .MTREE in pacman's database is damaged")]
         if known and not files:
             return [self._found("its list of files in pacman's database is empty")]
-        found = []
+        found = [self._found("its entry in pacman's database is incomplete")] if self.package.incomplete else []
         for name in files:
             path = name.rstrip("/")
-            is_aside = path in backup or any(_matches(patterns, name) for patterns in self.aside)
+            is_aside = path in backup or any(matches(patterns, name) for patterns in self.aside)
             why = "" if is_aside else self._differs(name, known.get(path))
             if why:
                 found.append(Finding(self.package.name, f"{self.root}/{path}", why, why.startswith("mode ")))
@@ -142,12 +142,12 @@ class _Package:
         return self.since.moment is not None and seen.st_ctime < self.since.moment
 
 
-def _patterns(conf: PacmanConf, option: str) -> list[str]:
+def patterns_of(conf: PacmanConf, option: str) -> list[str]:
     """The patterns of NoExtract or NoUpgrade, the last one first."""
     return [word for key, value in reversed(conf.options) if key == option for word in reversed(value.split())]
 
 
-def _matches(patterns: list[str], path: str) -> bool:
+def matches(patterns: list[str], path: str) -> bool:
     """Whether one of them matches: the first that fits decides, and `!` turns it round."""
     for pattern in patterns:
         inverted = pattern.startswith("!")

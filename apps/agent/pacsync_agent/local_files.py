@@ -20,17 +20,17 @@ def lists(dbpath: Path) -> Iterator[tuple[str, list[bytes]]]:
             text = (Path(entry.path) / "files").read_bytes()
         except (OSError, ValueError):  # no entry of a package, or one that pacman was cut off in
             continue
-        yield name, _paths(text)
+        yield name, paths(text)
 
 
 def of(dbpath: Path, entry: str) -> list[bytes]:
     """The paths of one entry (`name-pkgver-pkgrel`); none where its list can't be read."""
     try:
-        return _paths((dbpath / "local" / entry / "files").read_bytes())
+        return paths((dbpath / "local" / entry / "files").read_bytes())
     except OSError:
         return []
 
 
-def _paths(text: bytes) -> list[bytes]:
+def paths(text: bytes) -> list[bytes]:
     """The lines of the block %FILES%: it is followed by an empty line, and another block may come."""
     return [line for line in text.partition(b"%FILES%\n")[2].partition(b"\n\n")[0].split(b"\n") if line]

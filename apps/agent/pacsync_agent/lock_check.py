@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from . import database_lock
 from .errors import Busy
@@ -40,6 +41,14 @@ def check_unlocked(conf: PacmanConf) -> None:
         f"{path} is there, but no process holds it: a pacman was cut off, or somebody wants pacman to stay away.",
         f"Unless somebody put it there on purpose, {look}; then run the command again.",
     )
+
+
+def problems(conf: PacmanConf) -> list[dict[str, Any]]:
+    """What a report says of a lock, unless it is that of the pacman whose hook reports (its packages are in place)."""
+    if not database_lock.is_locked(conf.dbpath) or database_lock.held_by_ancestor(conf.dbpath):
+        return []
+    text = "Its package database is locked: a pacman is at work there or was cut off, or somebody keeps pacman away. "
+    return [{"code": "database_locked", "text": f"{text}What is installed may be half of something.", "names": []}]
 
 
 def unseen(dbpath: Path) -> str:

@@ -16,13 +16,15 @@ from apps.fleet.alpm.state import InstalledPackage
 
 from . import (
     candidates,
-    database_lock,
     durability,
+    failed_commands,
     file_conflicts,
+    leftovers,
     local_db,
     lock_check,
     marker,
     no_room,
+    obstructions,
     pacman,
     permission,
     plan,
@@ -101,7 +103,8 @@ class Machine:
         """Gather the files and rehearse. Raises Refused with the reason why the goal can't be reached exactly.
 
         `gathered` is called between the two, and raises when there is no use in going on; so does `permit`, with what
-        is installed, the plan and the files, where the machine doesn't let it happen.
+        is installed, the plan and the files, where the machine doesn't let it happen. Raises Failed where a
+        directory is in the way.
         """
         transaction.needs_root(os.geteuid())
         installed = self.installed()
@@ -111,6 +114,7 @@ class Machine:
         gathered()
         plan.check_groups(found, ignored_groups)
         permit(installed, steps, found)
+        obstructions.check(self.conf, installed, {package.name for package in steps.remove}, found)
         transaction.check_space(self.conf, found, installed)
         no_room.check_rehearsal(self.conf.dbpath, self.state_dir)
         self.output.progress("rehearsing")
@@ -167,6 +171,8 @@ class Machine:
         if not prepared.arguments:
             return None
         self.config()  # afterwards there may be no room for it
+        after = self.rehearsal_dir / "db"
+        leftovers.note(self.conf, self.state_dir, after, self.installed(), prepared.plan.touched)
         return transaction.apply(self.running, self.conf, self.config(prepared.repository), prepared, self.output)
 
     def clear_stale_lock(self) -> bool:
@@ -176,8 +182,8 @@ class Machine:
         return removed
 
     def remove_own_lock(self) -> bool:
-        """Remove the lock that a pacman of ours made in this boot, and died with; True if there was one."""
-        return self.running.own_lock.is_there(self.conf.dbpath) and database_lock.remove_if_stale(self.conf.dbpath)
+        """Remove the lock that a pacman of ours made, and died with; True if there was one."""
+        return self.running.remove_own_lock(self.conf.dbpath)
 
     def mend(
         self, goal: Packages, again: Collection[str], *, newcomers: Collection[str] = (), cached_only: bool = False
@@ -185,11 +191,15 @@ class Machine:
         """Go on from wherever a cut-off or failed transaction left the machine, to `goal`.
 
         Packages in `again` are installed once more even if the database has them: their files, scriptlets and hooks may
-        not have come to their end; `newcomers` among them are installed as for the first time. Raises AgentError.
+        not have come to their end; `newcomers` among them are installed as for the first time. A package whose entry
+        has to be completed is installed once more too: the agent knows less of it than pacman writes.
+        Raises AgentError.
         """
         self.clear_stale_lock()
         self.running.forget_status()
-        repair.mend_entries(self.conf.dbpath, self.installed(), newcomers=newcomers, find=self._file_of)
+        again = {*again, *(package.name for package in self.installed().values() if package.broken)}
+        own = self.running.own_lock
+        repair.mend_entries(self.conf.dbpath, self.installed(), newcomers=newcomers, find=self._file_of, own=own)
         transaction.remove_marker(self.conf, self.running, self.config())
         prepared = self.prepare(goal, held=(), again=again, cached_only=cached_only)
         run = self.apply(prepared)
@@ -223,7 +233,11 @@ class Machine:
         """Set the install reasons that are still wrong, durably. Raises Failed when that isn't done."""
         complaints = transaction.settle(self.conf, self.running, self.config(), goal)
         if complaints:
-            raise Failed("settling_failed", f"pacman could not finish: {'; '.join(complaints)}.", "Run `sync` again.")
+            raise Failed(
+                "settling_failed",
+                f"pacman could not finish: {'; '.join(complaints)}.",
+                "Run `pacsync-agent sync` again.",
+            )
         self.flush()
 
     def verify(self, goal: Packages, problems: Collection[str], touched: Collection[str]) -> None:
@@ -241,12 +255,12 @@ def pacman_failed(run: Run, conf: PacmanConf, state_dir: Path, touched: Collecti
     if file_conflicts.of(run) or file_conflicts.between(run):
         essential = permission.essential(conf, state_dir, local_db.read(conf.dbpath))
         return file_conflicts.failure(run, conf, touched, essential)
-    said = run.errors
+    said = Run(run.status, failed_commands.explained(run.output, conf)).errors
     text = "; ".join(said[:5]) or f"it ended with status {run.status}"
     if any("unable to lock database" in line for line in said):
         return Failed("database_locked", f"Another pacman came first: {text}.", "Wait for it to finish, and try again.")
     if "No space left" in run.output or "not enough free disk space" in run.output:
         return Failed("disk_full", f"The disk is full: {text}.", "Free some space, and try again.")
     return Failed(
-        "pacman_failed", f"pacman could not do it: {text}.", "The whole of what it said is with the operation."
+        "pacman_failed", f"pacman could not do it: {text}.", f"All that it said is in {state_dir / 'pacman.log'}."
     )

@@ -52,7 +52,8 @@ def _refusal(answer: Any, source: Address, network: Network) -> Refusal:
         return Refusal(reason)
     network.hosts.failed(source.host, reason)
     after = retry_after.seconds(answer.headers.get("Retry-After", ""), most=LONGEST_WAIT)
-    asked = f" and wants to be left alone for {after:.0f} s" if after else ""
+    network.hosts.leave_alone(source.host, after)
+    asked = f" (Retry-After: {after:.0f} s)" if after else ""
     return Refusal(f"{reason}{asked}", passing=True, after=after)
 
 

@@ -6,6 +6,7 @@ It must not know which files, nor open connections.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,18 @@ class Network:
     on_wait: Callable[[str], None] = lambda text: None
 
 
+def why_not_now(hosts: Hosts, host: str) -> Optional[Refusal]:
+    """Why this host isn't asked at the moment; None where it may be."""
+    alone = hosts.left_alone(host)
+    if alone is not None:
+        reason, seconds = alone
+        return Refusal(f"{reason}; it asked to be left alone for {seconds:.0f} s more", passing=True, after=seconds)
+    known = hosts.passed_over(host)
+    if known is not None:
+        return Refusal(f"passed over after errors of its host ({known})", kind=NETWORK, passing=True)
+    return None
+
+
 class Stopped(Exception):
     """The download was asked to stop."""
 
@@ -85,13 +98,17 @@ class Refusal(Exception):
 
 
 class NotThere(Exception):
-    """None of the addresses gave the file: `refusals` by address, in the order in which they were asked."""
+    """None of the addresses gave the file: `refusals` by address, in the order in which they were asked.
+
+    `at` is the moment, by the monotonic clock.
+    """
 
     def __init__(self, refusals: Sequence[tuple[str, Refusal]]) -> None:
         texts = [f"{where}: {refusal}" for where, refusal in refusals[:SHOWN]]
         texts += [f"and {len(refusals) - SHOWN} more addresses"] if len(refusals) > SHOWN else []
         super().__init__("; ".join(texts) or "no address is known for it")
         self.refusals = tuple(refusals)
+        self.at = time.monotonic()
 
     @property
     def failing(self) -> tuple[tuple[str, Refusal], ...]:

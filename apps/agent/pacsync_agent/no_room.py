@@ -18,7 +18,7 @@ from .output import human_bytes
 
 ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 LEAST_BYTES, LEAST_INODES = 1 << 20, 20  # for the journal, and for what pacman says
-HINT = "Free some, for example with `paccache -r`; the server has the operation tried again."
+HINT = "Free some room there, then run the command again. What the server has asked for is tried again by itself."
 
 
 def is_it(error: BaseException) -> bool:
@@ -82,7 +82,8 @@ def check(directory: Path, *, size: int, count: int, what: str) -> None:
     """Raise Refused (`disk_full`) where `count` files with `size` bytes in all don't fit. `what`: what they are for."""
     found, inodes = free(directory)
     if found < size or (inodes is not None and inodes < count):
-        needed = f"{human_bytes(size)} and {count} inodes"
+        inodes_needed = [f"{count} inode{'' if count == 1 else 's'}"] if count and inodes is not None else []
+        needed = " and ".join([*([human_bytes(size)] if size else []), *inodes_needed])
         raise Refused(
             "disk_full", f"{directory} has no room for {what}: {needed} are needed, {figures(directory)}.", HINT
         )

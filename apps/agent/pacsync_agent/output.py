@@ -15,7 +15,8 @@ from typing import Any, Optional, TextIO
 from .errors import AgentError
 from .hints import Hints
 
-TITLES = {"rehearsing": "Rehearsing", "downloading": "Downloading", "applying": "Applying", "verifying": "Verifying"}
+_PHASES = ("rehearsing", "downloading", "applying", "verifying", "comparing")
+TITLES = {phase: phase.capitalize() for phase in _PHASES}
 
 
 def human_bytes(count: float) -> str:
@@ -108,7 +109,7 @@ class Output:
         if self.as_json:
             self._object({"event": "result", **data})
         elif text:
-            self._write(text + "\n")
+            self._write(self.hints.for_machine(text) + "\n")
 
     def raw_json(self, value: dict[str, Any]) -> None:
         """An object that another program wants exactly so."""

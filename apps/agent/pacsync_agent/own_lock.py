@@ -1,4 +1,4 @@
-"""Whether a lock of pacman's database is the very one that the agent's own pacman made.
+"""Whether a lock of pacman's database is the very one that the agent, or its own pacman, made.
 
 What is known of it lies on the disk while that pacman runs, because the agent may die first. It must not know why a
 lock is in the way, nor remove one.
@@ -27,18 +27,24 @@ class OwnLock:
         """Right before pacman starts, when there is no lock."""
         files.write_json(self.path, {"boot": boot.current()})
 
+    def note(self, lock: os.stat_result) -> None:
+        """Remember the lock that the agent itself makes."""
+        files.write_json(self.path, {"lock": _identity(lock)})
+
     def see(self, dbpath: Path, shell: int) -> bool:
         """Remember the lock once the pacman that the process `shell` started has it; True when it is remembered."""
         with contextlib.suppress(OSError, ValueError):
             found = os.stat(database_lock.path_of(dbpath))
             children = Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
             if any(database_lock.is_open_in(int(pid), found) for pid in children):
-                files.write_json(self.path, {"lock": _identity(found)})
+                self.note(found)
                 return True
         return False
 
-    def is_there(self, dbpath: Path) -> bool:
+    def is_there(self, dbpath: Path, *, seen: bool = False) -> bool:
         """Whether the lock that is there now is that one; also after a reboot, which its inode and time survive.
+
+        `seen`: only by inode and time. What follows is said of a pacman that nothing has been done after, and no other.
 
         Where the agent died before it saw the lock, pacman's own words tell: it says something only when it has the
         lock, so that a lock which is older than its last words, and not older than its start, is its own. After a
@@ -49,6 +55,8 @@ class OwnLock:
             found = os.stat(database_lock.path_of(dbpath))
             if "lock" in known:
                 return bool(known["lock"] == _identity(found))
+            if seen:
+                return False
             said = self.log.read_bytes()
             began, spoke = self.path.stat().st_mtime_ns, self.log.stat().st_mtime_ns
             if REFUSED.encode() in said or found.st_mtime_ns < began:

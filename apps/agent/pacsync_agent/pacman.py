@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from . import complaints, database_lock, files, transaction_repository
+from . import complaints, database_lock, ended_by_signal, failed_commands, files, transaction_repository
 from .errors import Local, PacmanGoesOn
 from .own_lock import OwnLock
 from .pacman_conf import ENVIRONMENT, PacmanConf
@@ -46,8 +46,8 @@ class Run:
         pattern = r"(error: |:: .*(breaks dependency|are in conflict|unable to satisfy dependency))"
         found = [line for line in self.output.splitlines() if re.match(pattern, line)]
         details = [line for line in self.output.splitlines() if " exists in filesystem" in line]
-        if self.status > 128 and not (found or details):  # the shell's word for a signal
-            return [f"signal {self.status - 128} ended it"]
+        if self.status > 128 and not (found or details):
+            return [ended_by_signal.words(self.status)]
         if self.status and not (found or details):  # whatever it was, it is near the end
             found = [line for line in self.output.splitlines() if line.strip()][-3:]
         return [re.sub(r"^(error: |:: )", "", line).strip() for line in (*details, *found)]
@@ -79,8 +79,11 @@ def write_config(
     return path
 
 
-def run(config: Path, *arguments: object) -> Run:
-    """Run a pacman that changes nothing of the machine, and wait for it."""
+def run(config: Path, *arguments: object, doing: str) -> Run:
+    """Run a pacman that changes nothing of the machine, and wait for it.
+
+    `doing` says what it is run for. Raises Failed (`pacman_killed`) when something else ended it.
+    """
     command = ["pacman", "--config", str(config), *map(str, arguments)]
     try:
         done = subprocess.run(
@@ -93,12 +96,13 @@ def run(config: Path, *arguments: object) -> Run:
         )
     except FileNotFoundError:
         raise Local("pacman_missing", "pacman is not installed here.") from None
-    return Run(done.returncode, done.stdout.decode(errors="replace"))
+    return Run(ended_by_signal.check(done.returncode, doing), done.stdout.decode(errors="replace"))
 
 
 def database_problems(config: Path) -> set[str]:
     """What `pacman -Dk` finds wrong with the database, one sentence each."""
-    return {line.partition("error: ")[2] for line in run(config, "-Dk").output.splitlines() if "error: " in line}
+    done = run(config, "-Dk", doing="while it checked the database")
+    return {line.partition("error: ")[2] for line in done.output.splitlines() if "error: " in line}
 
 
 def copy_database(conf: PacmanConf, directory: Path) -> Path:
@@ -152,15 +156,26 @@ class Transaction:
         self.own_lock.begin()
         return self._run(self.status_file, config, arguments, on_output, dbpath)
 
-    @property
-    def complaints(self) -> tuple[str, ...]:
+    def complaints(self, conf: PacmanConf) -> tuple[str, ...]:
         """What the transaction said against itself, although it succeeded."""
-        return complaints.of(self.output(), self.output(self._last))
+        said = (self.output(), self.output(self._last))
+        return complaints.of(*(failed_commands.explained(text, conf) for text in said))
 
-    def run_small(self, config: Path, *arguments: object) -> Run:
-        """A pacman before or after the transaction, whose status is not the transaction's."""
+    def run_small(self, config: Path, *arguments: object, dbpath: Path) -> Run:
+        """A pacman before or after the transaction, whose status is not the transaction's. It may be repeated: where it
+        was killed its lock is removed, and it runs once more."""
         beside = self.status_file.with_name("pacman-small.status")
-        return self._run(beside, config, arguments, lambda text: None)
+        for _ in range(2):
+            if not database_lock.is_locked(dbpath):
+                self.own_lock.begin()
+            run = self._run(beside, config, arguments, lambda text: None, dbpath, may_leave=False)
+            if 0 <= run.status < 128 or not self.remove_own_lock(dbpath):
+                break
+        return run
+
+    def remove_own_lock(self, dbpath: Path, *, seen: bool = False) -> bool:
+        """Remove the lock that this, or the agent, made and died with (own_lock.py); True if there was one."""
+        return self.own_lock.is_there(dbpath, seen=seen) and database_lock.remove_if_stale(dbpath)
 
     def _run(
         self,
@@ -168,7 +183,9 @@ class Transaction:
         config: Path,
         arguments: Iterable[object],
         on_output: Callable[[str], None],
-        dbpath: Optional[Path] = None,
+        dbpath: Path,
+        *,
+        may_leave: bool = True,
     ) -> Run:
         lock = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -186,16 +203,16 @@ class Transaction:
                 )
         finally:
             os.close(lock)  # the shell has it
-        seen, began = dbpath is None, time.monotonic()
+        seen, began = False, time.monotonic()
         while process.poll() is None:
-            seen = seen or dbpath is None or self.own_lock.see(dbpath, process.pid)
-            if dbpath is not None and self.is_to_leave():
+            seen = seen or self.own_lock.see(dbpath, process.pid)
+            if may_leave and self.is_to_leave():
                 raise PacmanGoesOn
             on_output(self.output(start))
             # Its lock has to be known before it changes anything: who dies later leaves one that is known to be ours.
             time.sleep(0.05 if seen or time.monotonic() > began + 5 else 0.002)
         on_output(self.output(start))
-        return Run(process.returncode, self.output(start))
+        return Run(ended_by_signal.status(process.returncode), self.output(start))
 
     def output(self, start: int = 0) -> str:
         """What pacman said, from the byte `start` of the log on."""

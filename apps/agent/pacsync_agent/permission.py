@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
-from . import files, local_files, mounts, package_paths, protection
+from . import files, local_db, local_files, mounts, package_paths, plan, protection
 from .acceptance import named
 from .errors import Refused
 from .local_db import Installed
@@ -28,6 +28,13 @@ _FORMAT = 1
 def protected(conf: PacmanConf, state_dir: Path, installed: Installed, words: Collection[str]) -> list[Protected]:
     """What the machine protects now. The lists of all packages' files are read only when a package changed."""
     return protection.find(installed, conf.root, words, _owners(conf, state_dir, installed))
+
+
+def senseless(words: Collection[str], conf: PacmanConf) -> list[str]:
+    """The words of the setting `protect` that mean nothing here: no role, and no installed package."""
+    others = [word for word in words if not protection.is_role(word)]
+    installed = local_db.read(conf.dbpath) if others else {}
+    return [word for word in others if not plan.matching(installed, [word])]
 
 
 def essential(conf: PacmanConf, state_dir: Path, installed: Installed) -> set[str]:
@@ -118,10 +125,11 @@ def _written_by_kernels(root: Path) -> list[bytes]:
 
 def _not_mounted(root: Path, place: str, names: Collection[str]) -> Refused:
     how = f"Run `mount {place}`" if root == Path("/") else f"Mount it on {root / place.strip('/')}"
+    fstab = root / "etc/fstab"
     several = len(set(names)) > 1
     return Refused(
         "not_mounted",
-        f"{place} of /etc/fstab isn't mounted, and {named(set(names))} {'have' if several else 'has'} files there. "
+        f"{place} of {fstab} isn't mounted, and {named(set(names))} {'have' if several else 'has'} files there. "
         "They would land on another file system.",
-        f"{how}, and sync again; or take the entry out of /etc/fstab if it isn't used any more.",
+        f"{how}, and sync again; or take the entry out of {fstab} if it isn't used any more.",
     )

@@ -29,6 +29,8 @@ LARGEST = 256 << 20  # bytes of one database
 AT_ONCE = 4
 RETRY = 900.0  # seconds after which a failure is never repeated from memory
 MEMORY = "fetched.json"
+TOOK_LONGER = "its mirrors took longer"
+NOT_GIVEN = "no mirror gives a valid one"
 # What belongs to the machine itself, or (Usage) would keep pacman from fetching what is asked for.
 _LEFT_OUT = {"RootDir", "DBPath", "CacheDir", "LogFile", "HookDir", "CheckSpace", "UseSyslog", "Usage"}
 
@@ -64,6 +66,11 @@ class Databases:
 
     readable: dict[str, Database] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def passing(self) -> dict[str, str]:
+        """Those of `reasons` that may be others in a moment: mirrors and the network, and nothing of the machine."""
+        return {name: reason for name, reason in self.reasons.items() if reason.startswith((NOT_GIVEN, TOOK_LONGER))}
 
 
 class _NotHad(Exception):
@@ -164,7 +171,7 @@ class _Fetching:
         (dbpath / MEMORY).unlink(missing_ok=True)
         config = self._write_config(repository, dbpath)
         # Anew, not if it is newer: a mirror may have gone back to an older day.
-        reason = self._run("no mirror gives a valid one", config, "-Syy")
+        reason = self._run(NOT_GIVEN, config, "-Syy")
         if not reason:  # what was downloaded lies there also when its signature isn't trusted; pacman reads none such
             said = "pacman doesn't take it: its signature is not valid, or it is damaged"
             reason = self._run(said, config, "-Sl", repository.name)
@@ -200,7 +207,7 @@ class _Fetching:
         try:
             status = bounded_process.run(command, seconds=seconds, most=LARGEST, stop=self.stop)
         except bounded_process.TooLong:
-            return f"its mirrors took longer than {TIME_LIMIT:.0f} s"
+            return f"{TOOK_LONGER} than {TIME_LIMIT:.0f} s"
         except FileNotFoundError:
             return f"{command[0]} is not installed"
         if status is None:

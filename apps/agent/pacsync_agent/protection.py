@@ -7,7 +7,6 @@ machine's own configuration says what is protected (docs/adr/0031); the server o
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 
 from apps.fleet.alpm import desc
 
-from . import dependency, local_files, package_paths, plan
+from . import dependency, in_use, local_files, package_paths, plan
 from .acceptance import named
 from .errors import Refused
 from .local_db import Installed, LocalPackage
@@ -67,38 +66,34 @@ class Removal:
 def find(installed: Installed, root: Path, words: Collection[str], owners: dict[str, list[str]]) -> list[Protected]:
     """What is protected, by role. `words` are those of the setting `protect`; `owners` come from `owners_by_files`."""
     codes = [role.code for role in ROLES if role.code in words or DEFAULT in words]
-    found = [_of_role(BY_CODE[code], installed, root, owners.get(code, [])) for code in codes]
-    patterns = [word for word in words if word != DEFAULT and word not in BY_CODE]
+    found = [one for code in codes for one in _of_role(BY_CODE[code], installed, root, owners.get(code, []))]
+    patterns = [word for word in words if not is_role(word)]
     names = tuple(sorted(plan.matching(installed, patterns)))
-    found.append(Protected(CONFIGURED, CONFIGURED_WORDS, names, alternatives=False))
-    return [one for one in found if one.names]
+    return [*found, *([Protected(CONFIGURED, CONFIGURED_WORDS, names, alternatives=False)] if names else [])]
 
 
-def _of_role(role: Role, installed: Installed, root: Path, owners: Collection[str]) -> Protected:
+def is_role(word: str) -> bool:
+    """Whether a word of the setting `protect` is one or all of the roles; else it is a pattern of pkgnames."""
+    return word == DEFAULT or word in BY_CODE
+
+
+def _of_role(role: Role, installed: Installed, root: Path, owners: Collection[str]) -> list[Protected]:
     """The packages that fill it: by name, by what they provide, and by their files."""
-    filling = {name for name in installed if name in owners or _is_named(installed[name], role)}
-    enabled = {name for name, unit in role.units if _is_enabled(root, unit)} & filling
-    for name, paths in role.traces:
-        if name in filling - enabled and not any((root / path).exists() for path in paths):
-            filling.discard(name)
-    names = tuple(sorted(enabled or filling))
-    instead = () if enabled else tuple(name for name in role.names if name not in installed)
-    return Protected(role.code, role.words, names, role.alternatives, instead, by_files=not enabled)
-
-
-def _is_named(package: LocalPackage, role: Role) -> bool:
-    provided = {dependency.parse(word).name for word in package.provides}
-    return package.name in role.names or not provided.isdisjoint(role.names)
-
-
-def _is_enabled(root: Path, unit: str) -> bool:
-    """Whether systemd starts such a unit, or listens for it: there is a link in a `.wants` directory."""
-    units = root / "etc/systemd/system"
-    try:
-        wanting = [path for path in units.iterdir() if path.name.endswith((".wants", ".requires"))]
-        return any(re.fullmatch(unit, path.name) for directory in wanting for path in directory.iterdir())
-    except OSError:
-        return False
+    known = {name: in_use.known_as(package, role) for name, package in installed.items()}
+    filling = {name: names for name, names in known.items() if names or name in owners}
+    enabled = in_use.enabled(root, role, filling)
+    found = []
+    for group in [[name] for name in sorted(enabled)] if role.each_enabled else [sorted(enabled)] * bool(enabled):
+        instead = tuple(sorted({word for name in group for word in filling[name] if word not in installed}))
+        why, alternatives = role.each_enabled or role.words, role.alternatives and not role.each_enabled
+        found.append(Protected(role.code, why, tuple(group), alternatives, instead))
+    if enabled and not in_use.do_a_part(root, role, enabled, filling):
+        return found
+    instead = tuple(name for name in role.names if name not in installed and name not in role.only_in_use)
+    left = {name: names for name, names in filling.items() if name not in enabled}
+    for names in in_use.possible(root, role, left):
+        found.append(Protected(role.code, role.words, tuple(sorted(names)), role.alternatives, instead, by_files=True))
+    return found
 
 
 def owners_by_files(dbpath: Path, root: Path) -> dict[str, list[str]]:

@@ -27,7 +27,7 @@ def go_on(context: Context) -> None:
     journal = context.journal
     running = context.transaction
     said = "The pacman of an earlier run is still at work: waiting for it to finish."
-    watch = HookWatch(context.conf, lambda hook: context.output.line(f"It waits for its hook {hook}."))
+    watch = HookWatch(context.conf, lambda hook: context.output.line(f"Its hook {hook.running()}."))
     with contextlib.ExitStack() as stack:
         if running.is_running() and not journal.is_repair:
             data = journal.data
@@ -101,7 +101,7 @@ def settle_and_verify(context: Context, machine: Machine) -> Outcome:
     """The steps after a transaction; all of them may be repeated."""
     journal = context.journal
     goal = journal.goal
-    warnings = context.transaction.complaints
+    warnings = context.transaction.complaints(context.conf)
     try:
         if _power_was_cut(context):
             machine.mend_settled(goal)
@@ -134,7 +134,8 @@ def after_failure(context: Context, machine: Machine, error: Failed, *, cut_off:
         machine.mend(goal, install, newcomers=[name for name in install if name not in known])
     except AgentError as second:
         context.output.warn(f"{second.message} Going back to where the machine was.")
-        return _back(context, machine, base, Failed(second.code, second.message))
+        remedy = second.hint if second.code == "file_conflict" else ""
+        return _back(context, machine, base, Failed(second.code, second.message, remedy))
     return settle_and_verify(context, machine)
 
 
@@ -151,7 +152,10 @@ def _back(context: Context, machine: Machine, base: Packages, error: Failed) -> 
         if machine.is_unchanged(base, touched):
             return Outcome.failed(_nothing_changed(error))
         left = f"{error.message} The way back failed too: {third.message}"
-        return Outcome.failed(Failed(error.code, left, "Put it right with pacman, and run `pacsync-agent sync`."))
+        remedy = (third.hint if third.code == "file_conflict" else "") or error.hint
+        return Outcome.failed(
+            Failed(error.code, left, remedy or "Put it right with pacman, and run `pacsync-agent sync`.")
+        )
     return Outcome.failed(
         Failed(error.code, f"{error.message} The machine was brought back to where it was.", error.hint)
     )

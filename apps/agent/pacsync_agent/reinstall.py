@@ -36,7 +36,10 @@ def repair(context: Context, names: Sequence[str]) -> Ended:
             boot=boot.current(),
             began=time.time(),
         )
-        result.end(context, _mend_and_settle(context, machine))
+        try:
+            result.end(context, _mend_and_settle(context, machine))
+        finally:
+            recovery.remove_rehearsal(context)
     return result.send(context)
 
 

@@ -69,29 +69,48 @@ def ended(output: Output, command: str, ended: Ended, *, last: bool = True) -> i
         text = f"{goal}{noted}{done}."
         (output.result if last else output.line)(text, status="succeeded", **data)
         return code
-    output_next_try(output, ended.operation)
     result = ended.operation.get("result") or {}
-    message = ended.outcome.message or str(result.get("message") or "The machine is not in the target state.")
-    error = AgentError(ended.outcome.code or str(result.get("code") or "failed"), message, ended.outcome.hint)
+    message = ended.outcome.message or str(result.get("message") or _not_there(result))
+    hint = ended.outcome.hint or ("" if ended.outcome.message else "Run `pacsync-agent sync` again.")
+    error = AgentError(ended.outcome.code or str(result.get("code") or "failed"), message, hint)
     message, hint = output.hints.for_machine(error.message), output.hints.for_machine(error.hint)
     if output.as_json and last:
         output.result("", status="failed", code=error.code, message=message, hint=hint, **data)
     else:
         output.error(error)
+        output_next_try(output, ended.operation)
     return code
+
+
+def _not_there(result: Mapping[str, Any]) -> str:
+    """How the machine differs from the target by the server's word, although the agent saw nothing wrong."""
+    difference = result.get("difference") or {}
+    texts = [_still(change) for change in difference.get("changes") or ()]
+    if not texts:
+        return "The machine is not in the target state."
+    more = max(0, sum((difference.get("counts") or {}).values()) - len(texts))
+    named = listed([*texts, *[""] * more])
+    return f"The machine is not in the target state: {named}. Somebody ran pacman at the end of the operation."
+
+
+def _still(change: Mapping[str, Any]) -> str:
+    here, target = _side(change, "from"), _side(change, "to")
+    if not here or not target:
+        return f"{change['name']} still installed" if here else f"no {change['name']}"
+    return f"{change['name']} {'as ' * (change['change'] == 'reason')}{here} instead of {target}"
 
 
 def output_next_try(output: Output, operation: Mapping[str, Any]) -> None:
     """Say when the server has it tried again, if it has."""
     text = next_try(operation)
     if text:
-        output.line(f"The server has it{text}.")
+        output.line(f"{text[0].upper()}{text[1:]}.")
 
 
 def next_try(operation: Mapping[str, Any]) -> str:
-    """` tried again at TIME`, or nothing."""
+    """`the next try is at TIME`, or nothing."""
     moment = operation.get("retry_at")
-    return f" tried again at {moment[:16].replace('T', ' ')} UTC" if isinstance(moment, str) else ""
+    return f"the next try is at {moment[:16].replace('T', ' ')} UTC" if isinstance(moment, str) else ""
 
 
 def _goal(ended: Ended) -> str:
@@ -140,7 +159,8 @@ def status(known: dict[str, Any], fresh: bool) -> str:
     lines += refused(known.get("refused")) + waiting(known.get("target"))
     operation = known.get("operation")
     if operation:
-        lines.append(f"  {operation['kind']} {operation['status']} ({counts(operation['plan'])}){next_try(operation)}")
+        again = f", {next_try(operation)}" if next_try(operation) else ""
+        lines.append(f"  {operation['kind']} {operation['status']} ({counts(operation['plan'])}){again}")
     if known.get("pacman"):
         hook = known["pacman"]["hook"]
         lines.append("  pacman is at work" + (f", in its hook {RunningHook(**hook)}" if hook else ""))
@@ -232,7 +252,7 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + more
 
 
-def _side(change: dict[str, Any], side: str) -> str:
+def _side(change: Mapping[str, Any], side: str) -> str:
     package = change[side]
     if not package:
         return ""

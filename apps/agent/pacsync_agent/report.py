@@ -9,7 +9,7 @@ from typing import Any
 
 from apps.fleet.alpm import state
 
-from . import __version__, database_lock, examination, files, local_db, permission, plan, verification
+from . import __version__, database_lock, examination, files, local_db, lock_check, permission, plan, verification
 from .api import ApiError
 from .context import Context
 from .errors import AgentError, Failed, Refused
@@ -19,7 +19,7 @@ from .revision_seen import RevisionSeen
 
 ROUNDS = 4
 # What a server may not know yet, and can do without.
-DISPENSABLE = {"protected"}
+DISPENSABLE = {"protected", "hint"}
 # For so many seconds a background report goes by the databases that were fetched privately, or not to be had.
 PRIVATE_MAX_AGE = 3600.0
 _unkept: dict[Path, int] = {}  # the last number of each machine for which there was no room
@@ -63,7 +63,9 @@ def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
 
     A report in the `background` doesn't ask mirrors again and again for a database that the machine hasn't.
     """
+    locked = lock_check.problems(context.conf)
     installed = local_db.read(context.conf.dbpath)
+    locked = locked or lock_check.problems(context.conf)  # taken meanwhile
     text = local_db.state_text(installed)
     repositories = Repositories(context)
     reported = repositories.report(max_age=PRIVATE_MAX_AGE if background else 0)
@@ -71,7 +73,7 @@ def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
     context.problems = examination.examine(
         context, installed, databases={one["name"]: one["digest"] for one in reported}, held=held
     )
-    context.problems += verification.problems(context.conf, context.state_dir, installed)
+    context.problems += locked + verification.problems(context.conf, context.state_dir, installed)
     body = {
         "seq": next_seq(context.state_dir),
         "state": state.digest_of(text),
@@ -107,17 +109,17 @@ def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
     raise Failed("upload_refused", "The server keeps asking for what was just uploaded.", "Look at the server's log.")
 
 
-def _post(context: Context, body: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a check-in; a server that is older does without what it doesn't know. Raises ApiError."""
+def _post(context: Context, body: dict[str, Any], path: str = "/checkin") -> dict[str, Any]:
+    """The answer to a report; a server that is older does without what it doesn't know. Raises ApiError."""
     try:
-        return context.client.post("/checkin", body)
+        return context.client.post(path, body)
     except ApiError as error:
         unknown = DISPENSABLE & body.keys() & set(error.unknown)
         if not unknown:
             raise
         for field in unknown:
             del body[field]
-        return context.client.post("/checkin", body)
+        return context.client.post(path, body)
 
 
 def _note_revision(context: Context, answer: dict[str, Any]) -> None:
@@ -148,12 +150,12 @@ def send_result(context: Context, operation: str, body: dict[str, Any], text: by
     path = f"/operations/{operation}/result"
     body = {**body, "seq": next_seq(context.state_dir), "state": state.digest_of(text)}
     try:
-        return context.client.post(path, body)
+        return _post(context, body, path)
     except ApiError as error:
         if error.code != "state_unknown":
             raise
     context.client.put_text(f"/states/{body['state']}", text)
-    return context.client.post(path, body)
+    return _post(context, body, path)
 
 
 def tell_files(context: Context) -> None:

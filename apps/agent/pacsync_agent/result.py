@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import journal as steps
-from . import local_db, report
+from . import leftovers, local_db, report
 from .api import ApiError
 from .context import Context
 from .errors import AgentError
@@ -40,6 +40,7 @@ def send(context: Context) -> Ended:
     operation, kind = journal.data["operation"], journal.data["kind"]
     if journal.is_repair:
         journal.close()
+        leftovers.forget_noted(context.state_dir)
         report.tell(context)
         return Ended(kind, outcome, {})
     text = local_db.state_text(local_db.read(context.conf.dbpath))
@@ -55,6 +56,7 @@ def send(context: Context) -> Ended:
     if followed and outcome.outcome == "succeeded":
         RevisionSeen(context.state_dir).accept(followed["pool"], followed["revision"])
     journal.close()
+    leftovers.forget_noted(context.state_dir)
     report.tell_files(context)
     return Ended(kind, outcome, answer)
 

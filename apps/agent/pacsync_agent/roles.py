@@ -16,8 +16,9 @@ class Role:
 
     `marks` are words of which such a path has one. `alternatives`: one installed package of the role is enough; else
     each that fills it is needed. `units` are units of systemd by package: those that are enabled count, where there are
-    any. `traces` are paths by package; without one an installed package doesn't fill the role. `recovers`: without it
-    neither pacman nor the agent can put things right.
+    any. `each_enabled`: none of those may go, for this reason; and where only `parts` are, one of the others may not.
+    `traces` are paths by package, which one in use leaves (in_use.py). What is in `only_in_use` fills the role only
+    where a unit or a trace shows it. `recovers`: without it neither pacman nor the agent can put things right.
     """
 
     code: str
@@ -27,7 +28,10 @@ class Role:
     marks: tuple[bytes, ...]
     alternatives: bool = True
     units: tuple[tuple[str, str], ...] = ()
+    each_enabled: str = ""
+    parts: tuple[str, ...] = ()
     traces: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    only_in_use: tuple[str, ...] = ()
     recovers: bool = False
 
 
@@ -42,6 +46,7 @@ _NETWORK = (
     ("iwd", r"iwd\.service"),
     ("connman", r"connman\.service"),
     ("netctl", r"netctl(-auto|-ifplugd)?(@.*)?\.service"),
+    ("wpa_supplicant", r"wpa_supplicant(-nl80211|-wired)?(@.*)?\.service"),
 )
 _SSH = (
     ("openssh", r"(sshd(@.*)?|sshdgenkeys)\.(service|socket)"),
@@ -49,7 +54,19 @@ _SSH = (
     ("tinyssh", r"tinyssh@.*\.(service|socket)"),
 )
 _PLACES = ("boot", "efi", "boot/efi")
-_SYSTEMD_BOOT = tuple(f"{place}/{path}" for place in _PLACES for path in ("loader/loader.conf", "EFI/systemd"))
+
+
+def _in_places(*paths: str) -> tuple[str, ...]:
+    return tuple(f"{place}/{path}" for place in _PLACES for path in paths)
+
+
+_BOOT_LOADERS = (
+    ("systemd", _in_places("loader/loader.conf", "EFI/systemd")),
+    ("grub", _in_places("grub/grub.cfg", "grub/x86_64-efi", "grub/i386-pc")),
+    ("syslinux", ("boot/extlinux/extlinux.conf", *_in_places("syslinux/syslinux.cfg", "EFI/syslinux/syslinux.cfg"))),
+    ("refind", _in_places("EFI/refind", "refind_linux.conf")),
+    ("limine", _in_places("limine.conf", "limine", "EFI/limine", "EFI/BOOT/limine.conf")),
+)
 
 ROLES = (
     Role(
@@ -99,7 +116,8 @@ ROLES = (
         ("grub", "limine", "refind", "syslinux", "systemd", "efilinux", "lilo"),
         _files(r"^usr/(s?bin/(grub-install|limine|refind-install|extlinux|syslinux)|lib/systemd/boot/efi/[^/]+)$"),
         (b"grub-install", b"limine", b"refind-install", b"extlinux", b"syslinux", b"systemd/boot/efi/"),
-        traces=(("systemd", _SYSTEMD_BOOT),),
+        traces=_BOOT_LOADERS,
+        only_in_use=("systemd",),
     ),
     Role(
         "ssh",
@@ -116,7 +134,9 @@ ROLES = (
         _files(r"^usr/(s?bin/(NetworkManager|dhcpcd|connmand|netctl)|lib/(iwd/iwd|systemd/systemd-networkd))$"),
         (b"bin/NetworkManager", b"bin/dhcpcd", b"bin/connmand", b"bin/netctl", b"iwd/iwd", b"systemd/systemd-networkd"),
         units=_NETWORK,
-        traces=(("systemd", ()),),  # only where its unit is enabled
+        each_enabled="the network is brought up by it",
+        parts=("iwd", "wpa_supplicant"),
+        only_in_use=("systemd", "wpa_supplicant"),
     ),
 )
 BY_CODE = {role.code: role for role in ROLES}

@@ -28,6 +28,11 @@ class RunningHook:
     description: str
     since: str
 
+    def running(self) -> str:
+        """`NAME (DESCRIPTION) has been running since TIME`, the end of a sentence."""
+        text = str(RunningHook(self.name, self.description, ""))
+        return f"{text} has been running since {self.since}" if self.since else f"{text} is running"
+
     def __str__(self) -> str:
         text = self.name + (f" ({self.description})" if self.description not in {"", self.name} else "")
         return text + (f" since {self.since}" if self.since else "")
@@ -41,18 +46,17 @@ def of(said: str, conf: PacmanConf) -> Optional[RunningHook]:
     lines = LINE.findall(said, phases[-1].end())
     if not lines:
         return None
-    logged = LOGGED.findall(_tail(_log_of(conf)))
-    if not logged:
+    begun = LOGGED.findall(logged(conf))
+    if not begun:
         return RunningHook(lines[-1], "", "")
-    since, name = logged[-1]
-    return RunningHook(name, lines[-1].rstrip("."), since)
+    since, name = begun[-1]
+    description = lines[-1].rstrip(".")
+    return RunningHook(name, "" if description == name else description, since)
 
 
-def _log_of(conf: PacmanConf) -> Path:
-    return Path(next((value for key, value in conf.options if key == "LogFile"), "/var/log/pacman.log"))
-
-
-def _tail(path: Path) -> str:
+def logged(conf: PacmanConf) -> str:
+    """The end of pacman's own log; empty where it can't be read."""
+    path = Path(next((value for key, value in conf.options if key == "LogFile"), "/var/log/pacman.log"))
     try:
         with open(path, "rb") as log:
             log.seek(max(0, os.fstat(log.fileno()).st_size - TAIL))

@@ -32,6 +32,9 @@ from .pacman_conf import PacmanConf
 from .plan import Plan
 from .running_hook import HookWatch
 
+_REHEARSING = "in the rehearsal"
+_NOT_FITTING = "Hold or exclude the packages named here, or set a target that fits this machine."
+_CRASHED = "See in `dmesg` or `coredumpctl` why pacman itself crashed."
 LONGEST_ARGUMENTS = 1_000_000  # bytes; Linux takes 2 MiB in all
 
 
@@ -86,8 +89,8 @@ def rehearse(
 ) -> Prepared:
     """Do it on a copy of the database, and see that exactly the wanted set comes out, with no new problem.
 
-    Raises Refused (`rehearsal_failed`). `directory` holds the copy and the generated repository; remove it when all is
-    over.
+    Raises Refused (`rehearsal_failed`), Failed (`pacman_killed`). `directory` holds the copy and the generated
+    repository; remove it when all is over.
     """
     prepared = _prepare(conf, directory, steps, installed, files)
     config = directory / "pacman.conf"
@@ -101,7 +104,8 @@ def rehearse(
             prepared.problems = problems
             done = _rehearse(config, prepared)
         if done.status != 0:
-            raise _rehearsal_failed("; ".join(done.errors) or f"pacman ended with status {done.status}")
+            hint = _CRASHED if done.status > 128 else _NOT_FITTING
+            raise _rehearsal_failed("; ".join(done.errors) or f"pacman ended with status {done.status}", hint)
     _check_outcome(config, directory, wanted, prepared.problems)
     return prepared
 
@@ -140,8 +144,8 @@ def _prepare(
 
 def _rehearse(config: Path, prepared: Prepared) -> Run:
     for option, names in _options_of(prepared.reasons).items():
-        pacman.run(config, "-D", option, *names)
-    return pacman.run(config, *prepared.arguments, "--dbonly", "--noscriptlet")
+        pacman.run(config, "-D", option, *names, doing=_REHEARSING)
+    return pacman.run(config, *prepared.arguments, "--dbonly", "--noscriptlet", doing=_REHEARSING)
 
 
 def _check_outcome(config: Path, directory: Path, wanted: Sequence[InstalledPackage], problems: set[str]) -> None:
@@ -155,11 +159,11 @@ def _check_outcome(config: Path, directory: Path, wanted: Sequence[InstalledPack
         raise _rehearsal_failed("afterwards " + _some(sorted(new)))
 
 
-def _rehearsal_failed(reason: str) -> Refused:
+def _rehearsal_failed(reason: str, hint: str = _NOT_FITTING) -> Refused:
     return Refused(
         "rehearsal_failed",
         f"A rehearsal on a copy of the package database didn't reach the target: {reason}.",
-        "Nothing was changed. Hold or exclude the packages named here, or set a target that fits this machine.",
+        f"Nothing was changed. {hint}",
     )
 
 
@@ -197,12 +201,12 @@ def apply(transaction: Transaction, conf: PacmanConf, config: Path, prepared: Pr
     Raises nothing for pacman's own failure: the caller looks at what became of the machine.
     """
     for option, names in _options_of(prepared.reasons).items():
-        done = transaction.run_small(config, "-D", option, *names)
+        done = transaction.run_small(config, "-D", option, *names, dbpath=conf.dbpath)
         if done.status != 0:
             return done
     if prepared.repository:
         transaction_repository.publish(transaction_repository.database_in(prepared.repository), conf.dbpath)
-    watch = HookWatch(conf, lambda hook: output.line(f"pacman waits for its hook {hook}."))
+    watch = HookWatch(conf, lambda hook: output.line(f"pacman's hook {hook.running()}."))
     total = len(prepared.plan.install) + len(prepared.plan.remove)
 
     def on_output(text: str) -> None:
@@ -238,7 +242,7 @@ def settle(conf: PacmanConf, transaction: Transaction, config: Path, wanted: Seq
     installed = local_db.read(conf.dbpath)
     runs = remove_marker(conf, transaction, config)
     for option, names in _options_of(_wrong_reasons(installed, wanted)).items():
-        runs.append(transaction.run_small(config, "-D", option, *names))
+        runs.append(transaction.run_small(config, "-D", option, *names, dbpath=conf.dbpath))
     return [line for run in runs if run.status != 0 for line in run.errors]
 
 
@@ -246,7 +250,7 @@ def remove_marker(conf: PacmanConf, transaction: Transaction, config: Path) -> l
     """Remove the marker if an older agent left it installed."""
     if marker.NAME not in local_db.read(conf.dbpath):
         return []
-    return [transaction.run_small(config, *marker.REMOVAL)]
+    return [transaction.run_small(config, *marker.REMOVAL, dbpath=conf.dbpath)]
 
 
 def _wrong_reasons(installed: Installed, wanted: Iterable[InstalledPackage]) -> dict[str, str]:

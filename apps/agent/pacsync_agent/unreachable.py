@@ -5,12 +5,12 @@ It must not download, nor know what is wrong with a file that came.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Optional
 
 from .acceptance import named
 from .errors import Unreachable
-from .network import MIRROR, NotThere, Refusal
+from .network import MIRROR, NotThere
 from .package_file import Wanted
 
 HINT = (
@@ -27,18 +27,25 @@ def failure(refused: Mapping[Wanted, NotThere]) -> Optional[Unreachable]:
     failing = [one for error in refused.values() for one in error.failing]
     if not failing or not all(error.failing for error in refused.values()):
         return None
-    mirrors = [one for one in failing if one[1].kind == MIRROR]
-    return _error([str(wanted) for wanted in refused], (mirrors or failing)[0], mirror=bool(mirrors))
-
-
-def _error(names: list[str], first: tuple[str, Refusal], *, mirror: bool) -> Unreachable:
-    where, refusal = first
-    missing = f"Not downloaded: {named(names)}."
+    mirror = any(one.kind == MIRROR for _, one in failing)
+    # All addresses of one package, the machine's own mirrors first: one that has no such file is part of the cause.
+    first = next((error for error in refused.values() if any(one.kind == MIRROR for _, one in error.failing)), None)
+    said = str(first or next(iter(refused.values())))
+    message = f"{said}. Not downloaded: {named([str(wanted) for wanted in refused])}."
     if mirror:
-        remedy = "name another mirror in pacman.conf"
-        return Unreachable("mirror_failed", f"{where}: {refusal}. {missing}", HINT.format(remedy=remedy))
+        return Unreachable("mirror_failed", message, HINT.format(remedy="name another mirror in pacman.conf"))
     remedy = "look at the network and the name service of this machine, or name another mirror in pacman.conf"
-    return Unreachable("network_failed", f"{where}: {refusal}. {missing}", HINT.format(remedy=remedy))
+    return Unreachable("network_failed", message, HINT.format(remedy=remedy))
+
+
+def databases(reasons: Mapping[str, str], names: Collection[str]) -> Unreachable:
+    """The error for packages that nothing vouches for while the current databases can't be had, by repository."""
+    first = next(iter(reasons.values()))
+    several = len(reasons) > 1
+    what = f"The current database{'s' if several else ''} of {named(reasons)} can't be had: {first}."
+    without = f"Without {'them' if several else 'it'} nothing that this machine trusts vouches for {named(names)}."
+    remedy = "look at the mirrors in pacman.conf, and at the network and the name service of this machine"
+    return Unreachable("databases_unreadable", f"{what} {without}", HINT.format(remedy=remedy))
 
 
 def too_long(seconds: float) -> Unreachable:

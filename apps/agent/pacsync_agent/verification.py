@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from . import files, installed_files, local_db
+from . import files, installed_files, leftovers, local_db
 from .errors import Failed
 from .examination import NAMES, Problem, printable
 from .installed_files import Finding, Since
@@ -36,11 +36,14 @@ def after_transaction(
     found = installed_files.compare(conf, packages, since=Since(began - _TICK if began else None))
     remember(conf, state_dir, (package.name for package in packages), found)
     differing = [one for one in found if not one.is_mode]
-    if differing:
+    left = leftovers.look(conf, state_dir)
+    if differing or left:
+        said = [f"{counted(differing)} not the packages': {listed(differing)}"] if differing else []
+        said += [f"pacman didn't remove what old versions had: {listed(left)}"] if left else []
         raise Failed(
             "files_differ",
-            f"The packages are as wanted, but {counted(differing)} not the packages': {listed(differing)}.",
-            "Look for what kept pacman from writing them (a read-only file system, an attribute that `lsattr` shows), "
+            f"The packages are as wanted, but {'; '.join(said)}.",
+            "Look for what kept pacman from it (a read-only file system, an attribute that `lsattr` shows), "
             "put that right, and run `pacsync-agent sync --repair`.",
         )
     modes = [one for one in found if one.is_mode]
@@ -86,10 +89,15 @@ def differing(conf: PacmanConf, state_dir: Path, installed: Installed) -> list[s
 def problems(conf: PacmanConf, state_dir: Path, installed: Installed) -> list[Problem]:
     """What a report says of it; a package that was installed anew since counts as unknown."""
     texts = {
-        DIFFER: "Files that aren't as their packages have them: {}. `pacsync-agent sync --repair` puts them back.",
-        MODES: "Permissions that aren't as their packages have them: {}. pacman leaves those as they are.",
+        DIFFER: "Files differ from their packages: {}. `pacsync-agent sync --repair` puts them back.",
+        MODES: "Permissions differ from their packages: {}. pacman leaves those as they are.",
     }
     known = _current(conf, state_dir, installed)
+    for finding in leftovers.known(conf, state_dir):
+        nothing = {code: {"count": 0, "some": []} for code in CODES}
+        of_package = known.setdefault(finding.package, nothing)[DIFFER]
+        of_package["count"] += 1
+        of_package["some"].append(str(finding))
     found = []
     for code, text in texts.items():
         names = sorted(name for name, one in known.items() if one[code]["count"])

@@ -37,13 +37,24 @@ TRIES = 3
 def resume(context: Context, *, give_back: bool = False) -> Optional[Ended]:
     """Bring what an earlier agent began to its end, if there is anything."""
     if not context.journal.load():
+        if os.geteuid() == 0:  # an agent that died while it mended an entry without a journal
+            context.transaction.remove_own_lock(context.conf.dbpath, seen=True)
         return None
     if context.journal.step == steps.CREATE:
         made = _create(context, context.journal.data["kind"], context.journal.data["key"])
         if made is None:
             return None
+    _check_lock(context)
     context.output.line("Going on with the operation that an earlier run began.")
     return operation.carry_out(context, give_back=give_back)
+
+
+def _check_lock(context: Context) -> None:
+    """Raise Busy where the journal's operation can't be gone on with, because of a lock that isn't the agent's own."""
+    journal, running = context.journal, context.transaction
+    under_way = journal.reached(steps.APPLY) and journal.step != steps.REPORT
+    if under_way and not running.is_running() and not running.own_lock.is_there(context.conf.dbpath):
+        lock_check.check_unlocked(context.conf)
 
 
 def execute(context: Context, kind: str) -> Optional[Ended]:

@@ -154,6 +154,7 @@ def finish_operation(request: ApiRequest, operation_id: Id, payload: ResultIn) -
         state=payload.state,
         code=payload.code,
         message=payload.message,
+        hint=payload.hint,
         log_tail=payload.log_tail,
     )
     return operation_out(operation)

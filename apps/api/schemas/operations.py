@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from apps.api.fields import Body, Digest, Id, Key, Kind, LogText, Name, ResultCode, Sequence, Text500, Time
+from apps.api.fields import Body, Digest, Hint, Id, Key, Kind, LogText, Name, ResultCode, Sequence, Text500, Time
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.alpm.target_files import TargetFile
 from apps.fleet.models import Operation
@@ -30,6 +30,7 @@ class Result(BaseModel):
     outcome: str | None = None
     code: str | None = None
     message: str | None = None
+    hint: str | None = Field(None, description="What to do, with commands in backquotes. Null: the agent sent none.")
     log_tail: str | None = None
     difference: Any = None
 
@@ -128,6 +129,7 @@ class ResultIn(Body):
     state: Digest = Field(description="The state that the endpoint is in now, which decides what came of it.")
     code: ResultCode = ""
     message: LogText = ""
+    hint: Hint | None = Field(None, description="What to do, in one line, with commands in backquotes.")
     log_tail: LogText = ""
 
 

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from apps.dashboard.ages import age, ago, moment_text
 from apps.dashboard.attention_look import Segment
-from apps.dashboard.look import CHANGES, LEFT_OUT, MANAGEMENT, TONES, look
+from apps.dashboard.look import ATTENTION, CHANGES, LEFT_OUT, MANAGEMENT, TONES, Look, look
 from apps.dashboard.reading import Line
 from apps.fleet import audit
 from apps.fleet.alpm.state import InstalledPackage
@@ -63,7 +63,16 @@ def meaning(name: str) -> str:
 @register.simple_tag
 def badge(name: str, text: str = "") -> SafeString:
     """A status or change as a coloured label: sign, word, and what it means as a tooltip."""
-    seen = look(name)
+    return _badge(look(name), text)
+
+
+@register.simple_tag
+def attention_badge(kind: str) -> SafeString:
+    """The label of what needs attention."""
+    return _badge(ATTENTION.get(kind) or look(kind))
+
+
+def _badge(seen: Look, text: str = "") -> SafeString:
     title = format_html(' title="{}"', seen.meaning) if seen.meaning else ""
     return format_html(
         '<span class="badge {}"{}><span aria-hidden="true">{}</span>{}</span>',
@@ -188,6 +197,34 @@ def _value(value: object) -> str:
 def age_tag(then: datetime | None) -> SafeString | str:
     """How long since `then`, as `3 h`."""
     return _time(then, age(then, timezone.now()), "age") if then else ""
+
+
+@register.simple_tag
+def next_try(then: datetime) -> SafeString | str:
+    """When an operation that waits is tried again: `The next try is in 48 s.`
+
+    A time that has come means the next report, since only the machine itself begins. The module says the same when the
+    time comes while the page is shown (`data-next`).
+    """
+    now = timezone.now()
+    if then <= now:
+        return "It is tried again at the machine's next report."
+    return format_html("The next try is {}.", _time(then, ago(then, now), "next"))
+
+
+@register.simple_tag
+def reason(result: Mapping[str, str]) -> SafeString:
+    """The message of a result with its code, as one sentence: `Not downloaded: a 2-1 (mirror_failed).`"""
+    message, code = result.get("message") or "", result.get("code") or ""
+    if not message or not code:
+        return with_code(message or code)
+    return format_html('{} <span class="mono">({})</span>.', with_code(message.rstrip().removesuffix(".")), code)
+
+
+@register.filter
+def with_code(text: str) -> SafeString:
+    """A text whose `commands` in backquotes are shown as code."""
+    return mark_safe(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S308 - escaped before
 
 
 @register.simple_tag

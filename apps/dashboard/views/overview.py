@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 from apps.dashboard.access import reader
 from apps.dashboard.attention_look import address_of, is_in_trouble, segments
 from apps.dashboard.audit_words import lately
-from apps.dashboard.reading import ordered, page_of
+from apps.dashboard.reading import by_look, page_of
 from apps.dashboard.views.codes import enrol_context
 from apps.fleet import attention
 from apps.fleet.attention import PoolRow, Survey
@@ -36,7 +36,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     events = AuditEvent.objects.order_by("-id")[:EVENTS_READ]
     context: dict[str, Any] = {
         "section": "fleet",
-        "counts": ordered(survey.counts),
+        "counts": by_look(survey.counts, survey.files_differ),
         "attention": [(item, address_of(item)) for item in shown],
         "attention_total": len(items),
         "page": page,

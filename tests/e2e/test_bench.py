@@ -1,0 +1,26 @@
+"""The peers of `make bench` start and answer, so that its figures can be had when somebody wants them."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench.servers import Bare, running_peer
+from tests.bench.throughput import wait
+from tests.support.migrated import sqlite
+
+SETTINGS = {"WEB_CONCURRENCY": 1, "ENVIRONMENT": "production", "LOG_LEVEL": "ERROR"}
+
+
+def test_bare_function_under_our_configuration_answers(tmp_path: Path) -> None:
+    server = Bare(sqlite(tmp_path / "database.sqlite3"), **SETTINGS)
+    try:
+        server.start()
+        wait(server.url)
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("name", ["bare", "view"])
+def test_peer_answers(name: str, tmp_path: Path) -> None:
+    with running_peer(sqlite(tmp_path / "database.sqlite3"), name) as peer:
+        wait(f"{peer.url}/")
