@@ -16,6 +16,7 @@ from apps.dashboard.reading import page_of, rows, shown, statuses_of
 from apps.fleet import examination, goals, protection
 from apps.fleet.exceptions import FleetError
 from apps.fleet.models import Endpoint, Operation, Pool
+from apps.fleet.status import Status
 
 PER_PAGE = 50
 HISTORY_PER_PAGE = 10
@@ -77,6 +78,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "section": "endpoints",
         "endpoint": endpoint,
         "row": row,
+        "was_heard_of_once": row.status == Status.OFFLINE and endpoint.is_as_enrolled,
         "goal": goal,
         "refusal": refusal,
         "examination": examination.of(endpoint),
