@@ -87,14 +87,15 @@ def test_texts_of_the_agent_are_all_that_the_package_installs() -> None:
         assert service_files.text(name) == (ARCH / name).read_text()
 
 
-def test_texts_are_carried_by_the_built_agent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("called", ["./agent", "agent", "{}/agent"])
+def test_texts_are_carried_by_the_built_agent_however_it_is_called(tmp_path: Path, called: str) -> None:
     build.write(tmp_path / "agent")
     program = (
-        f"import sys; sys.path.insert(0, {str(tmp_path / 'agent')!r})\n"
+        f"import sys; sys.path.insert(0, {called.format(tmp_path)!r})\n"
         "from apps.agent.pacsync_agent import service_files as it\n"
         "print(''.join(map(it.text, it.NAMES)), end='')"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd="/", check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert done.stdout == "".join((ARCH / name).read_text() for name in service_files.NAMES)
 
 

@@ -5,6 +5,7 @@ The package installs the same files as they are. It must not write anything, nor
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +46,11 @@ class Setting:
 
 def text(name: str) -> str:
     """One of NAMES as deploy/arch has it. Raises OSError."""
-    loader: Any = __loader__  # type: ignore[name-defined]
-    content: bytes = loader.get_data(str(Path(__file__).parents[3] / SOURCE / name))
+    loader: Any = __loader__  # type: ignore[name-defined]  # of the checkout, or of the built agent
+    top = __file__
+    for _ in range(4):  # not by Path: the built agent knows itself as it was called, `./pacsync-agent` included
+        top = os.path.dirname(top)
+    content: bytes = loader.get_data(os.path.join(top, SOURCE, name))
     return content.decode()
 
 

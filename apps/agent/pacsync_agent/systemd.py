@@ -42,7 +42,7 @@ class Systemd:
             raise Failed(
                 "service_failed",
                 f"`systemctl {' '.join(command)}` failed: {said[0].rstrip('.')}.",
-                "Put that right, and run `pacsync-agent service install` again.",
+                "Put that right, and run the command again.",
             )
 
     def ask(self, *command: str) -> None:
