@@ -56,7 +56,7 @@ def why(endpoint: Endpoint, status: str, counts: Mapping[str, int] | None) -> st
     `endpoint` has its pool with the target; `counts` are the changes that a sync would make, by kind.
     """
     if status == Status.OFFLINE:
-        if endpoint.last_seen is None:
+        if endpoint.last_seen is None or endpoint.is_as_enrolled:
             return "It enrolled and was never heard of again: its agent isn't running, or can't reach this server."
         return (
             "It hasn't been heard of for three poll intervals: it is off, its agent isn't running, or it can't reach "

@@ -158,7 +158,7 @@ def new_code(browser: Browser, server: Server, pool: str, machines: int = 1) -> 
     driver.find_element(By.XPATH, "//button[text()='Create the code']").click()
     until(browser, lambda: "Your enrolment code" in text(browser))
     code, command = (box.text for box in driver.find_elements(By.CSS_SELECTOR, "#made ~ * code, .copyable code")[:2])
-    assert command.endswith(f"enroll --server {server.url} --code {code}")
+    assert command.endswith(f"enroll --server {server.url} --code {code}'")
     return code
 
 

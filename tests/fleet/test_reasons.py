@@ -82,8 +82,12 @@ def test_why_unknown_in_each_case(lab: Pool, settings: Any) -> None:
 def test_why_offline_tells_never_seen_from_gone(lab: Pool) -> None:
     factories.endpoint("new", pool=lab)
     factories.reporting_endpoint("gone", pool=lab, state=factories.state())
-    Endpoint.objects.filter(name="gone").update(last_seen=F("last_seen") - timedelta(days=1))
-    assert said("new")[1].startswith("It enrolled and was never heard of again")
+    factories.reporting_endpoint("once", pool=lab, state=factories.state())
+    day = timedelta(days=1)
+    Endpoint.objects.filter(name="gone").update(created=F("created") - 2 * day, last_seen=F("last_seen") - day)
+    Endpoint.objects.filter(name="once").update(created=F("created") - day, last_seen=F("last_seen") - day)
+    for name in ("new", "once"):
+        assert said(name)[1].startswith("It enrolled and was never heard of again")
     assert said("gone")[1].startswith("It hasn't been heard of for three poll intervals")
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Optional
 
-from . import __version__, commands, file_commands, no_room, preload, set_latest, surroundings
+from . import __version__, commands, enroll, file_commands, no_room, preload, service, set_latest, surroundings
 from .errors import AgentError, Exit, Failed, PacmanGoesOn
 from .hints import Hints
 from .output import Output
@@ -20,15 +20,29 @@ EXITS = """exit statuses:
   3  refused, nothing was changed    10 `diff --exit-code`, `verify`: there are differences
   4  not enrolled, or not allowed    128+N stopped by signal N before pacman started"""
 
-NOTES = {"set-latest": "The endpoint needs the right to set targets; an operator gives it."}
+NOTES = {
+    "set-latest": "The endpoint needs the right to set targets; an operator gives it.",
+    "enroll": "The code may also come from the environment, as PACSYNC_ENROLMENT_CODE.",
+    "service": (
+        "`install` writes units of systemd to /etc/systemd/system and a hook to pacman's directory of hooks, or takes\n"
+        "those of the package, enables the service and starts it. `enroll` does it, too."
+    ),
+}
 
 # name: (function, what it does, example, needs --wait)
 COMMANDS: dict[str, tuple[Callable[[commands.Call], int], str, str, bool]] = {
     "enroll": (
-        commands.enroll,
-        "make this machine known to a server",
-        "sudo pacsync-agent enroll --server http://pacsync.lan:8080 --code psc_…",
+        enroll.enroll,
+        "make this machine known to a server, and keep the agent running",
+        "sudo pacsync-agent enroll --server https://pacsync.lan --code psc_…\n"
+        "  sudo pacsync-agent enroll --server https://pacsync.lan --code-file /root/code     (not seen in `ps`)",
         True,
+    ),
+    "service": (
+        service.command,
+        "keep the agent running, now and after each start of the machine; or no longer",
+        "sudo pacsync-agent service install\n  sudo pacsync-agent service remove",
+        False,
     ),
     "once": (
         commands.once,
@@ -122,9 +136,14 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _own_arguments(name: str, command: argparse.ArgumentParser) -> None:
     if name == "enroll":
-        command.add_argument("--code", required=True, help="an enrolment code of the server (psc_…)")
+        code = command.add_mutually_exclusive_group()
+        code.add_argument("--code", help="an enrolment code of the server (psc_…)")
+        code.add_argument("--code-file", metavar="FILE", help="a file with the code alone (- is the standard input)")
         command.add_argument("--name", help="the name of this machine (default: its host name)")
         command.add_argument("--force", action="store_true", help="even if it is enrolled already")
+        command.add_argument("--no-service", action="store_true", help="don't keep the agent running")
+    elif name == "service":
+        command.add_argument("action", choices=("install", "remove"), help="install, or undo all of that")
     elif name == "once":
         command.add_argument("--report-only", action="store_true", help="carry nothing out")
     elif name == "status":

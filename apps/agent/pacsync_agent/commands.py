@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import platform
 import random
-import re
-import socket
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +26,7 @@ from . import (
     work,
 )
 from . import context as contexts
-from .api import ApiError, Client, normalized
+from .api import ApiError
 from .context import Context, only_agent
 from .errors import (
     AgentError,
@@ -39,18 +36,15 @@ from .errors import (
     Local,
     NotAuthorized,
     PacmanGoesOn,
-    Refused,
     Unavailable,
 )
 from .output import Output
 from .result import Ended
-from .revision_seen import RevisionSeen
 from .signals import Signals
 
 INTERACTIVE_PATIENCE = 20  # seconds that a person waits for a server that doesn't answer
 BACKGROUND_PATIENCE = 60
 BUSY_PAUSE = 5  # seconds until `run` looks again whether it may work: a hook's report takes about one
-LOOPBACK = re.compile(r"https?://(127\.|localhost\b|\[::1\])")
 
 
 class Call:
@@ -75,73 +69,6 @@ class Call:
         for word in permission.senseless(self.options.protect, self.conf):
             self.output.warn(f"protect has {word}, which is neither a role nor a package that is installed here.")
         return contexts.make_context(self.options, self.conf, self.output, self.signals, patience)
-
-
-def enroll(call: Call) -> int:
-    """Make this machine known to the server, and keep the token that it gives."""
-    if not call.options.server:
-        raise Local("server_missing", "Which server? Name it with --server http://HOST:PORT.")
-    server = normalized(call.options.server)
-    directory = call.state_dir
-    if settings.credentials_path(directory).exists() and not call.arguments.force:
-        known = settings.load_credentials(directory)
-        raise Refused(
-            "already_enrolled",
-            f"This machine is enrolled already, as {known.name} at {known.server}.",
-            "Enrol it anew with --force; the server keeps the old name until it is deleted there.",
-        )
-    settings.make_state_dir(directory)
-    with only_agent(directory, wait=call.arguments.wait):
-        answer = _ask_to_enroll(call, server)
-        credentials = settings.Credentials(server, str(answer["id"]), answer["name"], answer["token"])
-        settings.save_credentials(directory, credentials)
-        files.remove(report.status_path(directory))
-        files.remove(RevisionSeen(directory).path)  # it was another server's, or another pool's
-        reported = _first_report(call)
-    if server.startswith("http:") and not LOOPBACK.match(server):
-        call.output.warn("This server is reached without TLS: whoever can read the network can read the token.")
-    pool = f"pool {answer['pool']}" if answer["pool"] else "no pool yet"
-    call.output.result(
-        f"Enrolled as {answer['name']} at {server}, in {pool}. {reported}",
-        command="enroll",
-        name=answer["name"],
-        server=server,
-        pool=answer["pool"],
-    )
-    return Exit.OK
-
-
-def _first_report(call: Call) -> str:
-    """Report at once, so that the server knows the machine's packages; being enrolled doesn't depend on it."""
-    try:
-        report.check_in(call.context())
-    except AgentError as error:
-        return f"Its packages are not reported yet. {error.message} {error.hint or 'Then run `pacsync-agent once`.'}"
-    except OSError as error:
-        return (
-            f"Its packages are not reported yet. {no_room.as_agent_error(error).message} Then run `pacsync-agent once`."
-        )
-    return "Its packages are reported."
-
-
-def _ask_to_enroll(call: Call, server: str) -> dict[str, Any]:
-    name = call.arguments.name or socket.gethostname().partition(".")[0]
-    body = {"code": call.arguments.code, "name": name, "arch": _architecture(call.conf)}
-    try:
-        client = Client(server, stop=call.signals.stop, patience=INTERACTIVE_PATIENCE, proxy=call.options.proxy)
-        return client.post("/enroll", body)
-    except ApiError as error:
-        hint = ""
-        if error.code == "name_taken":
-            hint = "Choose another one with --name, or delete that endpoint on the server."
-        elif error.code == "enrolment_code_invalid":
-            hint = "Create one on the server: on its page Enrol, or with `manage.py create_enrolment_code`."
-        kind = NotAuthorized if error.status == 403 else Refused
-        raise kind(error.code, error.detail, hint) from None
-
-
-def _architecture(conf: pacman_conf.PacmanConf) -> str:
-    return next((arch for arch in conf.architectures if arch != "auto"), platform.machine())
 
 
 def once(call: Call) -> int:
@@ -327,4 +254,4 @@ def refuse_half_way(context: Context) -> None:
     lock_check.check_unlocked(context.conf)
 
 
-__all__ = ["diff", "enroll", "once", "operation", "revert", "run", "status", "sync"]
+__all__ = ["diff", "once", "operation", "revert", "run", "status", "sync"]

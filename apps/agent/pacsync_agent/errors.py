@@ -32,6 +32,12 @@ class AgentError(Exception):
         self.hint = hint
 
 
+class Misused(AgentError):
+    """The command line doesn't say what is needed."""
+
+    exit = Exit.USAGE
+
+
 class Failed(AgentError):
     """It was tried, and it didn't work out."""
 

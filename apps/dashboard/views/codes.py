@@ -22,9 +22,14 @@ PER_PAGE = 50
 
 
 def enrol_context(request: HttpRequest, code: str) -> dict[str, Any]:
-    """`command`, the line that enrols a machine at the address of this request; `only_here`: others can't reach it."""
+    """`command`, the line that enrols a machine at the address of this request; `only_here`: others can't reach it;
+    `unprotected`: what to know before it is run, empty as a rule."""
     url = request.build_absolute_uri("/").rstrip("/")
-    return {"command": enrolment.command(url, code), "only_here": enrolment.is_loopback(url)}
+    return {
+        "command": enrolment.command(url, code),
+        "only_here": enrolment.is_loopback(url),
+        "unprotected": enrolment.warning(url),
+    }
 
 
 @reader

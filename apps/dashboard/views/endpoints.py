@@ -18,6 +18,7 @@ from apps.fleet.exceptions import FleetError
 from apps.fleet.filters import LAST_RESULTS, SORTS, EndpointFilter
 from apps.fleet.models import Endpoint, Operation
 from apps.fleet.models.operations import FILES_DIFFER
+from apps.fleet.status import Status
 
 PER_PAGE = 50
 HISTORY_PER_PAGE = 10
@@ -82,6 +83,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "section": "endpoints",
         "endpoint": endpoint,
         "row": row,
+        "was_heard_of_once": row.status == Status.OFFLINE and endpoint.is_as_enrolled,
         "goal": goal,
         "refusal": refusal,
         "why": reasons.why(endpoint, row.status, row.counts),

@@ -13,6 +13,8 @@ from apps.fleet.names import NAME_MAX_LENGTH, validate_name
 
 # An endpoint of which nothing was heard for so many poll intervals is offline.
 OFFLINE_AFTER_POLLS = 3
+# `enroll` reports once by itself, within so long; a slow machine uploads large databases for the first time.
+ENROLMENT_TAKES = timedelta(minutes=1)
 
 
 class EndpointQuerySet(models.QuerySet["Endpoint"]):
@@ -77,6 +79,11 @@ class Endpoint(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_as_enrolled(self) -> bool:
+        """Whether nothing was heard of it since `enroll` reported: no agent has run by itself yet."""
+        return self.last_seen is not None and self.last_seen < self.created + ENROLMENT_TAKES
 
 
 class EndpointState(models.Model):
