@@ -7,8 +7,6 @@ import platform
 import random
 import re
 import socket
-import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Optional
 
@@ -20,10 +18,11 @@ from . import (
     no_room,
     operation,
     pacman_conf,
+    pacman_conf_kept,
     render,
     report,
-    running_hook,
     settings,
+    status_file,
     verification,
     work,
 )
@@ -60,10 +59,15 @@ class Call:
         self.signals = signals
         given = {key: getattr(arguments, key, None) for key in settings.KEYS}
         self.options = settings.load_options(given, getattr(arguments, "agent_config", None))
-        self.conf = pacman_conf.read(self.options.config, self.options.root, self.options.dbpath)
+        self.conf = self.read_conf()
         if settings.names_machine(given) and not getattr(arguments, "agent_config", None):
             self.options = settings.of_machine(self.options, self.conf.root)
             output.hints.agent_config = str(settings.config_of_machine(self.conf.root))
+
+    def read_conf(self) -> pacman_conf.PacmanConf:
+        """pacman's configuration as it is now. Raises Local."""
+        options = self.options
+        return pacman_conf_kept.read(options.config, options.root, options.dbpath, options.state_dir)
 
     @property
     def state_dir(self) -> Path:
@@ -84,14 +88,15 @@ def enroll(call: Call) -> int:
         raise Refused(
             "already_enrolled",
             f"This machine is enrolled already, as {known.name} at {known.server}.",
-            "Enrol it anew with --force; the server keeps the old name until it is deleted there.",
+            f"To enrol it anew, delete the endpoint {known.name} on that server first, then add --force; or keep that "
+            "endpoint, and add --force and another --name.",
         )
     settings.make_state_dir(directory)
     with only_agent(directory, wait=call.arguments.wait):
         answer = _ask_to_enroll(call, server)
         credentials = settings.Credentials(server, str(answer["id"]), answer["name"], answer["token"])
         settings.save_credentials(directory, credentials)
-        files.remove(report.status_path(directory))
+        files.remove(status_file.path(directory))
         files.remove(RevisionSeen(directory).path)  # it was another server's, or another pool's
         reported = _first_report(call)
     if server.startswith("http:") and not LOOPBACK.match(server):
@@ -187,6 +192,7 @@ def _step(context: Context, *, may_work: bool) -> tuple[dict[str, Any], Optional
 def run(call: Call) -> int:
     """Report and work for ever, at the pace that the server asks for, until a signal comes."""
     context = call.context(BACKGROUND_PATIENCE)
+    context.client.waits_for_name = True
     call.output.line(f"Reporting {context.credentials.name} to {context.credentials.server}.")
     poll, failures, said, asked_to_wait = 60.0, 0, "", 0.0
     try:
@@ -226,7 +232,7 @@ def _say_once(call: Call, error: AgentError, said: str) -> str:
 def _round(call: Call, context: Context) -> Optional[float]:
     """One round of `run`; how many seconds until the next, as the server wishes, or None while another agent or pacman
     is at work. The configuration is read anew."""
-    context.conf = pacman_conf.read(call.options.config, call.options.root, call.options.dbpath)
+    context.conf = call.read_conf()
     try:
         with only_agent(context.state_dir, wait=0):
             answer, ended = _step(context, may_work=True)
@@ -265,58 +271,17 @@ def _operate(call: Call, kind: str, nothing: str) -> int:
     return render.ended(call.output, kind, ended)
 
 
-def status(call: Call) -> int:
-    """How this machine stands, as the server sees it; the last known answer where only root may ask."""
-    waybar = call.arguments.waybar
-    try:
-        known, fresh = _status(call)
-    except AgentError as error:
-        if not waybar:
-            raise
-        call.output.raw_json(render.waybar_error(error))
-        return Exit.OK
-    if waybar:
-        call.output.raw_json(render.waybar(known))
-    else:
-        call.output.result(render.status(known, fresh), command="status", fresh=fresh, **known)
-    return Exit.OK
-
-
-def _status(call: Call) -> tuple[dict[str, Any], bool]:
-    try:
-        context = call.context(3 if call.arguments.waybar else INTERACTIVE_PATIENCE)
-        answer = {**context.client.get("/me"), "server": context.credentials.server}
-        if context.transaction.is_running():
-            hook = running_hook.of(context.transaction.output(), context.conf)
-            answer["pacman"] = {"at_work": True, "hook": asdict(hook) if hook else None}
-        return answer, True
-    except ApiError as error:
-        raise error.as_agent_error(context.credentials.name) from None
-    except (Local, Unavailable) as error:
-        kept = files.read_json(report.status_path(call.state_dir))
-        if kept is None or error.code not in {"not_root", "state_dir_unusable", "server_unavailable"}:
-            raise
-        kept["age"] = max(0, int(time.time()) - int(kept.get("checked_in", 0)))
-        return kept, False
-
-
-def diff(call: Call) -> int:
-    """What a sync would change."""
-    context = call.context()
-    with only_agent(context.state_dir, wait=call.arguments.wait):
-        refuse_half_way(context)
-        report.check_in(context)
-    try:
-        answer = context.client.get(f"/endpoints/{context.credentials.name}/diff")
-    except ApiError as error:
-        raise error.as_agent_error(context.credentials.name) from None
-    call.output.result(render.diff(answer, context.problems), command="diff", **answer)
-    return Exit.DIFFERENT if call.arguments.exit_code and not answer["equal"] else Exit.OK
-
-
 def refuse_half_way(context: Context) -> None:
     """Raise Busy while there is a lock of pacman's: what is installed then may be half of something."""
     lock_check.check_unlocked(context.conf)
 
 
-__all__ = ["diff", "enroll", "once", "operation", "revert", "run", "status", "sync"]
+def refuse_unfinished(context: Context) -> None:
+    """Raise Busy while an earlier run has left an operation."""
+    if context.journal.load():
+        raise Busy(
+            "operation_unfinished", "An operation of this machine is not finished.", "Run `pacsync-agent once` first."
+        )
+
+
+__all__ = ["enroll", "once", "operation", "revert", "run", "sync"]

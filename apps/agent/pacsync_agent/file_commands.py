@@ -23,9 +23,9 @@ from . import (
     verification,
     work,
 )
-from .commands import Call, refuse_half_way
+from .commands import Call, refuse_half_way, refuse_unfinished
 from .context import Context, only_agent
-from .errors import AgentError, Busy, Exit, Refused
+from .errors import AgentError, Exit, Refused
 from .installed_files import Finding, Since
 from .local_db import LocalPackage
 from .machine import Machine
@@ -42,7 +42,7 @@ def verify(call: Call) -> int:
     transaction.needs_root(os.geteuid())
     with only_agent(context.state_dir, wait=call.arguments.wait):
         refuse_half_way(context)
-        _refuse_unfinished(context)
+        refuse_unfinished(context)
         found = compare(context, every=call.arguments.checksums)
         problem = _reported(context)
     differing = [one for one in found if not one.is_mode]
@@ -69,13 +69,6 @@ def verify(call: Call) -> int:
 
 def _sendable(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
-
-
-def _refuse_unfinished(context: Context) -> None:
-    if context.journal.load():
-        raise Busy(
-            "operation_unfinished", "An operation of this machine is not finished.", "Run `pacsync-agent once` first."
-        )
 
 
 def _reported(context: Context) -> Optional[AgentError]:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from . import complaints, database_lock, files, transaction_repository
-from .errors import Local, PacmanGoesOn
+from . import complaints, database_lock, files, pacman_said, running_hook, transaction_repository
+from .errors import Local, PacmanGoesOn, pacman_unusable
 from .own_lock import OwnLock
 from .pacman_conf import ENVIRONMENT, PacmanConf
 
@@ -42,15 +42,8 @@ class Run:
 
     @property
     def errors(self) -> list[str]:
-        """The lines that say what went wrong, without pacman's prefixes."""
-        pattern = r"(error: |:: .*(breaks dependency|are in conflict|unable to satisfy dependency))"
-        found = [line for line in self.output.splitlines() if re.match(pattern, line)]
-        details = [line for line in self.output.splitlines() if " exists in filesystem" in line]
-        if self.status > 128 and not (found or details):  # the shell's word for a signal
-            return [f"signal {self.status - 128} ended it"]
-        if self.status and not (found or details):  # whatever it was, it is near the end
-            found = [line for line in self.output.splitlines() if line.strip()][-3:]
-        return [re.sub(r"^(error: |:: )", "", line).strip() for line in (*details, *found)]
+        """Why it failed, one line each, the first cause first (pacman_said.py)."""
+        return pacman_said.causes(self.status, self.output)
 
 
 def write_config(
@@ -80,7 +73,7 @@ def write_config(
 
 
 def run(config: Path, *arguments: object) -> Run:
-    """Run a pacman that changes nothing of the machine, and wait for it."""
+    """Run a pacman that changes nothing of the machine, and wait for it. Raises Local where it doesn't start."""
     command = ["pacman", "--config", str(config), *map(str, arguments)]
     try:
         done = subprocess.run(
@@ -93,7 +86,11 @@ def run(config: Path, *arguments: object) -> Run:
         )
     except FileNotFoundError:
         raise Local("pacman_missing", "pacman is not installed here.") from None
-    return Run(done.returncode, done.stdout.decode(errors="replace"))
+    said = done.stdout.decode(errors="replace")
+    reason = pacman_said.did_not_start(done.returncode, said)
+    if reason:
+        raise pacman_unusable(reason)
+    return Run(done.returncode, said)
 
 
 def database_problems(config: Path) -> set[str]:
@@ -152,10 +149,9 @@ class Transaction:
         self.own_lock.begin()
         return self._run(self.status_file, config, arguments, on_output, dbpath)
 
-    @property
-    def complaints(self) -> tuple[str, ...]:
+    def complaints(self, conf: PacmanConf) -> tuple[str, ...]:
         """What the transaction said against itself, although it succeeded."""
-        return complaints.of(self.output(), self.output(self._last))
+        return complaints.of(self.output(), self.output(self._last), running_hook.ran(conf))
 
     def run_small(self, config: Path, *arguments: object) -> Run:
         """A pacman before or after the transaction, whose status is not the transaction's."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 from typing import Optional
 
-from . import boot, pacman, result, running_hook, transaction
+from . import boot, kept_configuration, pacman, pacman_failure, result, running_hook, transaction
 from . import journal as steps
 from .context import Context
 from .errors import AgentError, Failed, Interrupted, PacmanGoesOn
 from .heartbeat import Heartbeat
-from .machine import Machine, Packages, pacman_failed
+from .machine import Machine, Packages
 from .make_machine import machine_of
 from .outcome import Outcome
 from .running_hook import HookWatch
@@ -93,7 +93,7 @@ def settle_and_verify(context: Context, machine: Machine) -> Outcome:
     """The steps after a transaction; all of them may be repeated."""
     journal = context.journal
     goal = journal.goal
-    warnings = context.transaction.complaints
+    warnings = context.transaction.complaints(context.conf)
     try:
         if _power_was_cut(context):
             machine.mend_settled(goal)
@@ -104,6 +104,8 @@ def settle_and_verify(context: Context, machine: Machine) -> Outcome:
         journal.enter(steps.VERIFY)
         machine.verify(goal, journal.data["problems"], journal.data["install"])
         warnings += machine.check_files(journal.data["install"], journal.data.get("began"))
+        if journal.data["kind"] == "revert":
+            warnings += kept_configuration.beside(context.conf, journal.data["install"], warnings)
     except AgentError as error:
         return Outcome.failed(error, warnings)
     return Outcome("succeeded", warnings=warnings)
@@ -157,7 +159,7 @@ def failure_of(context: Context, run: pacman.Run) -> Failed:
     """Why the transaction of the journal's operation failed."""
     journal = context.journal
     removed = {package.name for package in journal.base} - {package.name for package in journal.goal}
-    return pacman_failed(run, context.conf, context.state_dir, removed.union(journal.data["install"]))
+    return pacman_failure.of_run(run, context.conf, context.state_dir, removed.union(journal.data["install"]))
 
 
 def remove_rehearsal(context: Context) -> None:

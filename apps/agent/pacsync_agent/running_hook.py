@@ -48,6 +48,11 @@ def of(said: str, conf: PacmanConf) -> Optional[RunningHook]:
     return RunningHook(name, lines[-1].rstrip("."), since)
 
 
+def ran(conf: PacmanConf) -> list[str]:
+    """The file names of the hooks that ran last, in their order, by pacman's log; empty where it can't be read."""
+    return [name for _, name in LOGGED.findall(_tail(_log_of(conf)))]
+
+
 def _log_of(conf: PacmanConf) -> Path:
     return Path(next((value for key, value in conf.options if key == "LogFile"), "/var/log/pacman.log"))
 
