@@ -97,22 +97,18 @@ def test_zsh_reads_its_completion(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert word in done.stdout, (word, done.stdout, done.stderr)
 
 
-# zsh completes in a terminal only; the module zsh/zpty has one.
+# zsh completes in a terminal only; the module zsh/zpty has one. `zpty -r` waits until the pattern has come.
 ZSH = r"""
 zmodload zsh/zpty
 zpty z zsh -f -i
-zpty -w z "PS1=; PROMPT=; unsetopt zle_bracketed_paste; fpath=(HERE \$fpath); autoload -Uz compinit; compinit -u -D"
-zpty -w z "zstyle ':completion:*' list-prompt ''; zstyle ':completion:*' select-prompt ''; LISTMAX=10000"
-sleep 2
-for line in "pacsync-agent " "pacsync-agent once --" "pacsync-agent sync --" "pacsync-agent completion "; do
-  zpty -w -n z "$line"$'\t\t'
-  sleep 1
+zpty -w z "PS1=; fpath=(HERE \$fpath); autoload -Uz compinit; compinit -u -D; LISTMAX=10000; print read''y"
+zpty -r z part "*ready*"
+for line expected in "" revert "once --" --report-only "sync --" --force-remove "completion " fish; do
+  zpty -w -n z "pacsync-agent $line"$'\t\t'
+  zpty -r z part "*$expected*"
+  print -r -- "$part"
   zpty -w -n z $'\C-u'
 done
-sleep 1
-text=
-while zpty -r -t z part; do text+=$part; done
-print -r -- "$text"
 zpty -d z
 """
 

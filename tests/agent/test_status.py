@@ -98,6 +98,13 @@ def test_status_server_away_and_nothing_known_is_unavailable(machine: Machine) -
     assert bar["class"] == "offline"
 
 
+def test_enrolling_twice_says_what_has_to_go_first(machine: Machine) -> None:
+    known(machine, "http://127.0.0.1:9")
+    done = agent.run(machine, "enroll", "--server", "http://127.0.0.1:9", "--code", "c").refused(3)
+    assert "as m1 at http://127.0.0.1:9" in done.err
+    assert "delete the endpoint m1 on that server first, then add --force" in done.err
+
+
 def test_status_of_a_machine_that_is_not_enrolled_says_so(machine: Machine) -> None:
     assert "not enrolled" in agent.run(machine, "status").refused(4).err
     assert agent.run(machine, "status", "--waybar").ok().last["class"] == "error"

@@ -62,8 +62,9 @@ def _rehearse(context: Context, answer: Mapping[str, Any]) -> None:
     installed = machine.installed()
     held, groups = report.holds(context, installed), context.conf.ignore_groups
     goal = _goal(installed, answer["changes"])
+    permit = permission.of(context.conf, context.state_dir, context.protect, ())
     try:
-        machine.prepare(goal, held=held, ignored_groups=groups, permit=permission.of(context, ()))
+        machine.prepare(goal, held=held, ignored_groups=groups, permit=permit)
     finally:
         recovery.remove_rehearsal(context)
 

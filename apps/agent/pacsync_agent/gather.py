@@ -28,6 +28,8 @@ from .pacman_conf import PacmanConf
 from .progress import Progress
 from .wanted import unavailable
 
+KEEP = "See that root can write pacman's cache (`pacman-conf CacheDir`) and the agent's directory, and try again."
+
 
 class Gatherer:
     """`databases` are the machine's own; `accepted` remembers their word; `offline`: only what its caches have."""
@@ -189,7 +191,7 @@ class Gatherer:
                 raise space.full(error.directory) from None
             if no_room.is_it(error):
                 raise no_room.refusal(self.cache.private, *self.cache.written()) from None
-            raise Local("download_failed", f"Downloads can't be kept: {error.strerror or 'unknown'}.") from None
+            raise Local("download_failed", f"Downloads can't be kept: {error.strerror or 'unknown'}.", KEEP) from None
         finally:
             if not stop.is_set():  # what was asked to stop goes on from there
                 self.cache.remove_private()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from .running_hook import LINE, PHASE
 
-QUESTION = re.compile(r"\[[Yy]/[Nn]\]\s*$")
+QUESTION = re.compile(r"\[(Y/n|y/N)\] ?[yn]?\s*$")
 FAILED_COMMAND = re.compile(r"error: command (failed to execute correctly|terminated by signal \d+.*)$")
 _CAUSE = re.compile(
     r":: .*(breaks dependency|are in conflict|unable to satisfy dependency|requires installing|cannot resolve)"
@@ -26,6 +26,7 @@ _OWN_LINES = re.compile(r"(:: |error: |warning: |\(\s*\d+/\d+\) )")
 _NOT_STARTED = re.compile(
     r"(pacman: error while loading shared libraries|pacman: symbol lookup error|.*pacman: .*not found)"
 )
+_LOCALE = "setlocale: LC_ALL: cannot change locale"  # bash says it in a root without locales, and means nothing by it
 _WORDS = 3  # lines of a command that failed
 _LONGEST = 300  # characters of them
 
@@ -80,7 +81,7 @@ def failed_commands(output: str, hooks: Sequence[str] = ()) -> list[FailedComman
         elif FAILED_COMMAND.match(line):
             found.append(FailedCommand(current, _last(words)))
             words = []
-        elif not _OWN_LINES.match(line) and line.strip():
+        elif not _OWN_LINES.match(line) and line.strip() and _LOCALE not in line:
             words.append(line.strip())
     return found
 

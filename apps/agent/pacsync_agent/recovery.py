@@ -128,7 +128,7 @@ def after_failure(context: Context, machine: Machine, error: Failed, *, cut_off:
         machine.mend(goal, install, newcomers=[name for name in install if name not in known])
     except AgentError as second:
         context.output.warn(f"{second.message} Going back to where the machine was.")
-        return _back(context, machine, base, Failed(second.code, second.message))
+        return _back(context, machine, base, Failed(second.code, second.message, second.hint))
     return settle_and_verify(context, machine)
 
 
