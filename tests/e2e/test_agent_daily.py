@@ -185,7 +185,8 @@ def test_pacman_that_does_not_start_is_called_that_and_the_machine_goes_on_repor
     if "pacman-conf" in broken:
         assert found["problems"][0]["code"] == "pacman_unusable"
         assert "  pacman doesn't start here: " in run("status").ok().out
-    for command in ("sync", "set-latest"):
+    # With pacman-conf alive, what was examined before with these very packages still counts for set-latest.
+    for command in ("sync", "set-latest") if "pacman-conf" in broken else ("sync",):
         assert run(command, "--json").refused(7).last["code"] == "pacman_unusable"
     agent.run(one, "sync").ok()
     assert one.state() == two.state()
