@@ -22,8 +22,8 @@ KNOWN: dict[str, Any] = {
 
 
 def test_status_says_what_a_sync_would_make_only_where_it_is_known() -> None:
-    assert "  a sync would make 1 upgrade" in render.status(KNOWN, True).splitlines()
-    unknown = render.status(KNOWN | {"status": "unknown", "difference": {"upgrade": 0}}, True)
+    assert "  a sync would make 1 upgrade" in render.status(KNOWN).splitlines()
+    unknown = render.status(KNOWN | {"status": "unknown", "difference": {"upgrade": 0}})
     assert "not comparable yet" in unknown and "a sync would make" not in unknown
 
 
@@ -31,7 +31,7 @@ def test_status_says_what_a_sync_would_make_only_where_it_is_known() -> None:
 def test_status_says_that_a_target_waits_for_an_approval(approved: bool | None) -> None:
     target = {"number": 2} if approved is None else {"number": 2, "approved": approved}
     said = "  Automatic sync waits until an operator approves revision 2."
-    assert (said in render.status(KNOWN | {"target": target}, True).splitlines()) is (approved is False)
+    assert (said in render.status(KNOWN | {"target": target}).splitlines()) is (approved is False)
 
 
 def test_operation_whose_end_somebody_changed_names_the_packages(capsys: pytest.CaptureFixture[str]) -> None:

@@ -310,7 +310,7 @@ def test_sync_failing_scriptlet_is_a_warning(site: Site, fleet: Fleet) -> None:
     done = agent.run(one, "sync", "--json").ok()
     assert one.state() == two.state()
     assert done.last["warnings"]
-    assert "ommand failed to execute" in done.out or "change the root" in done.out
+    assert "the scriptlet of script failed: " in done.out or "change the root" in done.out
 
 
 def test_sync_big_target_without_a_cache_is_exact(site: Site, fleet: Fleet) -> None:

@@ -120,12 +120,13 @@ _SHAPES: tuple[tuple[str, dict[str, Check]], ...] = (
         },
     ),
     (
-        r"GET /endpoints/[^/]+/diff",
+        r"GET /endpoints/[^/]+/diff(\?fetch=true)?",
         {
             "equal": lambda value: isinstance(value, bool),
             "counts": _counts,
             "kept": lambda value: isinstance(value, dict) and all(map(_list_of(_text), value.values())),
             "unmanaged?": _UNMANAGED,
+            "fetch?": _list_of(_object()),
             "changes": _list_of(
                 _object(
                     **{"name": _text, "from": _VERSION, "to": _VERSION},

@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import argparse
 import random
-import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Optional
 
 from . import (
     blocked,
     database_lock,
-    files,
     lock_check,
     no_room,
     operation,
     pacman_conf,
+    pacman_conf_kept,
     permission,
     render,
     report,
-    running_hook,
     settings,
     verification,
     work,
 )
 from . import context as contexts
-from .api import ApiError
 from .context import Context, only_agent
 from .errors import (
     AgentError,
     Busy,
     Exit,
     Interrupted,
-    Local,
     NotAuthorized,
     PacmanGoesOn,
     Unavailable,
@@ -56,10 +51,15 @@ class Call:
         self.signals = signals
         given = {key: getattr(arguments, key, None) for key in settings.KEYS}
         self.options = settings.load_options(given, getattr(arguments, "agent_config", None))
-        self.conf = pacman_conf.read(self.options.config, self.options.root, self.options.dbpath)
+        self.conf = self.read_conf()
         if settings.names_machine(given) and not getattr(arguments, "agent_config", None):
             self.options = settings.of_machine(self.options, self.conf.root)
             output.hints.agent_config = str(settings.config_of_machine(self.conf.root))
+
+    def read_conf(self) -> pacman_conf.PacmanConf:
+        """pacman's configuration as it is now. Raises Local."""
+        options = self.options
+        return pacman_conf_kept.read(options.config, options.root, options.dbpath, options.state_dir)
 
     @property
     def state_dir(self) -> Path:
@@ -119,6 +119,7 @@ def _step(context: Context, *, may_work: bool) -> tuple[dict[str, Any], Optional
 def run(call: Call) -> int:
     """Report and work for ever, at the pace that the server asks for, until a signal comes."""
     context = call.context(BACKGROUND_PATIENCE)
+    context.client.waits_for_name = True
     call.output.line(f"Reporting {context.credentials.name} to {context.credentials.server}.")
     poll, failures, said, asked_to_wait = 60.0, 0, "", 0.0
     try:
@@ -158,7 +159,7 @@ def _say_once(call: Call, error: AgentError, said: str) -> str:
 def _round(call: Call, context: Context) -> Optional[float]:
     """One round of `run`; how many seconds until the next, as the server wishes, or None while another agent or pacman
     is at work. The configuration is read anew."""
-    context.conf = pacman_conf.read(call.options.config, call.options.root, call.options.dbpath)
+    context.conf = call.read_conf()
     try:
         with only_agent(context.state_dir, wait=0):
             answer, ended = _step(context, may_work=True)
@@ -200,58 +201,17 @@ def _operate(call: Call, kind: str, nothing: str, *, last: bool = True) -> int:
     return render.ended(call.output, kind, ended, last=last)
 
 
-def status(call: Call) -> int:
-    """How this machine stands, as the server sees it; the last known answer where only root may ask."""
-    waybar = call.arguments.waybar
-    try:
-        known, fresh = _status(call)
-    except AgentError as error:
-        if not waybar:
-            raise
-        call.output.raw_json(render.waybar_error(error))
-        return Exit.OK
-    if waybar:
-        call.output.raw_json(render.waybar(known))
-    else:
-        call.output.result(render.status(known, fresh), command="status", fresh=fresh, **known)
-    return Exit.OK
-
-
-def _status(call: Call) -> tuple[dict[str, Any], bool]:
-    try:
-        context = call.context(3 if call.arguments.waybar else INTERACTIVE_PATIENCE)
-        answer = {**context.client.get("/me"), "server": context.credentials.server}
-        if context.transaction.is_running():
-            hook = running_hook.of(context.transaction.output(), context.conf)
-            answer["pacman"] = {"at_work": True, "hook": asdict(hook) if hook else None}
-        return answer, True
-    except ApiError as error:
-        raise error.as_agent_error(context.credentials.name) from None
-    except (Local, Unavailable) as error:
-        kept = files.read_json(report.status_path(call.state_dir))
-        if kept is None or error.code not in {"not_root", "state_dir_unusable", "server_unavailable"}:
-            raise
-        kept["age"] = max(0, int(time.time()) - int(kept.get("checked_in", 0)))
-        return kept, False
-
-
-def diff(call: Call) -> int:
-    """What a sync would change."""
-    context = call.context()
-    with only_agent(context.state_dir, wait=call.arguments.wait):
-        refuse_half_way(context)
-        report.check_in(context)
-    try:
-        answer = context.client.get(f"/endpoints/{context.credentials.name}/diff")
-    except ApiError as error:
-        raise error.as_agent_error(context.credentials.name) from None
-    call.output.result(render.diff(answer, context.problems), command="diff", **answer)
-    return Exit.DIFFERENT if call.arguments.exit_code and not answer["equal"] else Exit.OK
-
-
 def refuse_half_way(context: Context) -> None:
     """Raise Busy while there is a lock of pacman's: what is installed then may be half of something."""
     lock_check.check_unlocked(context.conf)
 
 
-__all__ = ["diff", "once", "operation", "revert", "run", "status", "sync"]
+def refuse_unfinished(context: Context) -> None:
+    """Raise Busy while an earlier run has left an operation."""
+    if context.journal.load():
+        raise Busy(
+            "operation_unfinished", "An operation of this machine is not finished.", "Run `pacsync-agent once` first."
+        )
+
+
+__all__ = ["once", "operation", "revert", "run", "sync"]

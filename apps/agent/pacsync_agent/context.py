@@ -16,6 +16,7 @@ from . import files, own_directory, settings
 from .api import Client
 from .errors import Busy, Local
 from .journal import Journal
+from .leaving import Leaving
 from .output import Output
 from .pacman import Transaction
 from .pacman_conf import PacmanConf
@@ -82,7 +83,7 @@ def make_context(
             "Leave --server out, or enrol the machine there with `enroll --force`.",
         )
     running = Transaction(directory)
-    running.is_to_leave = signals.is_terminated
+    running.is_to_leave = Leaving(signals, output)
     return Context(
         conf=conf,
         state_dir=directory,

@@ -11,7 +11,7 @@ import socket
 import urllib.parse
 from typing import Any, Optional
 
-from . import enrolment_code, files, next_step, no_room, report, service, settings
+from . import enrolment_code, files, next_step, no_room, report, service, settings, status_file
 from .api import ApiError, Client, normalized
 from .commands import INTERACTIVE_PATIENCE, Call
 from .context import only_agent
@@ -37,8 +37,9 @@ def enroll(call: Call) -> int:
         raise Refused(
             "already_enrolled",
             f"This machine is enrolled already, as {known.name} at {known.server}.",
-            "To have its agent keep running, `pacsync-agent service install` is enough. To enrol it anew, delete "
-            f"{known.name} on that server (or choose another --name), and add --force.",
+            "To have its agent keep running, `pacsync-agent service install` is enough. To enrol it anew, delete the "
+            f"endpoint {known.name} on that server first, then add --force; or keep that endpoint, and add --force and "
+            "another --name.",
         )
     settings.make_state_dir(directory)
     if server.startswith("http:") and not is_loopback(server):
@@ -47,7 +48,7 @@ def enroll(call: Call) -> int:
         answer = _ask(call, server, code)
         credentials = settings.Credentials(server, str(answer["id"]), answer["name"], answer["token"])
         settings.save_credentials(directory, credentials)
-        files.remove(report.status_path(directory))
+        files.remove(status_file.path(directory))
         files.remove(RevisionSeen(directory).path)  # it was another server's, or another pool's
         checked_in, reported = _first_report(call)
     state, kept = _keep_running(call)
@@ -55,9 +56,14 @@ def enroll(call: Call) -> int:
     following = next_step.after_enrolment(server, name, pool, checked_in)
     where = f"pool {pool}" if pool else "no pool yet"
     lines = [f"Enrolled as {name} at {server}, in {where}. {reported}", kept, f"Next: {following}"]
-    text = call.output.hints.for_machine("\n".join(lines))
     call.output.result(
-        text, command="enroll", name=name, server=server, pool=pool, service=state, next=text.rpartition("Next: ")[2]
+        "\n".join(lines),
+        command="enroll",
+        name=name,
+        server=server,
+        pool=pool,
+        service=state,
+        next=call.output.hints.for_machine(following),
     )
     return Exit.OK
 

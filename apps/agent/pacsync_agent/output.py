@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Optional, TextIO
 
+from . import colours
 from .errors import AgentError
 from .hints import Hints
 
@@ -44,6 +45,7 @@ class Output:
         # A closed stdout (`>&-`, some units) is no reason not to work: Python has None there.
         self.stream = stream or sys.stdout or io.StringIO()
         self._terminal = self.stream.isatty() and not as_json
+        self._coloured = self._terminal and colours.wanted(self.stream)
         self._open_line = False
         self._last = ("", 0.0)
         self._ended = self._waits = False
@@ -65,7 +67,7 @@ class Output:
         if self.as_json:
             self._object({"event": "warning", "message": text})
         else:
-            self._write(f"warning: {text}\n")
+            self._write(f"{colours.paint('warning:', colours.YELLOW) if self._coloured else 'warning:'} {text}\n")
 
     def progress(
         self,
@@ -109,7 +111,8 @@ class Output:
         if self.as_json:
             self._object({"event": "result", **data})
         elif text:
-            self._write(self.hints.for_machine(text) + "\n")
+            text = self.hints.for_machine(text)
+            self._write((colours.of_result(text) if self._coloured else text) + "\n")
 
     def raw_json(self, value: dict[str, Any]) -> None:
         """An object that another program wants exactly so."""
@@ -123,7 +126,8 @@ class Output:
                 self._object({"event": "error", "code": error.code, "message": message, "hint": hint})
                 return
             self.finish_line()
-        print(f"error: {message}", file=sys.stderr)
+        word = colours.paint("error:", f"{colours.BOLD};{colours.RED}") if colours.wanted(sys.stderr) else "error:"
+        print(f"{word} {message}", file=sys.stderr)
         if hint:
             print(f"       {hint}", file=sys.stderr)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-from .errors import AgentError, Exit
+from .errors import AgentError, Exit, Unavailable
+from .examination import UNUSABLE
 from .output import Output
 from .result import Ended
 from .running_hook import RunningHook
@@ -27,6 +28,9 @@ STATUS = {
     "offline": "offline",
     "unknown": "not comparable yet",
 }
+
+
+OFFLINE = "⏻"  # in waybar
 
 
 def plural(count: int, word: str) -> str:
@@ -148,12 +152,13 @@ def _place(answer: dict[str, Any]) -> str:
     )
 
 
-def status(known: dict[str, Any], fresh: bool) -> str:
+def stale_status(known: dict[str, Any], why: str) -> str:
+    """What the server said last, how long ago, and why nothing newer is known."""
+    return f"{one_line(str(known.get('name')), known)}\n  as of {ago(known['age'])} ago: {why}"
+
+
+def status(known: dict[str, Any]) -> str:
     lines = [one_line(str(known.get("name")), known)]
-    if not fresh:
-        return "\n".join(
-            [*lines, f"  as of {ago(known['age'])} ago; only root can ask the server now, or it doesn't answer"]
-        )
     if known.get("difference") and known.get("target") and known.get("status") != "unknown":
         lines.append(f"  a sync would make {counts(known['difference'])}")
     lines += refused(known.get("refused")) + waiting(known.get("target"))
@@ -168,7 +173,8 @@ def status(known: dict[str, Any], fresh: bool) -> str:
     lines += left_alone(kept)
     lines += [f"{line} (not managed by the target)" for line in left_out(known.get("unmanaged"))]
     for problem in known.get("problems") or ():
-        lines.append(f"  {'' if problem['code'] in CODES else 'as a source of a target: '}{problem['text']}")
+        of_source = problem["code"] not in {*CODES, UNUSABLE}
+        lines.append(f"  {'as a source of a target: ' if of_source else ''}{problem['text']}")
     return "\n".join([*lines, f"  server: {known['server']}"])
 
 
@@ -185,14 +191,23 @@ def waybar(known: dict[str, Any]) -> dict[str, str]:
     changes = sum((known.get("difference") or {}).values())
     if name == "in_sync" and files_differ(known):
         return {"text": "≠", "tooltip": one_line(str(known.get("name")), known), "class": "in-sync"}
-    text = {"in_sync": "✓", "offline": "⏻", "unknown": "?"}.get(name) or (str(changes) if changes else "↻")
+    text = {"in_sync": "✓", "offline": OFFLINE, "unknown": "?"}.get(name) or (str(changes) if changes else "↻")
     tooltip = one_line(str(known.get("name")), known)
     if changes:
         tooltip += f"\n{counts(known['difference'])}"
     return {"text": text, "tooltip": tooltip, "class": name.replace("_", "-")}
 
 
+def waybar_stale(known: dict[str, Any], problem: AgentError) -> dict[str, str]:
+    """The same of what the server said last: offline where it doesn't answer."""
+    if not isinstance(problem, Unavailable):
+        return waybar(known)
+    return {"text": OFFLINE, "tooltip": stale_status(known, problem.message.rstrip(".")), "class": "offline"}
+
+
 def waybar_error(error: AgentError) -> dict[str, str]:
+    if isinstance(error, Unavailable):
+        return {"text": OFFLINE, "tooltip": error.message, "class": "offline"}
     return {"text": "!", "tooltip": error.message, "class": "error"}
 
 

@@ -34,8 +34,7 @@ def command(call: Call) -> int:
     action = call.arguments.action
     kept = install(call) if action == "install" else remove(call)
     written = [str(path) for path in kept.files]
-    text = call.output.hints.for_machine(kept.text)
-    call.output.result(text, command="service", action=action, state=kept.state, files=written)
+    call.output.result(kept.text, command="service", action=action, state=kept.state, files=written)
     return Exit.OK
 
 

@@ -169,9 +169,13 @@ def list_history(
     summary="What a sync of the endpoint would do",
     openapi_extra=refuses("no_pool", "no_target", "state_unknown", "databases_unreadable", "conflict", *COMPARES),
 )
-def diff_endpoint(request: ApiRequest, name: Name) -> HttpResponse:
+def diff_endpoint(
+    request: ApiRequest,
+    name: Name,
+    fetch: Annotated[bool, Query(False, description="Add where to get each package.")] = False,
+) -> HttpResponse:
     """An endpoint may ask it for itself. `kept` is what the sync would leave alone."""
     own = request.auth.endpoint
     if own is not None and own.name != name:
         raise Forbidden("An endpoint's token is for that endpoint.")
-    return sync_diff_out(own or endpoint_named(name))
+    return sync_diff_out(own or endpoint_named(name), fetch=fetch)

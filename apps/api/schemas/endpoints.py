@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from apps.api.fields import Body, Kind, Name, Time
-from apps.api.schemas.operations import OperationOut, Plan, UnmanagedOut
+from apps.api.schemas.operations import FetchOut, OperationOut, Plan, UnmanagedOut
 from apps.fleet.models import Endpoint, Operation
 from apps.fleet.models.operations import OperationStatus
 from apps.fleet.status import Status
@@ -202,3 +202,6 @@ class DiffOut(BaseModel):
     kept: KeptOut
     unmanaged: list[UnmanagedOut] = Field(description="Why the target doesn't manage what is in `kept.unmanaged`.")
     refused: list[RemovalOut] = Field(description="What the endpoint would refuse to remove.")
+    fetch: list[FetchOut] | None = Field(
+        None, description="Where to get each package that is new, as in a claim; null unless it was asked for."
+    )

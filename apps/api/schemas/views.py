@@ -5,7 +5,7 @@ They read and never write; what the parts mean is decided in apps.fleet.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -38,6 +38,7 @@ from apps.fleet import (
     reasons,
     resting,
     revisions,
+    sources,
     states,
     status,
     target_files,
@@ -171,11 +172,20 @@ def claim_out(claim: Claim) -> ClaimOut:
     )
 
 
-def sync_diff_out(endpoint: Endpoint) -> HttpResponse:
-    """What a sync of the endpoint would do now. Raises NoPool, NoTarget, StateUnknown, Conflict."""
+def sync_diff_out(endpoint: Endpoint, *, fetch: bool = False) -> HttpResponse:
+    """What a sync of the endpoint would do now; `fetch`: with where to get each package.
+
+    Raises NoPool, NoTarget, StateUnknown, Conflict.
+    """
     goal = goals.sync_goal(endpoint)
-    refused = refused_of(endpoint, goal)
-    return diff_out(goal.installed, goal.packages, kept=goal.kept, unmanaged=unmanaged_of(goal), refused=refused)
+    return diff_out(
+        goal.installed,
+        goal.packages,
+        kept=goal.kept,
+        unmanaged=unmanaged_of(goal),
+        refused=refused_of(endpoint, goal),
+        fetch=sources.fetch_for(endpoint, goal.installed, goal.packages, goal.revision) if fetch else None,
+    )
 
 
 def diff_out(
@@ -185,6 +195,7 @@ def diff_out(
     kept: dict[str, list[str]] | None = None,
     unmanaged: Sequence[dict[str, str]] = (),
     refused: Sequence[dict[str, str]] = (),
+    fetch: Sequence[sources.Fetch] | None = None,
 ) -> HttpResponse:
     """The difference of two sets of packages, as `DiffOut` has it.
 
@@ -200,6 +211,7 @@ def diff_out(
         "kept": kept or {why: [] for why in difference.KEPT},
         "unmanaged": list(unmanaged),
         "refused": list(refused),
+        "fetch": None if fetch is None else [asdict(one) for one in fetch],
     }
     return HttpResponse(json.dumps(body), content_type="application/json; charset=utf-8")
 

@@ -1,0 +1,159 @@
+"""`status` while the server is away, slow, or nobody's name: what was said last, why, within three seconds."""
+
+import json
+import os
+import pty
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from apps.agent.pacsync_agent import settings, status_command
+from apps.agent.pacsync_agent.api import Client
+from apps.agent.pacsync_agent.errors import Unavailable
+from tests.support import agent
+from tests.support.hostile import Hostile
+from tests.support.pacman import Fleet, Machine
+
+pytestmark = pytest.mark.needs("pacman")
+LONGEST = 3.0  # seconds
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    fleet = Fleet(tmp_path)
+    fleet.snapshot("2025/01/01", [])
+    return fleet.machine("m", "2025/01/01")
+
+
+def known(machine: Machine, server: str) -> None:
+    """Enrolled at that server, which said five minutes ago that all is well."""
+    directory = agent.state_dir(machine)
+    directory.mkdir(parents=True, exist_ok=True)
+    settings.save_credentials(directory, settings.Credentials(server, "1", "m1", "token"))
+    said = {"name": "m1", "server": server, "pool": "lab", "status": "in_sync", "target": 3, "state": None}
+    (directory / "status.json").write_text(json.dumps({**said, "checked_in": int(time.time()) - 300}))
+
+
+@pytest.fixture(params=["refuses", "keeps silent", "swallows", "has no name", "fails"])
+def away(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """The address of a server that can't be asked, and what is said of it."""
+    if request.param == "keeps silent":
+        with Hostile(lambda peer: peer.silence()) as server:
+            yield server.url, "no answer"
+    elif request.param == "fails":
+        with Hostile(lambda peer: peer.answer(b"no", status="503 Service Unavailable")) as server:
+            yield server.url, "it answers 503"
+    elif request.param == "swallows":  # its backlog is full: connections are neither made nor refused
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(0)
+            waiting = [socket.socket() for _ in range(3)]
+            for one in waiting:
+                one.setblocking(False)
+                one.connect_ex(listener.getsockname())
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", "no answer"
+            for one in waiting:
+                one.close()
+    elif request.param == "has no name":
+        yield "http://nobody.invalid:8080", "its name can't be resolved"
+    else:
+        yield "http://127.0.0.1:9", "it refuses connections"
+
+
+def test_status_server_away_says_what_was_known_and_why(machine: Machine, away: tuple[str, str]) -> None:
+    server, reason = away
+    known(machine, server)
+    done = agent.run(machine, "status").refused(5)
+    first, second = done.out.splitlines()
+    assert first == "m1: in sync (pool lab, revision 3)"
+    assert second.startswith(f"  as of 5 minutes ago: The server {server} doesn't answer: ") and reason in second
+    assert "root" not in done.out
+    found = agent.run(machine, "status", "--json").refused(5).last
+    assert (found["fresh"], found["status"], found["reason"]["code"]) == (False, "in_sync", "server_unavailable")
+    bar = agent.run(machine, "status", "--waybar").ok().last
+    assert bar["class"] == "offline" and "in sync" in bar["tooltip"] and reason in bar["tooltip"]
+
+
+def test_status_server_away_gives_up_soon(away: tuple[str, str]) -> None:
+    """Asked in this process: how long a Python takes to start is the machine's own affair."""
+    context: Any = SimpleNamespace(client=Client(away[0]))
+    began = time.monotonic()
+    with pytest.raises(Unavailable):
+        status_command._asked(context)
+    assert time.monotonic() - began < LONGEST
+
+
+def test_status_server_away_and_nothing_known_is_unavailable(machine: Machine) -> None:
+    known(machine, "http://127.0.0.1:9")
+    (agent.state_dir(machine) / "status.json").unlink()
+    assert "refuses connections" in agent.run(machine, "status").refused(5).err
+    bar = agent.run(machine, "status", "--waybar").ok().last
+    assert bar["class"] == "offline"
+
+
+def test_enrolling_twice_says_what_has_to_go_first(machine: Machine) -> None:
+    known(machine, "http://127.0.0.1:9")
+    done = agent.run(machine, "enroll", "--server", "http://127.0.0.1:9", "--code", "c").refused(3)
+    assert "as m1 at http://127.0.0.1:9" in done.err
+    assert "delete the endpoint m1 on that server first, then add --force" in done.err
+
+
+def test_status_of_a_machine_that_is_not_enrolled_says_so(machine: Machine) -> None:
+    assert "not enrolled" in agent.run(machine, "status").refused(4).err
+    assert agent.run(machine, "status", "--waybar").ok().last["class"] == "error"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_status_without_root_is_what_was_said_last(machine: Machine, tmp_path: Path) -> None:
+    known(machine, "http://127.0.0.1:9")
+    program = tmp_path / "pacsync-agent"
+    program.write_bytes(agent.agent_path().read_bytes())
+    for path in (tmp_path, *tmp_path.parents):  # readable on the way, for this test's own directories alone
+        if path.stat().st_mode & 0o005 != 0o005 and path != path.parent and "pytest" in str(path):
+            path.chmod(0o755)
+    command = ["setpriv", "--reuid=65534", "--clear-groups", sys.executable, str(program), "status"]
+    done = subprocess.run([*command, "--config", str(machine.config)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1] == "  as of 5 minutes ago: only root may ask the server"
+
+
+@pytest.mark.parametrize("command", [("once",), ("enroll", "--code", "c", "--server", "http://nobody.invalid:1")])
+def test_name_that_resolves_to_nothing_is_said(machine: Machine, command: tuple[str, ...]) -> None:
+    if command[0] == "once":
+        known(machine, "http://nobody.invalid:8080")
+    assert "its name can't be resolved" in agent.run(machine, *command).refused(5).err
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_name_that_resolves_to_nothing_is_said_at_once_except_by_a_service(waits: bool) -> None:
+    client = Client("http://nobody.invalid:8080", patience=3)
+    client.waits_for_name = waits
+    asked = []
+    client.stop.wait = lambda timeout=None: bool(asked.append(timeout))  # type: ignore[method-assign,func-returns-value,misc,assignment]
+    client.patience = 0.5 if waits else 20
+    with pytest.raises(Unavailable):
+        client.get("/me")
+    assert bool(asked) is waits
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_error_on_a_terminal_is_coloured_unless_no_color(machine: Machine, colour: bool) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"} | {"TERM": "xterm"}
+    if not colour:
+        environment["NO_COLOR"] = "1"
+    master, slave = pty.openpty()
+    command = [sys.executable, str(agent.agent_path()), "once", "--config", str(machine.config)]
+    done = subprocess.run(command, stderr=slave, stdout=slave, stdin=slave, env=environment, timeout=60, cwd="/")
+    os.close(slave)
+    said = os.read(master, 65536).decode()
+    os.close(master)
+    assert done.returncode == 4
+    assert ("\033[1;31merror:\033[0m This machine is not enrolled" in said) is colour
+    assert ("\033[" in said) is colour
