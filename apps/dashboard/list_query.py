@@ -53,9 +53,8 @@ class ListQuery:
         """Whether anything but the order was asked for."""
         return bool(self.used.keys() - {"sort"})
 
-    @property
-    def query(self) -> str:
-        """All that makes sense of it, for links to the same list in another form."""
+    def query(self, **instead: str) -> str:
+        """All that makes sense of it, for links to the same list in another form; some words `instead` of its own."""
         words = QueryDict(mutable=True)
-        words.update(self.used)
+        words.update(self.used | instead)
         return words.urlencode()

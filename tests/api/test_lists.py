@@ -23,7 +23,7 @@ def fleet(pool: Pool) -> Pool:
     """`box` is behind and its sync was cancelled, `gone` was last seen nine days ago, `never` never, `stray` is in no
     pool."""
     factories.target(pool, "app 2-1")
-    Endpoint.objects.update(name="source")
+    Endpoint.objects.update(name="source", examination=[factories.problem("files_differ", "/usr/bin/app")])
     box = factories.reporting_endpoint("box", pool=pool, state=factories.state("app 1-1", "openssl 3-1"))
     operation, _ = sync_coordinator.create_operation(endpoint=box, kind="sync", actor="user:ada")
     sync_coordinator.cancel(operation=operation, actor="user:ada")
@@ -40,6 +40,9 @@ def fleet(pool: Pool) -> Pool:
         ("name=O", ["box", "gone", "source"]),
         ("pool=lab&status=behind", ["box"]),
         ("pool=-", ["stray"]),
+        ("files_differ=true", ["source"]),
+        ("files_differ=false&pool=lab", ["box", "gone", "never"]),
+        ("files_differ=true&status=behind", []),
         ("package=openssl", ["box"]),
         ("agent_version=0.9", ["gone"]),
         ("last_result=cancelled", ["box"]),

@@ -114,6 +114,9 @@ def test_files_that_differ_have_a_count_and_a_notice_of_their_own(staff: Client)
     for chosen, name in (("files_differ", "box"), ("in_sync", "good")):
         rows = staff.get(f"/endpoints?pool=lab&status={chosen}").context["rows"]
         assert [row.endpoint.name for row in rows] == [name]
+        exported = staff.get(f"/endpoints?pool=lab&status={chosen}").context["exported"]
+        lines = staff.get(f"/api/v1/exports/endpoints?{exported}").content.decode().splitlines()
+        assert [line.split(",")[0] for line in lines] == ["name", name]
     shown = page(staff, "/endpoints/box")
     notice, _, after = shown.partition("Look at this before you make it the target.")
     assert "Files on its disk differ from its packages." in notice and "held_back" in after

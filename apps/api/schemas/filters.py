@@ -28,10 +28,8 @@ LastResult = Literal["succeeded", "failed", "cancelled", "lost", "never"]
 OperationWord = Literal["active", "queued", "leased", "applying", "succeeded", "failed", "cancelled", "lost"]
 
 
-def _given(query: BaseModel, *, without: str = "") -> dict[str, Any]:
-    values = query.model_dump(exclude_none=True)
-    values.pop(without, None)
-    return values
+def _given(query: BaseModel, *, without: set[str] | None = None) -> dict[str, Any]:
+    return query.model_dump(exclude_none=True, exclude=without)
 
 
 class EndpointQuery(BaseModel):
@@ -39,6 +37,7 @@ class EndpointQuery(BaseModel):
 
     pool: PoolFilter | None = Field(None, description="`-`: in no pool.")
     status: Status | None = None
+    files_differ: bool | None = Field(None, description="Whether they told of files that differ from their packages.")
     name: Part | None = Field(None, description="Part of the name.")
     package: Part | None = Field(None, description="A package that they have, by its whole name.")
     agent_version: Annotated[str, Field(max_length=32, pattern=NO_NUL)] | None = None
@@ -48,7 +47,7 @@ class EndpointQuery(BaseModel):
     sort: EndpointSort = "name"
 
     def filter(self) -> EndpointFilter:
-        return EndpointFilter(**_given(self, without="status"))
+        return EndpointFilter(**_given(self, without={"status", "files_differ"}))
 
 
 class OperationQuery(BaseModel):

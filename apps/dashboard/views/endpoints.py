@@ -22,6 +22,11 @@ from apps.fleet.status import Status
 
 PER_PAGE = 50
 HISTORY_PER_PAGE = 10
+# What a page shows apart, in the API's words.
+EXPORTED: dict[str, dict[str, str]] = {
+    FILES_DIFFER: {"status": str(Status.IN_SYNC), "files_differ": "true"},
+    Status.IN_SYNC: {"status": str(Status.IN_SYNC), "files_differ": "false"},
+}
 # Filters that are folded away until one of them is used.
 MORE_FILTERS = {"package", "agent_version", "seen_after", "seen_before", "last_result"}
 
@@ -62,6 +67,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         "pool_names": pool_names(),
         "more_filters": bool(query.used.keys() & MORE_FILTERS),
         "export": "/api/v1/exports/endpoints",
+        "exported": query.query(**EXPORTED.get(status, {})),
     }
     return render(request, "pacsync/endpoints.html", context)
 
