@@ -40,6 +40,7 @@ VERDICTS = {
     UNREADABLE: Verdict.REFUSES,  # what is foreign can't be told, so no force makes a target of it
     "broken_entries": Verdict.REFUSES,  # nor what is installed
     LOCKED: Verdict.REFUSES_UNLESS_FORCED,  # a pacman may be half-way, or somebody keeps pacman away
+    "pacman_unusable": Verdict.REFUSES_UNLESS_FORCED,  # nobody has seen whether the packages fit together
     "broken_dependencies": Verdict.REFUSES_UNLESS_FORCED,
     "half_upgraded": Verdict.REFUSES_UNLESS_FORCED,
     "foreign_dependencies": Verdict.WARNS,
@@ -102,7 +103,7 @@ def check_source(endpoint: Endpoint, *, force: bool) -> None:
 
 
 def files_differ(endpoint: Endpoint) -> bool:
-    """Whether the endpoint said that files of its packages aren't as the packages have them."""
+    """Whether the endpoint said that files on its disk differ from its packages."""
     return any(problem["code"] == FILES_DIFFER for problem in endpoint.examination or [])
 
 
