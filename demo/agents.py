@@ -23,7 +23,8 @@ FAILURES = 0.04
 """The part of the operations that fail."""
 PROMPT = 0.3
 """How likely an agent begins at once with what is queued: so a target takes some minutes to get everywhere."""
-UNAVAILABLE = "2 packages can't be had: the mirror answered 404 for openssl and systemd-libs. Choose another mirror."
+UNAVAILABLE = "openssl 3.5.1-1 can't be had: geo.mirror.pkgbuild.com: it answers 404. Nor can systemd-libs 257.7-1."
+HINT = "Put the package file into the cache (pacman-conf CacheDir), or name a mirror that has it in pacman.conf."
 
 
 @dataclass
@@ -112,7 +113,7 @@ class Agent:
     def _end(self, operation: str, lease: str, reached: str) -> float | None:
         said: dict[str, object] = {"outcome": "succeeded"}
         if reached == self.state:
-            said = {"outcome": "failed", "code": "package_unavailable", "message": UNAVAILABLE}
+            said = {"outcome": "failed", "code": "package_unavailable", "message": UNAVAILABLE, "hint": HINT}
         self._call(
             f"/operations/{operation}/result",
             {"lease_token": lease, "seq": self._new_seq(), "state": reached, **said},

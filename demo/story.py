@@ -14,14 +14,14 @@ from apps.fleet.exceptions import Conflict
 from apps.fleet.models import Endpoint, EndpointRepository, Operation, Pool
 from apps.fleet.reports import ReportedRepository
 from demo import past
+from demo.agents import HINT
 from demo.machines import Fare, Machine
 from demo.rows import Repositories
 from demo.seeding import AGENT, PEOPLE
 
 ADA, GRACE, LINUS = PEOPLE
 UNAVAILABLE = (
-    "3 of 41 packages can't be had: haproxy 3.4.1-1 (404 from geo.mirror.pkgbuild.com), libldap 2.6.13-1, "
-    "nginx 1.30.4-1. Choose a mirror that has them, or set PACKAGE_ARCHIVE_URL on the server."
+    "haproxy 3.4.1-1 can't be had: geo.mirror.pkgbuild.com: it answers 404. Nor can libldap 2.6.13-1, nginx 1.30.4-1."
 )
 BROKEN_HOOK = "pacman ended with 1: error: failed to commit transaction (conflicting files)."
 LOG = """:: Processing package changes...
@@ -143,7 +143,7 @@ def _failed(cast: _Cast) -> None:
     """No mirror had the packages, so nothing was changed."""
     for endpoint in cast.some("web", Fare.STAYED, 1) or cast.some("web", Fare.UPGRADED, 1):
         operation = _begin(endpoint, author=ADA, phase="leased")
-        _end(operation, operation.base_state_id, code="package_unavailable", message=UNAVAILABLE)
+        _end(operation, operation.base_state_id, code="package_unavailable", message=UNAVAILABLE, hint=HINT)
 
 
 def _cancelled(cast: _Cast) -> None:
