@@ -138,6 +138,7 @@ def test_commands_in_backquotes_are_code_and_nothing_else_is_markup() -> None:
         ({"message": "Not downloaded: a.", "code": "x"}, 'Not downloaded: a <span class="mono">(x)</span>.'),
         ({"message": "No <b>", "code": "x"}, 'No &lt;b&gt; <span class="mono">(x)</span>.'),
         ({"message": "Only words.", "code": ""}, "Only words."),
+        ({"message": "Why.\nWarning: b.", "code": "x"}, 'Why <span class="mono">(x)</span>.'),
         ({"code": "x"}, "x"),
         ({}, ""),
     ],

@@ -214,8 +214,8 @@ def next_try(then: datetime) -> SafeString | str:
 
 @register.simple_tag
 def reason(result: Mapping[str, str]) -> SafeString:
-    """The message of a result with its code, as one sentence: `Not downloaded: a 2-1 (mirror_failed).`"""
-    message, code = result.get("message") or "", result.get("code") or ""
+    """The first line of a result's message with its code, as one sentence: `Not downloaded: a 2-1 (mirror_failed).`"""
+    message, code = (result.get("message") or "").partition("\n")[0], result.get("code") or ""
     if not message or not code:
         return with_code(message or code)
     return format_html('{} <span class="mono">({})</span>.', with_code(message.rstrip().removesuffix(".")), code)
