@@ -66,7 +66,8 @@ class Call:
         return settings.state_dir(self.options, self.conf)
 
     def context(self, patience: float = INTERACTIVE_PATIENCE) -> Context:
-        for word in permission.senseless(self.options.protect, self.conf):
+        waybar = getattr(self.arguments, "waybar", False)  # it takes one JSON object, and nothing beside it
+        for word in permission.senseless(self.options.protect, self.conf) if not waybar else ():
             self.output.warn(f"protect has {word}, which is neither a role nor a package that is installed here.")
         return contexts.make_context(self.options, self.conf, self.output, self.signals, patience)
 
