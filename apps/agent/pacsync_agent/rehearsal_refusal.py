@@ -9,12 +9,11 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple, Optional
 
-from . import plan
+from . import acceptance, plan
 from .errors import Refused
 
 _NOT_FITTING = "Hold or exclude the packages named here, or set a target that fits this machine."
 _CRASHED = "See in `dmesg` or `coredumpctl` why pacman itself crashed."
-_MOST = 10
 _PATTERNS = (
     re.compile(
         r"(?:installing|removing) (?P<by>\S+)(?: \(\S+\))? breaks dependency '(?P<dependency>.+)' "
@@ -71,12 +70,12 @@ def hint_of(
     foreign = [one for one in needing if one.name not in on_hold and is_foreign(one.name)]
     texts = []
     if foreign:
-        names, several = _names(one.name for one in foreign), len({one.name for one in foreign}) > 1
-        them, stay = ("them", "they are") if several else ("it", "it is")
-        command = f"`pacman -R {names.replace(',', '')}`"
+        names = sorted({one.name for one in foreign})
+        them, stay = ("them", "they are") if len(names) > 1 else ("it", "it is")
+        command = f"`pacman -R {' '.join(names)}`"
         texts.append(
-            f"No repository of this machine has {names}, so a sync leaves {them} as {stay}, built against what is here "
-            f"now ({_needs(foreign)}). Remove {them} with {command}, sync, and install a new build; or exclude "
+            f"No repository of this machine has {_names(names)}, so a sync leaves {them} as {stay}, built against what "
+            f"is here now ({_needs(foreign)}). Remove {them} with {command}, sync, and install a new build; or exclude "
             f"{_causes(foreign)} in the pool."
         )
     if on_hold:
@@ -98,5 +97,4 @@ def _causes(found: Collection[Broken]) -> str:
 
 
 def _names(names: Iterable[str]) -> str:
-    listed = sorted(set(names))
-    return ", ".join(listed[:_MOST]) + (f" and {len(listed) - _MOST} more" if len(listed) > _MOST else "")
+    return acceptance.named(set(names))
