@@ -40,8 +40,6 @@ from .pacman_conf import PacmanConf
 from .progress import Progress
 from .wanted import unavailable
 
-KEEP = "See that root can write pacman's cache (`pacman-conf CacheDir`) and the agent's directory, and try again."
-
 
 class Gatherer:
     """`databases` are the machine's own; `accepted` remembers their word; `offline`: only what its caches have."""
