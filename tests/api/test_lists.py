@@ -20,14 +20,15 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def fleet(pool: Pool) -> Pool:
-    """`box` is behind and its sync was cancelled, `gone` was last seen nine days ago, `never` never, `stray` is in no
-    pool."""
+    """`box` is behind and its sync was cancelled, `gone` was last seen nine days ago and told of a file that differs,
+    `never` was never seen, `stray` is in no pool."""
     factories.target(pool, "app 2-1")
-    Endpoint.objects.update(name="source", examination=[factories.problem("files_differ", "/usr/bin/app")])
+    Endpoint.objects.update(name="source")
     box = factories.reporting_endpoint("box", pool=pool, state=factories.state("app 1-1", "openssl 3-1"))
     operation, _ = sync_coordinator.create_operation(endpoint=box, kind="sync", actor="user:ada")
     sync_coordinator.cancel(operation=operation, actor="user:ada")
-    factories.reporting_endpoint("gone", pool=pool, state=factories.state("app 2-1"))
+    differs = [factories.problem("files_differ", "/usr/bin/app")]
+    factories.reporting_endpoint("gone", pool=pool, state=factories.state("app 2-1"), examination=differs)
     Endpoint.objects.filter(name="gone").update(last_seen=F("last_seen") - timedelta(days=9), agent_version="0.9")
     factories.reporting_endpoint("stray", state=factories.state("app 1-1"))
     factories.endpoint("never", pool=pool)
@@ -40,8 +41,8 @@ def fleet(pool: Pool) -> Pool:
         ("name=O", ["box", "gone", "source"]),
         ("pool=lab&status=behind", ["box"]),
         ("pool=-", ["stray"]),
-        ("files_differ=true", ["source"]),
-        ("files_differ=false&pool=lab", ["box", "gone", "never"]),
+        ("files_differ=true", ["gone"]),
+        ("files_differ=false&pool=lab", ["box", "never", "source"]),
         ("files_differ=true&status=behind", []),
         ("package=openssl", ["box"]),
         ("agent_version=0.9", ["gone"]),
