@@ -48,7 +48,8 @@ def test_once_that_cannot_finish_says_why_and_reports_all_the_same(site: Site, o
         done = agent.run(one, "once").ok()
         assert f"{lock} is there" in done.out and "remove the lock" in done.out and BEGINNING not in done.out
     assert agent.run(one, "once", "--json").ok().last["busy"] is True
-    assert codes(site, one) == ["database_locked"] and endpoint(site, one)["status"] != "offline"
+    # Cut off at another moment, the package's entry is half written, too.
+    assert "database_locked" in codes(site, one) and endpoint(site, one)["status"] != "offline"
     assert [operation["status"] for operation in site.operations(endpoint_name(one))] == ["applying"]
     lock.unlink()
     agent.run(one, "once").ok()

@@ -11,6 +11,7 @@ from tests.e2e.test_agent_service import endpoint_name
 from tests.support import agent
 from tests.support.pacman import Fleet, Machine, pacman_pid
 from tests.support.site import Site
+from tests.support.wait import until
 
 pytestmark = pytest.mark.needs("pacman")
 OLD, NEW = "2025/01/01", "2025/02/01"
@@ -101,13 +102,13 @@ def test_agent_killed_at_a_step_and_started_again_converges(
 @pytest.mark.needs("bash-static")
 def test_pacman_of_a_killed_agent_ends_while_the_next_looks_at_its_lock(pair: tuple[Machine, Machine]) -> None:
     one, two = pair
-    one.slow_down(3)
+    one.slow_down(60)
     assert agent.run_killed_at(one, "pacman:started", "sync").code == -signal.SIGKILL
-    deadline = time.monotonic() + 60
-    while not (one.dbpath / "db.lck").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    agent.run_killed_at(one, "slow-look", "once").ok()
+    log = one.directory / "pacman.log"
+    until(lambda: log.exists() and "running 'slow.hook'" in log.read_text(), 60)
+    (one.directory / "hooks" / "slow.hook").unlink()  # pacman has it; the next one need not wait
+    done = agent.run_killed_at(one, "slow-look", "once").ok()
+    assert "pacman ended during the second look" in done.out
     assert_converged(one, two)
 
 

@@ -1,4 +1,4 @@
-"""The peers of `make bench` start and answer, so that its figures can be had when somebody wants them."""
+"""The peers of `make bench` that need no PostgreSQL start and answer."""
 
 from pathlib import Path
 

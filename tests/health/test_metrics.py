@@ -108,7 +108,8 @@ def test_histogram_buckets_are_cumulative_and_end_with_the_count(get: Get) -> No
     rows = {
         dict(labels)["le"]: number
         for (name, labels), number in samples(text).items()
-        if name == "pacsync_http_request_duration_seconds_bucket" and ("route", "/health/live") in labels
+        if name == "pacsync_http_request_duration_seconds_bucket"
+        and {("route", "/health/live"), ("method", "GET")} <= labels
     }
     ordered = [rows[bound] for bound in sorted(rows, key=float)]
     assert ordered == sorted(ordered)

@@ -160,7 +160,12 @@ class Postgres:
     def _signal(self, number: signal.Signals) -> None:
         if self.process and self.process.poll() is None:
             master = psutil.Process(self.process.pid)
-            for process in (master, *master.children(recursive=True)):
+            master.send_signal(number)
+            deadline = time.monotonic() + 5
+            while number == signal.SIGSTOP and master.status() != psutil.STATUS_STOPPED:
+                assert time.monotonic() < deadline, "PostgreSQL doesn't stop"
+                time.sleep(0.001)  # a backend that it is just forking would be missed
+            for process in master.children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(number)
 
