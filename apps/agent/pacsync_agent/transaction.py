@@ -5,6 +5,7 @@ It must not know servers, operations or journals. Measured traps behind it: docs
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,11 +20,13 @@ from . import (
     marker,
     pacman,
     reasons_hook,
+    removal_conflicts,
+    repair,
     space,
     transaction_repository,
     transaction_targets,
 )
-from .errors import Failed, Local, Refused
+from .errors import Busy, Failed, Local, Refused
 from .local_db import Installed
 from .output import Output, human_bytes
 from .package_file import PackageFile
@@ -41,15 +44,17 @@ LONGEST_ARGUMENTS = 1_000_000  # bytes; Linux takes 2 MiB in all
 class Prepared:
     """A rehearsed way: the arguments for pacman, and the database problems that were there before.
 
-    `repository` is the directory of the generated one, None where no package is installed. `reasons` are set first.
+    `repository` is the directory of the generated one, None where no package is installed. Before pacman starts, the
+    packages `going` are made to conflict with `word` (removal_conflicts.py), and `reasons` are set.
     """
 
     plan: Plan
     arguments: list[str]
     problems: set[str]
     repository: Optional[Path] = None
+    going: list[str] = field(default_factory=list)
+    word: str = ""
     reasons: dict[str, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
 
 
 def check_space(conf: PacmanConf, files: Iterable[PackageFile], installed: Installed) -> None:
@@ -135,14 +140,24 @@ def _prepare(
         return Prepared(steps, ["-R", *options, *names] if names else [], set(), reasons=reasons)
     targets = transaction_targets.arrange(steps, installed, files)
     if regardless:
-        targets = transaction_targets.name_all(targets, steps, installed, files)
+        targets.options.append("-dd")
     if targets.late and reasons_hook.is_possible(conf.root, conf.dbpath):
         reasons_hook.write(transaction_repository.hooks_of(directory), targets.late, conf.root, conf.dbpath)
-    database = transaction_repository.write(directory, files, targets)
+    database = transaction_repository.write(directory, files)
     transaction_repository.publish(database, directory / "db")
+    removal_conflicts.remove(removal_conflicts.found(directory / "db"))  # of a transaction that was cut off
+    removal_conflicts.add(directory / "db", targets.going, targets.word)
     pacman.write_config(conf, directory / "pacman.conf", rehearsal_root=directory, repository=directory)
     arguments = ["-S", *options, *targets.options, *targets.names]
-    return Prepared(steps, arguments, set(), repository=directory, reasons=targets.reasons)
+    return Prepared(
+        steps,
+        arguments,
+        set(),
+        repository=directory,
+        going=targets.going,
+        word=targets.word,
+        reasons=targets.reasons,
+    )
 
 
 def _rehearse(config: Path, prepared: Prepared) -> Run:
@@ -186,10 +201,30 @@ def difference(
 
 
 def apply(transaction: Transaction, conf: PacmanConf, config: Path, prepared: Prepared, output: Output) -> Run:
-    """Set the reasons of what is installed, then the one transaction.
+    """Say what goes, set the reasons of what is installed, then the one transaction.
 
-    Raises nothing for pacman's own failure: the caller looks at what became of the machine.
+    Raises nothing for pacman's own failure: the caller looks at what became of the machine. Raises Busy and OSError
+    before anything was changed.
     """
+    remove_conflicts(conf, transaction)  # of one that was cut off
+    if prepared.going:
+        with repair.locked(conf.dbpath, transaction.own_lock):
+            removal_conflicts.add(conf.dbpath, prepared.going, prepared.word)
+    run = _apply(transaction, conf, config, prepared, output)
+    with contextlib.suppress(Busy, OSError):  # `settle` sees to it
+        remove_conflicts(conf, transaction)
+    return run
+
+
+def remove_conflicts(conf: PacmanConf, transaction: Transaction) -> None:
+    """Take back what was said of packages that should go and are still there. Raises Busy, OSError."""
+    found = removal_conflicts.found(conf.dbpath)
+    if found:
+        with repair.locked(conf.dbpath, transaction.own_lock):
+            removal_conflicts.remove(found)
+
+
+def _apply(transaction: Transaction, conf: PacmanConf, config: Path, prepared: Prepared, output: Output) -> Run:
     for option, names in _options_of(prepared.reasons).items():
         done = transaction.run_small(config, "-D", option, *names, dbpath=conf.dbpath)
         if done.status != 0:
@@ -229,6 +264,10 @@ def overwrite_own_files(run: Run, begun: Iterable[str], root: Path) -> list[str]
 def settle(conf: PacmanConf, transaction: Transaction, config: Path, wanted: Sequence[InstalledPackage]) -> list[str]:
     """Set the install reasons that are still wrong; safe to repeat. What pacman said against it, if anything."""
     transaction_repository.remove(conf.dbpath)
+    try:
+        remove_conflicts(conf, transaction)
+    except Busy as error:
+        return [error.message]
     installed = local_db.read(conf.dbpath)
     runs = remove_marker(conf, transaction, config)
     for option, names in _options_of(_wrong_reasons(installed, wanted)).items():

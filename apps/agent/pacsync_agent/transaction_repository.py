@@ -14,7 +14,6 @@ from pathlib import Path
 
 from . import files
 from .package_file import PackageFile
-from .transaction_targets import HANDLE, Targets
 
 NAME = "pacsync-transaction"
 
@@ -24,7 +23,7 @@ def database_of(dbpath: Path) -> Path:
     return dbpath / "sync" / f"{NAME}.db"
 
 
-def write(directory: Path, packages: Sequence[PackageFile], targets: Targets) -> Path:
+def write(directory: Path, packages: Sequence[PackageFile]) -> Path:
     """Make the repository in `directory`: links to the package files, and the database, whose path is returned.
 
     pacman takes a file from the first of its cache directories that has one of this name; a directory of links, as the
@@ -32,12 +31,11 @@ def write(directory: Path, packages: Sequence[PackageFile], targets: Targets) ->
     """
     links = links_of(directory)
     links.mkdir(mode=0o700)
-    pulled = targets.pulled
     path = database_in(directory)
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
         for file in packages:
             (links / _filename(file)).symlink_to(file.path)
-            content = _entry(file, targets, is_pulled=file.name in pulled).encode(errors="surrogateescape")
+            content = _entry(file).encode(errors="surrogateescape")
             entry = tarfile.TarInfo(f"{file.name}-{file.version}/desc")
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
@@ -85,8 +83,8 @@ def _filename(file: PackageFile) -> str:
     return f"{file.name}-{file.version}-{file.arch}.pkg.tar"
 
 
-def _entry(file: PackageFile, targets: Targets, *, is_pulled: bool) -> str:
-    pulls = [f"{HANDLE}{name}" for name in targets.pulls.get(file.name, ())]
+def _entry(file: PackageFile) -> str:
+    """What libalpm 7 compares with the file is what the file says, each word of it."""
     blocks = {
         "FILENAME": [_filename(file)],
         "NAME": [file.name],
@@ -94,10 +92,11 @@ def _entry(file: PackageFile, targets: Targets, *, is_pulled: bool) -> str:
         "ARCH": [file.arch],
         "ISIZE": [str(file.installed_size)],
         "SHA256SUM": [file.sha256] if file.sha256 else [],
-        "REPLACES": targets.replaces.get(file.name, []),
-        "DEPENDS": [*file.depends, *pulls],
-        "CONFLICTS": list(file.conflicts),
-        "PROVIDES": [*file.provides, *([f"{HANDLE}{file.name}"] if is_pulled else [])],
+        "GROUPS": file.groups,
+        "REPLACES": file.replaces,
+        "DEPENDS": file.depends,
+        "CONFLICTS": file.conflicts,
+        "PROVIDES": file.provides,
     }
     return "".join(
         f"%{key}%\n" + "".join(f"{word}\n" for word in words) + "\n" for key, words in blocks.items() if words
