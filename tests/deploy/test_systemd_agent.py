@@ -1,6 +1,5 @@
 """The package of the agent under a real systemd and a real pacman 7: units, hook, timer, and what pacman survives."""
 
-import functools
 import json
 import shutil
 import tempfile
@@ -43,7 +42,7 @@ def archive(containers: None) -> Iterator[Fleet]:
     require_images(ENDPOINT)
     directory = Path(tempfile.mkdtemp(prefix="pacsync-test-archive-"))
     fleet = Fleet(directory)
-    package = functools.partial(fleet.package, size=0)
+    package = fleet.package
     package("pacman", "7.0.0-1")
     package("python", "3.13-1")
     package("util-linux", "2.41-1")

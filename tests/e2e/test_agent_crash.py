@@ -176,6 +176,30 @@ def test_agent_killed_while_it_mends_an_entry_without_a_journal_leaves_no_lock_f
     assert one.problems() == []
 
 
+def test_agent_killed_while_it_says_what_goes_the_next_one_finishes(pair: tuple[Machine, Machine]) -> None:
+    one, two = pair
+    assert agent.run_killed_at(one, "going", "sync").code == -signal.SIGKILL
+    assert (one.dbpath / "db.lck").exists()
+    agent.run(one, "once").ok()
+    assert_converged(one, two)
+
+
+def test_entry_of_what_should_go_is_as_it_was_where_it_stays(pair: tuple[Machine, Machine]) -> None:
+    """Killed when it has said what goes; then pacman refuses, because a file is in the way."""
+    one, _ = pair
+    entry = next(one.dbpath.glob("local/gone-*")) / "desc"
+    before = entry.read_bytes()
+    assert agent.run_killed_at(one, "going", "sync").code == -signal.SIGKILL
+    assert entry.read_bytes() != before
+    own = one.root / "usr/share/new/7"
+    own.parent.mkdir(parents=True)
+    own.write_text("my own")
+    assert "exists in filesystem" in agent.run(one, "sync").refused(1).err
+    assert entry.read_bytes() == before
+    assert own.read_text() == "my own"
+    assert not (one.dbpath / "db.lck").exists()
+
+
 @pytest.mark.parametrize("text", ["resolving", "looking for", "checking"])
 def test_killed_before_anything_changed_a_file_of_ones_own_is_not_overwritten(
     site: Site, pair: tuple[Machine, Machine], text: str
