@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from apps.agent.pacsync_agent import local_db, removal_conflicts
+import pytest
+
+from apps.agent.pacsync_agent import local_db, removal_conflicts, repair
+from apps.agent.pacsync_agent.errors import Busy
+from apps.agent.pacsync_agent.own_lock import OwnLock
 
 OWN = b"%NAME%\nplug\n\n%VERSION%\n1-1\n\n%CONFLICTS%\nplug-git\n\n%PROVIDES%\nsocket\n\n"
 
@@ -53,3 +57,12 @@ def test_conflict_of_a_package_that_went_in_the_meantime_is_no_error(tmp_path: P
     found[0].unlink()
     removal_conflicts.remove(found)
     assert not found[0].exists()
+
+
+def test_lock_of_a_killed_pacman_stays_known_when_the_agent_wants_the_lock_itself(tmp_path: Path) -> None:
+    (tmp_path / "db.lck").touch()
+    own = OwnLock(tmp_path, tmp_path / "pacman.log")
+    own.note((tmp_path / "db.lck").stat())
+    with pytest.raises(Busy), repair.locked(tmp_path, own):
+        pass
+    assert own.is_there(tmp_path)
