@@ -1,4 +1,4 @@
-"""The list of operations, one operation, and cancelling it."""
+"""The list of operations, and cancelling one."""
 
 import uuid
 from typing import Any
@@ -15,7 +15,6 @@ from apps.dashboard.reading import page_of, pool_names
 from apps.fleet import sync_coordinator
 from apps.fleet.filters import OPERATION_SORTS, OPERATION_STATUSES, OperationFilter
 from apps.fleet.models import Operation, OperationKind
-from apps.fleet.models.operations import ACTIVE, CANCELLABLE
 
 PER_PAGE = 50
 
@@ -48,21 +47,6 @@ def listing(request: HttpRequest) -> HttpResponse:
         "export": "/api/v1/exports/operations",
     }
     return render(request, "pacsync/operations.html", context)
-
-
-@reader
-@require_safe
-def detail(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
-    """One operation with its plan, its times and what the agent said."""
-    found = Operation.objects.select_related("endpoint__pool", "revision__pool", "reverts")
-    operation = get_object_or_404(found, pk=id)
-    context = {
-        "section": "operations",
-        "operation": operation,
-        "active": operation.status in ACTIVE,
-        "cancellable": operation.status in CANCELLABLE,
-    }
-    return render(request, "pacsync/operation.html", context)
 
 
 @staff
