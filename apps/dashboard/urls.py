@@ -14,6 +14,7 @@ from apps.dashboard.views import (
     icon,
     login,
     operation,
+    operation_actions,
     operations,
     overview,
     package_lists,
@@ -88,7 +89,8 @@ urlpatterns = [
     path("checksums", checksums.listing, name="checksums"),
     path("operations", operations.listing, name="operations"),
     path("operations/<uuid:id>", operation.detail, name="operation"),
-    path("operations/<uuid:id>/cancel", operations.cancel, name="cancel_operation"),
+    path("operations/<uuid:id>/cancel", operation_actions.cancel, name="cancel_operation"),
+    path("operations/<uuid:id>/run-again", operation_actions.run_again, name="run_operation_again"),
     path("enrol", codes.codes, name="codes"),
     path("enrol/<int:id>/delete", codes.delete, name="delete_code"),
 ]

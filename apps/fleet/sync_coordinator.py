@@ -5,7 +5,7 @@ It must not know HTTP. Time is the database's clock. Who creates, claims or fini
 
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ from .exceptions import (
     OperationActive,
     StateUnknown,
 )
+from .goals import Goal
 from .leases import EXPIRED, LEASE_SECONDS, LIVE, expire_leases
 from .locks import share_content
 from .models import Endpoint, EndpointState, Operation, OperationKind, OperationStatus, State
@@ -75,9 +76,14 @@ class Claim:
 
 
 def create_operation(
-    *, endpoint: Endpoint, kind: str, actor: str, idempotency_key: str | None = None
+    *,
+    endpoint: Endpoint,
+    kind: str,
+    actor: str,
+    idempotency_key: str | None = None,
+    goal_of: Callable[[Endpoint], Goal] | None = None,
 ) -> tuple[Operation, bool]:
-    """Queue an operation; (operation, False) when this key made it before.
+    """Queue an operation; (operation, False) when this key made it before. `goal_of`: instead of the kind's own goal.
 
     Raises NoPool, NoTarget, StateUnknown, AlreadyInSync, NothingToRevert, OperationActive, IdempotencyKeyReused,
     Invalid (an unknown kind, a key that is too long), Conflict (the target is for another architecture).
@@ -96,7 +102,7 @@ def create_operation(
             active = Operation.objects.with_names().filter(endpoint=endpoint).active().first()
             if active and not retrying.make_way(active, actor=actor):
                 raise OperationActive(f"An operation of {endpoint.name} is under way.")
-            goal = GOALS[kind](endpoint)
+            goal = (goal_of or GOALS[kind])(endpoint)
             return queueing.queue(endpoint, kind=kind, goal=goal, actor=actor, idempotency_key=idempotency_key), True
     except (
         IntegrityError

@@ -336,3 +336,19 @@ def test_heartbeat_with_progress_that_makes_no_sense_422(behind: Machine, wrong:
     body = {"lease_token": token, "phase": "applying", "progress": {"phase": "downloading"} | wrong}
     behind.api.post(f"/operations/{operation}/heartbeat", body).refused(422, "invalid_request")
     assert Operation.objects.get().status == "leased"
+
+
+def test_run_again_is_a_new_operation_once_this_one_has_ended(operator: Api, viewer: Api, behind: Machine) -> None:
+    operation = queue(behind)
+    path = f"/operations/{operation}/run-again"
+    operator.post(path).refused(409, "operation_active")
+    operator.post(f"/operations/{operation}/cancel").ok()
+    viewer.post(path).refused(403, "forbidden")
+    behind.api.post(path).refused(403, "forbidden")
+    operator.post(path, {"idempotency_key": "k", "more": 1}).refused(422, "invalid_request")
+    made = operator.post(path, {"idempotency_key": "k"}).ok(201)
+    assert (made["kind"], made["status"], made["endpoint"]) == ("sync", "queued", "m1") and made["id"] != operation
+    assert operator.post(path, {"idempotency_key": "k"}).ok(200) == made
+    operator.post(path).refused(409, "operation_active")
+    operator.post(f"/operations/{uuid4()}/run-again").refused(404, "not_found")
+    assert Operation.objects.count() == 2

@@ -19,10 +19,11 @@ from apps.api.schemas.operations import (
     OperationIn,
     OperationOut,
     ResultIn,
+    RunAgainIn,
     operation_out,
 )
 from apps.api.schemas.views import claim_out
-from apps.fleet import sync_coordinator
+from apps.fleet import running_again, sync_coordinator
 from apps.fleet.exceptions import Forbidden, NotFound
 from apps.fleet.models import Endpoint
 from apps.fleet.models.operations import OperationStatus
@@ -105,6 +106,26 @@ def cancel_operation(request: ApiRequest, operation_id: Id, payload: NoFields | 
     """While it is queued or leased: an agent that has it stops. Once it is applying, it comes to its own end."""
     operation = sync_coordinator.cancel(operation=operation_with(operation_id), actor=request.auth.actor)
     return operation_out(operation)
+
+
+@router.post(
+    "/operations/{operation_id}/run-again",
+    response={200: OperationOut, 201: OperationOut},
+    auth=OPERATOR,
+    summary="Run an operation again",
+    openapi_extra=refuses(*WHY_NONE, "conflict"),
+)
+def run_operation_again(
+    request: ApiRequest, operation_id: Id, payload: RunAgainIn | None = None
+) -> Status[OperationOut]:
+    """A new one of the same kind: a sync to the present target, a revert to the same state. Once this one has ended, or
+    while it waits for its next try: then the new one takes its place. 200: the `idempotency_key` made it before."""
+    operation, new = running_again.run_again(
+        operation=operation_with(operation_id),
+        actor=request.auth.actor,
+        idempotency_key=payload.idempotency_key if payload else None,
+    )
+    return Status(201 if new else 200, operation_out(operation))
 
 
 @router.post(

@@ -139,6 +139,12 @@ class OperationIn(Body):
     idempotency_key: Key | None = Field(None, description="A repeat with the same key gets the first one's operation.")
 
 
+class RunAgainIn(Body):
+    """May be left out."""
+
+    idempotency_key: Key | None = Field(None, description="A repeat with the same key gets the first one's operation.")
+
+
 class ClaimIn(Body):
     lease_token: Id = Field(description="Made by the agent, and written to its journal before it asks.")
     state: Digest = Field(description="The state that the endpoint is in now.")

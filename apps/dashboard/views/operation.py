@@ -12,7 +12,7 @@ from apps.dashboard.access import reader
 from apps.dashboard.list_query import ListQuery
 from apps.dashboard.look import CHANGES
 from apps.dashboard.reading import Line, page_of
-from apps.fleet import operation_packages, waiting
+from apps.fleet import operation_packages, retrying, waiting
 from apps.fleet.exceptions import ComparisonTooLong, StateTooLarge
 from apps.fleet.models import Operation
 from apps.fleet.models.operations import ACTIVE, CANCELLABLE
@@ -35,6 +35,7 @@ def detail(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
         "operation": operation,
         "active": operation.status in ACTIVE,
         "cancellable": operation.status in CANCELLABLE,
+        "runs_again": operation.status not in ACTIVE or retrying.gives_way(operation),
         "waits": waits_of(operation),
         **_packages(request, operation),
     }
