@@ -15,6 +15,7 @@ DOING = {
     "comparing": "Comparing files",
 }
 HOSTS_NAMED = 2
+QUEUED = "queued"
 
 
 def size(count: int) -> str:
@@ -42,11 +43,12 @@ def sentence(far: Progress) -> str:
     return f"{said}: {', '.join(parts)}." if parts else f"{said}."
 
 
-def brief(far: Progress) -> str:
-    """`downloading 12 of 40`, for a table."""
-    return f"{far.phase.replace('_', ' ')} {far.done} of {far.total}" if far.total else far.phase.replace("_", " ")
+def brief(far: Progress, status: str) -> str:
+    """`downloading 12 of 40`, for a table that has the status beside it: a phase of the same name isn't said again."""
+    parts = [far.phase.replace("_", " ")] if far.phase != status else []
+    return " ".join([*parts, *([f"{far.done} of {far.total}"] if far.total else [])])
 
 
 def phases(counts: Mapping[str, int]) -> str:
-    """`2 downloading, 1 queued`: how many operations are in which phase."""
-    return ", ".join(f"{count} {look(phase).words}" for phase, count in counts.items())
+    """`2 downloading, 1 applying`: how many operations that a machine has begun are in which phase."""
+    return ", ".join(f"{count} {look(phase).words}" for phase, count in counts.items() if phase != QUEUED)

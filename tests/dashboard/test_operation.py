@@ -159,6 +159,19 @@ def test_progress_is_on_the_pages_of_operation_machine_pool_and_fleet(reader: Cl
     for path in (f"/pools/{pool}", "/endpoints", "/operations", f"/endpoints/{name}"):
         assert "downloading 12 of 40" in reader.get(path).content.decode(), path
     assert "0 of 1 done, 1 downloading" in reader.get("/").content.decode()
+    assert "The agent has it and prepares." not in text(reader, operation)
+    applying = factories.applying(factories.queued())
+    assert "pacman is running." in text(reader, applying).replace("Pacman", "pacman")
+    sync_coordinator.heartbeat(
+        operation_id=applying.pk,
+        endpoint=applying.endpoint,
+        lease_token=applying.lease_token,  # type: ignore[arg-type]
+        phase="applying",
+        progress={"phase": "applying", "done": 3, "total": 23},
+    )
+    assert "pacman is at work: 3 of 23." in text(reader, applying)
+    lines = re.sub(r"\s+", " ", html.unescape(strip_tags(reader.get("/operations").content.decode())))
+    assert "applying 3 of 23" in lines and "applying applying" not in lines
 
 
 def test_machine_page_says_what_its_operation_waits_for(reader: Client) -> None:

@@ -28,10 +28,12 @@ def progress_of(operation: Operation) -> dict[str, object]:
 def brief_progress(operation: Operation) -> SafeString | str:
     """The same in a few words, below a badge."""
     far = progress.of(operation)
-    return format_html('<span class="muted small">{}</span>', progress_words.brief(far)) if far else ""
+    return (
+        format_html('<span class="muted small">{}</span>', progress_words.brief(far, operation.status)) if far else ""
+    )
 
 
 @register.filter
 def phases(counts: Mapping[str, int]) -> str:
-    """How many operations are in which phase."""
+    """How many operations are in which phase; empty where no machine has begun one."""
     return progress_words.phases(counts)
