@@ -24,7 +24,7 @@ class What(StrEnum):
     NOT_BEGUN = "not_begun"
     """It ended before pacman was started and changed nothing: what it would have changed."""
     NOT_KNOWN = "not_known"
-    """Nobody said what it left, or that state isn't kept any more: what it should have changed."""
+    """What it left isn't known: nobody said, or that isn't kept (any more). What it should have changed."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,13 @@ def of(operation: Operation) -> OperationPackages:
     before, goal = operation.base_state, operation.target_state
     if operation.status in ACTIVE:
         return OperationPackages(operation, What.PLANNED, before, goal)
+    succeeded = operation.status == OperationStatus.SUCCEEDED
+    # Before pacman was started: whatever is different on the endpoint since, it is somebody else's doing.
+    if operation.applying_since is None and not succeeded:
+        return OperationPackages(operation, What.NOT_BEGUN, before, goal)
     end = State.objects.filter(pk=operation.end_state_id).first() if operation.end_state_id else None
     if end is not None:
         return OperationPackages(operation, What.CHANGED, before, end)
-    if operation.end_state_id is None and operation.status == OperationStatus.SUCCEEDED:  # before ends were kept
+    if operation.end_state_id is None and succeeded:  # before ends were kept
         return OperationPackages(operation, What.CHANGED, before, goal)
-    began = operation.applying_since is not None
-    return OperationPackages(operation, What.NOT_KNOWN if began else What.NOT_BEGUN, before, goal)
+    return OperationPackages(operation, What.NOT_KNOWN, before, goal)

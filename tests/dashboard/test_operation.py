@@ -110,7 +110,7 @@ def test_cancelled_and_lost_operations_say_what_is_known(reader: Client) -> None
     lost = expire(factories.applying())
     pass_deadline(lost)
     leases.expire_leases()
-    assert "Nobody said what it left on the machine." in text(reader, lost)
+    assert "What it left on the machine isn't known." in text(reader, lost)
 
 
 def test_operation_of_an_offline_machine_says_since_when_and_the_deadline(reader: Client) -> None:

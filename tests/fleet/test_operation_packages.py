@@ -54,6 +54,13 @@ def test_packages_of_a_failure_that_changed_nothing_are_none() -> None:
     assert seen(factories.finish(operation, operation.base_state, outcome="failed", code="x")) == (What.CHANGED, [])
 
 
+@pytest.mark.parametrize("reported", ["app 1.0-1", "app 1.5-1"])
+def test_packages_of_a_failure_before_pacman_are_what_it_would_have_changed(reported: str) -> None:
+    """Also where somebody else changed the machine meanwhile: that was not the operation."""
+    done = factories.finish(factories.leased(), factories.state(reported), outcome="failed", code="x")
+    assert seen(done) == (What.NOT_BEGUN, [("app", "upgrade")])
+
+
 def test_packages_of_a_cancelled_operation_are_what_it_would_have_changed() -> None:
     operation = sync_coordinator.cancel(operation=factories.queued(), actor="test")
     assert seen(operation) == (What.NOT_BEGUN, [("app", "upgrade")])

@@ -36,8 +36,8 @@ class OperationPackagesOut(BaseModel):
 
     what: Literal["planned", "changed", "not_begun", "not_known"] = Field(
         description="`planned`: to its goal, as it hasn't ended. `changed`: to the state that it left. `not_begun`: it "
-        "ended before pacman was started, this is what it would have changed. `not_known`: nobody said what it left, "
-        "this is what it should have changed."
+        "ended before pacman was started, this is what it would have changed. `not_known`: what it left isn't "
+        "known, this is what it should have changed."
     )
     origin: str = Field(alias="from", description="Digest of the state before.")
     goal: str = Field(alias="to", description="Digest of the state after.")
