@@ -99,14 +99,20 @@ class Agent:
     def _claim(self, operation: str) -> float:
         lease = str(uuid.uuid4())
         claim = self._call(f"/operations/{operation}/claim", {"lease_token": lease, "state": self.state})
+        names = [one["name"] for one in claim["fetch"]]
+        self._beat(operation, lease, "leased", _far("downloading", names, self.chance.random()))
         if self.chance.random() < FAILURES:
             self._next = lambda: self._end(operation, lease, self.state)
         else:
-            self._next = lambda: self._apply(operation, lease, str(claim["target"]["digest"]))
+            self._next = lambda: self._apply(operation, lease, str(claim["target"]["digest"]), names)
         return self._seconds(8, 40)  # it downloads
 
-    def _apply(self, operation: str, lease: str, target: str) -> float:
-        self._call(f"/operations/{operation}/heartbeat", {"lease_token": lease, "phase": "applying"})
+    def _beat(self, operation: str, lease: str, phase: str, progress: dict[str, object]) -> None:
+        said = {"lease_token": lease, "phase": phase, "progress": progress}
+        self._call(f"/operations/{operation}/heartbeat", said)
+
+    def _apply(self, operation: str, lease: str, target: str, names: Sequence[str]) -> float:
+        self._beat(operation, lease, "applying", _far("applying", names, self.chance.random()))
         self._next = lambda: self._end(operation, lease, target)
         return self._seconds(8, 30)  # pacman runs
 
@@ -123,3 +129,9 @@ class Agent:
 
     def _seconds(self, least: float, most: float) -> float:
         return least + (most - least) * self.chance.random()
+
+
+def _far(phase: str, names: Sequence[str], part: float) -> dict[str, object]:
+    """How far an agent is that has come through this part (0 to 1) of these packages."""
+    done = int(len(names) * part)
+    return {"phase": phase, "done": done, "total": len(names), "package": names[done] if done < len(names) else ""}

@@ -257,6 +257,7 @@ def _succeeded(
         revision=revision,
         base_state_id=base,
         target_state_id=target,
+        end_state_id=target,
         foreign=endpoint.foreign,
         plan=plan,
         result={"outcome": "succeeded", "code": "", "message": "", "log_tail": ""},

@@ -57,6 +57,10 @@ def _play(scene: Callable[["_Cast"], None], cast: "_Cast") -> None:
         scene(cast)
 
 
+# What an agent does in each phase of its lease.
+HOW_FAR = {"leased": "downloading", "applying": "applying"}
+
+
 class _Cast:
     """Finds a machine for a part; each one plays once."""
 
@@ -73,14 +77,19 @@ class _Cast:
 
 
 def _begin(endpoint: Endpoint, *, author: str, kind: str = "sync", phase: str = "applying") -> Operation:
-    """Create the operation and have its agent claim it; `phase` is what it says then."""
+    """Create the operation and have its agent claim it; `phase` is what it says then, a third of the way through."""
     operation, _ = sync_coordinator.create_operation(endpoint=endpoint, kind=kind, actor=author)
     lease_token = uuid.uuid4()
     sync_coordinator.claim(
         operation_id=operation.pk, endpoint=endpoint, lease_token=lease_token, state=operation.base_state_id
     )
+    total = sum(count for change, count in operation.plan.items() if change != "reason")
     return sync_coordinator.heartbeat(
-        operation_id=operation.pk, endpoint=endpoint, lease_token=lease_token, phase=phase
+        operation_id=operation.pk,
+        endpoint=endpoint,
+        lease_token=lease_token,
+        phase=phase,
+        progress={"phase": HOW_FAR[phase], "done": total // 3, "total": total},
     )
 
 

@@ -26,6 +26,7 @@ _PHRASES = {
     "revoke_token": "revoked the token of {name}",
     "rotate_token": "gave {name} a new token",
     "requeue": "queued the operation of {name} again",
+    "run_again": "ran the {kind} of {name} again",
     "create operation": "asked for a {after[kind]} of {after[endpoint]}",
     "succeeded operation": "finished the {kind} of {name}",
     "failed operation": "failed in the {kind} of {name}",
@@ -45,7 +46,7 @@ _TONES = {"succeeded": "ok", "failed": "bad", "lost": "bad", "pause_sync": "bad"
 _ENDS = {"succeeded": "succeeded", "failed": "failed", "cancelled": "was cancelled", "lost": "was lost"}
 _ADDRESSES = {"pool": "pool", "endpoint": "endpoint", "operation": "operation"}
 # What a first page doesn't say: the end of an operation is news, that somebody asked for it isn't.
-_QUIET = frozenset({"requeue", "rotate_token", "create operation"})
+_QUIET = frozenset({"requeue", "run_again", "rotate_token", "create operation"})
 
 
 class Told(NamedTuple):

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.db.models import Count, F, Q, Subquery
 
+from . import progress
 from .models import Operation
 from .models.operations import ACTIVE
 from .pool_alarms import PoolAlarm
@@ -15,11 +16,15 @@ from .survey import Survey
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """Operations under way in a pool, and of the endpoints that have one to the present target, how many are done."""
+    """Operations under way in a pool, and of the endpoints that have one to the present target, how many are done.
+
+    `phases`: how many of those under way are in which phase (`progress.phases`).
+    """
 
     active: int
     done: int
     of: int
+    phases: dict[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +70,7 @@ def pools_overview(*, survey: Survey | None = None) -> list[PoolRow]:
 
 
 def _running() -> dict[int, Running]:
-    """Of pools that have an active operation. One query."""
+    """Of pools that have an active operation. Two queries; one where there is none."""
     active = Operation.objects.active().filter(endpoint__pool__isnull=False)
     counted = Operation.objects.filter(endpoint__pool__in=Subquery(active.values("endpoint__pool")))
     counted = counted.filter(Q(status__in=ACTIVE) | Q(revision=F("endpoint__pool__target")))
@@ -74,4 +79,8 @@ def _running() -> dict[int, Running]:
         .values_list("endpoint__pool")
         .annotate(active=Count("pk", filter=Q(status__in=ACTIVE)), of=Count("endpoint", distinct=True))
     )
-    return {pool: Running(active=active, done=of - active, of=of) for pool, active, of in rows}
+    found = list(rows)
+    phases = progress.phases() if found else {}
+    return {
+        pool: Running(active=active, done=of - active, of=of, phases=phases.get(pool, {})) for pool, active, of in found
+    }

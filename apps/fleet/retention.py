@@ -139,6 +139,7 @@ def _unused_states() -> QuerySet[State, State]:
         | Exists(TargetRevision.objects.filter(state=OuterRef("pk")))
         | Exists(Operation.objects.filter(base_state=OuterRef("pk")))
         | Exists(Operation.objects.filter(target_state=OuterRef("pk")))
+        | Exists(Operation.objects.filter(end_state=OuterRef("pk")))
     )
 
 

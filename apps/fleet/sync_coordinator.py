@@ -5,7 +5,9 @@ It must not know HTTP. Time is the database's clock. Who creates, claims or fini
 
 import logging
 import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
@@ -36,10 +38,12 @@ from .exceptions import (
     OperationActive,
     StateUnknown,
 )
+from .goals import Goal
 from .leases import EXPIRED, LEASE_SECONDS, LIVE, expire_leases
 from .locks import share_content
 from .models import Endpoint, EndpointState, Operation, OperationKind, OperationStatus, State
 from .models.operations import CANCELLABLE, FILES_DIFFER, LEASED, MAX_ATTEMPTS
+from .progress import checked as checked_progress
 from .sources import Fetch
 
 __all__ = [
@@ -72,9 +76,14 @@ class Claim:
 
 
 def create_operation(
-    *, endpoint: Endpoint, kind: str, actor: str, idempotency_key: str | None = None
+    *,
+    endpoint: Endpoint,
+    kind: str,
+    actor: str,
+    idempotency_key: str | None = None,
+    goal_of: Callable[[Endpoint], Goal] | None = None,
 ) -> tuple[Operation, bool]:
-    """Queue an operation; (operation, False) when this key made it before.
+    """Queue an operation; (operation, False) when this key made it before. `goal_of`: instead of the kind's own goal.
 
     Raises NoPool, NoTarget, StateUnknown, AlreadyInSync, NothingToRevert, OperationActive, IdempotencyKeyReused,
     Invalid (an unknown kind, a key that is too long), Conflict (the target is for another architecture).
@@ -93,7 +102,7 @@ def create_operation(
             active = Operation.objects.with_names().filter(endpoint=endpoint).active().first()
             if active and not retrying.make_way(active, actor=actor):
                 raise OperationActive(f"An operation of {endpoint.name} is under way.")
-            goal = GOALS[kind](endpoint)
+            goal = (goal_of or GOALS[kind])(endpoint)
             return queueing.queue(endpoint, kind=kind, goal=goal, actor=actor, idempotency_key=idempotency_key), True
     except (
         IntegrityError
@@ -175,6 +184,7 @@ def _claim(operation: Operation, lease_token: uuid.UUID, state: str) -> Exceptio
         lease_until=leases.until(),
         attempt=F("attempt") + 1,
         retry_at=None,
+        progress=None,
     )
     return None if changed else NotClaimable("Another agent claimed the operation first.")
 
@@ -192,23 +202,26 @@ def heartbeat(
     lease_token: uuid.UUID,
     phase: str,
     hook: dict[str, str] | None = None,
+    progress: Mapping[str, Any] | None = None,
 ) -> Operation:
     """Extend the lease; `phase` "applying" moves the operation there, for good. Raises NotFound, LeaseLost, Invalid.
 
-    `hook` is what pacman is running (name, description, since), None where it does something else.
+    `hook` is what pacman is running (name, description, since), None where it does something else; `progress` is how
+    far the agent is: the fields of `apps.fleet.progress.Progress`.
 
     A lease that ran out while applying is taken up again: no other agent can have it, and pacman isn't killed. The
     endpoint is online: a machine at work doesn't check in until it is done.
     """
     if phase not in PHASES:
         raise Invalid(f"phase must be one of {', '.join(PHASES)}.", field="phase")
+    how_far = checked_progress(progress)
     presence.seen(endpoint)
     held = Operation.objects.filter(LIVE, pk=operation_id, endpoint=endpoint, lease_token=lease_token)
     with transaction.atomic():
         began = phase == "applying" and held.filter(status=OperationStatus.LEASED).update(
-            status=OperationStatus.APPLYING, applying_since=Now(), lease_until=leases.until()
+            status=OperationStatus.APPLYING, applying_since=Now(), lease_until=leases.until(), progress=how_far
         )
-        if not began and not held.update(lease_until=leases.until(), hook=hook):
+        if not began and not held.update(lease_until=leases.until(), hook=hook, progress=how_far):
             rows.operation_of(endpoint, operation_id)
             raise LeaseLost("The lease is not this token's any more.")
     return rows.operation(operation_id)
@@ -270,7 +283,9 @@ def _end(operation: Operation, said: dict[str, object], *, lease_token: uuid.UUI
             return
         result["difference"] = judgement.difference_to(operation, state)
         result["code"] = result["code"] or "state_differs"
-    if not judgement.end(operation, status=status, actor=actor, result=result, result_token=lease_token):
+    if not judgement.end(
+        operation, status=status, actor=actor, result=result, result_token=lease_token, end_state=state
+    ):
         raise LeaseLost("The lease is not this token's any more.")
 
 

@@ -190,7 +190,9 @@ def test_first_steps_new_admin_to_a_synced_pool(browser: Browser, empty_server: 
     assert row.split() == ["app", "1-1", "2-1", "↑", "upgrade"] or row.split() == ["app", "1-1", "2-1", "↑upgrade"]
     driver.find_element(By.XPATH, "//button[text()='Sync to #1']").click()
     until(browser, lambda: "Queued. old starts it at its next check-in." in text(browser))
-    driver.find_element(By.XPATH, "//button[text()='Cancel it']").click()
+    driver.find_element(By.LINK_TEXT, "Cancel it").click()
+    assert "old has not begun it. Nothing is changed there." in text(browser)
+    driver.find_element(By.XPATH, "//button[text()='Cancel the operation']").click()
     until(browser, lambda: "The operation was cancelled." in text(browser))
     assert "cancelled" in driver.find_element(By.ID, "status").text
 

@@ -223,6 +223,7 @@ def test_pool_row_says_how_many_are_done(lab: Pool) -> None:
     empty, row = attention.pools_overview()
     assert (empty.name, empty.endpoints, empty.target, empty.running) == ("empty", 0, None, None)
     assert row.running and (row.running.active, row.running.done, row.running.of) == (1, 2, 3)
+    assert sum(row.running.phases.values()) == 1
     assert (row.name, row.endpoints, row.target, row.failed) == ("lab", 5, 1, 1)
     assert (row.counts[Status.IN_SYNC], row.counts[Status.BEHIND]) == (2, 3)
     assert lab.target and row.target_set == lab.target.created

@@ -119,9 +119,11 @@ def _base_changed() -> Refused:
 def _work(context: Context, claim: dict[str, Any], *, give_back: bool) -> None:
     journal = context.journal
     operation, token = journal.data["operation"], journal.data["token"]
+    context.output.how_far = None
     try:
         with Heartbeat(context.client, operation, token, claim["lease_seconds"], poll=context.poll) as heartbeat:
             heartbeat.hook = lambda: running_hook.of(context.transaction.output(), context.conf)
+            heartbeat.progress = lambda: context.output.how_far
             outcome = _reach(context, claim, heartbeat)
     except (LeaseLost, Stopped):
         context.output.line("The lease of the operation ran out before pacman was started: asking for it again.")

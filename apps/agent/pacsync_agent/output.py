@@ -15,6 +15,7 @@ from typing import Any, Optional, TextIO
 from . import colours
 from .errors import AgentError
 from .hints import Hints
+from .how_far import HowFar
 
 _PHASES = ("rehearsing", "downloading", "applying", "verifying", "comparing")
 TITLES = {phase: phase.capitalize() for phase in _PHASES}
@@ -50,6 +51,8 @@ class Output:
         self._last = ("", 0.0)
         self._ended = self._waits = False
         self._lock = threading.Lock()
+        self.how_far: Optional[HowFar] = None
+        """What `progress` was told last, also where it said nothing."""
         self.interval = 0.1 if self._terminal else 5.0
         """Seconds between two words on how far a phase is."""
 
@@ -79,11 +82,14 @@ class Output:
         *,
         hosts: Sequence[str] = (),
         waiting: str = "",
+        package: str = "",
     ) -> None:
         """How far a phase is: a line that is rewritten on a terminal, a few lines elsewhere.
 
-        `hosts`: those from which something comes now; `waiting`: what nothing goes on without.
+        `hosts`: those from which something comes now; `waiting`: what nothing goes on without; `package`: the one that
+        is worked on.
         """
+        self.how_far = HowFar(phase, done, total, bytes_done, bytes_total, package, tuple(hosts), waiting)
         now = time.monotonic()
         begins, ends = phase != self._last[0], bool(total) and done == total
         again, self._ended = ends and self._ended and not begins, ends
@@ -93,7 +99,7 @@ class Output:
         self._last = (phase, now)
         if self.as_json:
             numbers = {"done": done, "total": total, "bytes_done": bytes_done, "bytes_total": bytes_total}
-            now_at = {"hosts": list(hosts), "waiting": waiting}
+            now_at = {"hosts": list(hosts), "waiting": waiting, "package": package}
             self._object({"event": "progress", "phase": phase, **numbers, **now_at})
             return
         text = TITLES.get(phase, phase)

@@ -239,7 +239,7 @@ def _apply(transaction: Transaction, conf: PacmanConf, config: Path, prepared: P
         begun = pacman.begun(text)
         if begun:
             transaction.keep_log()
-        output.progress("applying", min(len(begun), total), total)
+        output.progress("applying", min(len(begun), total), total, package=begun[-1] if begun else "")
 
     output.progress("applying", 0, total)
     run = transaction.run(config, *prepared.arguments, dbpath=conf.dbpath, on_output=on_output)

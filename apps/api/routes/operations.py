@@ -1,5 +1,6 @@
 """Operations: asked for by people and agents, carried out by agents. Rules are in apps.fleet.sync_coordinator."""
 
+from django.http import HttpResponse
 from ninja import Query, Router, Status
 
 from apps.api.auth import ENDPOINT, OPERATOR, VIEWER, ApiRequest, endpoint_of
@@ -9,6 +10,7 @@ from apps.api.openapi import refuses
 from apps.api.pagination import CursorText, Limit, Page, paginate
 from apps.api.problems import FieldError, Refused
 from apps.api.schemas.filters import OperationQuery
+from apps.api.schemas.operation_detail import OperationDetail, as_answer, operation_detail
 from apps.api.schemas.operations import (
     ClaimIn,
     ClaimOut,
@@ -17,10 +19,11 @@ from apps.api.schemas.operations import (
     OperationIn,
     OperationOut,
     ResultIn,
+    RunAgainIn,
     operation_out,
 )
 from apps.api.schemas.views import claim_out
-from apps.fleet import sync_coordinator
+from apps.fleet import running_again, sync_coordinator
 from apps.fleet.exceptions import Forbidden, NotFound
 from apps.fleet.models import Endpoint
 from apps.fleet.models.operations import OperationStatus
@@ -76,14 +79,20 @@ def _subject(request: ApiRequest, name: str | None) -> Endpoint:
     return endpoint_named(name)
 
 
-@router.get("/operations/{operation_id}", response=OperationOut, auth=[*VIEWER, *ENDPOINT], summary="Get an operation")
-def get_operation(request: ApiRequest, operation_id: Id) -> OperationOut:
-    """An endpoint sees its own operations."""
+@router.get(
+    "/operations/{operation_id}",
+    response=OperationDetail,
+    auth=[*VIEWER, *ENDPOINT],
+    by_alias=True,
+    summary="Get an operation",
+)
+def get_operation(request: ApiRequest, operation_id: Id) -> HttpResponse:
+    """With its packages before and after, and what it waits for. An endpoint sees its own ones, without these."""
     operation = operation_with(operation_id)
     own = request.auth.endpoint
     if own is not None and operation.endpoint_id != own.pk:
         raise NotFound("There is no such operation.")
-    return operation_out(operation)
+    return operation_detail(operation) if own is None else as_answer(operation_out(operation).model_dump())
 
 
 @router.post(
@@ -97,6 +106,26 @@ def cancel_operation(request: ApiRequest, operation_id: Id, payload: NoFields | 
     """While it is queued or leased: an agent that has it stops. Once it is applying, it comes to its own end."""
     operation = sync_coordinator.cancel(operation=operation_with(operation_id), actor=request.auth.actor)
     return operation_out(operation)
+
+
+@router.post(
+    "/operations/{operation_id}/run-again",
+    response={200: OperationOut, 201: OperationOut},
+    auth=OPERATOR,
+    summary="Run an operation again",
+    openapi_extra=refuses(*WHY_NONE, "conflict"),
+)
+def run_operation_again(
+    request: ApiRequest, operation_id: Id, payload: RunAgainIn | None = None
+) -> Status[OperationOut]:
+    """A new one of the same kind: a sync to the present target, a revert to the same state. Once this one has ended, or
+    while it waits for its next try: then the new one takes its place. 200: the `idempotency_key` made it before."""
+    operation, new = running_again.run_again(
+        operation=operation_with(operation_id),
+        actor=request.auth.actor,
+        idempotency_key=payload.idempotency_key if payload else None,
+    )
+    return Status(201 if new else 200, operation_out(operation))
 
 
 @router.post(
@@ -132,6 +161,7 @@ def keep_lease(request: ApiRequest, operation_id: Id, payload: HeartbeatIn) -> H
         lease_token=payload.lease_token,
         phase=payload.phase,
         hook=payload.hook.model_dump() if payload.hook else None,
+        progress=payload.progress.model_dump() if payload.progress else None,
     )
     return HeartbeatOut(lease_until=operation.lease_until, status=OperationStatus(operation.status))
 

@@ -42,6 +42,10 @@ class RunningOut(BaseModel):
     active: int
     done: int
     of: int
+    phases: dict[str, int] = Field(
+        description="How many of those under way are in which phase: `queued`, `preparing`, the agents' own "
+        "(`downloading`, `rehearsing`, `applying`, `verifying`)."
+    )
 
 
 class PoolRowOut(BaseModel):

@@ -13,6 +13,7 @@ from apps.dashboard.forms import AssignForm, RightsForm
 from apps.dashboard.list_query import ListQuery
 from apps.dashboard.look import STATUSES
 from apps.dashboard.reading import page_of, pool_names, rows, shown, statuses_of
+from apps.dashboard.views.operation import waits_of
 from apps.fleet import examination, goals, protection, reasons, resting, retrying
 from apps.fleet.exceptions import FleetError
 from apps.fleet.filters import LAST_RESULTS, SORTS, EndpointFilter
@@ -78,6 +79,8 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     """The endpoint's page; `operations` and `history` page through its two lists."""
     endpoint = get_object_or_404(Endpoint.objects.select_related("pool__target__state", "state"), name=name)
     row = rows([endpoint])[0]
+    if row.operation:
+        row.operation.endpoint = endpoint
     operations = Operation.objects.with_names().filter(endpoint=endpoint).defer("result").order_by("-created", "pk")
     history = endpoint.history.select_related("state").defer("state__packages").order_by("-seq")
     goal, refusal = _goal(endpoint)
@@ -89,6 +92,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "section": "endpoints",
         "endpoint": endpoint,
         "row": row,
+        "waits": waits_of(row.operation) if row.operation else None,
         "was_heard_of_once": row.status == Status.OFFLINE and endpoint.is_as_enrolled,
         "goal": goal,
         "refusal": refusal,
