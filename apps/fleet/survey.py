@@ -15,6 +15,7 @@ from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, Subquery,
 from django.db.models.functions import Coalesce, Now
 
 from . import examination, pool_alarms, reasons, resting, status
+from .many_keys import among
 from .models import Endpoint, Operation, OperationKind, Pool
 from .models.operations import WENT_WRONG
 from .pool_alarms import PoolAlarm
@@ -153,7 +154,8 @@ class Survey:
         )
         endpoints = {row.pk: row for row in found.filter(last__in=WENT_WRONG).only("name", *status.FIELDS)}
         known = status.by_packages(endpoints.values())
-        operations = Operation.objects.filter(pk__in=[row.operation for row in endpoints.values()])  # type: ignore[attr-defined]
+        newest_of = [row.operation for row in endpoints.values()]  # type: ignore[attr-defined]
+        operations = Operation.objects.filter(pk__in=among(Operation, newest_of))
         rows = operations.order_by("-finished").values_list(
             "endpoint", "kind", "status", "pk", "finished", "result__code", "result__message", "target_state"
         )
@@ -184,7 +186,7 @@ class Survey:
         if not known:
             return []
         active = Operation.objects.active().filter(endpoint=OuterRef("pk"))
-        rows = Endpoint.objects.filter(~Exists(active), pk__in=list(known), pool__paused_since=None)
+        rows = Endpoint.objects.filter(~Exists(active), pk__in=among(Endpoint, known), pool__paused_since=None)
         endpoints = list(rows.only("name", *status.FIELDS))
         statuses = status.by_packages(endpoints)
         return [

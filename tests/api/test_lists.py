@@ -228,6 +228,16 @@ def test_fleet_says_what_is_wrong(viewer: Api, fleet: Pool) -> None:
     assert (pool["name"], pool["endpoints"], pool["target"], pool["running"]) == ("lab", 4, 1, None)
 
 
+def test_fleet_counts_endpoints_whose_files_differ_beside_those_in_sync(viewer: Api, fleet: Pool) -> None:
+    differs = [factories.problem("files_differ", "/usr/bin/app")]
+    factories.report(Endpoint.objects.get(name="source"), factories.state("app 2-1"), examination=differs)
+    factories.report(Endpoint.objects.get(name="box"), factories.state("app 1-1"), examination=differs)
+    body = viewer.get("/fleet").ok()
+    assert (body["counts"]["in_sync"], body["files_differ"]) == (1, 1)
+    assert [(one["counts"]["in_sync"], one["files_differ"]) for one in body["pools"]] == [(1, 1)]
+    assert {item["kind"]: item["count"] for item in body["attention"]}["files_differ"] == 2
+
+
 def test_fleet_all_well(viewer: Api, pool: Pool) -> None:
     factories.target(pool, "app 2-1")
     body = viewer.get("/fleet").ok()

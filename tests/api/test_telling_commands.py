@@ -223,6 +223,21 @@ def test_fleet_says_what_the_api_says_and_exits_with_1_while_something_needs_att
     assert text.getvalue().splitlines()[-1].split()[:3] == ["web", "-", "1"]
 
 
+def test_fleet_says_beside_those_in_sync_on_how_many_files_differ() -> None:
+    pool = factories.pool("web")
+    target = factories.target(pool, "app 1-1")
+    differs = [factories.problem("files_differ", "/usr/bin/app")]
+    for name in ("m1", "m2"):
+        factories.reporting_endpoint(name, pool=pool, state=target.state, examination=differs)
+    text = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("fleet", stdout=text)
+    first, *_, header, row = text.getvalue().splitlines()
+    assert first == "3 endpoints, 3 in sync (files differ on 2 of them)"
+    assert header.split("  ")[-3:] == ["FILES DIFFER", "UNDER WAY", "FAILED"]
+    assert row.split()[-3:] == ["2", "-", "0"]
+
+
 def test_fleet_of_a_database_that_cannot_be_asked_exits_with_2(tmp_path: Path) -> None:
     done = manage(f"sqlite:///{tmp_path}/empty.sqlite3", "fleet")
     assert done.returncode == 2 and done.stdout == ""

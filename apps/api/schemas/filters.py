@@ -47,7 +47,7 @@ class EndpointQuery(BaseModel):
     sort: EndpointSort = "name"
 
     def filter(self) -> EndpointFilter:
-        return EndpointFilter(**_given(self, without={"status", "files_differ"}))
+        return EndpointFilter(**_given(self, without={"status"}))
 
 
 class OperationQuery(BaseModel):
