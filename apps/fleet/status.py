@@ -145,10 +145,11 @@ def differences(endpoints: Iterable[Endpoint]) -> dict[int, dict[str, int]]:
 
 def classify(changes: Iterable[Change]) -> Status:
     """The status of an endpoint that these changes would bring to its goal."""
-    return _classified_by({change.kind for change in changes})
+    return of_kinds({change.kind for change in changes})
 
 
-def _classified_by(kinds: Iterable[ChangeKind]) -> Status:
+def of_kinds(kinds: Iterable[ChangeKind]) -> Status:
+    """The status of an endpoint that changes of these kinds would bring to its goal."""
     kinds = set(kinds)
     if not kinds:
         return Status.IN_SYNC
@@ -200,7 +201,7 @@ def _classified(cases: set[_Case]) -> dict[_Case, Status]:
     """The status of each case. Who is exactly in the target state needs no look at packages."""
     known = {case: Status.IN_SYNC for case in cases if case.state == case.target}
     for case, counts in _counted(cases - known.keys()).items():
-        known[case] = Status.UNKNOWN if counts is None else _classified_by(counts)
+        known[case] = Status.UNKNOWN if counts is None else of_kinds(counts)
     return known
 
 

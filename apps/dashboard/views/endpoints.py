@@ -13,7 +13,7 @@ from apps.dashboard.forms import AssignForm, RightsForm
 from apps.dashboard.list_query import ListQuery
 from apps.dashboard.look import STATUSES
 from apps.dashboard.reading import page_of, pool_names, rows, shown, statuses_of
-from apps.fleet import examination, goals, protection, reasons, resting, retrying
+from apps.fleet import automatic, examination, goals, protection, reasons, retrying
 from apps.fleet.exceptions import FleetError
 from apps.fleet.filters import LAST_RESULTS, SORTS, EndpointFilter
 from apps.fleet.models import Endpoint, Operation
@@ -82,7 +82,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     history = endpoint.history.select_related("state").defer("state__packages").order_by("-seq")
     goal, refusal = _goal(endpoint)
     changes = goal.changes if goal else []
-    rest = resting.of_one(endpoint) if changes and row.operation is None else None
+    rest = automatic.rests(endpoint, changes) if row.operation is None else None
     free = retrying.gives_way(row.operation)
     found = examination.of(endpoint)
     context = {
@@ -94,7 +94,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "refusal": refusal,
         "why": reasons.why(endpoint, row.status, row.counts),
         "resting": rest,
-        "keeps": bool(goal and any(goal.kept.values())),
+        "keeps": endpoint.state_id != (endpoint.pool and endpoint.pool.target and endpoint.pool.target.state_id),
         "examination": found,
         "differing": [problem for problem in found.warnings if problem["code"] == FILES_DIFFER],
         "warnings": [problem for problem in found.warnings if problem["code"] != FILES_DIFFER],
