@@ -132,15 +132,16 @@ def by_packages(endpoints: Iterable[Endpoint]) -> dict[int, Status]:
 
 
 def differences(endpoints: Iterable[Endpoint]) -> dict[int, dict[str, int]]:
-    """How many changes of each kind would bring each endpoint to its goal; without those that have no goal.
+    """How many changes of each kind would bring each endpoint to its goal.
 
-    None are counted where the states are too large to be compared: the status is `unknown` then.
+    Without those that have no goal, and those that weren't compared (too large, or no time was left): `unknown`.
     """
     endpoints = list(endpoints)
     pools = _pools({endpoint.pool_id for endpoint in endpoints if endpoint.pool_id})
     cases = {endpoint.pk: case for endpoint in endpoints if (case := _case(endpoint, pools))}
     known = _counted(set(cases.values()))
-    return {pk: difference.count_kinds(known[case] or {}) for pk, case in cases.items()}
+    counted = {pk: known[case] for pk, case in cases.items()}
+    return {pk: difference.count_kinds(kinds) for pk, kinds in counted.items() if kinds is not None}
 
 
 def classify(changes: Iterable[Change]) -> Status:

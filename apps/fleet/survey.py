@@ -61,8 +61,9 @@ class Failure(NamedTuple):
 
 
 class Rest(NamedTuple):
-    """An endpoint that automatic sync leaves alone although it isn't in sync."""
+    """An endpoint that automatic sync leaves alone although it isn't in sync; `endpoint` is its primary key."""
 
+    endpoint: int
     name: str
     pool: int
     resting: Resting
@@ -195,7 +196,7 @@ class Survey:
         endpoints = list(rows.only("name", *status.FIELDS))
         statuses, counts = status.by_packages(endpoints), status.differences(endpoints)
         return [
-            Rest(endpoint.name, endpoint.pool_id, known[endpoint.pk])
+            Rest(endpoint.pk, endpoint.name, endpoint.pool_id, known[endpoint.pk])
             for endpoint in endpoints
             if endpoint.pool_id
             and statuses[endpoint.pk] not in (Status.IN_SYNC, Status.UNKNOWN)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from apps.fleet import pool_manager, sync_coordinator
+from apps.fleet import pool_manager, resting, sync_coordinator
 from apps.fleet.models import AuditEvent, Endpoint, Pool
 from tests import factories
 from tests.api.support import Api
@@ -44,6 +44,8 @@ def fleet(pool: Pool) -> Pool:
         ("files_differ=true", ["gone"]),
         ("files_differ=false&pool=lab", ["box", "never", "source"]),
         ("files_differ=true&status=behind", []),
+        ("resting=true", []),
+        ("resting=false&pool=lab", ["box", "gone", "never", "source"]),
         ("package=openssl", ["box"]),
         ("agent_version=0.9", ["gone"]),
         ("last_result=cancelled", ["box"]),
@@ -61,6 +63,15 @@ def fleet(pool: Pool) -> Pool:
 def test_endpoints_filtered_and_sorted_on_every_page(viewer: Api, fleet: Pool, query: str, found: list[str]) -> None:
     for limit in (1, 2, 200):
         assert [one["name"] for one in walk_with(viewer, f"/endpoints?{query}", limit)] == found, limit
+
+
+def test_endpoints_that_automatic_sync_leaves_alone(viewer: Api, fleet: Pool) -> None:
+    pool_manager.change_pool(pool=fleet, actor="test", auto_sync=True, conflict_resolution="newest")
+    assert [one["name"] for one in viewer.get("/endpoints?resting=true").ok()["items"]] == ["box"]
+    assert "box" not in [one["name"] for one in viewer.get("/endpoints?resting=false").ok()["items"]]
+    assert viewer.get("/endpoints/box").ok()["resting"]["why"] == "cancelled"
+    resting.resume(endpoint=Endpoint.objects.get(name="box"), actor="user:ada")
+    assert viewer.get("/endpoints?resting=true").ok()["items"] == []
 
 
 def walk_with(api: Api, path: str, limit: int) -> list[Any]:

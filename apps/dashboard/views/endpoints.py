@@ -28,7 +28,8 @@ EXPORTED: dict[str, dict[str, str]] = {
     Status.IN_SYNC: {"status": str(Status.IN_SYNC), "files_differ": "false"},
 }
 # Filters that are folded away until one of them is used.
-MORE_FILTERS = {"package", "agent_version", "seen_after", "seen_before", "last_result"}
+MORE_FILTERS = {"package", "agent_version", "seen_after", "seen_before", "last_result", "files_differ", "resting"}
+EITHER = {"true": True, "false": False}
 
 
 @reader
@@ -44,6 +45,8 @@ def listing(request: HttpRequest) -> HttpResponse:
         seen_after=query.moment("seen_after"),
         seen_before=query.moment("seen_before"),
         last_result=query.choice("last_result", LAST_RESULTS),
+        files_differ=EITHER.get(query.choice("files_differ", EITHER)),
+        resting=EITHER.get(query.choice("resting", EITHER)),
         sort=query.choice("sort", SORTS, "name"),
     )
     status = query.choice("status", STATUSES)
@@ -62,6 +65,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         "rows": rows(endpoints, statuses),
         "statuses": STATUSES,
         "last_results": LAST_RESULTS,
+        "either": [("true", "yes"), ("false", "no")],
         "query": query,
         "sort": chosen.sort,
         "pool_names": pool_names(),
