@@ -45,9 +45,8 @@ class Machine:
     def put_package(self) -> None:
         """What the package of deploy/arch has, as PKGBUILD says it."""
         recipe = (ARCH / "PKGBUILD").read_text()
-        for names, place in re.findall(
-            r"install -Dm644 ([^\n]+?(?:\\\n[^\n]+?)?) -t \"\$pkgdir(/usr/lib[^\"]+)", recipe
-        ):
+        installed = r"install -Dm644 ([^\n]+?(?:\\\n[^\n]+?)?) -t \"\$pkgdir(/usr/lib[^\"]+)"
+        for names, place in re.findall(installed, recipe):
             for name in names.replace("\\\n", " ").split():
                 if name.startswith("pacsync"):
                     self._put(ARCH / name, place.strip("/") + f"/{name}")

@@ -4,7 +4,6 @@ It must not know what a test does with them, nor how the agent gets onto the mac
 """
 
 import contextlib
-import functools
 import json
 import shutil
 import tempfile
@@ -44,7 +43,7 @@ def archive() -> Iterator[Fleet]:
     require_images(ENDPOINT)
     directory = Path(tempfile.mkdtemp(prefix="pacsync-test-archive-"))
     fleet = Fleet(directory)
-    package = functools.partial(fleet.package, size=0)
+    package = fleet.package
     package("pacman", "7.0.0-1")
     package("python", "3.13-1")
     package("util-linux", "2.40-1")

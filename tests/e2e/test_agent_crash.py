@@ -108,7 +108,7 @@ def test_pacman_of_a_killed_agent_ends_while_the_next_looks_at_its_lock(pair: tu
     until(lambda: log.exists() and "running 'slow.hook'" in log.read_text(), 60)
     (one.directory / "hooks" / "slow.hook").unlink()  # pacman has it; the next one need not wait
     done = agent.run_killed_at(one, "slow-look", "once").ok()
-    assert "pacman ended during the second look" in done.out
+    assert "pacman ended during the look" in done.out
     assert_converged(one, two)
 
 
@@ -174,6 +174,30 @@ def test_agent_killed_while_it_mends_an_entry_without_a_journal_leaves_no_lock_f
     assert not (one.dbpath / "db.lck").exists()
     agent.run(one, "sync", "--repair").ok()
     assert one.problems() == []
+
+
+def test_agent_killed_while_it_says_what_goes_the_next_one_finishes(pair: tuple[Machine, Machine]) -> None:
+    one, two = pair
+    assert agent.run_killed_at(one, "going", "sync").code == -signal.SIGKILL
+    assert (one.dbpath / "db.lck").exists()
+    agent.run(one, "once").ok()
+    assert_converged(one, two)
+
+
+def test_entry_of_what_should_go_is_as_it_was_where_it_stays(pair: tuple[Machine, Machine]) -> None:
+    """Killed when it has said what goes; then pacman refuses, because a file is in the way."""
+    one, _ = pair
+    entry = next(one.dbpath.glob("local/gone-*")) / "desc"
+    before = entry.read_bytes()
+    assert agent.run_killed_at(one, "going", "sync").code == -signal.SIGKILL
+    assert entry.read_bytes() != before
+    own = one.root / "usr/share/new/7"
+    own.parent.mkdir(parents=True)
+    own.write_text("my own")
+    assert "exists in filesystem" in agent.run(one, "sync").refused(1).err
+    assert entry.read_bytes() == before
+    assert own.read_text() == "my own"
+    assert not (one.dbpath / "db.lck").exists()
 
 
 @pytest.mark.parametrize("text", ["resolving", "looking for", "checking"])

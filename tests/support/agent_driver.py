@@ -4,8 +4,9 @@ The points: `enter:STEP` (the journal has just reached STEP), `before:STEP` (it 
 is closed), `sent:WORD` (a request whose path ends in WORD was answered), `pacman:started` (the agent alone, pacman
 goes on), `pacman:ended`, `pacman:cut:TEXT` (the agent and its pacman, as soon as pacman has said TEXT), `reasons:both`
 and `reasons:pacman` (the agent and its first `pacman -D`, or that alone, when it has the lock), `mending` (when the
-agent has taken the lock itself, to mend an entry of the database). At `suspended` it isn't killed: its lease runs out
-once, as on a machine that slept. Nor at `slow-look`: the second look at the lock lets an earlier pacman go on
+agent has taken the lock itself, to mend an entry of the database), `going` (likewise, when it has said in the database
+what goes). At `suspended` it isn't killed: its lease runs out
+once, as on a machine that slept. Nor at `slow-look`: the first look at the lock lets an earlier pacman go on
 (`Machine.slow_down`), takes until it has ended, and says so. Nor at `unflushed`: it flushes no file system. Nor at
 `without:no_room`: it doesn't know a full disk from any other failure.
 The agent itself knows nothing of this.
@@ -63,11 +64,11 @@ def patch(point: str) -> None:
         def slow_another_pacman(context: Any) -> bool:
             found = another_pacman(context)
             looks.append(found)
-            if looks == [True, True] and context.transaction.is_running():
+            if looks == [True] and context.transaction.is_running():
                 (context.conf.root / "never").write_text("go on\n")
                 while context.transaction.is_running():
                     time.sleep(0.005)
-                print("pacman ended during the second look")
+                print("pacman ended during the look")
             return found
 
         report.another_pacman = slow_another_pacman
@@ -91,6 +92,17 @@ def patch(point: str) -> None:
             die()
 
         pacman.Transaction.run = dying_run
+    elif kind == "going":
+        from apps.agent.pacsync_agent import removal_conflicts
+
+        add = removal_conflicts.add
+
+        def dying_add(dbpath: Path, *rest: Any) -> None:
+            add(dbpath, *rest)
+            if "rehearsal" not in dbpath.parts:
+                die()
+
+        removal_conflicts.add = dying_add
     elif kind == "reasons":
         patch_reasons(detail)
     elif kind == "mending":

@@ -40,7 +40,7 @@ SECOND = 1735689600  # every file's time
 
 @dataclass(frozen=True)
 class Package:
-    """A package file in the archive. `lists` has depends, provides, conflicts, replaces and groups."""
+    """A package file in the archive. `lists` has depends, provides, conflicts, replaces and groups; `size` in bytes."""
 
     name: str
     version: str
@@ -48,14 +48,16 @@ class Package:
     path: Path
     sha256: str
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    size: int = 0
 
     def desc(self) -> str:
-        """What a sync db says of it."""
+        """What a sync db says of it; pacman 7 wants the same from the file."""
         values = {
             "FILENAME": [self.path.name],
             "NAME": [self.name],
             "VERSION": [self.version],
             "CSIZE": [str(self.path.stat().st_size)],
+            "ISIZE": [str(self.size)],
             "SHA256SUM": [self.sha256],
             "ARCH": [self.arch],
         }
@@ -137,7 +139,7 @@ class Fleet:
         link.parent.mkdir(exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(path)
-        return Package(name, version, arch, path, hashlib.sha256(data).hexdigest(), words)
+        return Package(name, version, arch, path, hashlib.sha256(data).hexdigest(), words, size)
 
     def snapshot(self, day: str, packages: Iterable[Package], *, repo: str = "core") -> Path:
         """The repository `repo` on `day` (YYYY/MM/DD): its database, and links to exactly these packages."""

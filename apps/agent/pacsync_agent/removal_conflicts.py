@@ -12,6 +12,7 @@ It must not know the plan, nor run pacman.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -19,8 +20,11 @@ from apps.fleet.alpm import desc
 
 from . import files
 
-# No package has the first name. With it, the block is told from whatever pacman wrote.
-_BEGIN = b"%CONFLICTS%\npacsync-transaction\n"
+# No package has the first name. With it, the conflict is told from those of the package itself.
+_SIGN = b"\npacsync-transaction\n"
+_BLOCK = re.compile(rb"%CONFLICTS%\npacsync-transaction\n[^\n]+\n\n")
+# As pacman writes it where `pacman -D` was run meanwhile: among the package's own conflicts.
+_LINES = re.compile(rb"(?<=\n)pacsync-transaction\n[^\n]+\n")
 # pacman's answer to "Remove it?" when it may not ask; the number is ALPM_QUESTION_CONFLICT_PKG.
 OPTIONS = ("--ask", "4")
 
@@ -33,13 +37,14 @@ def add(dbpath: Path, names: Iterable[str], word: str) -> None:
     going = set(names)
     for path in _entries(dbpath):
         if desc.split_entry(path.parent.name)[0] in going:
-            content = path.read_bytes() if path.exists() else b""
-            files.write_atomically(path, _without(content) + _BEGIN + f"{word}\n\n".encode(), mode=0o644)
+            before = _without(path.read_bytes()) if path.exists() else b""
+            block = b"%CONFLICTS%" + _SIGN + word.encode(errors="surrogateescape") + b"\n\n"
+            files.write_atomically(path, before + block, mode=0o644)
 
 
 def found(dbpath: Path) -> list[Path]:
     """The `desc` of each installed package that has such a conflict. Raises OSError."""
-    return [path for path in _entries(dbpath) if path.exists() and _BEGIN in path.read_bytes()]
+    return [path for path in _entries(dbpath) if path.exists() and _SIGN in path.read_bytes()]
 
 
 def remove(paths: Iterable[Path]) -> None:
@@ -58,5 +63,4 @@ def _entries(dbpath: Path) -> Iterator[Path]:
 
 
 def _without(content: bytes) -> bytes:
-    before, begin, after = content.partition(_BEGIN)
-    return before + after.partition(b"\n\n")[2] if begin else content
+    return _LINES.sub(b"", _BLOCK.sub(b"", content))

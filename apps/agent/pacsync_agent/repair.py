@@ -42,6 +42,8 @@ def locked(dbpath: Path, own: OwnLock) -> Iterator[None]:
 
 def _make(path: Path, own: OwnLock) -> int:
     """The lock, open. It gets its name when it is known, so that a death at any moment leaves none that isn't."""
+    if path.exists():  # what is known of a lock that a killed pacman left has to stay known
+        raise FileExistsError
     try:
         handle = os.open(path.parent, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o000)
     except OSError:  # a file system without files that have no name
