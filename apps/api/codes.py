@@ -49,7 +49,7 @@ CODES = {
     "base_changed": Code(409, "The endpoint isn't in the operation's base state any more; the operation is cancelled."),
     "not_claimable": Code(409, "The operation is leased by someone else, or finished."),
     "not_cancellable": Code(409, "It is finished, or pacman was started for it, which is never stopped."),
-    "lease_lost": Code(409, "Fenced: the lease is not this token's (any more)."),
+    "lease_lost": Code(409, "Fenced: the lease token isn't that of the operation."),
     "target_changed": Code(409, "`expected_number` isn't the current revision."),
     "unsound_source": Code(
         409, "The endpoint's own examination speaks against a target made from it; `problems` has its findings."

@@ -15,6 +15,8 @@ _FILTERS = {
     Kind.LOST: {"last_result": "lost"},
     Kind.DIVERGED: {"status": "diverged"},
     Kind.OFFLINE: {"status": "offline"},
+    Kind.FILES_DIFFER: {"files_differ": "true"},
+    Kind.RESTING: {"resting": "true"},
     Kind.DATABASES_UNREADABLE: {"status": "unknown"},
     Kind.OTHER_ARCHITECTURE: {"status": "unknown"},
 }

@@ -14,16 +14,18 @@ class Look(NamedTuple):
 
 STATUSES = {
     # Endpoints, worst first: the order in which they are counted and listed. `files_differ` is `in_sync` in the API.
-    "diverged": Look("bad", "⇅", "diverged", "differs from the target in more than one direction"),
+    "diverged": Look(
+        "bad", "⇅", "diverged", "differs from the target, and is neither behind it nor ahead of it: its page says how"
+    ),
     "behind": Look("warn", "↓", "behind", "packages are older than the target, or missing"),
     "ahead": Look("info", "↑", "ahead", "packages are newer than the target, or not in it"),
     "unknown": Look("odd", "?", "unknown", "can't be compared with a target: its page says why"),
     # The packages are the target's, but the endpoint found files that aren't the packages'.
     "files_differ": Look(
-        "warn", "≠", "in sync, files differ", "it has the target's packages, but files on its disk differ from them"
+        "warn", "≠", "in sync, files differ", "has the target's packages, but files on its disk differ from them"
     ),
     "offline": Look("off", "○", "offline", "has not been heard of for three poll intervals"),
-    "in_sync": Look("ok", "✓", "in sync", "exactly the target"),
+    "in_sync": Look("ok", "✓", "in sync", "has the target's packages, apart from those that it keeps"),
 }
 OPERATIONS = {
     "queued": Look("off", "…", "queued", "waits for the endpoint's next check-in"),
@@ -63,7 +65,12 @@ ATTENTION = {
     "databases_unreadable": Look("odd", "?", "databases unreadable", "a sync database is missing or unreadable"),
     "unapproved_target": Look("warn", "…", "waits for approval", "automatic sync waits for an operator's approval"),
     "other_architecture": Look("odd", "≠", "other architecture", "the target is for another architecture"),
-    "resting": Look("warn", "‖", "automatic sync rests", "the last operation to this target failed or was taken back"),
+    "resting": Look(
+        "warn",
+        "‖",
+        "automatic sync rests",
+        "the last operation to this target failed, was cancelled, lost or taken back",
+    ),
 }
 LOOKS = {**ATTENTION, **STATUSES, **OPERATIONS, **CHANGES, **MANAGEMENT}
 TONES = {"success": "ok", "error": "bad", "warning": "warn", "info": "info", "debug": "off"}

@@ -1,11 +1,12 @@
 """Automatic sync: what a pool's policy queues when an endpoint checks in. It must not know leases, nor HTTP."""
 
-from . import goals, resting, status
-from .difference import ChangeKind
+from collections.abc import Iterable
+
+from . import goals, resting, status, sync_policy
+from .difference import Change
 from .exceptions import ComparisonTooLong, Conflict
 from .goals import Goal
 from .models import Endpoint, Operation
-from .models.pools import ConflictResolution
 from .status import Status
 
 
@@ -22,15 +23,14 @@ def wanted(endpoint: Endpoint) -> Goal | None:
         return None
     try:
         goal = goals.sync_goal(endpoint)
-        return goal if _allowed(pool.conflict_resolution, goal) else None
+        return goal if sync_policy.allows(pool.conflict_resolution, {change.kind for change in goal.changes}) else None
     except (Conflict, ComparisonTooLong):  # another architecture, nothing would be left, too large or too slow
         return None
 
 
-def _allowed(resolution: str, goal: Goal) -> bool:
-    changes = goal.changes
-    if resolution == ConflictResolution.MANUAL:
-        return status.classify(changes) == Status.BEHIND
-    if resolution == ConflictResolution.NEWEST:
-        return all(change.kind != ChangeKind.DOWNGRADE for change in changes)
-    return True
+def rests(endpoint: Endpoint, changes: Iterable[Change]) -> resting.Resting | None:
+    """Why automatic sync leaves the endpoint alone that it would bring to its target else, by these changes."""
+    kinds, pool = {change.kind for change in changes}, endpoint.pool
+    if pool is None or not kinds or not sync_policy.allows(pool.conflict_resolution, kinds):
+        return None
+    return resting.of_one(endpoint)

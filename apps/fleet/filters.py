@@ -11,8 +11,11 @@ from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from . import last_results, package_questions
+from .many_keys import among
 from .models import AuditEvent, Endpoint, Operation
-from .models.operations import ACTIVE, FINAL, OperationStatus
+from .models.operations import ACTIVE, FILES_DIFFER, FINAL, OperationStatus
+from .reported_problem import Reported
+from .survey import Survey
 
 IN_NO_POOL = "-"
 ACTIVE_WORD = "active"
@@ -33,7 +36,8 @@ class EndpointFilter:
     """What is left at its default selects everything. `name` is a part of it, whatever its case; `pool` may be `-`.
 
     `package` is one that they have; `seen_after` and `seen_before` are about their last check-in, and an endpoint that
-    was never seen was seen before any time. `last_result` is one of LAST_RESULTS, `sort` one of SORTS.
+    was never seen was seen before any time. `last_result` is one of LAST_RESULTS, `sort` one of SORTS. `files_differ`
+    is about what they reported, whatever their status; `resting` about automatic sync, which would sync them else.
     """
 
     pool: str = ""
@@ -43,6 +47,8 @@ class EndpointFilter:
     seen_after: datetime | None = None
     seen_before: datetime | None = None
     last_result: str = ""
+    files_differ: bool | None = None
+    resting: bool | None = None
     sort: str = "name"
 
     def rows(self) -> QuerySet[Endpoint]:
@@ -62,6 +68,11 @@ class EndpointFilter:
             found = found.filter(last_seen__gte=self.seen_after)
         if self.seen_before:
             found = found.filter(Q(last_seen__lt=self.seen_before) | Q(last_seen=None))
+        if self.files_differ is not None:
+            found = found.filter(Q(Reported(FILES_DIFFER)) if self.files_differ else ~Q(Reported(FILES_DIFFER)))
+        if self.resting is not None:
+            rests = Q(pk__in=among(Endpoint, [rest.endpoint for rest in Survey().rests]))
+            found = found.filter(rests if self.resting else ~rests)
         if self.last_result:
             found = found.annotate(last_result=last_results.status()).filter(last_result=self.last_result)
         return found

@@ -22,6 +22,8 @@ POOLS_APART = 3
 _CAUSE_LENGTH = 200
 
 
+# How the operation ended since which automatic sync rests.
+_ENDED = {"failed": "failed", "cancelled": "was cancelled", "lost": "was lost", "reverted": "was taken back"}
 _ALARMS = {
     Alarm.UNKNOWN_REVISION: Kind.UNKNOWN_REVISION,
     Alarm.REVOKED_SOURCE: Kind.REVOKED_SOURCE,
@@ -183,11 +185,11 @@ def _resting(survey: Survey) -> Iterable[Item]:
         rests.sort(key=lambda rest: rest.resting.since)
         one = rests[0].name if len(rests) == 1 else None
         names = listed(sorted(rest.name for rest in rests))
-        how = ", ".join(sorted({rest.resting.why for rest in rests}))
+        how = " or ".join(words for why, words in _ENDED.items() if any(rest.resting.why == why for rest in rests))
         yield Item(
             kind=Kind.RESTING,
             object=_object(survey, pool, one),
-            cause=f"Automatic sync leaves {names} alone: the last operation to this target was {how}.",
+            cause=f"Automatic sync leaves {names} alone: the last operation to this target {how}.",
             since=rests[0].resting.since,
             count=len(rests),
             pool=_pool_name(survey, pool),

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection
 
-from django.db.models import OuterRef, QuerySet, Subquery, Value
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from . import states
 from .models import Endpoint, Operation
+from .models.operations import WENT_WRONG
 
 NEVER = "never"
 """The last result of an endpoint that no operation of has finished."""
@@ -19,6 +20,12 @@ def _newest(endpoint: str) -> QuerySet[Operation]:
 def status() -> Coalesce:
     """For a query of endpoints: succeeded, failed, cancelled or lost; NEVER without one."""
     return Coalesce(Subquery(_newest("pk").values("status")[:1]), Value(NEVER))
+
+
+def went_wrong(endpoints: QuerySet[Endpoint]) -> dict[str, int]:
+    """Of how many of these endpoints the newest finished operation failed, or was lost; only what there is."""
+    found = endpoints.order_by().annotate(last=status()).filter(last__in=WENT_WRONG)
+    return dict(found.values_list("last").annotate(number=Count("pk")).order_by("last"))
 
 
 def of(endpoints: Collection[int]) -> dict[int, Operation]:

@@ -17,6 +17,7 @@ from . import package_holders
 from .alpm import names
 from .alpm.version import vercmp
 from .exceptions import Invalid, NotFound
+from .many_keys import among
 from .models import Endpoint, PackageVersion, Pool
 from .package_holders import Within
 
@@ -136,7 +137,8 @@ def endpoints(name: str, question: Question, *, after: str = "") -> list[Having]
 def having(rows: "QuerySet[Endpoint]", name: str) -> "QuerySet[Endpoint]":
     """Those of `rows` that have the package, in any version: for lists that are filtered by it. Two queries."""
     known = package_holders.versions_of(name)
-    return rows.filter(pk__in=[holder.key for holder in package_holders.holders(known, Within(having=True))])
+    having = package_holders.holders(known, Within(having=True))
+    return rows.filter(pk__in=among(Endpoint, [holder.key for holder in having]))
 
 
 def search(text: str) -> "QuerySet[PackageVersion, str]":

@@ -56,6 +56,8 @@ def why(endpoint: Endpoint, status: str, counts: Mapping[str, int] | None) -> st
     `endpoint` has its pool with the target; `counts` are the changes that a sync would make, by kind.
     """
     if status == Status.OFFLINE:
+        if not endpoint.token_hash:
+            return "Its token was revoked: it is locked out until it has a new one, or enrols again."
         if endpoint.last_seen is None or endpoint.is_as_enrolled:
             return "It enrolled and was never heard of again: its agent isn't running, or can't reach this server."
         return (
@@ -67,8 +69,10 @@ def why(endpoint: Endpoint, status: str, counts: Mapping[str, int] | None) -> st
     number = endpoint.pool.target.number if endpoint.pool and endpoint.pool.target else 0
     if status == Status.IN_SYNC and examination.files_differ(endpoint):
         return f"It has target #{number}'s packages, but files on its disk differ from them."
+    if status == Status.IN_SYNC and endpoint.pool and endpoint.state_id == endpoint.pool.target.state_id:  # type: ignore[union-attr]
+        return f"It has exactly the packages of target #{number}."
     if status == Status.IN_SYNC:
-        return f"Everything that target #{number} manages is as the target has it."
+        return f"It has the packages of target #{number}, apart from those that are kept as they are here."
     return beside_target(counts or {}, number)
 
 

@@ -132,23 +132,25 @@ def by_packages(endpoints: Iterable[Endpoint]) -> dict[int, Status]:
 
 
 def differences(endpoints: Iterable[Endpoint]) -> dict[int, dict[str, int]]:
-    """How many changes of each kind would bring each endpoint to its goal; without those that have no goal.
+    """How many changes of each kind would bring each endpoint to its goal.
 
-    None are counted where the states are too large to be compared: the status is `unknown` then.
+    Without those that have no goal, and those that weren't compared (too large, or no time was left): `unknown`.
     """
     endpoints = list(endpoints)
     pools = _pools({endpoint.pool_id for endpoint in endpoints if endpoint.pool_id})
     cases = {endpoint.pk: case for endpoint in endpoints if (case := _case(endpoint, pools))}
     known = _counted(set(cases.values()))
-    return {pk: difference.count_kinds(known[case] or {}) for pk, case in cases.items()}
+    counted = {pk: known[case] for pk, case in cases.items()}
+    return {pk: difference.count_kinds(kinds) for pk, kinds in counted.items() if kinds is not None}
 
 
 def classify(changes: Iterable[Change]) -> Status:
     """The status of an endpoint that these changes would bring to its goal."""
-    return _classified_by({change.kind for change in changes})
+    return of_kinds({change.kind for change in changes})
 
 
-def _classified_by(kinds: Iterable[ChangeKind]) -> Status:
+def of_kinds(kinds: Iterable[ChangeKind]) -> Status:
+    """The status of an endpoint that changes of these kinds would bring to its goal."""
     kinds = set(kinds)
     if not kinds:
         return Status.IN_SYNC
@@ -200,7 +202,7 @@ def _classified(cases: set[_Case]) -> dict[_Case, Status]:
     """The status of each case. Who is exactly in the target state needs no look at packages."""
     known = {case: Status.IN_SYNC for case in cases if case.state == case.target}
     for case, counts in _counted(cases - known.keys()).items():
-        known[case] = Status.UNKNOWN if counts is None else _classified_by(counts)
+        known[case] = Status.UNKNOWN if counts is None else of_kinds(counts)
     return known
 
 

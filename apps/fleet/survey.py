@@ -5,6 +5,7 @@ Endpoints that are alike in all that their status depends on are one group, coun
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -14,7 +15,9 @@ from uuid import UUID
 from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Now
 
-from . import examination, pool_alarms, reasons, resting, status
+from . import examination, pool_alarms, reasons, resting, status, sync_policy
+from .difference import ChangeKind
+from .many_keys import among
 from .models import Endpoint, Operation, OperationKind, Pool
 from .models.operations import WENT_WRONG
 from .pool_alarms import PoolAlarm
@@ -58,8 +61,9 @@ class Failure(NamedTuple):
 
 
 class Rest(NamedTuple):
-    """An endpoint that automatic sync leaves alone although it isn't in sync."""
+    """An endpoint that automatic sync leaves alone although it isn't in sync; `endpoint` is its primary key."""
 
+    endpoint: int
     name: str
     pool: int
     resting: Resting
@@ -153,7 +157,8 @@ class Survey:
         )
         endpoints = {row.pk: row for row in found.filter(last__in=WENT_WRONG).only("name", *status.FIELDS)}
         known = status.by_packages(endpoints.values())
-        operations = Operation.objects.filter(pk__in=[row.operation for row in endpoints.values()])  # type: ignore[attr-defined]
+        newest_of = [row.operation for row in endpoints.values()]  # type: ignore[attr-defined]
+        operations = Operation.objects.filter(pk__in=among(Operation, newest_of))
         rows = operations.order_by("-finished").values_list(
             "endpoint", "kind", "status", "pk", "finished", "result__code", "result__message", "target_state"
         )
@@ -179,19 +184,29 @@ class Survey:
 
     @cached_property
     def rests(self) -> list[Rest]:
-        """Where automatic sync would go on if it didn't rest: not in sync, nothing under way, the pool not paused."""
+        """Where automatic sync would go on if it didn't rest.
+
+        Not in sync, nothing under way, the pool neither paused nor waiting for an approval, and its policy allows it.
+        """
         known = resting.of()
         if not known:
             return []
         active = Operation.objects.active().filter(endpoint=OuterRef("pk"))
-        rows = Endpoint.objects.filter(~Exists(active), pk__in=list(known), pool__paused_since=None)
+        rows = Endpoint.objects.filter(~Exists(active), pk__in=among(Endpoint, known), pool__paused_since=None)
         endpoints = list(rows.only("name", *status.FIELDS))
-        statuses = status.by_packages(endpoints)
+        statuses, counts = status.by_packages(endpoints), status.differences(endpoints)
         return [
-            Rest(endpoint.name, endpoint.pool_id, known[endpoint.pk])
+            Rest(endpoint.pk, endpoint.name, endpoint.pool_id, known[endpoint.pk])
             for endpoint in endpoints
-            if endpoint.pool_id and statuses[endpoint.pk] not in (Status.IN_SYNC, Status.UNKNOWN)
+            if endpoint.pool_id
+            and statuses[endpoint.pk] not in (Status.IN_SYNC, Status.UNKNOWN)
+            and self._would_sync(self.pools.get(endpoint.pool_id), counts.get(endpoint.pk, {}))
         ]
+
+    @staticmethod
+    def _would_sync(pool: Pool | None, counts: Mapping[str, int]) -> bool:
+        kinds = {ChangeKind(kind) for kind, count in counts.items() if count}
+        return bool(pool and not pool.target_needs_approval and sync_policy.allows(pool.conflict_resolution, kinds))
 
 
 def _alike() -> Any:

@@ -82,7 +82,7 @@ def test_is_loopback_goes_by_the_whole_host(url: str, loopback: bool) -> None:
         ("lab", None, "`pacsync-agent once`"),
         ("lab", {"status": "unknown", "target": None}, "pool lab needs a target"),
         ("lab", {"status": "behind", "target": {"number": 1}}, "`pacsync-agent diff` shows"),
-        ("lab", {"status": "in_sync", "target": {"number": 1}}, "nothing. It has exactly"),
+        ("lab", {"status": "in_sync", "target": {"number": 1}}, "nothing. It is in sync with"),
     ],
 )
 def test_after_enrolment_says_the_one_next_step(pool: str | None, checked_in: dict[str, Any] | None, said: str) -> None:

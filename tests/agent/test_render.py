@@ -24,7 +24,13 @@ KNOWN: dict[str, Any] = {
 def test_status_says_what_a_sync_would_make_only_where_it_is_known() -> None:
     assert "  a sync would make 1 upgrade" in render.status(KNOWN).splitlines()
     unknown = render.status(KNOWN | {"status": "unknown", "difference": {"upgrade": 0}})
-    assert "not comparable yet" in unknown and "a sync would make" not in unknown
+    assert "not comparable with a target" in unknown and "a sync would make" not in unknown
+
+
+@pytest.mark.parametrize("status", ["behind", "diverged", "unknown", "in_sync"])
+def test_status_says_why_where_the_word_does_not_say_it(status: str) -> None:
+    known = KNOWN | {"status": status, "why": "It is aarch64."}
+    assert ("  It is aarch64." in render.status(known).splitlines()) is (status in {"diverged", "unknown"})
 
 
 @pytest.mark.parametrize("approved", [True, False, None])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from apps.fleet import pool_manager, sync_coordinator
+from apps.fleet import pool_manager, resting, sync_coordinator
 from apps.fleet.models import AuditEvent, Endpoint, Pool
 from tests import factories
 from tests.api.support import Api
@@ -44,6 +44,8 @@ def fleet(pool: Pool) -> Pool:
         ("files_differ=true", ["gone"]),
         ("files_differ=false&pool=lab", ["box", "never", "source"]),
         ("files_differ=true&status=behind", []),
+        ("resting=true", []),
+        ("resting=false&pool=lab", ["box", "gone", "never", "source"]),
         ("package=openssl", ["box"]),
         ("agent_version=0.9", ["gone"]),
         ("last_result=cancelled", ["box"]),
@@ -61,6 +63,15 @@ def fleet(pool: Pool) -> Pool:
 def test_endpoints_filtered_and_sorted_on_every_page(viewer: Api, fleet: Pool, query: str, found: list[str]) -> None:
     for limit in (1, 2, 200):
         assert [one["name"] for one in walk_with(viewer, f"/endpoints?{query}", limit)] == found, limit
+
+
+def test_endpoints_that_automatic_sync_leaves_alone(viewer: Api, fleet: Pool) -> None:
+    pool_manager.change_pool(pool=fleet, actor="test", auto_sync=True, conflict_resolution="newest")
+    assert [one["name"] for one in viewer.get("/endpoints?resting=true").ok()["items"]] == ["box"]
+    assert "box" not in [one["name"] for one in viewer.get("/endpoints?resting=false").ok()["items"]]
+    assert viewer.get("/endpoints/box").ok()["resting"]["why"] == "cancelled"
+    resting.resume(endpoint=Endpoint.objects.get(name="box"), actor="user:ada")
+    assert viewer.get("/endpoints?resting=true").ok()["items"] == []
 
 
 def walk_with(api: Api, path: str, limit: int) -> list[Any]:
@@ -226,6 +237,16 @@ def test_fleet_says_what_is_wrong(viewer: Api, fleet: Pool) -> None:
     assert (item["kind"], item["severity"], item["object"], item["count"]) == ("offline", "warn", "pool:lab", 2)
     (pool,) = body["pools"]
     assert (pool["name"], pool["endpoints"], pool["target"], pool["running"]) == ("lab", 4, 1, None)
+
+
+def test_fleet_counts_endpoints_whose_files_differ_beside_those_in_sync(viewer: Api, fleet: Pool) -> None:
+    differs = [factories.problem("files_differ", "/usr/bin/app")]
+    factories.report(Endpoint.objects.get(name="source"), factories.state("app 2-1"), examination=differs)
+    factories.report(Endpoint.objects.get(name="box"), factories.state("app 1-1"), examination=differs)
+    body = viewer.get("/fleet").ok()
+    assert (body["counts"]["in_sync"], body["files_differ"]) == (1, 1)
+    assert [(one["counts"]["in_sync"], one["files_differ"]) for one in body["pools"]] == [(1, 1)]
+    assert {item["kind"]: item["count"] for item in body["attention"]}["files_differ"] == 2
 
 
 def test_fleet_all_well(viewer: Api, pool: Pool) -> None:

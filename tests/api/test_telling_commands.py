@@ -199,6 +199,11 @@ def test_endpoints_takes_the_words_of_the_api() -> None:
     assert names("--sort=-name") == ["web-2", "web-1"]
     assert names("--part", "EB-2") == names("--package", "only-web-2") == names("--agent-version", "2.0") == ["web-2"]
     assert names("--seen-before", "2021-01-01") == ["web-2"] and names("--seen-after", "2021-01-01") == ["web-1"]
+    assert names("--files-differ") == names("--resting") == []
+    differs = [factories.problem("files_differ", "/usr/bin/app")]
+    factories.report(Endpoint.objects.get(name="web-1"), factories.state("app 1.0-1"), examination=differs)
+    assert names("--files-differ") == ["web-1"]
+    assert said("endpoints", "web-1").splitlines()[0] == "web-1 is unknown, in pool web."
     assert names("--last-result", "never") == ["web-1", "web-2"] and names("--last-result", "failed") == []
 
 
@@ -221,6 +226,21 @@ def test_fleet_says_what_the_api_says_and_exits_with_1_while_something_needs_att
     assert "1 endpoints, 1 offline" not in text.getvalue()
     assert "warn  offline, endpoint:m1: m1 has not" in text.getvalue()
     assert text.getvalue().splitlines()[-1].split()[:3] == ["web", "-", "1"]
+
+
+def test_fleet_says_beside_those_in_sync_on_how_many_files_differ() -> None:
+    pool = factories.pool("web")
+    target = factories.target(pool, "app 1-1")
+    differs = [factories.problem("files_differ", "/usr/bin/app")]
+    for name in ("m1", "m2"):
+        factories.reporting_endpoint(name, pool=pool, state=target.state, examination=differs)
+    text = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("fleet", stdout=text)
+    first, *_, header, row = text.getvalue().splitlines()
+    assert first == "3 endpoints, 3 in sync (files differ on 2 of them)"
+    assert header.split("  ")[-3:] == ["FILES DIFFER", "UNDER WAY", "FAILED"]
+    assert row.split()[-3:] == ["2", "-", "0"]
 
 
 def test_fleet_of_a_database_that_cannot_be_asked_exits_with_2(tmp_path: Path) -> None:

@@ -18,8 +18,7 @@ from django.utils.html import escape
 from pytest_django import Settings
 
 from apps.agent import build
-from apps.dashboard import enrolment
-from apps.fleet import agent_file, endpoint_manager
+from apps.fleet import agent_file, endpoint_manager, enrolment
 from apps.fleet.exceptions import EnrolmentCodeInvalid
 from apps.fleet.models import Endpoint, EnrolmentCode
 from tests import factories

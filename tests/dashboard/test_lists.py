@@ -9,7 +9,9 @@ from django.db.models import F
 from django.test import Client
 
 from apps.dashboard import audit_words
+from apps.dashboard.attention_look import address_of
 from apps.fleet import endpoint_manager, pool_manager, sync_coordinator
+from apps.fleet.attention import Kind, needs_attention
 from apps.fleet.models import AuditEvent, Endpoint, Operation, Pool
 from tests import factories
 
@@ -237,3 +239,30 @@ def test_audit_event_in_words(verb: str, before: object, after: object, said: st
     event = AuditEvent(verb=verb, object="endpoint:box", actor="user:ada", before=before, after=after)
     (told,) = audit_words.tell([event])
     assert (told.actor, told.phrase) == ("ada", said)
+
+
+def test_what_needs_attention_leads_to_a_list_of_just_those(staff: Client, lab: Pool) -> None:
+    """Of files that differ, whatever the status, and of where automatic sync rests."""
+    differs = [factories.problem("files_differ", "/usr/bin/app")]
+    for name, package in (("even", "app 2-1"), ("odd", "app 1-1")):
+        factories.reporting_endpoint(name, pool=lab, state=factories.state(package), examination=differs)
+    for name in ("r1", "r2"):
+        made = factories.reporting_endpoint(name, pool=lab, state=factories.state("app 1-1"))
+        operation, _ = sync_coordinator.create_operation(endpoint=made, kind="sync", actor="test")
+        sync_coordinator.cancel(operation=operation, actor="user:ada")
+    Operation.objects.exclude(endpoint__name__in=("r1", "r2")).delete()
+    pool_manager.change_pool(pool=lab, actor="test", auto_sync=True)
+    found = {item.kind: address_of(item).partition("?")[2] for item in needs_attention()}
+    assert names(staff, found[Kind.FILES_DIFFER]) == ["even", "odd"]
+    assert names(staff, found[Kind.RESTING]) == ["r1", "r2"]
+    page = staff.get(f"/endpoints?{found[Kind.RESTING]}").content.decode()
+    (link,) = re.findall(r'href="(/api/v1/exports/endpoints[^"]*format=csv)"', page)
+    assert "resting=true" in link
+
+
+def test_difference_of_one_that_was_not_compared_is_not_none(staff: Client, lab: Pool, settings: Any) -> None:
+    factories.reporting_endpoint("large", pool=lab, state=factories.state("app 1-1", "lib 1-1"))
+    settings.STATE_MAX_PACKAGES = 1
+    for path in ("/endpoints?name=large", "/pools/lab"):
+        page = staff.get(path).content.decode()
+        assert '<span class="muted">not compared</span>' in page, path

@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 from django.utils.html import escape
 
-from apps.dashboard import enrolment
-from apps.fleet import pool_manager, status
+from apps.fleet import enrolment, pool_manager, status
+from apps.fleet.models import Endpoint
 from tests import factories
 
 
@@ -67,7 +67,11 @@ def test_overview_fleet_counts_by_derived_status(staff: Client) -> None:
 
 def test_overview_all_well_says_so(staff: Client) -> None:
     factories.target(factories.pool("lab"), "app 1-1")
-    assert "No operation failed, and no endpoint is offline or has diverged." in text_of(staff)
+    said = "No operation failed, no endpoint is offline or has diverged, and none has reported files that differ"
+    assert said in text_of(staff)
+    Endpoint.objects.all().delete()
+    page = text_of(staff)
+    assert "No machine has enrolled yet." in page and "No operation failed" not in page
 
 
 def test_overview_what_is_wrong_leads_to_it(staff: Client) -> None:

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models.functions import Now
 from django.test import Client
 
+from apps.dashboard.look import look
 from apps.fleet import pool_manager, sync_coordinator
 from apps.fleet.models import Endpoint, Operation, Pool
 from tests import factories
@@ -105,4 +107,64 @@ def test_every_moment_has_its_zone(staff: Client, resting: Operation) -> None:
     Pool.objects.update(auto_sync=False)
     sync_coordinator.cancel(operation=Operation.objects.active().get(), actor="test")
     factories.synced(revert_of)
-    assert " UTC. Foreign and held packages" in text_of(staff, "/endpoints/other/revert")
+    assert " UTC. Foreign, held and excluded packages" in text_of(staff, "/endpoints/other/revert")
+
+
+def test_pool_page_counts_those_whose_last_operation_went_wrong(reader: Client, lab: Pool) -> None:
+    assert "whose last operation" not in text_of(reader, "/pools/lab")
+    for name in ("one", "two", "three"):
+        box = factories.reporting_endpoint(name, pool=lab, state=factories.state("app 1-1", "lib 2-1"))
+        operation, _ = sync_coordinator.create_operation(endpoint=box, kind="sync", actor="test")
+        base = operation.base_state
+        if name != "three":
+            factories.finish(factories.applying(operation), state=base, outcome="failed", code="pacman_failed")
+        else:
+            Operation.objects.filter(pk=operation.pk).update(status="lost", finished=Now())
+    page = text_of(reader, "/pools/lab")
+    for result, words in (("failed", "2 whose last operation failed"), ("lost", "1 whose last operation was lost")):
+        assert f'<a href="/endpoints?pool=lab&amp;last_result={result}">{words}</a>' in page
+        listed = text_of(reader, f"/endpoints?pool=lab&last_result={result}")
+        assert ('href="/endpoints/three"' in listed) is (result == "lost")
+
+
+@pytest.mark.parametrize(
+    ("policy", "sentence"),
+    [
+        ({}, "No endpoint changes before it is synced."),
+        ({"auto_sync": True}, "endpoints that are behind the new target follow by themselves, and no others."),
+        (
+            {"auto_sync": True, "conflict_resolution": "newest"},
+            "endpoints on which no package goes back follow by themselves.",
+        ),
+        (
+            {"auto_sync": True, "conflict_resolution": "oldest"},
+            "every endpoint follows by itself, downgrades included.",
+        ),
+    ],
+)
+def test_who_follows_a_new_target_is_what_the_policy_says(
+    staff: Client, lab: Pool, policy: dict[str, Any], sentence: str
+) -> None:
+    pool_manager.change_pool(pool=lab, actor="test", **policy)
+    factories.target(lab, "app 3-1")
+    box = factories.reporting_endpoint("box", pool=lab, state=factories.state("app 2-1", "lib 2-1"))
+    for path in (f"/pools/lab/target/{box.name}", "/pools/lab/revisions/1"):
+        assert sentence in text_of(staff, path)
+    if policy:
+        Pool.objects.update(paused_since=Now(), paused_by={"endpoint": "box"})
+        assert "Automatic sync is paused in this pool" in text_of(staff, "/pools/lab/revisions/1")
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(60, "minute"), (5, "5 seconds"), (600, "10 minutes")])
+def test_enrol_page_says_how_often_a_machine_reports(staff: Client, settings: Any, seconds: int, words: str) -> None:
+    settings.POLL_SECONDS = seconds
+    made = staff.post("/enrol", {"uses": 1, "valid_for": 3600}).content.decode()
+    assert f"it reports every {words}, and does then what you have queued for it." in " ".join(made.split())
+
+
+@pytest.mark.parametrize("status", ["diverged", "in_sync", "resting"])
+def test_meaning_of_a_label_is_true_of_everything_that_has_it(status: str) -> None:
+    """Diverged may be only install reasons; in sync may hold packages; what rests may have been cancelled."""
+    said = look(status).meaning
+    assert "direction" not in said and "exactly" not in said
+    assert status != "resting" or "cancelled" in said

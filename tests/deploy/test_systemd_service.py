@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from apps.agent import build
-from apps.dashboard import enrolment
+from apps.fleet import enrolment
 from tests.deploy import systemd_endpoint
 from tests.deploy.engine import docker, eventually
 from tests.deploy.systemd_endpoint import AGENT, Endpoint, manage

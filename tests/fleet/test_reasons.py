@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from apps.fleet import reasons, status
+from apps.fleet import endpoint_manager, reasons, status
 from apps.fleet.models import Endpoint, Pool
 from apps.fleet.status import Status
 from tests import factories
@@ -31,7 +31,7 @@ def said(name: str) -> tuple[Status, str]:
 @pytest.mark.parametrize(
     ("packages", "found", "sentence"),
     [
-        (("app 2-1", "lib 2-1", "tool 2-1"), "in_sync", "Everything that target #1 manages is as the target has it."),
+        (("app 2-1", "lib 2-1", "tool 2-1"), "in_sync", "It has exactly the packages of target #1."),
         (("app 1-1", "lib 1-1"), "behind", "Compared with target #1, 2 packages are older and 1 missing."),
         (("app 3-1", "lib 2-1", "tool 2-1"), "ahead", "Compared with target #1, 1 package is newer."),
         (
@@ -94,3 +94,20 @@ def test_why_offline_tells_never_seen_from_gone(lab: Pool) -> None:
 def test_microarchitecture_level_is_the_same_architecture(lab: Pool) -> None:
     factories.report(factories.endpoint("level", pool=lab, arch="x86_64_v3"), factories.state("app 1-1"))
     assert said("level")[0] == Status.BEHIND
+
+
+def test_why_in_sync_beside_what_it_keeps_does_not_call_it_exact(lab: Pool) -> None:
+    box = factories.endpoint("box", pool=lab)
+    factories.report(box, factories.state("app 1-1", "lib 2-1", "tool 2-1"), holds=["app"])
+    expected = "It has the packages of target #1, apart from those that are kept as they are here."
+    assert said("box") == (Status.IN_SYNC, expected)
+
+
+def test_why_offline_of_one_that_is_locked_out(lab: Pool) -> None:
+    box = factories.reporting_endpoint("box", pool=lab, state=factories.state("app 1-1"))
+    endpoint_manager.revoke_token(endpoint=box, actor="user:ada")
+    Endpoint.objects.update(last_seen=F("last_seen") - timedelta(days=1))
+    assert said("box") == (
+        Status.OFFLINE,
+        "Its token was revoked: it is locked out until it has a new one, or enrols again.",
+    )

@@ -3,8 +3,9 @@
 import pytest
 from django.db.models.functions import Now
 
-from apps.fleet import pool_manager, resting, sync_coordinator
-from apps.fleet.models import AuditEvent, Endpoint, Operation, Pool
+from apps.fleet import automatic, goals, pool_manager, resting, sync_coordinator
+from apps.fleet.models import AuditEvent, Endpoint, Operation, Pool, TargetRevision
+from apps.fleet.survey import Survey
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -110,3 +111,39 @@ def test_revert_whose_files_differ_took_the_sync_back(box: Endpoint) -> None:
     factories.report(box, factories.state(*OLD))
     found = resting.of_one(box)
     assert found and found.why == "reverted" and active(box) is None
+
+
+@pytest.mark.parametrize(
+    ("resolution", "packages", "rests"),
+    [
+        ("manual", ("app 1-1",), True),
+        ("manual", ("app 3-1",), False),
+        ("manual", ("app 1-1", "lib 3-1"), False),
+        ("newest", ("app 1-1", "extra 1-1"), True),
+        ("newest", ("app 3-1",), False),
+        ("oldest", ("app 3-1",), True),
+    ],
+)
+def test_nothing_rests_that_the_policy_would_not_sync(resolution: str, packages: tuple[str, ...], rests: bool) -> None:
+    pool = factories.pool("lab", conflict_resolution=resolution)
+    factories.target(pool, "app 2-1", "lib 2-1")
+    box = factories.reporting_endpoint("box", pool=pool, state=factories.state(*packages))
+    operation, _ = sync_coordinator.create_operation(endpoint=box, kind="sync", actor="user:ada")
+    sync_coordinator.cancel(operation=operation, actor="user:ada")
+    pool_manager.change_pool(pool=pool, actor="test", auto_sync=True)
+    box = Endpoint.objects.with_target().get(pk=box.pk)
+    found = automatic.rests(box, goals.sync_goal(box).changes)
+    assert (found and found.why) == ("cancelled" if rests else None)
+    assert [rest.name for rest in Survey().rests] == (["box"] if rests else [])
+    # What is said is what happens: once resumed, the next report queues a sync where it rested, and only there.
+    resting.resume(endpoint=box, actor="user:ada")
+    factories.report(box, factories.state(*packages))
+    assert (active(box) is not None) is rests
+
+
+def test_nothing_is_said_to_rest_while_the_target_waits_for_approval(box: Endpoint) -> None:
+    cancelled(box)
+    assert [rest.name for rest in Survey().rests] == ["box"]
+    pool_manager.change_pool(pool=Pool.objects.get(), actor="test", endpoint_targets_need_approval=True)
+    TargetRevision.objects.update(approved=False)
+    assert Survey().rests == []

@@ -54,7 +54,10 @@ class ApiError(Exception):
                 f"An operator can give {name} a new token (to be put into credentials.json), or delete it on the "
                 "server. When it is deleted, run `pacsync-agent enroll --force …` with a new code."
             )
-            return NotAuthorized(self.code, "The server doesn't know this machine's token (any more).", hint)
+            said = (
+                "The server doesn't know this machine's token: it was revoked or replaced, or the endpoint was deleted."
+            )
+            return NotAuthorized(self.code, said, hint)
         if self.unknown:
             return Refused(
                 "server_older",

@@ -21,7 +21,7 @@ def after_enrolment(server: str, name: str, pool: Optional[str], checked_in: Opt
             f"{server}/pools/{urllib.parse.quote(pool, safe='')}."
         )
     if checked_in.get("status") == "in_sync":
-        return f"nothing. It has exactly the packages of its pool's target; its page is {page}."
+        return f"nothing. It is in sync with its pool's target; its page is {page}."
     return (
         "`pacsync-agent diff` shows what a sync would change here, and `pacsync-agent sync` does it; so does Sync "
         f"on {page}."

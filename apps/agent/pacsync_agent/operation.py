@@ -207,5 +207,9 @@ def end_unbegun(context: Context, queued: dict[str, Any], error: AgentError) -> 
     context.journal.enter_unwritten(
         steps.CLAIM, kind=queued["kind"], operation=queued["id"], token=token, base=None, here=False
     )
-    claim = _claim(context)
-    return result.give_up(context, error) if claim else None
+    return end_before_pacman(context, error)
+
+
+def end_before_pacman(context: Context, error: AgentError) -> Optional[Ended]:
+    """End the journal's operation, for which pacman wasn't started; None when it isn't this agent's any more."""
+    return result.give_up(context, error) if _claim(context) else None

@@ -26,10 +26,11 @@ STATUS = {
     "ahead": "ahead of the target",
     "diverged": "diverged from the target",
     "offline": "offline",
-    "unknown": "not comparable yet",
+    "unknown": "not comparable with a target",
 }
 
 
+EXPLAINED = {"diverged", "unknown"}  # a server says why, in a sentence, and an older one doesn't
 OFFLINE = "⏻"  # in waybar
 
 
@@ -159,6 +160,8 @@ def stale_status(known: dict[str, Any], why: str) -> str:
 
 def status(known: dict[str, Any]) -> str:
     lines = [one_line(str(known.get("name")), known)]
+    if known.get("why") and known.get("status") in EXPLAINED:
+        lines.append(f"  {known['why']}")
     if known.get("difference") and known.get("target") and known.get("status") != "unknown":
         lines.append(f"  a sync would make {counts(known['difference'])}")
     lines += refused(known.get("refused")) + waiting(known.get("target"))

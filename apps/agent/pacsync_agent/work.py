@@ -26,7 +26,7 @@ from . import (
 from . import journal as steps
 from .api import ApiError
 from .context import Context
-from .errors import AgentError, Busy, Interrupted
+from .errors import AgentError, Busy, Interrupted, Local
 from .result import Ended
 from .revision_seen import RevisionSeen
 
@@ -40,7 +40,8 @@ def resume(context: Context, *, give_back: bool = False) -> Optional[Ended]:
         if os.geteuid() == 0:  # an agent that died while it mended an entry without a journal
             context.transaction.remove_own_lock(context.conf.dbpath, seen=True)
         return None
-    _check_pacman(context)
+    if context.conf.unusable:
+        return _resume_without_pacman(context, context.conf.unusable)
     if context.journal.step == steps.CREATE:
         made = _create(context, context.journal.data["kind"], context.journal.data["key"])
         if made is None:
@@ -48,6 +49,23 @@ def resume(context: Context, *, give_back: bool = False) -> Optional[Ended]:
     _check_lock(context)
     context.output.line("Going on with the operation that an earlier run began.")
     return operation.carry_out(context, give_back=give_back)
+
+
+def _resume_without_pacman(context: Context, unusable: Local) -> Optional[Ended]:
+    """Where pacman doesn't start: send the result that waits, or end what pacman wasn't started for.
+
+    Raises Local for what only pacman can finish.
+    """
+    journal = context.journal
+    if journal.step == steps.REPORT:
+        return result.send(context)
+    if journal.reached(steps.APPLY):
+        said = f"{unusable.message} It has to finish the operation that an earlier run began."
+        raise Local(unusable.code, said, unusable.hint)
+    if journal.step == steps.CREATE:  # if the server has it, it is queued there, and ends as such
+        journal.close()
+        return None
+    return operation.end_before_pacman(context, unusable)
 
 
 def _check_lock(context: Context) -> None:

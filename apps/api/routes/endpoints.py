@@ -23,9 +23,10 @@ from apps.api.schemas.endpoints import (
 from apps.api.schemas.filters import EndpointQuery, Moment
 from apps.api.schemas.history import HistoryOut, history_out
 from apps.api.schemas.views import endpoint_detail, sync_diff_out
-from apps.fleet import endpoint_manager, examination, last_results, resting
+from apps.fleet import endpoint_manager, last_results, resting
 from apps.fleet.exceptions import Forbidden
 from apps.fleet.models import Endpoint, EndpointState
+from apps.fleet.status import Status as FleetStatus
 from apps.fleet.status import of as statuses_of
 
 router = Router(by_alias=True)
@@ -41,7 +42,7 @@ router = Router(by_alias=True)
 def list_endpoints(
     request: ApiRequest, filters: Query[EndpointQuery], limit: Limit = 50, cursor: CursorText = None
 ) -> Page[EndpointOut]:
-    """`status` and `files_differ` are derived, so they are compared here, and not in the database."""
+    """`status` is derived, so it is compared here, and not in the database."""
     found, following = endpoint_rows(filters, limit=limit, cursor=cursor)
     return Page(items=endpoints_out(found), next=following)
 
@@ -49,7 +50,7 @@ def list_endpoints(
 def endpoint_rows(filters: EndpointQuery, *, limit: int, cursor: str | None) -> tuple[list[Endpoint], str | None]:
     """The endpoints of one page, and the cursor of the next one."""
     chosen = filters.filter()
-    match = partial(_having, filters) if filters.status is not None or filters.files_differ is not None else None
+    match = partial(_with_status, filters.status) if filters.status is not None else None
     return page_of(chosen.rows(), order=chosen.order(), limit=limit, cursor=cursor, match=match)
 
 
@@ -61,14 +62,9 @@ def endpoints_out(found: list[Endpoint]) -> list[EndpointOut]:
     ]
 
 
-def _having(filters: EndpointQuery, endpoints: list[Endpoint]) -> list[Endpoint]:
-    found = endpoints
-    if filters.files_differ is not None:
-        found = [one for one in found if examination.files_differ(one) == filters.files_differ]
-    if filters.status is not None:
-        known = statuses_of(found)
-        found = [one for one in found if known[one.pk] == filters.status]
-    return found
+def _with_status(status: FleetStatus, endpoints: list[Endpoint]) -> list[Endpoint]:
+    known = statuses_of(endpoints)
+    return [one for one in endpoints if known[one.pk] == status]
 
 
 @router.get("/endpoints/{name}", response=EndpointDetail, auth=VIEWER, summary="Get an endpoint")

@@ -148,6 +148,7 @@ class MeOut(BaseModel):
     name: str
     pool: str | None
     status: str
+    why: str = Field(description="Why it has this status, in a sentence about this endpoint.")
     state: str | None
     target: TargetOut | None
     operation: OperationOut | None

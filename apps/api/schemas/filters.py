@@ -38,6 +38,7 @@ class EndpointQuery(BaseModel):
     pool: PoolFilter | None = Field(None, description="`-`: in no pool.")
     status: Status | None = None
     files_differ: bool | None = Field(None, description="Whether they told of files that differ from their packages.")
+    resting: bool | None = Field(None, description="Whether automatic sync would sync them, but rests.")
     name: Part | None = Field(None, description="Part of the name.")
     package: Part | None = Field(None, description="A package that they have, by its whole name.")
     agent_version: Annotated[str, Field(max_length=32, pattern=NO_NUL)] | None = None
@@ -47,7 +48,7 @@ class EndpointQuery(BaseModel):
     sort: EndpointSort = "name"
 
     def filter(self) -> EndpointFilter:
-        return EndpointFilter(**_given(self, without={"status", "files_differ"}))
+        return EndpointFilter(**_given(self, without={"status"}))
 
 
 class OperationQuery(BaseModel):

@@ -36,6 +36,9 @@ class CountsOut(BaseModel):
     offline: int
 
 
+_FILES_DIFFER = "Of those that are `in_sync`: how many told of files that differ from their packages."
+
+
 class RunningOut(BaseModel):
     """Of the endpoints that have an operation to the present target, or one under way, how many are done."""
 
@@ -52,6 +55,7 @@ class PoolRowOut(BaseModel):
     name: str
     endpoints: int
     counts: CountsOut
+    files_differ: int = Field(description=_FILES_DIFFER)
     target: int | None
     target_set: Time | None
     running: RunningOut | None = Field(description="null: nothing is under way.")
@@ -64,6 +68,7 @@ class FleetOut(BaseModel):
 
     status: Literal["ok", "attention"]
     counts: CountsOut
+    files_differ: int = Field(description=_FILES_DIFFER)
     attention: list[ItemOut] = Field(description="Worst first.")
     pools: list[PoolRowOut] = Field(description="By name.")
 
@@ -76,6 +81,7 @@ def fleet_out() -> FleetOut:
     return FleetOut(
         status="attention" if items else "ok",
         counts=CountsOut.model_validate(survey.counts),
+        files_differ=survey.files_differ,
         attention=[ItemOut.model_validate(item, from_attributes=True) for item in items],
         pools=[PoolRowOut.model_validate(row, from_attributes=True) for row in rows],
     )

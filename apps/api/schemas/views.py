@@ -31,12 +31,12 @@ from apps.api.schemas.operations import (
     target_package_out,
 )
 from apps.fleet import (
+    automatic,
     difference,
     goals,
     last_results,
     protection,
     reasons,
-    resting,
     revisions,
     sources,
     states,
@@ -134,18 +134,20 @@ def refused_of(endpoint: Endpoint, goal: Goal) -> list[dict[str, str]]:
 
 def me_out(endpoint: Endpoint) -> MeOut:
     seen = outlook(endpoint)
+    known, counts = status.of_one(endpoint), difference.counts(seen.changes)
     return MeOut(
         id=endpoint.pk,
         name=endpoint.name,
         pool=endpoint.pool.name if endpoint.pool else None,
-        status=status.of_one(endpoint),
+        status=known,
+        why=reasons.why(endpoint, known, counts),
         state=endpoint.state_id,
         target=target_of(endpoint),
         operation=active_operation(endpoint),
         holds=endpoint.holds,
         foreign=seen.foreign,
         unmanaged=[UnmanagedOut.model_validate(one) for one in seen.unmanaged],
-        difference=Plan(**difference.counts(seen.changes)),
+        difference=Plan(**counts),
         problems=endpoint.examination,
         refused=[RemovalOut.model_validate(one) for one in seen.refused],
         last_seen=endpoint.last_seen,
@@ -222,7 +224,7 @@ def endpoint_detail(endpoint: Endpoint) -> EndpointDetail:
         RepositoryOut(name=one.name, digest=one.content_id, mirrors=one.mirrors) for one in endpoint.repositories.all()
     ]
     known, counts = status.of_one(endpoint), difference.counts(seen.changes)
-    rest = resting.of_one(endpoint)
+    rest = automatic.rests(endpoint, seen.changes)
     return EndpointDetail.model_validate(
         endpoint_fields(endpoint, known, last_results.of([endpoint.pk]).get(endpoint.pk))
         | {

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -11,11 +12,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from apps.dashboard import enrolment
 from apps.dashboard.access import actor, reader, staff
 from apps.dashboard.answers import attempt_with_form, succeeded
 from apps.dashboard.forms import EnrolmentCodeForm
-from apps.fleet import endpoint_manager
+from apps.fleet import endpoint_manager, enrolment
 from apps.fleet.models import EnrolmentCode
 
 PER_PAGE = 50
@@ -49,8 +49,14 @@ def codes(request: HttpRequest) -> HttpResponse:
             form = EnrolmentCodeForm()
     usable = EnrolmentCode.objects.filter(expires__gt=Now(), used__lt=F("uses")).select_related("pool")
     page = Paginator(usable.order_by("-created", "-pk"), PER_PAGE).get_page(request.GET.get("page"))
-    context |= {"form": form, "page": page, **enrol_context(request, context.get("text", "CODE"))}
+    context |= {"form": form, "page": page, "poll": _poll(), **enrol_context(request, context.get("text", "CODE"))}
     return render(request, "pacsync/codes.html", context, status=422 if form.errors else 200)
+
+
+def _poll() -> str:
+    """How often an agent reports, after `every`."""
+    seconds = settings.POLL_SECONDS
+    return "minute" if seconds == 60 else f"{seconds} seconds" if seconds < 120 else f"{round(seconds / 60)} minutes"
 
 
 @staff

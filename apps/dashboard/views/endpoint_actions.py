@@ -54,7 +54,7 @@ def revert(request: HttpRequest, name: str) -> HttpResponse:
         request,
         heading=f"Revert the last sync of {name}?",
         text=f"The packages go back to what they were before the sync that finished at "
-        f"{moment_text(goal.reverts.finished)}. Foreign and held packages stay as they are.",
+        f"{moment_text(goal.reverts.finished)}. Foreign, held and excluded packages stay as they are.",
         difference=shown(request, goal.changes),
         form=OperationForm(initial={"idempotency_key": uuid.uuid4()}),
         button="Revert it",

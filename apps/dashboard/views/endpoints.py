@@ -14,7 +14,7 @@ from apps.dashboard.list_query import ListQuery
 from apps.dashboard.look import STATUSES
 from apps.dashboard.reading import page_of, pool_names, rows, shown, statuses_of
 from apps.dashboard.views.operation import waits_of
-from apps.fleet import examination, goals, protection, reasons, resting, retrying
+from apps.fleet import automatic, examination, goals, protection, reasons, retrying
 from apps.fleet.exceptions import FleetError
 from apps.fleet.filters import LAST_RESULTS, SORTS, EndpointFilter
 from apps.fleet.models import Endpoint, Operation
@@ -29,7 +29,8 @@ EXPORTED: dict[str, dict[str, str]] = {
     Status.IN_SYNC: {"status": str(Status.IN_SYNC), "files_differ": "false"},
 }
 # Filters that are folded away until one of them is used.
-MORE_FILTERS = {"package", "agent_version", "seen_after", "seen_before", "last_result"}
+MORE_FILTERS = {"package", "agent_version", "seen_after", "seen_before", "last_result", "files_differ", "resting"}
+EITHER = {"true": True, "false": False}
 
 
 @reader
@@ -45,6 +46,8 @@ def listing(request: HttpRequest) -> HttpResponse:
         seen_after=query.moment("seen_after"),
         seen_before=query.moment("seen_before"),
         last_result=query.choice("last_result", LAST_RESULTS),
+        files_differ=EITHER.get(query.choice("files_differ", EITHER)),
+        resting=EITHER.get(query.choice("resting", EITHER)),
         sort=query.choice("sort", SORTS, "name"),
     )
     status = query.choice("status", STATUSES)
@@ -63,6 +66,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         "rows": rows(endpoints, statuses),
         "statuses": STATUSES,
         "last_results": LAST_RESULTS,
+        "either": [("true", "yes"), ("false", "no")],
         "query": query,
         "sort": chosen.sort,
         "pool_names": pool_names(),
@@ -85,7 +89,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     history = endpoint.history.select_related("state").defer("state__packages").order_by("-seq")
     goal, refusal = _goal(endpoint)
     changes = goal.changes if goal else []
-    rest = resting.of_one(endpoint) if changes and row.operation is None else None
+    rest = automatic.rests(endpoint, changes) if row.operation is None else None
     free = retrying.gives_way(row.operation)
     found = examination.of(endpoint)
     context = {
@@ -98,7 +102,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "refusal": refusal,
         "why": reasons.why(endpoint, row.status, row.counts),
         "resting": rest,
-        "keeps": bool(goal and any(goal.kept.values())),
+        "keeps": endpoint.state_id != (endpoint.pool and endpoint.pool.target and endpoint.pool.target.state_id),
         "examination": found,
         "differing": [problem for problem in found.warnings if problem["code"] == FILES_DIFFER],
         "warnings": [problem for problem in found.warnings if problem["code"] != FILES_DIFFER],

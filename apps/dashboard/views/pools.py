@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 from apps.dashboard.access import reader
 from apps.dashboard.pools_by_name import pool_named
 from apps.dashboard.reading import counted, page_of, rows, statuses_of
-from apps.fleet import pool_alarms
+from apps.fleet import last_results, pool_alarms
 from apps.fleet.models import Endpoint, Pool
 
 PER_PAGE = 50
@@ -31,6 +31,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "alarms": pool_alarms.of([pool])[pool.pk],
         "setters": members.filter(may_set_targets=True).values_list("name", flat=True)[:SETTERS_SHOWN],
         "counts": counted(status for _, status in statuses.values()),
+        "wrong": last_results.went_wrong(members),
         "page": page,
         "rows": rows(page, statuses),
         "revisions": page_of(request, revisions, REVISIONS_PER_PAGE, "revisions"),

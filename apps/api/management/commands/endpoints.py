@@ -16,7 +16,18 @@ from apps.fleet.models import Endpoint, EndpointState
 from apps.lifecycle.management.output import TellingCommand, minute, table
 
 # What chooses among all endpoints; the words of the API, but for the status, which is no column.
-FILTERS = ("pool", "part", "package", "agent_version", "seen_after", "seen_before", "last_result", "sort")
+FILTERS = (
+    "pool",
+    "part",
+    "package",
+    "agent_version",
+    "seen_after",
+    "seen_before",
+    "last_result",
+    "files_differ",
+    "resting",
+    "sort",
+)
 HEADER = ("NAME", "POOL", "STATUS", "LAST RESULT", "AGENT", "LAST SEEN (UTC)")
 
 
@@ -39,6 +50,11 @@ class Command(TellingCommand):
         parser.add_argument("--seen-after", metavar="DATE", type=moment, help="only those seen since then")
         parser.add_argument("--seen-before", metavar="DATE", type=moment, help="only those not seen since then")
         parser.add_argument("--last-result", choices=LAST_RESULTS, help="only those whose last operation ended so")
+        for option, text in (
+            ("--files-differ", "have files that differ"),
+            ("--resting", "automatic sync leaves alone"),
+        ):
+            parser.add_argument(option, action="store_const", const=True, help=f"only those that {text}")
         parser.add_argument("--sort", choices=SORTS, metavar="FIELD", help="one of %(choices)s; with -: the other way")
 
     def handle(self, *args: Any, name: str | None, **options: Any) -> None:
@@ -69,7 +85,10 @@ class Command(TellingCommand):
 
     def _one(self, endpoint: Endpoint, options: dict[str, Any]) -> None:
         document = endpoint_detail(endpoint).model_dump(mode="json", by_alias=True)
-        lines = [f"{document['name']} is {document['status']}, in the pool {document['pool'] or '-'}.", document["why"]]
+        lines = [
+            f"{document['name']} is {document['status'].replace('_', ' ')}, in {_pool(document['pool'])}.",
+            document["why"],
+        ]
         if options["packages"]:
             packages = states.load(endpoint.state) if endpoint.state else []
             document["packages"] = [package_out(one).model_dump(mode="json") for one in packages]
@@ -83,6 +102,10 @@ class Command(TellingCommand):
             lines = [line for entry in document["history"] for line in _told(entry)]
             lines = lines or [f"Nothing changed on {endpoint.name} since {options['since']:%Y-%m-%d %H:%M} UTC."]
         self.tell(options, document, lines)
+
+
+def _pool(name: str | None) -> str:
+    return f"pool {name}" if name else "no pool"
 
 
 def _cells(one: EndpointOut) -> tuple[object, ...]:

@@ -37,14 +37,21 @@ def lines(found: FleetOut) -> Iterator[str]:
     """The same for people."""
     counts = found.counts.model_dump()
     total = sum(counts.values())
-    shares = [f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count]
+    shares = [f"{count:,} {name.replace('_', ' ')}{_differ(name, found)}" for name, count in counts.items() if count]
     yield ", ".join([f"{total:,} endpoint{'' if total == 1 else 's'}", *shares])
     yield from (
         ["", "Needs attention:", *map(_item, found.attention)] if found.attention else ["Nothing needs attention."]
     )
     if found.pools:
         yield ""
-        yield from table((*HEADER, "UNDER WAY", "FAILED"), [_pool(row) for row in found.pools])
+        yield from table((*HEADER, "FILES DIFFER", "UNDER WAY", "FAILED"), [_pool(row) for row in found.pools])
+
+
+def _differ(status: str, found: FleetOut) -> str:
+    """What is said beside the number of those that are in sync."""
+    if status != Status.IN_SYNC or not found.files_differ:
+        return ""
+    return f" (files differ on {found.files_differ:,} of them)"
 
 
 def _item(item: ItemOut) -> str:
@@ -55,4 +62,5 @@ def _item(item: ItemOut) -> str:
 def _pool(row: PoolRowOut) -> tuple[object, ...]:
     target = f"#{row.target}" if row.target else None
     running = f"{row.running.done} of {row.running.of} done" if row.running else None
-    return row.name, target, row.endpoints, *(getattr(row.counts, name) for name in Status), running, row.failed
+    counts = (getattr(row.counts, name) for name in Status)
+    return row.name, target, row.endpoints, *counts, row.files_differ, running, row.failed

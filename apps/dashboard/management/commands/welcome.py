@@ -8,8 +8,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.dashboard import enrolment
-from apps.fleet import endpoint_manager
+from apps.fleet import endpoint_manager, enrolment
 from apps.fleet.models import EnrolmentCode
 from apps.lifecycle import ports
 

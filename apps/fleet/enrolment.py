@@ -1,13 +1,15 @@
-"""The one line that makes a machine an endpoint and keeps it one: the same on pages, in `make run` and in documents.
+"""The one line that makes a machine an endpoint and keeps it one: the same wherever it is shown.
 
 It must not know which server or code it is for.
 """
 
 import re
 
-from apps.fleet import agent_file
+from . import agent_file
+from .exceptions import Invalid
 
 _LOOPBACK = re.compile(r"https?://(127(\.\d{1,3}){3}|localhost|\[::1\])(?=[:/]|$)", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 DIRECTORY = "/usr/local/bin"
 SECONDS = 5
 UNPROTECTED = (
@@ -35,6 +37,14 @@ def command(url: str, code: str, sha256: str | None = None) -> str:
         warning = f"warning: {UNPROTECTED.format(url=url)} Ctrl-C within {SECONDS} s stops it; nothing was sent yet."
         steps = [f'echo "{warning}" >&2', f"sleep {SECONDS}", *steps]
     return f"sudo sh -ec '{'; '.join(steps)}'"
+
+
+def address(url: str) -> str:
+    """`url` as `command` takes it. Raises Invalid for what is no http(s) address of a host."""
+    stripped = url.rstrip("/")
+    if not _ADDRESS.fullmatch(stripped):
+        raise Invalid(f"{url!r} is no address of a server: give one like https://pacsync.example:8443.", field="server")
+    return stripped
 
 
 def is_loopback(url: str) -> bool:
