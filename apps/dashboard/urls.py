@@ -4,6 +4,7 @@ from django.contrib.auth import views as auth_views
 from django.urls import path, register_converter
 
 from apps.dashboard.views import (
+    analysis,
     audit,
     checksums,
     codes,
@@ -11,6 +12,7 @@ from apps.dashboard.views import (
     endpoint_actions,
     endpoint_tokens,
     endpoints,
+    excluded,
     icon,
     login,
     operations,
@@ -20,6 +22,8 @@ from apps.dashboard.views import (
     pool_actions,
     pool_sync,
     pools,
+    preview,
+    promote,
     targets,
     timeline,
 )
@@ -59,7 +63,12 @@ urlpatterns = [
     path("pools/<name:name>", pools.detail, name="pool"),
     path("pools/<name:name>/change", pool_actions.change, name="change_pool"),
     path("pools/<name:name>/delete", pool_actions.delete, name="delete_pool"),
+    path("pools/<name:name>/analysis", analysis.analysis, name="analysis"),
+    path("pools/<name:name>/excluded", excluded.excluded, name="excluded"),
+    path("pools/<name:name>/preview", preview.preview, name="preview"),
     path("pools/<name:name>/sync", pool_sync.sync_all, name="sync_pool"),
+    path("pools/<name:name>/promote", promote.choose, name="choose_promoted"),
+    path("pools/<name:name>/promote/<name:source>", promote.promote, name="promote"),
     path("pools/<name:name>/target", targets.choose, name="choose_target"),
     path("pools/<name:name>/target/<name:endpoint>", targets.set_from_endpoint, name="set_target"),
     path("pools/<name:name>/revisions/<int:number>", targets.revision, name="revision"),

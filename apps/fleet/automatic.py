@@ -1,5 +1,7 @@
 """Automatic sync: what a pool's policy queues when an endpoint checks in. It must not know leases, nor HTTP."""
 
+from collections.abc import Collection
+
 from . import goals, resting, status
 from .difference import ChangeKind
 from .exceptions import ComparisonTooLong, Conflict
@@ -22,15 +24,16 @@ def wanted(endpoint: Endpoint) -> Goal | None:
         return None
     try:
         goal = goals.sync_goal(endpoint)
-        return goal if _allowed(pool.conflict_resolution, goal) else None
+        kinds = {change.kind for change in goal.changes}
+        return goal if allows(pool.conflict_resolution, kinds) else None
     except (Conflict, ComparisonTooLong):  # another architecture, nothing would be left, too large or too slow
         return None
 
 
-def _allowed(resolution: str, goal: Goal) -> bool:
-    changes = goal.changes
+def allows(resolution: str, kinds: Collection[ChangeKind]) -> bool:
+    """Whether a pool with this conflict resolution syncs by itself what has changes of these kinds."""
     if resolution == ConflictResolution.MANUAL:
-        return status.classify(changes) == Status.BEHIND
+        return status.classify_kinds(kinds) == Status.BEHIND
     if resolution == ConflictResolution.NEWEST:
-        return all(change.kind != ChangeKind.DOWNGRADE for change in changes)
+        return ChangeKind.DOWNGRADE not in kinds
     return True

@@ -16,12 +16,12 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db.models import F
 
-from . import clock, difference, examination, revisions, states, time_limit
+from . import clock, difference, examination, revisions, states
 from .alpm.names import machine_arch
 from .alpm.state import InstalledPackage
 from .difference import Change, ChangeKind, Kept
 from .exceptions import ComparisonTooLong
-from .models import Endpoint, Pool, State
+from .models import Endpoint, Pool
 from .models.endpoints import OFFLINE_AFTER_POLLS
 from .recent import Recent
 from .revisions import Offered
@@ -145,10 +145,11 @@ def differences(endpoints: Iterable[Endpoint]) -> dict[int, dict[str, int]]:
 
 def classify(changes: Iterable[Change]) -> Status:
     """The status of an endpoint that these changes would bring to its goal."""
-    return _classified_by({change.kind for change in changes})
+    return classify_kinds({change.kind for change in changes})
 
 
-def _classified_by(kinds: Iterable[ChangeKind]) -> Status:
+def classify_kinds(kinds: Iterable[ChangeKind]) -> Status:
+    """The same of the kinds of changes alone."""
     kinds = set(kinds)
     if not kinds:
         return Status.IN_SYNC
@@ -200,7 +201,7 @@ def _classified(cases: set[_Case]) -> dict[_Case, Status]:
     """The status of each case. Who is exactly in the target state needs no look at packages."""
     known = {case: Status.IN_SYNC for case in cases if case.state == case.target}
     for case, counts in _counted(cases - known.keys()).items():
-        known[case] = Status.UNKNOWN if counts is None else _classified_by(counts)
+        known[case] = Status.UNKNOWN if counts is None else classify_kinds(counts)
     return known
 
 
@@ -244,7 +245,7 @@ def _changes(case: _Case, installed: Side, target: Side) -> Iterator[Change]:
 
 def _differing(pairs: set[tuple[str, str]], limit: int) -> dict[tuple[str, str], tuple[Side, Side] | None]:
     """For each pair of states, the packages that only one of the two has; None with a state of more than `limit`."""
-    packed = _packed({digest for pair in pairs for digest in pair})
+    packed = states.packed({digest for pair in pairs for digest in pair})
     small = {pair for pair in pairs if max(len(packed[pair[0]]), len(packed[pair[1]])) <= limit}
     apart = {pair: (packed[pair[0]] - packed[pair[1]], packed[pair[1]] - packed[pair[0]]) for pair in small}
     values = states.load_values(set().union(*(one | two for one, two in apart.values())))
@@ -252,13 +253,3 @@ def _differing(pairs: set[tuple[str, str]], limit: int) -> dict[tuple[str, str],
     for pair, (one, two) in apart.items():
         found[pair] = ([values[value] for value in one], [values[value] for value in two])
     return found
-
-
-def _packed(digests: set[str]) -> dict[str, frozenset[int]]:
-    rows: dict[str, frozenset[int]] = {}
-    for chunk in states.chunks(sorted(digests)):
-        found = State.objects.filter(pk__in=chunk).values_list("pk", "packages")
-        for pk, packages in found:
-            time_limit.check()
-            rows[pk] = frozenset(states.unpack(packages))
-    return rows

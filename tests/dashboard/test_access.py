@@ -14,6 +14,9 @@ READ = [
     "/",
     "/pools/lab",
     "/pools/lab/revisions/1",
+    "/pools/lab/preview",
+    "/pools/lab/analysis",
+    "/pools/lab/excluded",
     "/endpoints",
     "/endpoints/box",
     "/operations",
@@ -23,6 +26,8 @@ READ = [
 ]
 STAFF = [
     "/create-pool",
+    "/pools/lab/promote",
+    "/pools/lab/promote/other",
     "/pools/lab/change",
     "/pools/lab/delete",
     "/pools/lab/sync",
@@ -35,6 +40,7 @@ STAFF = [
 ]
 POSTS = [
     "/create-pool",
+    "/pools/lab/promote/other",
     "/pools/lab/change",
     "/pools/lab/delete",
     "/pools/lab/sync",
@@ -57,6 +63,7 @@ def fleet(db: None) -> Pool:
     pool = factories.pool("lab")
     factories.reporting_endpoint("box", pool=pool, state=factories.state("app 1-1"))
     factories.target(pool, "app 2-1")
+    factories.target(factories.pool("other"), "app 1-1")
     return pool
 
 
