@@ -24,6 +24,7 @@ from apps.dashboard.views import (
     pools,
     preview,
     promote,
+    selected,
     targets,
     timeline,
 )
@@ -77,6 +78,8 @@ urlpatterns = [
     path("pools/<name:name>/revisions/<int:number>/approve", targets.approve, name="approve_target"),
     path("pools/<name:name>/revisions/<int:number>/go-back", targets.go_back, name="go_back"),
     path("endpoints", endpoints.listing, name="endpoints"),
+    path("selected", selected.ask_about, name="selected"),
+    path("selected/do", selected.carry_out, name="do_selected"),
     path("endpoints/<name:name>", endpoints.detail, name="endpoint"),
     path("endpoints/<name:name>/packages", package_lists.of_endpoint, name="endpoint_packages"),
     path("endpoints/<name:name>/timeline", timeline.timeline, name="timeline"),

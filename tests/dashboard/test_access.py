@@ -54,6 +54,8 @@ POSTS = [
     "/endpoints/box/revoke-token",
     "/endpoints/box/new-token",
     "/enrol",
+    "/selected",
+    "/selected/do",
 ]
 
 
@@ -124,7 +126,7 @@ def test_action_from_another_origin_names_the_one_that_was_expected(fleet: Pool,
 
 
 @pytest.mark.parametrize(
-    "path", ["/endpoints/box/pool", "/endpoints/box/sync", "/pools/lab/revisions/1/go-back", "/logout"]
+    "path", ["/endpoints/box/pool", "/endpoints/box/sync", "/pools/lab/revisions/1/go-back", "/logout", "/selected"]
 )
 def test_action_by_get_is_405(staff: Client, fleet: Pool, path: str) -> None:
     assert staff.get(path).status_code == 405
