@@ -12,12 +12,12 @@ from itertools import islice
 
 from django.conf import settings
 
-from . import automatic, clock, difference, examination, known_files, protection, retrying, states, status
+from . import audit, automatic, clock, difference, examination, known_files, protection, retrying, states, status
 from .alpm.names import machine_arch
 from .alpm.state import InstalledPackage
 from .difference import Change, ChangeKind, Kept
 from .exceptions import ComparisonTooLong
-from .models import Endpoint, Operation, Pool
+from .models import Endpoint, Operation, OperationStatus, Pool
 from .proposed import Package, Proposed
 from .revisions import Offered
 
@@ -114,13 +114,13 @@ class _Reader:
         self.machines: dict[Effect, list[str]] = {effect: [] for effect in Effect}
         self.packages: dict[Effect, Counter[str]] = {effect: Counter() for effect in Effect}
         self.changes: dict[str, Mapping[ChangeKind, int]] = {}
+        self.is_new = proposed.revision is None or proposed.revision != pool.target_id
         # What automatic sync does with the present target is no forecast, unless it waits for an approval.
-        known = proposed.revision is not None and proposed.revision == pool.target_id
-        self.follows = pool.auto_sync and pool.paused_since is None and (not known or pool.target_needs_approval)
+        self.follows = pool.auto_sync and pool.paused_since is None and (self.is_new or pool.target_needs_approval)
 
     def read(self) -> Forecast:
         endpoints = list(Endpoint.objects.filter(pool=self.pool).only(*_FIELDS).order_by("name"))
-        now, busy = clock.now(), _busy(self.pool)
+        now, busy = clock.now(), _busy(self.pool, new_target=self.is_new)
         comparable = {one.pk: _alike(one) for one in endpoints if self._comparable(one)}
         outcomes = self._compared(set(comparable.values()))
         without = known_files.without(
@@ -262,7 +262,9 @@ def _compare(packages: Mapping[int, InstalledPackage], before: Iterable[int], af
     return difference.compare([packages[value] for value in before], [packages[value] for value in after])
 
 
-def _busy(pool: Pool) -> set[int]:
-    """The endpoints with an operation that wouldn't give way to a new one."""
+def _busy(pool: Pool, *, new_target: bool) -> set[int]:
+    """The endpoints with an operation that wouldn't give way: to a new one, nor to a new target."""
     active = Operation.objects.active().filter(endpoint__pool=pool).exclude(retrying.GIVES_WAY)
+    if new_target:  # cancels what the policy has queued (`obsolete.cancel_automatic`)
+        active = active.exclude(status=OperationStatus.QUEUED, author__startswith=audit.POLICY)
     return set(active.values_list("endpoint", flat=True))

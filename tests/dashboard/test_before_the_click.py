@@ -79,7 +79,9 @@ def test_sync_all_shows_what_it_does_and_needs_the_target_that_was_seen(staff: C
     factories.endpoint("silent", pool=lab)
     answer = staff.get("/pools/lab/sync")
     text = page(staff, "/pools/lab/sync")
-    assert "Sync 3 endpoints of lab?" in text and "3 of 5 change, 1 can't be synced" in text
+    assert (
+        "Sync 3 endpoints of lab?" in text and "What it does to the machines 3 of 5 change, 1 can't be synced" in text
+    )
     assert "not reported yet what is on them isn't known, so no sync can be made 1: silent" in text
     seen = answer.context["form"].initial["expected_number"]
     pool_manager.set_target(pool=lab, endpoint=Endpoint.objects.get(name="new"), actor="test")
@@ -215,7 +217,7 @@ def test_delete_code_asks_first(staff: Client, reader: Client, lab: Pool) -> Non
     assert f'href="{path}"' in staff.get("/enrol").content.decode()
     asked = page(staff, path)
     assert "It was made by ada at" in asked
-    assert "1 machine enrolled with it so far, and 2 more could into pool lab, until" in asked
+    assert "1 machine has enrolled with it, and 2 more can into pool lab until" in asked
     assert EnrolmentCode.objects.exists() and text not in asked
     assert reader.get(path).status_code == 403 and reader.post(path).status_code == 403
     staff.post(path)

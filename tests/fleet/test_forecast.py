@@ -13,7 +13,7 @@ from apps.fleet import forecast, goals, pool_manager, proposed, protection, sync
 from apps.fleet.difference import ChangeKind
 from apps.fleet.exceptions import DatabasesUnreadable, Invalid, NoTarget, NotFound, StateUnknown
 from apps.fleet.forecast import CANNOT, Effect, Forecast
-from apps.fleet.models import Endpoint, Pool
+from apps.fleet.models import Endpoint, Operation, Pool
 from apps.fleet.protection import Protected
 from demo import database
 from demo.machines import Fleet
@@ -121,6 +121,14 @@ def test_of_those_that_change_offline_busy_locked_out_and_refusing_are_told(lab:
     wanted = (Effect.OFFLINE, Effect.ACTIVE, Effect.PROTECTED, Effect.LOCKED_OUT)
     assert [found.machines[effect] for effect in wanted] == [["old"], ["new"], ["more"], ["more"]]
     assert found.packages[Effect.PROTECTED] == {"vim": 1}
+
+
+def test_what_the_policy_queued_gives_way_to_a_new_target_only(lab: Pool) -> None:
+    sync_coordinator.create_operation(endpoint=Endpoint.objects.get(name="old"), kind="sync", actor="policy:lab")
+    assert seen(lab).machines[Effect.ACTIVE] == ["old"]
+    assert seen(lab, "endpoint:new").machines[Effect.ACTIVE] == []
+    factories.applying(Operation.objects.get())
+    assert seen(lab, "endpoint:new").machines[Effect.ACTIVE] == ["old"]
 
 
 @pytest.mark.parametrize(

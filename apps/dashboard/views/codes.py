@@ -78,10 +78,12 @@ def delete(request: HttpRequest, id: int) -> HttpResponse:
 def _what_goes(code: EnrolmentCode) -> str:
     """Whose code it is, and what nobody can do any more without it."""
     into = f" into pool {code.pool.name}" if code.pool else ""
-    left = max(0, code.uses - code.used)
-    enrolled = f"{code.used} machine{'' if code.used == 1 else 's'}" if code.used else "No machine"
+    made = f"It was made by {audit.words(code.author)} at {moment_text(code.created)}."
+    left, until = max(0, code.uses - code.used), moment_text(code.expires)
+    if not code.used:
+        return f"{made} No machine has enrolled with it; {left} can{into} until {until}. Once it is deleted, none can."
+    have = f"{code.used} machine has" if code.used == 1 else f"{code.used} machines have"
     return (
-        f"It was made by {audit.words(code.author)} at {moment_text(code.created)}. {enrolled} enrolled with it so "
-        f"far, and {left} more could{into}, until {moment_text(code.expires)}. No machine can once it is deleted; "
-        "those that enrolled stay."
+        f"{made} {have} enrolled with it, and {left} more can{into} until {until}. Once it is deleted, none can; those "
+        "that have enrolled stay."
     )

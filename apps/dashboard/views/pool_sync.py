@@ -96,6 +96,7 @@ def sync_all(request: HttpRequest, name: str) -> HttpResponse:
         note=f"{AT_ONCE} are queued at a time." if len(waiting) > AT_ONCE else "",
         refusing=protection.refusing(pool),
         pool=pool,
+        forecast_heading="What it does to the machines",
         form=form,
         forecast=told(pool, what, forecast.of(pool, what)),
         button="Sync them",

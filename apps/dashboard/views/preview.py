@@ -34,7 +34,7 @@ def preview(request: HttpRequest, name: str) -> HttpResponse:
         "section": "fleet",
         "pool": pool,
         "what": what.words,
-        "verb": "is" if known else "were",
+        "known": known,
         "forecast": told(pool, what, found),
         "whole": address_of(pool, what),
     }
