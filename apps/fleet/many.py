@@ -4,6 +4,7 @@ Moving and forgetting are one transaction: all that can be done, or nothing. Syn
 each, and each endpoint's case says what became of it. It must not know HTTP, nor how endpoints are selected.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from . import audit, reasons, retrying, rows, states, status, sync_coordinator, 
 from .exceptions import AlreadyInSync, Conflict, FleetError, Invalid, NotCancellable, NotFound, OperationActive
 from .models import Endpoint, Operation, OperationKind, Pool
 from .models.operations import ACTIVE, CANCELLABLE, LEASED
+from .names import validate_name
 from .reasons import Unknown
 from .status import Status
 
@@ -79,12 +81,20 @@ def foretell(action: Action, names: Sequence[str], *, pool: Pool | None = None) 
 
 def find(names: Sequence[str]) -> list[Endpoint]:
     """The endpoints of these names, by name, with what `plan` needs; unknown names are left out."""
-    return [one for chunk in states.chunks(names) for one in selected().filter(name__in=chunk).order_by("name")]
+    return [
+        one for chunk in states.chunks(_possible(names)) for one in selected().filter(name__in=chunk).order_by("name")
+    ]
 
 
 def selected() -> QuerySet[Endpoint]:
     """All endpoints with what `plan` needs of each."""
     return Endpoint.objects.select_related("pool").only(*FIELDS)
+
+
+def _possible(names: Iterable[str]) -> list[str]:
+    """Those that could be a name at all: no others are asked for, since not every text can be."""
+    pattern: re.Pattern[str] = validate_name.regex  # type: ignore[assignment]
+    return [name for name in names if pattern.match(name)]
 
 
 # --- What would become of each --------------------------------------------------------------------------------------
@@ -181,7 +191,12 @@ def _together(names: Sequence[str], do: Callable[[list[Endpoint]], list[Case]], 
     with transaction.atomic():
         if pool is not None:
             rows.lock_pools(pool)
-        keys = Endpoint.objects.filter(name__in=names).order_by("pk").select_for_update().values_list("pk", flat=True)
+        keys = (
+            Endpoint.objects.filter(name__in=_possible(names))
+            .order_by("pk")
+            .select_for_update()
+            .values_list("pk", flat=True)
+        )
         locked = Endpoint.objects.filter(pk__in=list(keys)).select_related("pool").order_by("pk")
         cases = {case.endpoint: case for case in do(list(locked))}
     return [cases.get(name) or Case(name, NotFound.code, _GONE) for name in names]

@@ -153,3 +153,9 @@ def test_time_that_is_used_up_ends_a_batch_with_a_clear_count(lab: Pool, monkeyp
     monkeypatch.setattr(many.time_limit, "spent", lambda: next(spent))
     done = many.carry_out(Action.CANCEL, ["waits", "works"], actor="test")
     assert codes(done) == {"waits": "", "works": "not_reached"}
+
+
+def test_text_that_no_database_takes_is_no_endpoint(lab: Pool) -> None:
+    names = ["\ud800", "a\0b", "idle"]
+    for cases in (many.foretell(Action.MOVE, names), many.carry_out(Action.MOVE, names, actor="test")):
+        assert codes(cases) == {"\ud800": "not_found", "a\0b": "not_found", "idle": ""}

@@ -92,7 +92,11 @@ def ask_about(request: HttpRequest) -> HttpResponse:
         "names": " ".join(case.endpoint for case in now),
         "targets": _targets(now) if action == Action.SYNC else "",
         "left": _reasons(case for case in cases if case.code),
-        "rows": rows(Endpoint.objects.select_related("pool").filter(name__in=[case.endpoint for case in now[:LISTED]])),
+        "rows": rows(
+            Endpoint.objects.select_related("pool")
+            .filter(name__in=[case.endpoint for case in now[:LISTED]])
+            .order_by("name")
+        ),
         "unlisted": max(0, len(now) - LISTED),
         "words": _words(request),
     }
