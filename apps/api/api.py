@@ -26,10 +26,12 @@ from apps.api.routes import (
     enrolment_codes,
     exports,
     fleet,
+    many,
     operations,
     packages,
     pool_work,
     pools,
+    previews,
     targets,
     tokens,
 )
@@ -71,9 +73,11 @@ def make_api() -> PacSyncAPI:
     api.add_router("", fleet.router, tags=["fleet"])
     api.add_router("", pools.router, tags=["pools"])
     api.add_router("", pool_work.router, tags=["pools"])
+    api.add_router("", previews.router, tags=["pools"])
     api.add_router("", targets.router, tags=["targets"])
     api.add_router("", checksums.router, tags=["targets"])
     api.add_router("", endpoints.router, tags=["endpoints"])
+    api.add_router("", many.router, tags=["endpoints"])
     api.add_router("", diff.router, tags=["states"])
     api.add_router("", packages.router, tags=["packages"])
     api.add_router("", enrolment_codes.router, tags=["access"])

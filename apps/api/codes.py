@@ -67,6 +67,9 @@ CODES = {
         422, "A field or parameter is missing, unknown, or of the wrong type; `errors` lists them."
     ),
     "invalid_name": Code(422, "Not a name: 1 to 63 letters, digits, dots, hyphens, underscores."),
+    "invalid_pattern": Code(
+        422, "A pattern of excluded packages matches everything, can't match anything, or has bad syntax."
+    ),
     "invalid_state": Code(422, "The state text is not canonical, or a line is malformed."),
     "invalid_repository": Code(422, "The repository text is not canonical, or a line is malformed."),
     "state_too_large": Code(

@@ -131,6 +131,12 @@ class TargetForm(forms.Form):
     )
 
 
+class PromoteForm(TargetForm):
+    """The same from another pool, with the number of its target that the person saw."""
+
+    expected_source = forms.IntegerField(min_value=1, widget=forms.HiddenInput)
+
+
 class UnsoundSourceForm(TargetForm):
     """The same from an endpoint whose examination speaks against it, where that may be forced."""
 

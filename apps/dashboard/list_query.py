@@ -17,8 +17,9 @@ _LENGTH = 200
 class ListQuery:
     """The words of a request's query. `used` are those that make sense, `problems` sentences about the others."""
 
-    def __init__(self, request: HttpRequest) -> None:
-        self._given = request.GET
+    def __init__(self, request: HttpRequest, given: QueryDict | None = None) -> None:
+        """`given` are the words where they aren't those of the address."""
+        self._given = request.GET if given is None else given
         self.problems: list[str] = []
         self.used: dict[str, str] = {}
 

@@ -4,6 +4,7 @@ from django.contrib.auth import views as auth_views
 from django.urls import path, register_converter
 
 from apps.dashboard.views import (
+    analysis,
     audit,
     checksums,
     codes,
@@ -11,6 +12,7 @@ from apps.dashboard.views import (
     endpoint_actions,
     endpoint_tokens,
     endpoints,
+    excluded,
     icon,
     login,
     operation,
@@ -22,6 +24,9 @@ from apps.dashboard.views import (
     pool_actions,
     pool_sync,
     pools,
+    preview,
+    promote,
+    selected,
     targets,
     timeline,
 )
@@ -61,7 +66,12 @@ urlpatterns = [
     path("pools/<name:name>", pools.detail, name="pool"),
     path("pools/<name:name>/change", pool_actions.change, name="change_pool"),
     path("pools/<name:name>/delete", pool_actions.delete, name="delete_pool"),
+    path("pools/<name:name>/analysis", analysis.analysis, name="analysis"),
+    path("pools/<name:name>/excluded", excluded.excluded, name="excluded"),
+    path("pools/<name:name>/preview", preview.preview, name="preview"),
     path("pools/<name:name>/sync", pool_sync.sync_all, name="sync_pool"),
+    path("pools/<name:name>/promote", promote.choose, name="choose_promoted"),
+    path("pools/<name:name>/promote/<name:source>", promote.promote, name="promote"),
     path("pools/<name:name>/target", targets.choose, name="choose_target"),
     path("pools/<name:name>/target/<name:endpoint>", targets.set_from_endpoint, name="set_target"),
     path("pools/<name:name>/revisions/<int:number>", targets.revision, name="revision"),
@@ -70,6 +80,8 @@ urlpatterns = [
     path("pools/<name:name>/revisions/<int:number>/approve", targets.approve, name="approve_target"),
     path("pools/<name:name>/revisions/<int:number>/go-back", targets.go_back, name="go_back"),
     path("endpoints", endpoints.listing, name="endpoints"),
+    path("selected", selected.ask_about, name="selected"),
+    path("selected/do", selected.carry_out, name="do_selected"),
     path("endpoints/<name:name>", endpoints.detail, name="endpoint"),
     path("endpoints/<name:name>/packages", package_lists.of_endpoint, name="endpoint_packages"),
     path("endpoints/<name:name>/timeline", timeline.timeline, name="timeline"),

@@ -23,6 +23,12 @@ class InvalidName(Invalid):
     code = "invalid_name"
 
 
+class InvalidPattern(Invalid):
+    """A pattern of excluded packages that matches everything, or can't match anything."""
+
+    code = "invalid_pattern"
+
+
 class InvalidState(Invalid):
     code = "invalid_state"
 

@@ -16,12 +16,12 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db.models import F
 
-from . import clock, difference, examination, revisions, states, time_limit
+from . import clock, difference, examination, revisions, states
 from .alpm.names import machine_arch
 from .alpm.state import InstalledPackage
 from .difference import Change, ChangeKind, Kept
 from .exceptions import ComparisonTooLong
-from .models import Endpoint, Pool, State
+from .models import Endpoint, Pool
 from .models.endpoints import OFFLINE_AFTER_POLLS
 from .recent import Recent
 from .revisions import Offered
@@ -246,7 +246,7 @@ def _changes(case: _Case, installed: Side, target: Side) -> Iterator[Change]:
 
 def _differing(pairs: set[tuple[str, str]], limit: int) -> dict[tuple[str, str], tuple[Side, Side] | None]:
     """For each pair of states, the packages that only one of the two has; None with a state of more than `limit`."""
-    packed = _packed({digest for pair in pairs for digest in pair})
+    packed = states.packed({digest for pair in pairs for digest in pair})
     small = {pair for pair in pairs if max(len(packed[pair[0]]), len(packed[pair[1]])) <= limit}
     apart = {pair: (packed[pair[0]] - packed[pair[1]], packed[pair[1]] - packed[pair[0]]) for pair in small}
     values = states.load_values(set().union(*(one | two for one, two in apart.values())))
@@ -254,13 +254,3 @@ def _differing(pairs: set[tuple[str, str]], limit: int) -> dict[tuple[str, str],
     for pair, (one, two) in apart.items():
         found[pair] = ([values[value] for value in one], [values[value] for value in two])
     return found
-
-
-def _packed(digests: set[str]) -> dict[str, frozenset[int]]:
-    rows: dict[str, frozenset[int]] = {}
-    for chunk in states.chunks(sorted(digests)):
-        found = State.objects.filter(pk__in=chunk).values_list("pk", "packages")
-        for pk, packages in found:
-            time_limit.check()
-            rows[pk] = frozenset(states.unpack(packages))
-    return rows

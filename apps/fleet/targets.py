@@ -115,15 +115,25 @@ def revision_of(pool: Pool, number: int) -> TargetRevision:
 
 
 def promote(
-    *, pool: Pool, source: Pool, actor: str, expected_number: int | None = None, comment: str = ""
+    *,
+    pool: Pool,
+    source: Pool,
+    actor: str,
+    expected_number: int | None = None,
+    expected_source: int | None = None,
+    comment: str = "",
 ) -> TargetRevision:
-    """A new revision that says what the present target of the pool `source` says. Raises NoTarget, TargetChanged."""
+    """A new revision that says what the present target of the pool `source` says.
+
+    `expected_source` is the number of that target that the caller saw. Raises NoTarget, TargetChanged.
+    """
     comment = comment_of(comment)
     with transaction.atomic():
         pool, source = rows.lock_pools(pool, source)
         check_expected(pool, expected_number)
         if source.target is None:
             raise NoTarget(f"The pool {source.name} has no target yet.")
+        check_expected(source, expected_source)
         return copy(pool, source.target, actor=actor, comment=comment, promoted_from=source.name)
 
 

@@ -14,6 +14,9 @@ READ = [
     "/",
     "/pools/lab",
     "/pools/lab/revisions/1",
+    "/pools/lab/preview",
+    "/pools/lab/analysis",
+    "/pools/lab/excluded",
     "/endpoints",
     "/endpoints/box",
     "/operations",
@@ -23,6 +26,8 @@ READ = [
 ]
 STAFF = [
     "/create-pool",
+    "/pools/lab/promote",
+    "/pools/lab/promote/other",
     "/pools/lab/change",
     "/pools/lab/delete",
     "/pools/lab/sync",
@@ -35,6 +40,7 @@ STAFF = [
 ]
 POSTS = [
     "/create-pool",
+    "/pools/lab/promote/other",
     "/pools/lab/change",
     "/pools/lab/delete",
     "/pools/lab/sync",
@@ -48,6 +54,8 @@ POSTS = [
     "/endpoints/box/revoke-token",
     "/endpoints/box/new-token",
     "/enrol",
+    "/selected",
+    "/selected/do",
 ]
 
 
@@ -57,6 +65,7 @@ def fleet(db: None) -> Pool:
     pool = factories.pool("lab")
     factories.reporting_endpoint("box", pool=pool, state=factories.state("app 1-1"))
     factories.target(pool, "app 2-1")
+    factories.target(factories.pool("other"), "app 1-1")
     return pool
 
 
@@ -117,7 +126,7 @@ def test_action_from_another_origin_names_the_one_that_was_expected(fleet: Pool,
 
 
 @pytest.mark.parametrize(
-    "path", ["/endpoints/box/pool", "/endpoints/box/sync", "/pools/lab/revisions/1/go-back", "/logout"]
+    "path", ["/endpoints/box/pool", "/endpoints/box/sync", "/pools/lab/revisions/1/go-back", "/logout", "/selected"]
 )
 def test_action_by_get_is_405(staff: Client, fleet: Pool, path: str) -> None:
     assert staff.get(path).status_code == 405

@@ -1,11 +1,13 @@
 """What pages may load and run: nothing inline, nothing from elsewhere."""
 
 import re
+from datetime import timedelta
 
 import pytest
+from django.db.models.functions import Now
 from django.test import Client
 
-from apps.fleet.models import Endpoint
+from apps.fleet.models import Endpoint, EnrolmentCode
 from tests import factories
 
 INLINE = re.compile(rb"<style|\sstyle=|\son[a-z]+=\"|<script(?![^>]*\ssrc=)|javascript:", re.IGNORECASE)
@@ -35,6 +37,13 @@ PAGES = [
     "/pools/lab/change",
     "/pools/lab/delete",
     "/pools/lab/sync",
+    "/pools/lab/preview",
+    "/pools/lab/preview?machines=changes",
+    "/pools/lab/analysis",
+    "/pools/lab/excluded?try=a*",
+    "/pools/lab/promote",
+    "/pools/other/promote/lab",
+    "/enrol/1/delete",
     "/pools/lab/target",
     "/pools/lab/target/box",
     "/pools/lab/revisions/1",
@@ -50,6 +59,8 @@ PAGES = [
 def lab(db: None) -> Endpoint:
     pool = factories.pool("lab")
     factories.target(pool, "app 2-1")
+    factories.pool("other")
+    EnrolmentCode.objects.create(pk=1, code_hash="1", expires=Now() + timedelta(days=1), uses=1, author="user:ada")
     return factories.reporting_endpoint("box", pool=pool, state=factories.state("app 1-1"))
 
 

@@ -26,6 +26,10 @@ PAGES = [
     "/packages/app?older_than=2&pool=lab",
     "/compare?from=revision:lab/1&to=revision:lab/1",
     "/pools/lab/sync",
+    "/pools/lab/preview?machines=changes",
+    "/pools/lab/excluded?try=a*",
+    "/pools/lab/promote",
+    "/pools/other/promote/lab",
     "/endpoints",
     "/endpoints?status=behind",
     "/endpoints?pool=lab",
@@ -69,6 +73,7 @@ def queries(client: Client, path: str) -> int:
 def lab(db: None) -> Pool:
     pool = factories.pool("lab")
     factories.target(pool, "app 2-1")
+    factories.pool("other", excluded_packages=["vi*"])
     return pool
 
 

@@ -127,34 +127,6 @@ def test_pool_page_counts_those_whose_last_operation_went_wrong(reader: Client, 
         assert ('href="/endpoints/three"' in listed) is (result == "lost")
 
 
-@pytest.mark.parametrize(
-    ("policy", "sentence"),
-    [
-        ({}, "No endpoint changes before it is synced."),
-        ({"auto_sync": True}, "endpoints that are behind the new target follow by themselves, and no others."),
-        (
-            {"auto_sync": True, "conflict_resolution": "newest"},
-            "endpoints on which no package goes back follow by themselves.",
-        ),
-        (
-            {"auto_sync": True, "conflict_resolution": "oldest"},
-            "every endpoint follows by itself, downgrades included.",
-        ),
-    ],
-)
-def test_who_follows_a_new_target_is_what_the_policy_says(
-    staff: Client, lab: Pool, policy: dict[str, Any], sentence: str
-) -> None:
-    pool_manager.change_pool(pool=lab, actor="test", **policy)
-    factories.target(lab, "app 3-1")
-    box = factories.reporting_endpoint("box", pool=lab, state=factories.state("app 2-1", "lib 2-1"))
-    for path in (f"/pools/lab/target/{box.name}", "/pools/lab/revisions/1"):
-        assert sentence in text_of(staff, path)
-    if policy:
-        Pool.objects.update(paused_since=Now(), paused_by={"endpoint": "box"})
-        assert "Automatic sync is paused in this pool" in text_of(staff, "/pools/lab/revisions/1")
-
-
 @pytest.mark.parametrize(("seconds", "words"), [(60, "minute"), (5, "5 seconds"), (600, "10 minutes")])
 def test_enrol_page_says_how_often_a_machine_reports(staff: Client, settings: Any, seconds: int, words: str) -> None:
     settings.POLL_SECONDS = seconds

@@ -163,6 +163,7 @@ def promote(request: ApiRequest, name: Name, payload: PromoteIn) -> Status[Revis
         source=pool_named(payload.source),
         actor=request.auth.actor,
         expected_number=payload.expected_number,
+        expected_source=payload.expected_source,
         comment=payload.comment,
     )
     return Status(201, revision_detail(revision))

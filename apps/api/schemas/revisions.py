@@ -197,3 +197,6 @@ class PromoteIn(_TargetChange):
     """Take the present target of the pool `source`."""
 
     source: Name
+    expected_source: RevisionNumber | None = Field(
+        None, description="The revision of `source` that you saw. If it isn't the current one: `target_changed`."
+    )

@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from apps.dashboard.access import reader
+from apps.dashboard.endpoint_filter import asked
 from apps.dashboard.forms import AssignForm, RightsForm
 from apps.dashboard.list_query import ListQuery
 from apps.dashboard.look import STATUSES
@@ -16,7 +17,7 @@ from apps.dashboard.reading import page_of, pool_names, rows, shown, statuses_of
 from apps.dashboard.views.operation import waits_of
 from apps.fleet import automatic, examination, goals, protection, reasons, retrying
 from apps.fleet.exceptions import FleetError
-from apps.fleet.filters import LAST_RESULTS, SORTS, EndpointFilter
+from apps.fleet.filters import LAST_RESULTS
 from apps.fleet.models import Endpoint, Operation
 from apps.fleet.models.operations import FILES_DIFFER
 from apps.fleet.status import Status
@@ -30,7 +31,6 @@ EXPORTED: dict[str, dict[str, str]] = {
 }
 # Filters that are folded away until one of them is used.
 MORE_FILTERS = {"package", "agent_version", "seen_after", "seen_before", "last_result", "files_differ", "resting"}
-EITHER = {"true": True, "false": False}
 
 
 @reader
@@ -38,19 +38,7 @@ EITHER = {"true": True, "false": False}
 def listing(request: HttpRequest) -> HttpResponse:
     """All endpoints, page by page; filtered and sorted by the API's words."""
     query = ListQuery(request)
-    chosen = EndpointFilter(
-        pool=query.text("pool"),
-        name=query.text("name"),
-        package=query.text("package"),
-        agent_version=query.text("agent_version"),
-        seen_after=query.moment("seen_after"),
-        seen_before=query.moment("seen_before"),
-        last_result=query.choice("last_result", LAST_RESULTS),
-        files_differ=EITHER.get(query.choice("files_differ", EITHER)),
-        resting=EITHER.get(query.choice("resting", EITHER)),
-        sort=query.choice("sort", SORTS, "name"),
-    )
-    status = query.choice("status", STATUSES)
+    chosen, status = asked(query)
     found = chosen.rows().order_by(*chosen.order())
     statuses = None
     if status:

@@ -11,15 +11,18 @@ from django.views.decorators.http import require_http_methods
 
 from apps.dashboard.access import actor, staff
 from apps.dashboard.answers import ask
+from apps.dashboard.forecast_look import told
+from apps.dashboard.forms import ExpectedForm
 from apps.dashboard.pools_by_name import pool_named
 from apps.dashboard.reading import counted, statuses_of
-from apps.fleet import protection, retrying, status, sync_coordinator
+from apps.fleet import forecast, proposed, protection, retrying, status, sync_coordinator
 from apps.fleet.exceptions import AlreadyInSync, FleetError, OperationActive
 from apps.fleet.models import Endpoint, Operation, Pool
 from apps.fleet.models.operations import ACTIVE
 
 # Each reads and compares two states of some 1,500 packages; so many keep the request within seconds.
 AT_ONCE = 200
+UNKNOWN = str(status.Status.UNKNOWN)
 IN_SYNC = ("in_sync", "files_differ")  # a sync changes no package of either
 
 
@@ -30,6 +33,14 @@ class _Members:
     waiting: dict[int, str]
     in_sync: int
     active: int
+
+    def comparable(self) -> list[str]:
+        """The statuses of those that wait, without those that can't be compared."""
+        return [name for name in self.waiting.values() if name != UNKNOWN]
+
+    def why_nothing(self) -> list[str]:
+        """Why no endpoint is waiting that could be synced."""
+        return _words(self.in_sync, self.active) + ([f"{len(self.waiting)} can't be compared"] if self.waiting else [])
 
 
 def _members(pool: Pool) -> _Members:
@@ -42,6 +53,8 @@ def _members(pool: Pool) -> _Members:
     idle = found.exclude(pk__in=busy).order_by("name")
     statuses = {pk: name for pk, (_, name) in statuses_of(idle, status.by_packages).items()}
     waiting = {pk: name for pk, name in statuses.items() if name not in IN_SYNC}
+    # What can't be compared is refused each time: it comes last, so that it is in nobody's way.
+    waiting = dict(sorted(waiting.items(), key=lambda one: one[1] == UNKNOWN))
     return _Members(waiting, len(statuses) - len(waiting), found.filter(pk__in=busy).count())
 
 
@@ -57,14 +70,20 @@ def sync_all(request: HttpRequest, name: str) -> HttpResponse:
     """GET says which endpoints; POST queues an operation for each and says what was refused."""
     pool = pool_named(Pool.objects.select_related("target"), name)
     members = _members(pool)
-    waiting = members.waiting
+    waiting = members.comparable()
+    number = pool.target.number if pool.target else 0
+    form = ExpectedForm(request.POST or None, initial={"expected_number": number})
     if request.method == "POST":
+        if form.is_valid() and form.cleaned_data["expected_number"] != number:
+            messages.error(request, f"The target of {name} is #{number} by now. Look at what it does first.")
+            return redirect(request.path)
         _sync(request, members)
         return redirect("pool", name=name)
     if pool.target is None or not waiting:
-        why = _words(members.in_sync, members.active) if pool.target else ["the pool has no target yet"]
+        why = members.why_nothing() if pool.target else ["the pool has no target yet"]
         messages.info(request, f"There is nothing to sync: {', '.join(why) or 'the pool has no endpoints'}.")
         return redirect("pool", name=name)
+    what = proposed.find(pool, "")
     return ask(
         request,
         heading=f"Sync {len(waiting)} endpoint{'' if len(waiting) == 1 else 's'} of {name}?",
@@ -72,10 +91,14 @@ def sync_all(request: HttpRequest, name: str) -> HttpResponse:
         "included. What it holds, its foreign packages, what the pool excludes and what the target doesn't manage "
         "stay as they are. "
         "A machine that is offline starts when it is back.",
-        counts={name: count for name, count in counted(waiting.values()).items() if count},
+        counts={name: count for name, count in counted(waiting).items() if count},
         warning=f"Nobody has approved target #{pool.target.number} yet." if pool.target_needs_approval else "",
         note=f"{AT_ONCE} are queued at a time." if len(waiting) > AT_ONCE else "",
         refusing=protection.refusing(pool),
+        pool=pool,
+        forecast_heading="What it does to the machines",
+        form=form,
+        forecast=told(pool, what, forecast.of(pool, what)),
         button="Sync them",
         back=reverse("pool", args=[name]),
         section="fleet",
@@ -83,9 +106,9 @@ def sync_all(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _sync(request: HttpRequest, members: _Members) -> None:
-    keys = list(members.waiting)
+    keys = list(members.waiting)[:AT_ONCE]
     queued, in_sync, active, refused = 0, members.in_sync, members.active, Counter[str]()
-    for endpoint in Endpoint.objects.filter(pk__in=keys[:AT_ONCE]).select_related("pool__target__state", "state"):
+    for endpoint in Endpoint.objects.filter(pk__in=keys).select_related("pool__target__state", "state"):
         try:
             sync_coordinator.create_operation(endpoint=endpoint, kind="sync", actor=actor(request))
             queued += 1
@@ -95,7 +118,7 @@ def _sync(request: HttpRequest, members: _Members) -> None:
             active += 1
         except FleetError as refusal:
             refused[f"{refusal.code}: {refusal}"] += 1
-    left = len(keys) - AT_ONCE
+    left = len(members.comparable()) - len(keys)
     more = f" {left} more are waiting: press Sync all again." if left > 0 else ""
     if queued or not refused:
         parts = [f"{queued} operation{'' if queued == 1 else 's'} created", *_words(in_sync, active)]

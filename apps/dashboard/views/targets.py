@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.dashboard.access import actor, reader, staff
 from apps.dashboard.answers import ask, attempt, succeeded
+from apps.dashboard.forecast_look import told
 from apps.dashboard.forms import ExpectedForm, TargetForm, UnsoundSourceForm
 from apps.dashboard.pools_by_name import pool_named
 from apps.dashboard.reading import by_reason, page_of, shown
@@ -19,9 +20,11 @@ from apps.fleet import (
     checksums,
     difference,
     examination,
+    forecast,
     package_list,
     pool_alarms,
     pool_manager,
+    proposed,
     protection,
     revisions,
     states,
@@ -44,7 +47,7 @@ def _number(pool: Pool) -> int:
     return pool.target.number if pool.target else 0
 
 
-def _difference(
+def difference_from(
     request: HttpRequest, before: TargetRevision, packages: list[InstalledPackage], unmanaged: Iterable[Unmanaged]
 ) -> dict[str, Any]:
     """From this revision to these packages, beside which those names are left alone."""
@@ -117,6 +120,7 @@ def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpRes
     proposal = attempt(request, lambda: pool_manager.propose(pool=pool, endpoint=source))
     if proposal is None:
         return redirect("choose_target", name=name)
+    what = proposed.of_endpoint(pool, source, proposal)
     context = {
         "section": "fleet",
         "pool": pool,
@@ -124,14 +128,20 @@ def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpRes
         "form": form,
         "examination": found,
         "refusing": protection.refusing_target(
-            pool, names={package.name for package in proposal.packages}, unmanaged=proposal.unmanaged
+            pool,
+            names=what.names,
+            unmanaged=proposal.unmanaged,
+            offered=revisions.Offered(what.recorded),
         ),
+        "forecast": told(pool, what, forecast.of(pool, what)),
         "count": len(proposal.packages),
         "next_number": max(_number(pool), pool.highest_number) + 1,
         "unmanaged": by_reason(proposal.unmanaged),
         "mirrors": {repository["name"]: repository["mirrors"] for repository in proposal.repositories},
         "conflicts": checksums.conflicts_among(proposal.files),
-        "difference": _difference(request, pool.target, proposal.packages, proposal.unmanaged) if pool.target else None,
+        "difference": difference_from(request, pool.target, proposal.packages, proposal.unmanaged)
+        if pool.target
+        else None,
     }
     return render(request, "pacsync/set_target.html", context, status=422 if form.errors else 200)
 
@@ -141,11 +151,12 @@ def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpRes
 def revision(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """One revision, and what going back to it would change; while it waits for an approval, what it changes."""
     pool = _pool(name)
-    found = get_object_or_404(pool.revisions.select_related("state", "source_endpoint", "files"), number=number)
+    found = get_object_or_404(pool.revisions.select_related("pool", "state", "source_endpoint", "files"), number=number)
     current = found.pk == pool.target_id
     before = _compared_with(pool, found)
     files = target_files.compare(before, found) if before else []
     unmanaged = found.unmanaged or []
+    what = proposed.of_revision(found) if not current or pool.target_needs_approval else None
     context = {
         "section": "fleet",
         "pool": pool,
@@ -156,7 +167,9 @@ def revision(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "before_text": f"#{before.number}" if before and current else "Present target",
         "after_text": f"#{number}" if current else f"Revision #{number}",
         "form": TargetForm(initial={"expected_number": _number(pool)}),
-        "difference": _difference(request, before, states.load(found.state), unmanaged) if before else None,
+        "difference": difference_from(request, before, states.load(found.state), unmanaged) if before else None,
+        "forecast": told(pool, what, forecast.of(pool, what)) if what else None,
+        "forecast_heading": f"What {'approving' if current else 'going back to'} #{number} would do to the machines",
         "digest": revisions.digest(found),
         "mirrors": revisions.mirrors_of(found),
         "unmanaged": by_reason(found.unmanaged) if found.unmanaged is not None else None,

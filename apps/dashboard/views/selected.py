@@ -1,0 +1,207 @@
+"""Work on many endpoints: those that were ticked in a list, or all that its filter found. `many` does it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from apps.dashboard.access import actor, staff
+from apps.dashboard.answers import attempt
+from apps.dashboard.endpoint_filter import found_by
+from apps.dashboard.forecast_look import cut
+from apps.dashboard.list_query import ListQuery
+from apps.dashboard.reading import rows
+from apps.fleet import many
+from apps.fleet.filters import IN_NO_POOL
+from apps.fleet.many import MOST, Action, Case
+from apps.fleet.models import Endpoint, Pool
+
+# So many machines are listed one by one with what a sync changes on them.
+LISTED = 50
+REASONS_SHOWN = 5
+# What is asked, what happens, and what the button says. The first `{}` is how many.
+WORDS = {
+    Action.MOVE: ("Move {} to {where}?", "{moved} All of them are moved, or none.", "Move {}"),
+    Action.SYNC: (
+        "Sync {}?",
+        "An operation is queued for each: it is brought to exactly its pool's target at its next check-in, downgrades "
+        "and removals included. What it holds, its foreign packages, what the pool excludes and what the target "
+        "doesn't manage stay as they are. A machine that is offline starts when it is back.",
+        "Sync {}",
+    ),
+    Action.FORGET: (
+        "Forget {}?",
+        "Their history, operations and tokens go with them, and there is no way back. The machines keep their "
+        "packages and their agents, whose tokens are then refused; to come back they have to enrol again. All of them "
+        "are forgotten, or none.",
+        "Forget {}",
+    ),
+    Action.CANCEL: (
+        "Cancel the operations of {}?",
+        "An operation is cancelled only before pacman is started for it, so nothing is changed on these machines. An "
+        "agent that has its operation already stops within a minute. Where pacman is started before you confirm, the "
+        "operation goes on and is left out.",
+        "Cancel {} operation{s}",
+    ),
+}
+DONE = {
+    Action.MOVE: "{} moved to {where}.",
+    Action.SYNC: "{} operation{s} created. Endpoints start at their next check-in.",
+    Action.FORGET: "{} forgotten.",
+    Action.CANCEL: "{} operation{s} cancelled.",
+}
+
+
+@staff
+@require_POST
+def ask_about(request: HttpRequest) -> HttpResponse:
+    """What would happen to whom, and who is left out and why. Nothing is changed yet."""
+    asked = _asked(request)
+    if asked is None:
+        return _back(request)
+    action, pool = asked
+    cases = many.plan(action, _chosen(request), pool=pool)
+    able = [case for case in cases if not case.code]
+    now = able[:MOST]
+    if not cases:
+        messages.error(request, "Nothing was selected: tick machines in the list first.")
+        return _back(request)
+    where = f"pool {pool.name}" if pool else "no pool"
+    heading, text, button = WORDS[action]
+    words = {
+        "s": "" if len(now) == 1 else "s",
+        "where": where,
+        "moved": _moved(pool),
+    }
+    machines = f"{len(now)} machine{words['s']}"
+    context: dict[str, Any] = {
+        "section": "endpoints",
+        "action": action.value,
+        "pool": pool.name if pool else IN_NO_POOL,
+        "heading": heading.format(machines if now else "machines", **words),
+        "text": text.format(**words),
+        "button": button.format(len(now) if action == Action.CANCEL else machines, **words),
+        "danger": action == Action.FORGET,
+        "total": len(cases),
+        "now": now,
+        "later": len(able) - len(now),
+        "names": " ".join(case.endpoint for case in now),
+        "targets": _targets(now) if action == Action.SYNC else "",
+        "left": _reasons(case for case in cases if case.code),
+        "rows": rows(
+            Endpoint.objects.select_related("pool")
+            .filter(name__in=[case.endpoint for case in now[:LISTED]])
+            .order_by("name")
+        ),
+        "unlisted": max(0, len(now) - LISTED),
+        "words": _words(request),
+    }
+    return render(request, "pacsync/selected.html", context)
+
+
+@staff
+@require_POST
+def carry_out(request: HttpRequest) -> HttpResponse:
+    """Do it with those that were shown, and say how many it was done with, and who was left out meanwhile."""
+    asked = _asked(request)
+    if asked is None:
+        return _back(request)
+    action, pool = asked
+    names = request.POST.get("names", "").replace("\0", "").split()
+    if action == Action.SYNC and (changed := _changed(request.POST.get("targets", ""))):
+        messages.error(request, f"{changed} Nothing was queued: look at what it changes first.")
+        return _back(request)
+    cases = attempt(request, lambda: many.carry_out(action, names, actor=actor(request), pool=pool))
+    if cases is None:
+        return _back(request)
+    done = sum(not case.code for case in cases)
+    where = f"pool {pool.name}" if pool else "no pool"
+    count = str(done) if action in (Action.SYNC, Action.CANCEL) else f"{done} machine{'' if done == 1 else 's'}"
+    if done or not cases:
+        messages.success(request, DONE[action].format(count, s="" if done == 1 else "s", where=where))
+    reasons = _reasons(case for case in cases if case.code)
+    for reason, left in reasons[:REASONS_SHOWN]:
+        who = ", ".join(left.shown) + (f" and {left.more} more" if left.more else "")
+        messages.warning(request, f"Left out: {who}. {reason}")
+    if len(reasons) > REASONS_SHOWN:
+        rest = sum(len(left.shown) + left.more for _, left in reasons[REASONS_SHOWN:])
+        messages.warning(request, f"Left out: {rest} more, for other reasons.")
+    return _back(request)
+
+
+def _moved(pool: Pool | None) -> str:
+    """What being there means."""
+    if pool is None:
+        return "They are in no pool then: no target counts for them, and nothing is synced."
+    automatic = "Its automatic sync is on" if pool.auto_sync else "Its automatic sync is off"
+    target = f"its target is #{pool.target.number}" if pool.target else "it has no target yet"
+    return (
+        f"The target and the policy of pool {pool.name} count for them then. {automatic}, and {target}. Moving by "
+        "itself changes no package."
+    )
+
+
+def _asked(request: HttpRequest) -> tuple[Action, Pool | None] | None:
+    """The action and the pool of a move; None, with a message, where they make no sense."""
+    name, where = request.POST.get("action", ""), request.POST.get("pool", "").replace("\0", "")
+    if name not in list(Action):
+        messages.error(request, "There is no such action.")
+        return None
+    action = Action(name)
+    if action != Action.MOVE or where == IN_NO_POOL:
+        return action, None
+    pool = Pool.objects.select_related("target").filter(name=where).first()
+    if pool is None:
+        messages.error(request, "Choose the pool that they should be moved to.")
+        return None
+    return action, pool
+
+
+def _chosen(request: HttpRequest) -> list[Endpoint]:
+    """The ticked endpoints by name, or all that the list's words find."""
+    if request.POST.get("all"):
+        return found_by(ListQuery(request, QueryDict(request.POST.get("words", ""))), *many.FIELDS)
+    ticked = {name.replace("\0", "") for name in request.POST.getlist("endpoint")}
+    return many.find(sorted(ticked))
+
+
+def _reasons(cases: Iterable[Case]) -> list[tuple[str, Any]]:
+    """Each reason with the names that it is about, the most frequent first."""
+    found: dict[str, list[str]] = {}
+    for case in cases:
+        found.setdefault(case.detail, []).append(case.endpoint)
+    return [(reason, cut(names)) for reason, names in sorted(found.items(), key=lambda one: -len(one[1]))]
+
+
+def _targets(cases: Iterable[Case]) -> str:
+    """The targets that were shown, as `lab/4 prod/2`."""
+    pools = Pool.objects.filter(endpoints__name__in=[case.endpoint for case in cases], target__isnull=False)
+    return " ".join(f"{name}/{number}" for name, number in _numbers(pools).items())
+
+
+def _changed(targets: str) -> str:
+    """Which of the targets that were shown is another one by now; empty if none is."""
+    seen = {name: number for name, _, number in (one.partition("/") for one in targets.split())}
+    present = _numbers(Pool.objects.filter(name__in=list(seen)))
+    for name, number in seen.items():
+        if str(present.get(name, 0)) != number:
+            return f"The target of {name} is another one by now."
+    return ""
+
+
+def _numbers(pools: Any) -> dict[str, int]:
+    return dict(pools.order_by("name").values_list("name", "target__number").distinct())
+
+
+def _words(request: HttpRequest) -> str:
+    """The words of the list, as an address has them."""
+    return QueryDict(request.POST.get("words", "")).urlencode()
+
+
+def _back(request: HttpRequest) -> HttpResponse:
+    words = _words(request)
+    return redirect(f"{reverse('endpoints')}?{words}" if words else reverse("endpoints"))

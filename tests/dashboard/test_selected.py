@@ -1,0 +1,160 @@
+"""Work on many machines from the list: what is asked, what is done, and who is left out."""
+
+import html
+import re
+from typing import Any
+
+import pytest
+from django.contrib.messages import get_messages
+from django.test import Client
+
+from apps.fleet import many, pool_manager
+from apps.fleet.models import AuditEvent, Endpoint, Operation, Pool
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+BOTH = {"endpoint": ["new", "old"]}
+
+
+def text_of(answer: Any) -> str:
+    words = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", answer.content.decode())).split())
+    return re.sub(r" (?=[:,.])", "", words)
+
+
+def said(answer: Any) -> str:
+    return " ".join(str(message) for message in get_messages(answer.wsgi_request))
+
+
+def confirm(client: Client, asked: Any, **instead: str) -> Any:
+    """Send the form of the page that asks."""
+    assert asked.status_code == 200
+    form = asked.content.decode().partition('action="/selected/do"')[2].partition("</form>")[0]
+    fields = {name: html.unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', form)}
+    return client.post("/selected/do", fields | instead)
+
+
+@pytest.fixture
+def lab() -> Pool:
+    """Target #1 is `app 2-1` of `good`; `old` is behind, `new` ahead."""
+    pool = factories.pool("lab")
+    good = factories.reporting_endpoint("good", pool=pool, state=factories.state("app 2-1"))
+    pool_manager.set_target(pool=pool, endpoint=good, actor="test")
+    for name, version in {"old": "1-1", "new": "3-1"}.items():
+        factories.reporting_endpoint(name, pool=pool, state=factories.state(f"app {version}"))
+    return pool
+
+
+def test_list_has_a_box_for_each_machine_for_staff_only(staff: Client, reader: Client, lab: Pool) -> None:
+    page = staff.get("/endpoints").content.decode()
+    assert page.count('name="endpoint"') == 3 and 'aria-label="Select old"' in page
+    assert "All 3 that were found" in page
+    assert 'name="endpoint"' not in reader.get("/endpoints").content.decode()
+
+
+def test_sync_asks_with_what_changes_then_queues(staff: Client, lab: Pool) -> None:
+    asked = staff.post("/selected", {"action": "sync", "endpoint": ["new", "old", "good"]})
+    text = text_of(asked)
+    assert "Sync 2 machines?" in text and "Left out: good: It is in sync already." in text
+    assert "↓ 1" in text and "↑ 1" in text  # what changes on each
+    assert not Operation.objects.exists()
+    answer = confirm(staff, asked)
+    assert answer["Location"] == "/endpoints"
+    assert "2 operations created. Endpoints start at their next check-in." in said(answer)
+    assert set(Operation.objects.values_list("endpoint__name", "author")) == {("new", "user:ada"), ("old", "user:ada")}
+
+
+def test_sync_is_refused_when_the_target_changed_meanwhile(staff: Client, lab: Pool) -> None:
+    asked = staff.post("/selected", {"action": "sync", **BOTH})
+    pool_manager.set_target(pool=lab, endpoint=Endpoint.objects.get(name="new"), actor="test")
+    assert "The target of lab is another one by now. Nothing was queued" in said(confirm(staff, asked))
+    assert not Operation.objects.exists()
+
+
+def test_move_says_what_the_other_pool_means_and_does_it(staff: Client, lab: Pool) -> None:
+    attic = factories.pool("attic", auto_sync=True)
+    asked = staff.post("/selected", {"action": "move", "pool": "attic", **BOTH})
+    assert "Move 2 machines to pool attic?" in text_of(asked)
+    assert "Its automatic sync is on, and it has no target yet." in text_of(asked)
+    assert "2 machines moved to pool attic." in said(confirm(staff, asked))
+    assert set(attic.endpoints.values_list("name", flat=True)) == {"new", "old"}
+    asked = staff.post("/selected", {"action": "move", "pool": "-", "endpoint": "new"})
+    assert "They are in no pool then" in text_of(asked)
+    assert "1 machine moved to no pool." in said(confirm(staff, asked))
+
+
+def test_forget_and_cancel_leave_out_what_is_at_work(staff: Client, lab: Pool) -> None:
+    confirm(staff, staff.post("/selected", {"action": "sync", **BOTH}))
+    factories.applying(Operation.objects.get(endpoint__name="old"))
+    asked = staff.post("/selected", {"action": "cancel", "endpoint": ["new", "old", "good"]})
+    text = text_of(asked)
+    assert "Cancel the operations of 1 machine?" in text and "Cancel 1 operation" in text
+    assert "old: Pacman is running there, and is never stopped." in text
+    assert "good: It has no operation under way." in text
+    assert "1 operation cancelled." in said(confirm(staff, asked))
+    asked = staff.post("/selected", {"action": "forget", **BOTH})
+    assert "old: It is carrying out an operation." in text_of(asked)
+    assert "1 machine forgotten." in said(confirm(staff, asked))
+    assert set(Endpoint.objects.values_list("name", flat=True)) == {"good", "old"}
+
+
+def test_what_changed_meanwhile_is_left_out_and_said(staff: Client, lab: Pool) -> None:
+    asked = staff.post("/selected", {"action": "forget", **BOTH})
+    Endpoint.objects.filter(name="old").delete()
+    answer = confirm(staff, asked)
+    assert "1 machine forgotten. Left out: old. There is no such endpoint." in said(answer)
+
+
+def test_all_that_the_filter_found_are_meant_and_no_other(staff: Client, lab: Pool) -> None:
+    factories.reporting_endpoint("stray", state=factories.state())
+    asked = staff.post("/selected", {"action": "forget", "all": "1", "words": "pool=lab&status=behind"})
+    assert "Forget 1 machine?" in text_of(asked)
+    answer = confirm(staff, asked)
+    assert answer["Location"] == "/endpoints?pool=lab&status=behind"
+    assert set(Endpoint.objects.values_list("name", flat=True)) == {"good", "new", "stray"}
+
+
+def test_more_than_can_be_done_at_a_time_begins_with_those_for_which_it_can(
+    staff: Client, lab: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.dashboard.views.selected.MOST", 1)
+    asked = staff.post("/selected", {"action": "sync", "all": "1"})
+    text = text_of(asked)
+    assert "Sync 1 machine?" in text and "1 are done at a time. 1 more wait" in text
+    confirm(staff, asked)
+    assert Operation.objects.get().endpoint.name == "new"
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"action": "sync"}, "Nothing was selected"),
+        ({"action": "none", **BOTH}, "There is no such action."),
+        ({"action": "move", **BOTH}, "Choose the pool"),
+        ({"action": "move", "pool": "none\0", **BOTH}, "Choose the pool"),
+        ({"action": "sync", "endpoint": "none\0"}, "Nothing was selected"),
+    ],
+)
+def test_senseless_selection_is_said_and_changes_nothing(
+    staff: Client, lab: Pool, data: dict[str, Any], sentence: str
+) -> None:
+    answer = staff.post("/selected", data)
+    assert (answer.status_code, answer["Location"]) == (302, "/endpoints")
+    assert sentence in said(answer)
+    events = AuditEvent.objects.count()
+    staff.post("/selected/do", data | {"names": ""})
+    staff.post("/selected/do", {"action": "forget", "names": " ".join(f"m{n}" for n in range(many.MOST + 1))})
+    staff.post("/selected/do", {"action": "sync", "names": "old", "targets": "x"})
+    assert AuditEvent.objects.count() == events and Endpoint.objects.count() == 3
+
+
+def test_nothing_that_can_be_done_has_no_button(staff: Client, lab: Pool) -> None:
+    asked = staff.post("/selected", {"action": "cancel", **BOTH})
+    assert "It can be done with none of the 2 that were selected. Nothing was changed." in text_of(asked)
+    assert "/selected/do" not in asked.content.decode()
+
+
+def test_queries_of_the_question_do_not_grow(staff: Client, lab: Pool, django_assert_max_num_queries: Any) -> None:
+    for number in range(20):
+        factories.reporting_endpoint(pool=lab, state=factories.state(f"app 1-1.{number}"))
+    with django_assert_max_num_queries(24):
+        staff.post("/selected", {"action": "sync", "all": "1"})
