@@ -156,7 +156,7 @@ class _Batches:
 
     @property
     def _last_two(self) -> tuple[int, int]:
-        """The day of the present target and of the one before."""
+        """The day of the current target and of the one before."""
         return self.days[-1], self.days[-2] if len(self.days) > 1 else self.days[-1] - 7
 
     def _last_seen(self, machine: Machine, now: datetime) -> datetime:

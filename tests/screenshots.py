@@ -1,4 +1,4 @@
-"""`make screenshots`: takes the README's pictures anew, in a real Chromium, from the fleet of `make demo`.
+"""`make screenshots`: takes the README's pictures again, in a real Chromium, from the fleet of `make demo`.
 
 It must not know what is on a page, only where it is. `--to FOLDER --width 390 --dark` takes them for other eyes.
 """

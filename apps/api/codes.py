@@ -36,7 +36,7 @@ CODES = {
     ),
     "not_found": Code(404, "There is no such path, or no such thing."),
     "method_not_allowed": Code(405, "The path exists, but not with this method; Allow lists those it has."),
-    "conflict": Code(409, "The request makes sense, but not in the present state of things."),
+    "conflict": Code(409, "The request makes sense, but not in the current state of things."),
     "name_taken": Code(409, "The name belongs to another one already; nothing is taken over."),
     "pool_not_empty": Code(409, "Endpoints are still assigned to the pool."),
     "no_pool": Code(409, "The endpoint is in no pool."),

@@ -42,7 +42,7 @@ def on_fleet_error(request: HttpRequest, error: FleetError) -> HttpResponse:
 
 
 def on_renamed(request: HttpRequest, error: Renamed) -> HttpResponse:
-    """Who reads is led on to the present name; who changes something is told, and decides anew."""
+    """Whoever reads is led on to the current name; whoever changes something is told, and decides again."""
     before, mark, rest = request.get_full_path().partition(f"/pools/{error.former}")
     if request.method in ("GET", "HEAD") and mark and rest[:1] in ("", "/", "?"):
         return HttpResponse(status=308, headers={"Location": f"{before}/pools/{error.name}{rest}"})

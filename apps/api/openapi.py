@@ -14,7 +14,7 @@ WITH_AUTH = ("token_invalid", "forbidden")
 # Of routes that compare states (`refuses(*COMPARES)`).
 COMPARES = ("state_too_large", "comparison_too_long")
 POOLS = "/api/v1/pools"
-MOVED = "The pool was renamed: `Location` is the same under its present name."
+MOVED = "The pool was renamed: `Location` is the same under its current name."
 WITH_BODY = ("too_large", "length_required", "unsupported_media_type")
 
 

@@ -41,7 +41,7 @@ CHANGES = {
     "upgrade": Look("ok", "↑", "upgrade"),
     "downgrade": Look("warn", "↓", "downgrade"),
     "remove": Look("bad", "−", "remove"),
-    "replace": Look("odd", "=", "replace", "the same version for another architecture"),
+    "replace": Look("odd", "=", "replace", "another build of the same version"),
     "reason": Look("off", "•", "reason", "only the install reason changes"),
 }
 # Between two revisions: a package that one of them doesn't manage, so that nothing is said about it there.

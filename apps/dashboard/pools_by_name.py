@@ -11,7 +11,7 @@ from apps.fleet.models import Pool
 
 
 class PoolMoved(Exception):
-    """A pool was asked for by a former name. `name` is the present one."""
+    """A pool was asked for by a former name. `name` is the current one."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -30,7 +30,7 @@ def pool_named(pools: "QuerySet[Pool]", name: str) -> Pool:
 
 
 def moved(request: HttpRequest, error: PoolMoved) -> HttpResponse:
-    """To the same page under the pool's present name. A form isn't sent on: somebody looks at the pool first."""
+    """To the same page under the pool's current name. A form isn't sent on: somebody looks at the pool first."""
     match: Any = request.resolver_match
     if request.method not in ("GET", "HEAD") or "name" not in match.kwargs:
         return HttpResponseRedirect(reverse("pool", args=[error.name]))

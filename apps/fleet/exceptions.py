@@ -48,7 +48,7 @@ class DigestMismatch(Invalid):
 
 
 class Conflict(FleetError):
-    """The input makes sense, but not in the present state of things."""
+    """The input makes sense, but not in the current state of things."""
 
     code = "conflict"
 
@@ -170,7 +170,7 @@ class NotFound(FleetError):
 
 
 class Renamed(NotFound):
-    """A pool that was asked for by a former name. `name` is the present one."""
+    """A pool that was asked for by a former name. `name` is the current one."""
 
     def __init__(self, former: str, name: str) -> None:
         super().__init__(f"The pool {former} is called {name} now.")

@@ -27,7 +27,7 @@ _WILD = "*?"
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """What one pattern matches: `managed` and `left_out` are names that the present target has, or leaves out.
+    """What one pattern matches: `managed` and `left_out` are names that the current target has, or leaves out.
 
     `machines` are the names that machines of the pool have now, with how many have each.
     """

@@ -59,7 +59,7 @@ def _alarms(survey: Survey) -> Iterable[Item]:
 
 
 def _checksums(survey: Survey) -> Iterable[Item]:
-    """Present targets that hold a file under a package version that the fleet has another file for, too."""
+    """Current targets that hold a file under a package version that the fleet has another file for, too."""
     targets = {f"{pool.name} #{pool.target.number}": pool for pool in survey.pools.values() if pool.target}
     found: dict[str, list[ChecksumConflict]] = defaultdict(list)
     for conflict in ChecksumConflict.objects.order_by("since"):
@@ -101,8 +101,6 @@ def _failures(survey: Survey) -> Iterable[Item]:
 
 def _first_line(failure: Failure) -> str:
     """The cause: the first line of what was said, at most 200 characters."""
-    if failure.status == OperationStatus.LOST:
-        return "No result came before the deadline: the agent was stopped, or can't reach this server."
     said = (failure.message.strip().splitlines() or [""])[0] or failure.code.replace("_", " ")
     return said if len(said) <= _CAUSE_LENGTH else f"{said[: _CAUSE_LENGTH - 1]}…"
 

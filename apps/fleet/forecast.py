@@ -115,7 +115,7 @@ class _Reader:
         self.packages: dict[Effect, Counter[str]] = {effect: Counter() for effect in Effect}
         self.changes: dict[str, Mapping[ChangeKind, int]] = {}
         self.is_new = proposed.revision is None or proposed.revision != pool.target_id
-        # What automatic sync does with the present target is no forecast, unless it waits for an approval.
+        # What automatic sync does with the current target is no forecast, unless it waits for an approval.
         self.follows = pool.auto_sync and pool.paused_since is None and (self.is_new or pool.target_needs_approval)
 
     def read(self) -> Forecast:
@@ -144,7 +144,7 @@ class _Reader:
         return Forecast(total=len(endpoints), machines=self.machines, packages=self.packages, changes=self.changes)
 
     def _comparable(self, one: Endpoint) -> bool:
-        """Who is in exactly this state needs no look at anything, as in `status`."""
+        """An endpoint in exactly this state needs no look at anything, as in `status`."""
         if one.state_id is None or one.state_id == self.proposed.state:
             return one.state_id is not None
         return not (self._is_other(one) or examination.databases_unreadable(one))

@@ -14,7 +14,7 @@ REVOKED = "The endpoint's token was revoked."
 
 
 def cancel_automatic(pool: Pool, *, code: str, message: str, besides: TargetRevision | None = None) -> int:
-    """Cancel what the policy of the pool has queued, but for syncs to the revision `besides`; how many."""
+    """Cancel what the policy of the pool has queued, except for syncs to the revision `besides`; how many."""
     queued = Operation.objects.filter(Q(endpoint__pool=pool), author__startswith=audit.POLICY)
     return _cancel(queued.exclude(revision=besides) if besides else queued, code, message)
 

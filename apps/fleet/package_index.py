@@ -2,7 +2,7 @@
 
 Only states that some endpoint is in now are indexed, in segments of up to 256; a segment is written once and never
 changed. Few new states wait, and are read one by one when somebody asks (`apps.fleet.package_holders`), so answers
-never depend on how far the index is. A segment that is half empty, because endpoints moved on, is written anew
+never depend on how far the index is. A segment that is half empty, because endpoints moved on, is rebuilt
 together with what waits. All writes are in one transaction of one process at a time (`alone`).
 """
 
@@ -56,10 +56,10 @@ def refresh(least: int | None = None) -> int:
 
 
 def rebuild(progress: Callable[[int], object] = lambda written: None) -> int:
-    """Write the whole index anew, one transaction after the other; how many states it has. Safe while others work.
+    """Rebuild the whole index, one transaction after the other; how many states it has. Safe while others work.
 
     Questions are answered exactly all the time: a state is in its old segment or in its new one. `progress` gets how
-    many states were written anew so far. Raises Conflict when others have the index for PATIENCE seconds.
+    many states were rebuilt so far. Raises Conflict when others have the index for PATIENCE seconds.
     """
     newest = IndexSegment.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     written = 0
@@ -88,7 +88,7 @@ def alone(step: Callable[[], int]) -> int:
 
 
 def _renew(newest: int) -> int:
-    """Write the states of the next segments up to number `newest` anew; how many states."""
+    """Rebuild the segments up to number `newest`, a few of them; how many states."""
     with transaction.atomic():
         share_content()
         old = IndexSegment.objects.filter(pk__lte=newest).order_by("pk")

@@ -72,7 +72,7 @@ def of_endpoint(endpoint: Endpoint) -> list[Listed]:
 
 
 def foreign_names(endpoint: Endpoint) -> set[str]:
-    """The endpoint's foreign packages, as its pool's present target leaves them: what that has isn't foreign."""
+    """The endpoint's foreign packages, as its pool's current target leaves them: what that has isn't foreign."""
     revision = endpoint.pool.target if endpoint.pool else None
     if revision is None or not endpoint.foreign:
         return set(endpoint.foreign)

@@ -16,7 +16,7 @@ from .survey import Survey
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """Operations under way in a pool, and of the endpoints that have one to the present target, how many are done.
+    """Operations under way in a pool, and of the endpoints that have one to the current target, how many are done.
 
     `phases`: how many of those under way are in which phase (`progress.phases`).
     """

@@ -84,7 +84,7 @@ def of_endpoint(pool: Pool, endpoint: Endpoint, proposal: Proposal | None = None
 
 
 def find(pool: Pool, text: str) -> Proposed:
-    """What a reference names, for this pool; the pool's present target if it is empty.
+    """What a reference names, for this pool; the pool's current target if it is empty.
 
     Raises Invalid (another form), NotFound, NoTarget, and as `of_revision` and `of_endpoint`.
     """

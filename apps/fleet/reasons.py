@@ -102,7 +102,7 @@ def _why_unknown(endpoint: Endpoint) -> str:
         return f"It is {endpoint.arch}, and the target of pool {name} is for {arch}. It needs a pool of its own kind."
     if case == Unknown.DATABASES_UNREADABLE:
         found = [one["text"] for one in endpoint.examination or [] if one["code"] == examination.UNREADABLE]
-        return f"Which of its packages are foreign isn't known. {found[0]}"
+        return f"The server can't tell which of its packages are foreign. {found[0]}"
     return _why_not_compared({endpoint.state_id, target.state_id if target else None})
 
 

@@ -1,5 +1,5 @@
-"""Where automatic sync rests: an endpoint whose sync failed, was cancelled, lost or taken back isn't synced again to
-the same target by itself. Somebody decides that it goes on. It must not know leases, nor HTTP.
+"""Where automatic sync rests: an endpoint whose sync failed, was cancelled or was taken back isn't synced again
+to the same target by itself. Somebody decides that it goes on. It must not know leases, nor HTTP.
 """
 
 from collections.abc import Iterable
@@ -53,7 +53,7 @@ def of(endpoints: Iterable[int] | None = None) -> dict[int, Resting]:
     """
     keys = None if endpoints is None else list(endpoints)
     resting: dict[int, Resting] = {}
-    # One after the other: with OR, PostgreSQL would read every operation instead of those to the present targets.
+    # One after the other: with OR, PostgreSQL would read every operation instead of those to the current targets.
     for endpoint, kind, status, pk, finished, code in [*_ended(_GIVEN_UP, keys), *_ended(_TAKEN_BACK, keys)]:
         known = resting.get(endpoint)
         if known and known.since > finished:

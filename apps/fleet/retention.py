@@ -95,7 +95,7 @@ def _long_histories(most: int | None = None) -> list[tuple[int, int, int]]:
 
 
 def trim_operations() -> int:
-    """Remove finished operations beyond the newest 200 of each endpoint, but for those that are still needed.
+    """Remove finished operations beyond the newest 200 of each endpoint, except for those that are still needed.
 
     The newest succeeded sync is what a revert takes back; the newest succeeded operation tells what is not foreign;
     what an active revert takes back is left alone until that has ended.

@@ -1,4 +1,4 @@
-"""Running an operation again: a new one of the same kind, a sync to the present target, a revert to the same state.
+"""Running an operation again: a new one of the same kind, a sync to the current target, a revert to the same state.
 
 It must not know HTTP, nor leases.
 """
@@ -15,7 +15,7 @@ from .models.operations import ACTIVE
 def goal(operation: Operation) -> Goal:
     """What it would do now. Wants the endpoint with its pool's target and its state.
 
-    Raises what `run_again` raises, but for IdempotencyKeyReused.
+    Raises what `run_again` raises, except for IdempotencyKeyReused.
     """
     _check_ended(operation)
     active = Operation.objects.filter(endpoint=operation.endpoint_id).active().exclude(pk=operation.pk).first()

@@ -96,7 +96,7 @@ def _dropped_elsewhere(installed: Collection[str], *, pool: Pool, endpoint: Endp
     """What upstream dropped, the source hasn't, and another endpoint has as foreign: everybody keeps it.
 
     An endpoint with older databases would else remove what its twin with newer ones keeps. It counts only where exactly
-    this build was in one of the repositories: what somebody built anew is that endpoint's own affair.
+    this build was in one of the repositories: what somebody rebuilt is that endpoint's own affair.
     """
     others = Endpoint.objects.filter(pool=pool).exclude(pk=endpoint.pk).exclude(foreign=[])
     names: dict[str, set[str]] = {}
@@ -120,7 +120,7 @@ def _dropped_elsewhere(installed: Collection[str], *, pool: Pool, endpoint: Endp
 
 
 def _dropped(foreign: Collection[str], *, pool: Pool, endpoint: Endpoint) -> set[str]:
-    """The foreign names that the present target has, or that its repositories offer elsewhere in the pool."""
+    """The foreign names that the current target has, or that its repositories offer elsewhere in the pool."""
     if not foreign:
         return set()
     offered = Offered(_other_contents(pool=pool, endpoint=endpoint))

@@ -109,7 +109,7 @@ def _fetch(
     package: InstalledPackage, own: Sequence[_Source], targets: Sequence[_Source], archives: Sequence[str]
 ) -> Fetch:
     # What this endpoint's own databases say counts more than what the target's source knew under that version: a
-    # repository may have built it anew, and its own databases are what the machine's admin trusts.
+    # repository may have rebuilt it, and its own databases are what the machine's admin trusts.
     known = next((found for source in (*own, *targets) if (found := source.exactly(package))), None)
     filename = known.filename if known else f"{package.name}-{package.version}-{package.arch}.pkg.tar.zst"
     urls = [

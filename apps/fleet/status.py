@@ -199,7 +199,7 @@ def _case(endpoint: Endpoint, pools: Mapping[int, _Target]) -> _Case | None:
 
 
 def _classified(cases: set[_Case]) -> dict[_Case, Status]:
-    """The status of each case. Who is exactly in the target state needs no look at packages."""
+    """The status of each case. An endpoint that is exactly in the target state needs no look at packages."""
     known = {case: Status.IN_SYNC for case in cases if case.state == case.target}
     for case, counts in _counted(cases - known.keys()).items():
         known[case] = Status.UNKNOWN if counts is None else of_kinds(counts)

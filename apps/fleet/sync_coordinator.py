@@ -1,6 +1,6 @@
 """Operations: creation, leases, results. Every transition is a guarded UPDATE; 0 rows changed is a lost race.
 
-It must not know HTTP. Time is the database's clock. Who creates, claims or finishes locks the endpoint's row first.
+It must not know HTTP. Time is the database's clock. Whoever creates, claims or finishes locks the endpoint's row first.
 """
 
 import logging

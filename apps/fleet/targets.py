@@ -24,7 +24,7 @@ def set_target(
     comment: str = "",
     force: bool = False,
 ) -> tuple[TargetRevision, bool]:
-    """A new revision: the endpoint's present packages with their files, less what `source_packages` leaves out.
+    """A new revision: the endpoint's current packages with their files, less what `source_packages` leaves out.
 
     (revision, True); or (the current revision, False) when it says the same and names the same repositories, unless
     `force`. `setter` is the endpoint that asks, None for an operator. `expected_number` is the number that the caller
@@ -89,7 +89,7 @@ def comment_of(text: object) -> str:
 
 
 def check_expected(pool: Pool, expected_number: int | None) -> None:
-    """Raise TargetChanged unless `expected_number` is None or the present target's number (0: none yet)."""
+    """Raise TargetChanged unless `expected_number` is None or the current target's number (0: none yet)."""
     number = pool.target.number if pool.target else 0
     if expected_number is not None and expected_number != number:
         raise TargetChanged(f"The target of {pool.name} is revision {number} by now.", number=number)
@@ -123,7 +123,7 @@ def promote(
     expected_source: int | None = None,
     comment: str = "",
 ) -> TargetRevision:
-    """A new revision that says what the present target of the pool `source` says.
+    """A new revision that says what the current target of the pool `source` says.
 
     `expected_source` is the number of that target that the caller saw. Raises NoTarget, TargetChanged.
     """

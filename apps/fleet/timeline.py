@@ -81,7 +81,7 @@ def _operations(endpoint: Endpoint, since: datetime | None) -> Iterator[Event]:
 
 
 def _targets(endpoint: Endpoint, since: datetime | None) -> Iterator[Event]:
-    """The targets of its present pool, from when it was put there."""
+    """The targets of its current pool, from when it was put there."""
     if endpoint.pool_id is None:
         return
     moved = _audit(endpoint).filter(verb="assign").values_list("at", flat=True).first()

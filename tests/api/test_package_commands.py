@@ -59,7 +59,7 @@ def test_packages_versions_newest_first(fleet: None) -> None:
 )
 def test_packages_endpoints_each_option_as_text_and_json(fleet: None, options: list[str], names: list[str]) -> None:
     text = run("packages", "openssl", *options).splitlines()
-    assert [line.split()[0] for line in text[1:]] == names or (not names and "No endpoint is like that" in text[0])
+    assert [line.split()[0] for line in text[1:]] == names or (not names and "No endpoint matches" in text[0])
     document = json.loads(run("packages", "openssl", *options, "--format", "json"))
     assert [one["name"] for one in document["endpoints"]] == names
 
@@ -87,7 +87,7 @@ def test_packages_that_makes_no_sense_one_line(fleet: None, arguments: list[str]
 @pytest.mark.django_db
 def test_rebuild_package_index_writes_it_and_answers_stay(fleet: None, viewer: Api) -> None:
     before = viewer.get("/packages/openssl").ok()
-    assert "written anew: 3 states" in run("rebuild_package_index")
+    assert "written again: 3 states" in run("rebuild_package_index")
     assert json.loads(run("rebuild_package_index", "--format", "json")) == {"states": 3}
     assert Posting.objects.exists()
     assert viewer.get("/packages/openssl").ok() == before

@@ -153,7 +153,7 @@ def test_promote_shows_what_it_does_then_does_it(staff: Client, lab: Pool) -> No
     prod.refresh_from_db()
     assert prod.target and (prod.target.promoted_from, prod.target.comment) == ("lab", "from lab")
     text = page(staff, "/pools/prod/promote/lab")
-    assert "From the present target #1" in text and "They are the same packages." in text
+    assert "From the current target #1" in text and "They are the same packages." in text
 
 
 @pytest.mark.parametrize("late", [{"expected_number": 5}, {"expected_source": 5}, {"expected_source": ""}])
@@ -181,7 +181,7 @@ def test_analysis_says_who_gets_what(reader: Client, lab: Pool, settings: Any) -
     assert "app 1-1 old 2-1 good, more 3-1 new" in text
     assert "2 of 4 have all of it" in text
     assert "None of" not in text and "new 0" in text
-    assert "No endpoint is like that." in page(reader, "/pools/lab/analysis?name=zzz")
+    assert "No endpoint matches." in page(reader, "/pools/lab/analysis?name=zzz")
     assert "No such package is offered in different versions." in page(reader, "/pools/lab/analysis?q=zzz")
     factories.pool("empty")
     assert "This pool has no endpoints." in page(reader, "/pools/empty/analysis")

@@ -61,7 +61,7 @@ def test_sync_is_offered_while_an_operation_waits_for_its_next_try(staff: Client
     assert staff.get(f"/pools/{pool.name}/sync").context["counts"] == {"behind": 1}
     staff.post(f"/pools/{pool.name}/sync")
     waiting.refresh_from_db()
-    assert (waiting.status, waiting.result and waiting.result["code"]) == ("cancelled", "asked_anew")
+    assert (waiting.status, waiting.result and waiting.result["code"]) == ("cancelled", "asked_again")
     assert Operation.objects.get(status="queued").retries == 0
     # The new one gives way to nobody: nothing more is offered.
     assert not staff.get(f"/endpoints/{name}").context["can_sync"]

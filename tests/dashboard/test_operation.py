@@ -53,7 +53,7 @@ def test_packages_of_an_operation_are_filtered_by_kind_and_name(reader: Client) 
     assert len(rows(reader, operation)) == 100 and len(rows(reader, operation, "?page=2")) == 52
     assert rows(reader, operation, "?kind=install") == ["other"]
     assert rows(reader, operation, "?kind=upgrade&q=14") == ["p014", "p114", *(f"p{n}" for n in range(140, 150))]
-    assert "No change is like that." in text(reader, operation, "?q=none")
+    assert "No change matches." in text(reader, operation, "?q=none")
     assert "kind: there is no such." in text(reader, operation, "?kind=such")
 
 

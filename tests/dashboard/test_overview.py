@@ -135,7 +135,7 @@ def test_overview_many_pools_are_paged_and_found(staff: Client) -> None:
     assert len(shown["pools"]) == 20 and shown["pool_total"] == 24
     assert [row.name for row, _ in staff.get("/?name=ZO").context["pools"]] == ["zoo"]
     assert [row.name for row, _ in staff.get("/?pools=attention").context["pools"]] == ["zoo"]
-    assert "No pool is like that." in text_of(staff, "/?name=none")
+    assert "No pool matches." in text_of(staff, "/?name=none")
 
 
 def test_overview_names_are_escaped(staff: Client) -> None:

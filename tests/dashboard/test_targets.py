@@ -62,7 +62,7 @@ def test_revision_page_shows_files_mirrors_digest_and_what_is_left_out(reader: C
     packages = page(reader, "/pools/lab/revisions/1/packages")
     assert "core/app-1-1-x86_64.pkg.tar.zst" in packages
     assert str(factories.offered("app 1-1").sha256)[:12] in packages
-    assert "No package is like that" in page(reader, "/pools/lab/revisions/1/packages?q=zzz")
+    assert "No package matches" in page(reader, "/pools/lab/revisions/1/packages?q=zzz")
 
 
 def test_revision_page_of_before_files_were_recorded_says_so(reader: Client, source: Endpoint) -> None:

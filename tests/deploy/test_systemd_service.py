@@ -66,13 +66,13 @@ def test_install_again_leaves_the_running_agent_alone(joined: tuple[Endpoint, st
     assert machine.show(AGENT, "MainPID") == before != "0"
 
 
-def test_enrolled_anew_the_agent_speaks_with_its_new_token(joined: tuple[Endpoint, str], server: str) -> None:
+def test_enrolled_again_the_agent_speaks_with_its_new_token(joined: tuple[Endpoint, str], server: str) -> None:
     machine, _ = joined
     before = machine.show(AGENT, "MainPID")
     code = manage(server, "create_enrolment_code")
-    machine.sh(f"{AGENT} enroll --force --server http://server:8080 --code {code} --name anew")
+    machine.sh(f"{AGENT} enroll --force --server http://server:8080 --code {code} --name again")
     assert machine.show(AGENT, "MainPID") not in {before, "0"}
-    assert "Reporting anew to" in machine.journal(AGENT)
+    assert "Reporting again to" in machine.journal(AGENT)
 
 
 def test_removed_service_leaves_nothing_behind(joined: tuple[Endpoint, str]) -> None:

@@ -243,7 +243,7 @@ def test_sync_package_nowhere_to_be_had_is_refused_by_name(site: Site, fleet: Fl
     assert one.state() == two.state()
 
 
-def test_sync_corrupt_cached_file_is_downloaded_anew(site: Site, fleet: Fleet) -> None:
+def test_sync_corrupt_cached_file_is_downloaded_again(site: Site, fleet: Fleet) -> None:
     one, two = machines(fleet, "m1", "m2")
     two.go_to(FEBRUARY)
     two.upgrade()

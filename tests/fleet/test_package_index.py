@@ -142,7 +142,7 @@ def test_answers_while_states_come_and_the_index_is_rebuilt_miss_nobody(small: N
 
 @pytest.mark.django_db
 def test_places_and_postings_read_one_after_the_other_would_miss_endpoints(small: None) -> None:
-    """What one statement protects from: a segment is written anew between two."""
+    """What one statement protects from: a segment is rebuilt between two."""
     crowd(random.Random(5), 20, 20)
     package_index.rebuild()
     places = dict(State.objects.filter(segment__isnull=False).values_list("pk", "segment"))
@@ -153,7 +153,7 @@ def test_places_and_postings_read_one_after_the_other_would_miss_endpoints(small
 
 
 @pytest.mark.django_db
-def test_state_that_was_removed_and_comes_back_is_indexed_anew(small: None) -> None:
+def test_state_that_was_removed_and_comes_back_is_indexed_again(small: None) -> None:
     """Its package versions have other keys then."""
     box = factories.reporting_endpoint("box", state=factories.state("app 1-1"))
     package_index.refresh(least=1)

@@ -53,7 +53,7 @@ def test_operation_that_waits_for_its_next_try_makes_way() -> None:
     operation = fail(factories.queued(), "mirror_failed")
     made, _ = again(operation)
     operation.refresh_from_db()
-    assert (operation.status, operation.result and operation.result["code"]) == ("cancelled", "asked_anew")
+    assert (operation.status, operation.result and operation.result["code"]) == ("cancelled", "asked_again")
     assert (made.status, made.retry_at) == ("queued", None)
 
 

@@ -159,7 +159,7 @@ def _say_once(call: Call, error: AgentError, said: str) -> str:
 
 def _round(call: Call, context: Context) -> Optional[float]:
     """One round of `run`; how many seconds until the next, as the server wishes, or None while another agent or pacman
-    is at work. The configuration is read anew."""
+    is at work. The configuration is read again."""
     context.conf = call.read_conf()
     try:
         with only_agent(context.state_dir, wait=0):

@@ -37,7 +37,7 @@ def enroll(call: Call) -> int:
         raise Refused(
             "already_enrolled",
             f"This machine is enrolled already, as {known.name} at {known.server}.",
-            "To have its agent keep running, `pacsync-agent service install` is enough. To enrol it anew, delete the "
+            "To have its agent keep running, `pacsync-agent service install` is enough. To enrol it again, delete the "
             f"endpoint {known.name} on that server first, then add --force; or keep that endpoint, and add --force and "
             "another --name.",
         )
@@ -85,7 +85,7 @@ def _keep_running(call: Call) -> tuple[str, str]:
             "Nothing keeps the agent running, as --no-service says: the server will call the machine offline.",
         )
     try:
-        kept = service.install(call, anew=True)
+        kept = service.install(call, again=True)
         return kept.state, kept.text
     except (AgentError, OSError) as error:
         failed = no_room.as_agent_error(error) if isinstance(error, OSError) else error

@@ -37,7 +37,7 @@ def examine(
     """The problems of the machine as a source, in a fixed order; none is a sound source.
 
     Wants a report's `Context.databases` and `Context.unreadable`; `databases` are the digests by repository, in
-    pacman's order, `held` the patterns of held packages. What takes long is asked anew only when something changed.
+    pacman's order, `held` the patterns of held packages. What takes long is asked again only when something changed.
     """
     problems = [*_unreadable(context.unreadable), *_broken(installed, context.conf.dbpath)]
     if context.conf.unusable:

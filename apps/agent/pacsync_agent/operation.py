@@ -39,7 +39,7 @@ from .outcome import Outcome
 from .result import Ended
 from .revision_seen import RevisionSeen
 
-# How often the lease of one operation is asked for anew: a suspended machine loses it, and may have it again.
+# How often the lease of one operation is asked for again: a suspended machine loses it, and may have it again.
 LEASES = 3
 
 

@@ -93,7 +93,7 @@ def _nothing_begun(context: Context, machine: Machine) -> bool:
 
 
 def _power_was_cut(context: Context) -> bool:
-    """Whether the machine was started anew since pacman was."""
+    """Whether the machine was started again since pacman was."""
     return boot.is_another(context.journal.data.get("boot"))
 
 

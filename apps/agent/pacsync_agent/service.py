@@ -38,8 +38,8 @@ def command(call: Call) -> int:
     return Exit.OK
 
 
-def install(call: Call, *, anew: bool = False) -> Kept:
-    """Write, enable and start. `anew`: start a running agent again, too. Raises AgentError, OSError."""
+def install(call: Call, *, again: bool = False) -> Kept:
+    """Write, enable and start. `again`: restart an agent that runs. Raises AgentError, OSError."""
     systemd, paths = _machine(call, "install")
     given = {name: getattr(call.arguments, name, None) for name in ("config", "dbpath", "state_dir", "agent_config")}
     setting = service_place.setting(call.conf, call.state_dir, given)
@@ -58,7 +58,7 @@ def install(call: Call, *, anew: bool = False) -> Kept:
     systemd.tell("enable", unit)
     if not systemd.is_running:
         return Kept("enabled", _text_enabled(call, unit), tuple(paths[name] for name in written))
-    changed = anew or leaving or {*written} - {HOOK}
+    changed = again or leaving or {*written} - {HOOK}
     systemd.tell("restart" if changed else "start", unit)
     state, text = _started(call, systemd, unit)
     return Kept(state, text, tuple(paths[name] for name in written))

@@ -42,7 +42,7 @@ def _why(error: AnyDatabaseError) -> str:
 
 
 def pool_named(name: str) -> Pool:
-    """The pool with its target. Raises CommandError; one that was renamed is told with its present name."""
+    """The pool with its target. Raises CommandError; one that was renamed is told with its current name."""
     try:
         return lookups.pool_named(name)
     except Renamed as error:

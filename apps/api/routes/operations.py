@@ -118,7 +118,7 @@ def cancel_operation(request: ApiRequest, operation_id: Id, payload: NoFields | 
 def run_operation_again(
     request: ApiRequest, operation_id: Id, payload: RunAgainIn | None = None
 ) -> Status[OperationOut]:
-    """A new one of the same kind: a sync to the present target, a revert to the same state. Once this one has ended, or
+    """A new one of the same kind: a sync to the current target, a revert to the same state. Once this one has ended, or
     while it waits for its next try: then the new one takes its place. 200: the `idempotency_key` made it before."""
     operation, new = running_again.run_again(
         operation=operation_with(operation_id),

@@ -25,7 +25,7 @@ from apps.fleet.models import Pool
 from apps.fleet.proposed import Proposed
 
 router = Router()
-WHAT = f"What would be the target: {proposed.FORMS}. Empty: the present target."
+WHAT = f"What would be the target: {proposed.FORMS}. Empty: the current target."
 Of = Annotated[str, Query("", max_length=200, description=WHAT)]
 REFUSES = refuses("no_target", "state_unknown", "conflict", *COMPARES)
 
@@ -89,7 +89,7 @@ def list_exclusions(
     name: Name,
     pattern: Annotated[Pattern | None, Query(None, description="Try this one instead of the pool's.")] = None,
 ) -> ExclusionsOut:
-    """In the present target and on the pool's machines."""
+    """In the current target and on the pool's machines."""
     pool = pool_named(name)
     patterns = pool.excluded_packages if pattern is None else exclusions.checked([pattern])
     return ExclusionsOut(items=[exclusion_out(match) for match in exclusions.matches(pool, patterns)])

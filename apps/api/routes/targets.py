@@ -80,7 +80,7 @@ def diff_targets(
     number: PathNumber,
     origin: Annotated[int | None, BeforeValidator(decimal), Query(None, alias="from", ge=1, le=MAX_INTEGER)] = None,
 ) -> HttpResponse:
-    """From revision `from` of the pool, or its present target: packages, files of equal versions, unmanaged names."""
+    """From revision `from` of the pool, or its current target: packages, files of equal versions, unmanaged names."""
     target = pool_named(name).target
     if origin is None and target is None:
         raise NoTarget(f"The pool {name} has no target yet.")
@@ -96,7 +96,7 @@ def diff_targets(
     openapi_extra=refuses("may_not_set_targets", "target_changed", "state_unknown", "unsound_source", "conflict"),
 )
 def set_target(request: ApiRequest, name: Name, payload: TargetIn) -> Status[RevisionDetail]:
-    """201, or 200 with the present revision when it says the same and names the same repositories already.
+    """201, or 200 with the current revision when it says the same and names the same repositories already.
 
     An endpoint may do it for itself and its own pool, with the right that an operator gave it. Its answer says in
     `approved` whether automatic sync acts on it at once.
@@ -157,7 +157,7 @@ def go_back(request: ApiRequest, name: Name, payload: GoBackIn) -> Status[Revisi
     openapi_extra=refuses("target_changed", "no_target"),
 )
 def promote(request: ApiRequest, name: Name, payload: PromoteIn) -> Status[RevisionDetail]:
-    """Makes a new revision with the present target of the pool `source`."""
+    """Makes a new revision with the current target of the pool `source`."""
     revision = pool_manager.promote(
         pool=pool_named(name),
         source=pool_named(payload.source),

@@ -115,7 +115,7 @@ class CheckInIn(Body):
 
 
 class TargetOut(BaseModel):
-    """The present target revision of the endpoint's pool."""
+    """The current target revision of the endpoint's pool."""
 
     number: int
     state: str
@@ -131,7 +131,7 @@ class CheckInOut(BaseModel):
     status: str
     pool: str | None
     target: TargetOut | None
-    revision: RevisionNamed | None = Field(description="The pool's present target revision.")
+    revision: RevisionNamed | None = Field(description="The pool's current target revision.")
     operation: OperationOut | None
     poll_seconds: int
 

@@ -40,7 +40,7 @@ _FILES_DIFFER = "Of those that are `in_sync`: how many told of files that differ
 
 
 class RunningOut(BaseModel):
-    """Of the endpoints that have an operation to the present target, or one under way, how many are done."""
+    """Of the endpoints that have an operation to the current target, or one under way, how many are done."""
 
     active: int
     done: int

@@ -19,7 +19,7 @@ class PoolOut(BaseModel):
 
     name: str
     description: str
-    target: int | None = Field(description="The number of the present target revision.")
+    target: int | None = Field(description="The number of the current target revision.")
     target_state: str | None
     endpoints: int = Field(description="How many endpoints are assigned to it.")
     auto_sync: bool

@@ -84,8 +84,8 @@ class ExclusionOut(BaseModel):
     """What one pattern matches now."""
 
     pattern: str
-    in_target: list[str] = Field(description="Names that the present target has; no sync touches them.")
-    left_out: list[str] = Field(description="Names that the present target leaves out.")
+    in_target: list[str] = Field(description="Names that the current target has; no sync touches them.")
+    left_out: list[str] = Field(description="Names that the current target leaves out.")
     on_endpoints: list[CountedName] = Field(description="Names that endpoints of the pool have, with how many do.")
 
 

@@ -165,7 +165,7 @@ def _side(file: TargetFile) -> dict[str, object]:
 
 
 class ConfirmIn(Body):
-    """The present target is the one that was seen."""
+    """The current target is the one that was seen."""
 
     expected_number: RevisionNumber | None = Field(
         None, description="The revision that you saw (0: none yet). If it isn't the current one: `target_changed`."
@@ -177,12 +177,12 @@ class _TargetChange(ConfirmIn):
 
 
 class TargetIn(_TargetChange):
-    """Take the present state of `endpoint` as the pool's target."""
+    """Take the current state of `endpoint` as the pool's target."""
 
     endpoint: Name
     force: bool = Field(
         False,
-        description="Make a new revision also when it has what the present one has, and from a source that isn't sound "
+        description="Make a new revision also when it has what the current one has, and from a source that isn't sound "
         "where that may be forced.",
     )
 
@@ -194,7 +194,7 @@ class GoBackIn(_TargetChange):
 
 
 class PromoteIn(_TargetChange):
-    """Take the present target of the pool `source`."""
+    """Take the current target of the pool `source`."""
 
     source: Name
     expected_source: RevisionNumber | None = Field(

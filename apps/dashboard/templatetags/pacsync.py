@@ -60,6 +60,13 @@ def meaning(name: str) -> str:
     return look(name).meaning
 
 
+@register.filter
+def sentence(name: str) -> str:
+    """What a status means, as the beginning of a sentence; the name pacman keeps its small letter."""
+    text = look(name).meaning
+    return text if text.startswith("pacman ") else text[:1].upper() + text[1:]
+
+
 @register.simple_tag
 def badge(name: str, text: str = "") -> SafeString:
     """A status or change as a coloured label: sign, word, and what it means as a tooltip."""

@@ -136,7 +136,7 @@ def _where_to(operation: Operation, goal: Goal) -> str:
     if before is None or before.pk == revision.pk:
         return f"{where}. {kept}"
     other = "" if before.pool_id == revision.pool_id else f" of {before.pool.name}"
-    return f"{where}, the present one. The operation that is run again went to #{before.number}{other}. {kept}"
+    return f"{where}, the current one. The operation that is run again went to #{before.number}{other}. {kept}"
 
 
 def _refused(operation: Operation, goal: Goal) -> str:

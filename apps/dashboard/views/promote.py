@@ -1,4 +1,4 @@
-"""Promoting: the present target of another pool becomes this pool's, after a look at what that would do."""
+"""Promoting: the current target of another pool becomes this pool's, after a look at what that would do."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse

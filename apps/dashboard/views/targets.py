@@ -164,7 +164,7 @@ def revision(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "current": current,
         "needs_approval": current and pool.target_needs_approval,
         "before": before,
-        "before_text": f"#{before.number}" if before and current else "Present target",
+        "before_text": f"#{before.number}" if before and current else "Current target",
         "after_text": f"#{number}" if current else f"Revision #{number}",
         "form": TargetForm(initial={"expected_number": _number(pool)}),
         "difference": difference_from(request, before, states.load(found.state), unmanaged) if before else None,
@@ -209,7 +209,7 @@ def approve(request: HttpRequest, name: str, number: int) -> HttpResponse:
 @staff
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm(request: HttpRequest, name: str) -> HttpResponse:
-    """GET asks; POST confirms the present target after the database was restored, if nobody set another meanwhile."""
+    """GET asks; POST confirms the current target after the database was restored, if nobody set another meanwhile."""
     pool = _pool(name)
     form = ExpectedForm(request.POST or None, initial={"expected_number": _number(pool)})
     if pool.paused_by is None:

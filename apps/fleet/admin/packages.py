@@ -1,4 +1,4 @@
-"""The index of packages in the admin, only to be looked at. `manage.py rebuild_package_index` writes it anew."""
+"""The index of packages in the admin, only to be looked at. `manage.py rebuild_package_index` rebuilds it."""
 
 from django.contrib import admin
 

@@ -11,7 +11,7 @@ from apps.lifecycle.management.output import TellingCommand
 
 
 class Command(TellingCommand):
-    help = "Confirm the present target of pools whose automatic sync is paused because endpoints have seen a newer one."
+    help = "Confirm the current target of pools whose automatic sync is paused because endpoints have seen a newer one."
     example = "web"
 
     def add_arguments(self, parser: CommandParser) -> None:

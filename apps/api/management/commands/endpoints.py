@@ -15,7 +15,7 @@ from apps.fleet.filters import IN_NO_POOL, LAST_RESULTS, SORTS, EndpointFilter
 from apps.fleet.models import Endpoint, EndpointState
 from apps.lifecycle.management.output import TellingCommand, minute, table
 
-# What chooses among all endpoints; the words of the API, but for the status, which is no column.
+# What chooses among all endpoints; the words of the API, except for the status, which is no column.
 FILTERS = (
     "pool",
     "part",

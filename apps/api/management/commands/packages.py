@@ -70,7 +70,7 @@ def _pools(pools: dict[str, int], unassigned: int) -> str:
 
 def _endpoints(name: str, found: Sequence[Having]) -> list[str]:
     if not found:
-        return [f"No endpoint is like that about {name}."]
+        return [f"No endpoint matches for {name}."]
     return table(("ENDPOINT", "POOL", "VERSION"), [(one.name, one.pool, one.version) for one in found])
 
 

@@ -22,7 +22,7 @@ function tick(root = document) {
   const now = Date.now() + clockOffset;
   for (const time of root.querySelectorAll("time[data-ago], time[data-age], time[data-next]")) {
     const seconds = (now - Date.parse(time.dateTime)) / 1000;
-    if ("next" in time.dataset && seconds >= 0) { // the sentence is the server's; it says this anew with its next answer
+    if ("next" in time.dataset && seconds >= 0) { // the sentence is the server's; it says this again with its next answer
       time.textContent = "at the machine's next report";
       continue;
     }
