@@ -1,5 +1,7 @@
 """Sentences on pages are true of the thing that they are about."""
 
+import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -57,6 +59,17 @@ def test_other_architecture_is_said_and_no_zeros(staff: Client, lab: Pool) -> No
     assert "It is aarch64, and the target of pool lab is for x86_64." in page
     assert "Difference to target" not in page
     assert "not compared" in text_of(staff, "/endpoints")
+
+
+def test_difference_of_an_offline_machine_is_by_its_last_report(staff: Client, lab: Pool) -> None:
+    box = factories.reporting_endpoint("box", pool=lab, state=factories.state("app 2-1", "lib 2-1"))
+    Endpoint.objects.filter(pk=box.pk).update(last_seen=Now() - timedelta(days=5))
+    page = re.sub("<[^>]+>", "", text_of(staff, "/endpoints/box"))
+    assert "None when it last reported, 5 d ago: it had exactly the target then." in page
+    assert "It has exactly the target" not in page
+    factories.target(lab, "app 3-1", "lib 2-1")
+    page = text_of(staff, "/endpoints/box")
+    assert "What a sync would do, by its last report" in page and "What a sync would do now" not in page
 
 
 def test_in_sync_names_what_is_kept_only_where_something_is(staff: Client, lab: Pool) -> None:
