@@ -87,7 +87,7 @@ def test_packages_that_makes_no_sense_one_line(fleet: None, arguments: list[str]
 @pytest.mark.django_db
 def test_rebuild_package_index_writes_it_and_answers_stay(fleet: None, viewer: Api) -> None:
     before = viewer.get("/packages/openssl").ok()
-    assert "written again: 3 states" in run("rebuild_package_index")
+    assert "was rebuilt: 3 states" in run("rebuild_package_index")
     assert json.loads(run("rebuild_package_index", "--format", "json")) == {"states": 3}
     assert Posting.objects.exists()
     assert viewer.get("/packages/openssl").ok() == before

@@ -95,7 +95,7 @@ def test_failed_operation_says_cause_then_remedy_then_names_folded_then_packages
     assert (
         "It did not come to its goal: what was left ." in said or "It did not come to its goal: what was left." in said
     )
-    assert "Difference to the goal that was left" in said
+    assert "Still different from the goal" in said
 
 
 def test_operation_that_changed_nothing_says_so(reader: Client) -> None:

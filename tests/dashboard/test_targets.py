@@ -47,7 +47,7 @@ def set_target(source: Endpoint, *, by_itself: bool = False) -> None:
 
 def test_set_target_page_lists_what_is_left_out_and_why(staff: Client, source: Endpoint) -> None:
     text = page(staff, "/pools/lab/target/box1")
-    assert "1 packages of" in text
+    assert "1 package of" in text
     assert "<dt>In no repository (AUR)</dt><dd><code>yay</code> </dd>" in text
     assert "<dt>Held at the source</dt><dd><code>vim</code> </dd>" in text
     assert "<code>https://mirror.example/core</code>" in text and "secret" not in text

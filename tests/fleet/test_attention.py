@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from apps.fleet import attention, pool_manager, status, sync_coordinator
+from apps.fleet import attention, leases, pool_manager, status, sync_coordinator
 from apps.fleet.attention import Item, Kind, Severity, Survey
-from apps.fleet.models import ChecksumConflict, Endpoint, Operation, OperationStatus, Pool
+from apps.fleet.models import ChecksumConflict, Endpoint, Operation, Pool
 from apps.fleet.status import Status
 from tests import factories
 
@@ -108,7 +108,8 @@ def test_several_failures_of_a_pool_are_one_item(lab: Pool) -> None:
 
 def test_lost_operation_is_said(lab: Pool) -> None:
     operation, _ = sync_coordinator.create_operation(endpoint=behind(lab), kind="sync", actor="test")
-    Operation.objects.filter(pk=operation.pk).update(status=OperationStatus.LOST, finished=F("created"))
+    Operation.objects.filter(pk=operation.pk).update(deadline=F("created"))
+    assert leases.expire_leases() == 1
     (item,) = items()
     assert (item.kind, item.operation) == (Kind.LOST, operation.pk)
     assert item.cause.startswith("No result came before the deadline")
