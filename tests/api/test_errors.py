@@ -33,7 +33,14 @@ def test_codes_every_refusal_of_the_domain_has_a_status() -> None:
 
 
 # What no route of an agent answers with.
-FOR_OPERATORS = {"csrf_failed", "pool_not_empty", "not_cancellable", "invalid_cursor", "feature_disabled"}
+FOR_OPERATORS = {
+    "csrf_failed",
+    "pool_not_empty",
+    "not_cancellable",
+    "invalid_cursor",
+    "invalid_pattern",
+    "feature_disabled",
+}
 
 
 @pytest.mark.parametrize(("document", "left_out"), [("docs/api.md", set()), ("docs/protocol.md", FOR_OPERATORS)])

@@ -82,6 +82,7 @@ def test_sync_all_shows_what_it_does_and_needs_the_target_that_was_seen(staff: C
     assert (
         "Sync 3 endpoints of lab?" in text and "What it does to the machines 3 of 5 change, 1 can't be synced" in text
     )
+    assert "Not among them: 1 already in sync." in text
     assert "not reported yet what is on them isn't known, so no sync can be made 1: silent" in text
     seen = answer.context["form"].initial["expected_number"]
     pool_manager.set_target(pool=lab, endpoint=Endpoint.objects.get(name="new"), actor="test")

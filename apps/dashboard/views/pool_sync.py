@@ -64,6 +64,13 @@ def _words(in_sync: int, active: int) -> list[str]:
     return parts + ([f"{active} {'has' if active == 1 else 'have'} an operation under way"] if active else [])
 
 
+def _note(waiting: list[str], members: _Members) -> str:
+    """Who isn't among them and why, as the forecast below is of the whole pool; how many are queued at once."""
+    others = _words(members.in_sync, members.active)
+    said = [f"Not among them: {', '.join(others)}."] if others else []
+    return " ".join(said + ([f"{AT_ONCE} are queued at a time."] if len(waiting) > AT_ONCE else []))
+
+
 @staff
 @require_http_methods(["GET", "HEAD", "POST"])
 def sync_all(request: HttpRequest, name: str) -> HttpResponse:
@@ -93,7 +100,7 @@ def sync_all(request: HttpRequest, name: str) -> HttpResponse:
         "A machine that is offline starts when it is back.",
         counts={name: count for name, count in counted(waiting).items() if count},
         warning=f"Nobody has approved target #{pool.target.number} yet." if pool.target_needs_approval else "",
-        note=f"{AT_ONCE} are queued at a time." if len(waiting) > AT_ONCE else "",
+        note=_note(waiting, members),
         refusing=protection.refusing(pool),
         pool=pool,
         forecast_heading="What it does to the machines",
