@@ -27,7 +27,7 @@ TEXT = """
   Dashboard      {url}/            sign in as {user}, password {password}
   Health         {url}/health/detailed
   API            {url}/api/v1/docs
-                 curl -H 'Authorization: Bearer {token}' {url}/api/v1/endpoints?status=behind
+                 curl -H 'Authorization: Bearer {token}' '{url}/api/v1/endpoints?status=behind'
 
   A target is on its way to the workstations. Ctrl-C stops the server and removes all that it wrote.
 """

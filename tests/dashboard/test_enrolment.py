@@ -160,14 +160,17 @@ def started() -> str:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("host", "warned"), [("10.11.12.13", True), ("127.0.0.1", False)])
-def test_welcome_warns_of_plain_http_before_the_line(settings: Settings, host: str, warned: bool) -> None:
+def test_welcome_says_that_the_line_warns_of_plain_http_and_leaves_the_warning_to_it(
+    settings: Settings, host: str, warned: bool
+) -> None:
     settings.HTTP_PORT, settings.HTTP_HOST = 0, host
     out = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("apps.lifecycle.ports.trouble", lambda host, port: "")  # it isn't an address of this machine
         call_command("welcome", stdout=out)
     before, _, after = out.getvalue().partition("sudo sh -ec")
-    assert (f"http://{host}:0 is plain HTTP" in before) == warned and "enroll --server" in after
+    assert ("(It warns first: plain HTTP.)" in before) == warned and "whoever can read" not in before
+    assert (f"http://{host}:0 is plain HTTP" in after) == warned and "enroll --server" in after
 
 
 @pytest.mark.django_db

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from apps.fleet import pool_manager, status, sync_coordinator, tokens
+from apps.fleet import difference, pool_manager, states, status, sync_coordinator, tokens
 from apps.fleet.models import AuditEvent, Endpoint, EndpointState, Operation, OperationStatus, Pool, State
 from demo import agents, database
 from demo.agents import Agent
@@ -71,6 +71,10 @@ def endpoint(agent: Agent) -> Endpoint:
     return Endpoint.objects.with_target().get(name=agent.machine.name)
 
 
+def sides(operation: Operation) -> tuple[State, State]:
+    return operation.base_state, operation.target_state
+
+
 def test_agent_with_nothing_to_do_is_seen_and_changes_nothing(fleet: dict[str, Agent]) -> None:
     agent = of(fleet, "web")
     before, entries = endpoint(agent), EndpointState.objects.count()
@@ -111,6 +115,8 @@ def test_agent_that_fails_says_why_and_changes_nothing(
     operation.refresh_from_db()
     assert operation.status == OperationStatus.FAILED
     assert operation.result and operation.result["code"] == "package_unavailable"
+    [first, *_] = [one.after for one in difference.compare(*map(states.load, sides(operation))) if one.after]
+    assert operation.result["message"].startswith(f"{first.name} {first.version} can't be had: https://")
     assert endpoint(agent).state_id == state
 
 

@@ -1,18 +1,23 @@
 """A fleet of the demo in the database: batches write what the functions of the fleet would have written."""
 
+import re
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.db.models import Count
 
+from apps.agent.pacsync_agent import file_conflicts
+from apps.agent.pacsync_agent.pacman import Run
+from apps.agent.pacsync_agent.pacman_conf import PacmanConf, SigLevel
 from apps.fleet import difference, endpoint_manager, reports, states, status
 from apps.fleet.alpm import state as state_text
 from apps.fleet.exceptions import NameTaken
 from apps.fleet.models import AuditEvent, Endpoint, EndpointState, Operation, OperationStatus, Pool, State
 from apps.fleet.reports import ReportedRepository
 from apps.fleet.status import Status
-from demo import database, past
+from demo import database, failures, past
 from demo.machines import KINDS, Fare, Fleet
 
 pytestmark = pytest.mark.django_db
@@ -81,7 +86,40 @@ def test_fill_with_its_story_shows_every_status_and_every_end_of_an_operation() 
     assert Pool.objects.count() == len(KINDS)
     assert AuditEvent.objects.filter(verb="revoke_token").exists()
     failed = [one.result or {} for one in Operation.objects.filter(status=OperationStatus.FAILED)]
-    assert all(one["code"] and one["message"] for one in failed) and len(failed) >= 2
+    assert all(one["code"] and one["message"] and one["hint"] for one in failed) and len(failed) >= 2
+    _check_failures_are_about_packages_of_their_own_operation()
+    assert len(_versions_of("openssl")) == 3
+
+
+def _check_failures_are_about_packages_of_their_own_operation() -> None:
+    codes = set()
+    for operation in Operation.objects.filter(status=OperationStatus.FAILED):
+        result = operation.result or {}
+        changes = difference.compare(states.load(operation.base_state), states.load(operation.target_state))
+        brought = {f"{one.name} {one.after.version}" for one in changes if one.after}
+        if result["code"] == "package_unavailable":
+            first, _, rest = result["message"].partition(" can't be had: ")
+            others = rest.partition(" Nor can ")[2].rstrip(".")
+            assert {first, *filter(None, others.split(", "))} <= brought
+        else:
+            assert re.search(r"in its way: (\S+): ", result["message"])[1] in {one.name for one in changes}  # type: ignore[index]
+        codes.add(result["code"])
+    assert codes == {"package_unavailable", "file_conflict"}
+
+
+def _versions_of(name: str) -> set[str]:
+    """Those that machines have."""
+    used = State.objects.filter(pk__in=Endpoint.objects.exclude(state=None).values("state"))
+    return {one.version for row in used for one in states.load(row) if one.name == name}
+
+
+def test_file_conflict_is_told_in_the_agents_own_words(tmp_path: Path) -> None:
+    said = failures.file_conflict([("bash", "5.3-1"), ("gnome-shell", "49-1")], like="gnome-shell")
+    (tmp_path / "local").mkdir()
+    never = SigLevel(required=False, never=True, trust_all=False)
+    conf = PacmanConf(tmp_path, tmp_path, tmp_path, (), (), (), (), (), 1, never, (), ())
+    error = file_conflicts.failure(Run(1, said["log_tail"]), conf, (), ())
+    assert (error.code, error.message, error.hint) == (said["code"], said["message"], said["hint"])
 
 
 def test_fill_is_the_same_fleet_each_time() -> None:

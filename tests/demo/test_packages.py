@@ -6,6 +6,7 @@ import pytest
 
 from apps.fleet.alpm.version import vercmp
 from demo import packages, versions
+from demo.machines import AHEAD
 
 STEPS = range(-9, 10)
 
@@ -55,6 +56,14 @@ def test_days_packages_of_one_upstream_are_released_together() -> None:
     for day in range(-60, 60):
         assert len({one.on(day) for one in systemd}) == 1
     assert len({systemd[0].on(day) for day in range(-60, 60)}) > 1
+
+
+def test_days_machines_have_several_versions_of_packages_that_people_look_for() -> None:
+    """Of the target before, of the present one, of the canaries, and of who went ahead."""
+    known = {one.name: {one.on(day) for day in (-6, -2, 0, -2 + AHEAD)} for one in packages.catalogue()}
+    looked_for = ("openssl", "curl", "linux", "systemd", "bash", "git", "haproxy", "nginx", "postgresql", "gnome-shell")
+    assert all(2 <= len(known[name]) <= 3 for name in looked_for), {name: known[name] for name in looked_for}
+    assert len(known["openssl"]) == 3
 
 
 def test_days_some_packages_change_between_two_targets_and_most_do_not() -> None:

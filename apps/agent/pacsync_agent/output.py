@@ -133,9 +133,8 @@ class Output:
                 return
             self.finish_line()
         word = colours.paint("error:", f"{colours.BOLD};{colours.RED}") if colours.wanted(sys.stderr) else "error:"
-        print(f"{word} {message}", file=sys.stderr)
-        if hint:
-            print(f"       {hint}", file=sys.stderr)
+        text = f"{word} {message}" + (f"\n{hint}" if hint else "")
+        print(text.replace("\n", "\n       "), file=sys.stderr)
 
     def finish_line(self) -> None:
         if self._open_line:

@@ -53,11 +53,18 @@ class Parser(argparse.ArgumentParser):
     def flags(self) -> list[str]:
         return [flag for action in self._actions for flag in action.option_strings]
 
+    def _choices(self, what: str) -> list[str]:
+        """The words that may be given for an argument, as argparse names it."""
+        named = [action for action in self._actions if what in {action.dest, action.metavar, *action.option_strings}]
+        return [str(word) for action in named for word in action.choices or ()]
+
     def error(self, message: str) -> NoReturn:
         """Usage, one sentence, and where to look. Raises SystemExit (status 2)."""
         found = _WRONG_CHOICE.search(message)
         if found and self.commands:
             message = f"there is no command {found['word']!r}{meaning(found['word'], self.commands)}"
+        elif found:
+            message += meaning(found["word"], self._choices(found["what"]))
         self.print_usage(sys.stderr)
         self.exit(2, f"error: {message}{_end(message)}\n       `{self.prog} --help` says what there is.\n")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from . import last_failure
 from .errors import AgentError, Exit, Unavailable
 from .examination import UNUSABLE
 from .output import Output
@@ -114,8 +115,8 @@ def output_next_try(output: Output, operation: Mapping[str, Any]) -> None:
 
 def next_try(operation: Mapping[str, Any]) -> str:
     """`the next try is at TIME`, or nothing."""
-    moment = operation.get("retry_at")
-    return f"the next try is at {moment[:16].replace('T', ' ')} UTC" if isinstance(moment, str) else ""
+    at = operation.get("retry_at")
+    return f"the next try is at {last_failure.moment(at)}" if isinstance(at, str) else ""
 
 
 def _goal(ended: Ended) -> str:
@@ -155,7 +156,8 @@ def _place(answer: dict[str, Any]) -> str:
 
 def stale_status(known: dict[str, Any], why: str) -> str:
     """What the server said last, how long ago, and why nothing newer is known."""
-    return f"{one_line(str(known.get('name')), known)}\n  as of {ago(known['age'])} ago: {why}"
+    first, stale = one_line(str(known.get("name")), known), f"  as of {ago(known['age'])} ago: {why}"
+    return "\n".join([first, stale, *last_failure.lines(known)])
 
 
 def status(known: dict[str, Any]) -> str:
@@ -169,6 +171,7 @@ def status(known: dict[str, Any]) -> str:
     if operation:
         again = f", {next_try(operation)}" if next_try(operation) else ""
         lines.append(f"  {operation['kind']} {operation['status']} ({counts(operation['plan'])}){again}")
+    lines += last_failure.lines(known)
     if known.get("pacman"):
         hook = known["pacman"]["hook"]
         lines.append("  pacman is at work" + (f", in its hook {RunningHook(**hook)}" if hook else ""))

@@ -175,14 +175,13 @@ def send_result(context: Context, operation: str, body: dict[str, Any], text: by
 def tell_end(context: Context) -> None:
     """After an operation: report at once when more, or less, is known of the files than this run has said.
 
-    Else only what `status` says without root is renewed. The next report does it too.
+    What `status` says without root is renewed. The next report does it too, but for how the operation ended.
     """
     installed = local_db.read(context.conf.dbpath)
     known = verification.problems(context.conf, context.state_dir, installed)
     if known != verification.among(context.problems):
         tell(context)
-    else:
-        renew_status(context)
+    renew_status(context)
 
 
 def renew_status(context: Context) -> None:

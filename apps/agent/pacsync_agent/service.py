@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import files, service_files, service_place, settings
+from . import files, service_files, service_place, service_writing, settings
 from .commands import Call
 from .errors import Exit, Failed, Local, Refused
 from .service_files import HOOK, MARK, SERVICE, TIMER, UNITS, WAITS_FOR_PACMAN
@@ -47,15 +47,16 @@ def install(call: Call, *, again: bool = False) -> Kept:
     texts = {} if by_package else {name: service_files.adapted(name, setting) for name in paths}
     _refuse_others([paths[name] for name in texts])
     timed = systemd.is_enabled(TIMER)
+    unit = TIMER if timed else SERVICE
     leaving = [] if texts else _ours(paths.values())
     if leaving:  # what they enabled leads to them
         systemd.tell("disable", SERVICE, TIMER)
         _remove(leaving)
-    written = [name for name, text in texts.items() if _write(paths[name], text)]
-    if systemd.is_running and (leaving or written):
-        systemd.tell("daemon-reload")
-    unit = TIMER if timed else SERVICE
-    systemd.tell("enable", unit)
+    with service_writing.all_or_nothing({paths[name]: text for name, text in texts.items()}, systemd, unit) as new:
+        written = [name for name in texts if paths[name] in new]
+        if systemd.is_running and (leaving or written):
+            systemd.tell("daemon-reload")
+        systemd.tell("enable", unit)
     if not systemd.is_running:
         return Kept("enabled", _text_enabled(call, unit), tuple(paths[name] for name in written))
     changed = again or leaving or {*written} - {HOOK}
@@ -82,10 +83,8 @@ def remove(call: Call) -> Kept:
         systemd.tell("daemon-reload")
         systemd.ask("reset-failed", *UNITS)
     stays = " The files of package pacsync-agent stay." if by_package else ""
-    text = (
-        f"The agent runs no longer by itself.{stays} The machine stays enrolled, and the server will call it offline."
-    )
-    return Kept("none", text, tuple(ours))
+    enrolled = " The machine stays enrolled, and the server will call it offline." if _is_enrolled(call) else ""
+    return Kept("none", f"The agent runs no longer by itself.{stays}{enrolled}", tuple(ours))
 
 
 def _machine(call: Call, what: str) -> tuple[Systemd, dict[str, Path]]:
@@ -93,10 +92,16 @@ def _machine(call: Call, what: str) -> tuple[Systemd, dict[str, Path]]:
     root = call.conf.root
     systemd = Systemd(root)
     if not systemd.is_installed:
-        raise Local("systemd_missing", "There is no systemd on this machine, so there is no service.", INSTEAD)
+        raise _without_systemd(what)
     if os.path.realpath(root) == "/" and os.geteuid() != 0:
         raise Local("not_root", f"Only root may {what} the service.", "Run the command as root (sudo).")
     return systemd, service_files.paths(root, service_place.hook_dir(call.conf))
+
+
+def _without_systemd(what: str) -> Local:
+    text = f"There is no systemd on this machine, so there is no service{' to remove' if what == 'remove' else ''}."
+    hint = "If something else starts `pacsync-agent run` here, take it out there."
+    return Local("systemd_missing", text, hint if what == "remove" else INSTEAD)
 
 
 def _refuse_others(paths: Iterable[Path]) -> None:
@@ -116,17 +121,6 @@ def _ours(paths: Iterable[Path]) -> list[Path]:
     return [path for path in paths if service_files.is_ours(path)]
 
 
-def _write(path: Path, text: str) -> bool:
-    """Whether the file had to be written."""
-    try:
-        if path.read_text() == text:
-            return False
-    except (FileNotFoundError, UnicodeDecodeError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_atomically(path, text.encode(), 0o644)
-    return True
-
-
 def _remove(paths: Iterable[Path]) -> None:
     for path in paths:
         files.remove(path)
@@ -136,12 +130,16 @@ def _remove(paths: Iterable[Path]) -> None:
 
 def _started(call: Call, systemd: Systemd, unit: str) -> tuple[str, str]:
     """What came of the start, and in words."""
-    if not settings.credentials_path(call.state_dir).exists():
+    if not _is_enrolled(call):
         return "waiting", f"{unit} is enabled, and waits for `pacsync-agent enroll`."
     if not systemd.is_active(unit):
         raise Failed("service_failed", f"{unit} was started, and ended at once.", f"See `systemctl status {unit}`.")
     what = "asks the server every five minutes" if unit == TIMER else "keeps the agent running"
     return "running", f"{unit} {what}, now and after each start of the machine; each pacman is reported at once."
+
+
+def _is_enrolled(call: Call) -> bool:
+    return settings.credentials_path(call.state_dir).exists()
 
 
 def _text_enabled(call: Call, unit: str) -> str:

@@ -22,6 +22,8 @@ def path(directory: Path) -> Path:
 def keep(directory: Path, answer: Mapping[str, Any], *, name: str, server: str, state: object) -> None:
     """Keep the server's answer to a check-in, or to `GET /me`. `state`: the digest of what is installed."""
     target = answer.get("target") or {}
+    # A check-in doesn't say it; every operation ends with `GET /me`, which does.
+    known = answer if "last_failure" in answer else load(directory) or {}
     value = {
         "name": name,
         "server": server,
@@ -29,6 +31,7 @@ def keep(directory: Path, answer: Mapping[str, Any], *, name: str, server: str, 
         "status": answer.get("status"),
         "target": target.get("number"),
         "state": state,
+        "last_failure": known.get("last_failure"),
         "checked_in": int(time.time()),
     }
     files.keep_json(path(directory), value, mode=0o644)

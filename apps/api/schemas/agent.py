@@ -21,7 +21,7 @@ from apps.api.fields import (
     Sequence,
     Time,
 )
-from apps.api.schemas.endpoints import ProblemOut, RemovalOut
+from apps.api.schemas.endpoints import LastResultOut, ProblemOut, RemovalOut, RestingOut
 from apps.api.schemas.operations import OperationOut, Plan, RevisionNamed, UnmanagedOut
 
 
@@ -141,6 +141,12 @@ class UploadOut(BaseModel):
     package_count: int
 
 
+class LastFailureOut(LastResultOut):
+    """The newest finished operation of the endpoint, where it failed or was lost."""
+
+    message: str = Field(description="The first line of its message.")
+
+
 class MeOut(BaseModel):
     """The endpoint as the server sees it."""
 
@@ -162,5 +168,7 @@ class MeOut(BaseModel):
         description="What it found when it examined itself as a source; null: nothing was said."
     )
     refused: list[RemovalOut] = Field(description="What it would refuse to remove in a sync now.")
+    last_failure: LastFailureOut | None = Field(description="null: its newest finished operation didn't fail.")
+    resting: RestingOut | None = Field(description="Where automatic sync would have to be resumed.")
     last_seen: Time | None
     poll_seconds: int

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from django.conf import settings
 from django.http import HttpResponse
 
-from apps.api.schemas.agent import CheckInOut, MeOut, TargetOut
+from apps.api.schemas.agent import CheckInOut, LastFailureOut, MeOut, TargetOut
 from apps.api.schemas.endpoints import (
     EndpointDetail,
     NoSyncOut,
@@ -18,6 +18,7 @@ from apps.api.schemas.endpoints import (
     RepositoryOut,
     RestingOut,
     endpoint_fields,
+    last_result_out,
 )
 from apps.api.schemas.operations import (
     ClaimOut,
@@ -48,7 +49,7 @@ from apps.fleet.difference import Change
 from apps.fleet.endpoint_manager import CheckIn
 from apps.fleet.exceptions import Conflict
 from apps.fleet.goals import Goal
-from apps.fleet.models import Endpoint, Operation
+from apps.fleet.models import Endpoint, Operation, OperationStatus
 from apps.fleet.models.operations import ACTIVE
 from apps.fleet.sync_coordinator import LEASE_SECONDS, Claim
 
@@ -133,7 +134,7 @@ def refused_of(endpoint: Endpoint, goal: Goal) -> list[dict[str, str]]:
 
 
 def me_out(endpoint: Endpoint) -> MeOut:
-    seen = outlook(endpoint)
+    seen, operation = outlook(endpoint), active_operation(endpoint)
     known, counts = status.of_one(endpoint), difference.counts(seen.changes)
     return MeOut(
         id=endpoint.pk,
@@ -143,16 +144,32 @@ def me_out(endpoint: Endpoint) -> MeOut:
         why=reasons.why(endpoint, known, counts),
         state=endpoint.state_id,
         target=target_of(endpoint),
-        operation=active_operation(endpoint),
+        operation=operation,
         holds=endpoint.holds,
         foreign=seen.foreign,
         unmanaged=[UnmanagedOut.model_validate(one) for one in seen.unmanaged],
         difference=Plan(**counts),
         problems=endpoint.examination,
         refused=[RemovalOut.model_validate(one) for one in seen.refused],
+        last_failure=_last_failure(endpoint),
+        resting=_resting(endpoint, seen.changes) if operation is None else None,
         last_seen=endpoint.last_seen,
         poll_seconds=settings.POLL_SECONDS,
     )
+
+
+def _last_failure(endpoint: Endpoint) -> LastFailureOut | None:
+    """The newest finished operation, where it failed or was lost."""
+    last = last_results.of([endpoint.pk]).get(endpoint.pk)
+    if last is None or last.status not in (OperationStatus.FAILED, OperationStatus.LOST):
+        return None
+    message = str((last.result or {}).get("message") or "").partition("\n")[0]
+    return LastFailureOut(**last_result_out(last).model_dump(), message=message)
+
+
+def _resting(endpoint: Endpoint, changes: Sequence[Change]) -> RestingOut | None:
+    rest = automatic.rests(endpoint, changes)
+    return RestingOut.model_validate(rest, from_attributes=True) if rest else None
 
 
 def claim_out(claim: Claim) -> ClaimOut:
@@ -224,7 +241,6 @@ def endpoint_detail(endpoint: Endpoint) -> EndpointDetail:
         RepositoryOut(name=one.name, digest=one.content_id, mirrors=one.mirrors) for one in endpoint.repositories.all()
     ]
     known, counts = status.of_one(endpoint), difference.counts(seen.changes)
-    rest = automatic.rests(endpoint, seen.changes)
     return EndpointDetail.model_validate(
         endpoint_fields(endpoint, known, last_results.of([endpoint.pk]).get(endpoint.pk))
         | {
@@ -236,7 +252,7 @@ def endpoint_detail(endpoint: Endpoint) -> EndpointDetail:
             "difference": Plan(**counts),
             "why": reasons.why(endpoint, known, counts),
             "refusal": seen.refusal,
-            "resting": rest and RestingOut.model_validate(rest, from_attributes=True),
+            "resting": _resting(endpoint, seen.changes),
             "problems": endpoint.examination,
             "protected": endpoint.protected,
             "refused": seen.refused,

@@ -30,8 +30,7 @@ ADMIN = """
   The first administrator, in another terminal:
     {manage} createsuperuser
 """
-
-
+WARNS = "  (It warns first: plain HTTP.)\n"
 ACTOR = "make run"
 HOURS, USES = 24, 10
 
@@ -44,14 +43,13 @@ class Command(BaseCommand):
         if reason:
             raise CommandError(reason)
         url = f"http://{_bracketed(remote_host())}:{settings.HTTP_PORT}"
-        warning = enrolment.warning(url)
         has_admin = get_user_model()._default_manager.filter(is_superuser=True).exists()
         self.stdout.write(
             TEXT.format(
                 version=settings.VERSION,
                 local=f"http://{_bracketed(local_host())}:{settings.HTTP_PORT}",
                 command=enrolment.command(url, _new_code()),
-                warning=f"  ({warning})\n" if warning else "",
+                warning=WARNS if enrolment.is_unprotected(url) else "",
                 admin="" if has_admin else ADMIN.format(manage=settings.MANAGE_COMMAND),
                 uses=USES,
                 hours=HOURS,
