@@ -22,7 +22,7 @@ REPOSITORIES = ("core", "extra", "multilib")
 # Upstreams release every 12 to 90 days.
 _SHORTEST, _LONGEST = 12, 90
 # Those that people look for first: days between two releases, and how long before day 0 the last one was. So machines
-# that stayed with the target before, have the present one, or went ahead, have two or three versions of them.
+# that stayed with the target before, have the current one, or went ahead, have two or three versions of them.
 _RELEASES = {
     "bash": (12, 3),
     "curl": (5, 4),

@@ -59,7 +59,7 @@ def test_days_packages_of_one_upstream_are_released_together() -> None:
 
 
 def test_days_machines_have_several_versions_of_packages_that_people_look_for() -> None:
-    """Of the target before, of the present one, of the canaries, and of who went ahead."""
+    """Of the target before, of the current one, of the canaries, and of who went ahead."""
     known = {one.name: {one.on(day) for day in (-6, -2, 0, -2 + AHEAD)} for one in packages.catalogue()}
     looked_for = ("openssl", "curl", "linux", "systemd", "bash", "git", "haproxy", "nginx", "postgresql", "gnome-shell")
     assert all(2 <= len(known[name]) <= 3 for name in looked_for), {name: known[name] for name in looked_for}

@@ -13,7 +13,7 @@ _RESTS = {**_ENDED, "cancelled": "was cancelled", "reverted": "was taken back"}
 
 
 def lines(known: Mapping[str, Any]) -> list[str]:
-    """One line each for the last operation, for the present one's last try, and for automatic sync; often none."""
+    """One line each for the last operation, for the current one's last try, and for automatic sync; often none."""
     failed, resting, operation = known.get("last_failure"), known.get("resting"), known.get("operation") or {}
     found = []
     if failed:

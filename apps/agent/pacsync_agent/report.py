@@ -175,7 +175,7 @@ def send_result(context: Context, operation: str, body: dict[str, Any], text: by
 def tell_end(context: Context) -> None:
     """After an operation: report at once when more, or less, is known of the files than this run has said.
 
-    What `status` says without root is renewed. The next report does it too, but for how the operation ended.
+    What `status` says without root is renewed. The next report does it too, except for how the operation ended.
     """
     installed = local_db.read(context.conf.dbpath)
     known = verification.problems(context.conf, context.state_dir, installed)
