@@ -37,7 +37,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     """All endpoints, page by page; filtered and sorted by the API's words."""
     query = ListQuery(request)
     chosen = EndpointFilter(
-        pool=query.text("pool"),
+        pool=query.pool(),
         name=query.text("name"),
         package=query.text("package"),
         agent_version=query.text("agent_version"),
