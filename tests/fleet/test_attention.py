@@ -274,3 +274,13 @@ def test_queries_do_not_grow_with_the_fleet(pools: int, django_assert_max_num_qu
             Kind.OFFLINE,
         }
         assert len(attention.pools_overview(survey=survey)) == pools
+
+
+def test_silent_endpoints_of_a_pool_are_one_group_whatever_their_states(lab: Pool) -> None:
+    for number in range(5):
+        state = factories.state(f"app 1-{number + 1}", "lib 2-1")
+        factories.reporting_endpoint(f"quiet{number}", pool=lab, state=state)
+    assert len(Survey().groups) == 6
+    Endpoint.objects.filter(name__startswith="quiet").update(last_seen=F("last_seen") - timedelta(days=3))
+    silent, _ = sorted(Survey().groups, key=lambda group: group.status != Status.OFFLINE)
+    assert (silent.count, silent.first, silent.pool, silent.state) == (5, "quiet0", lab.pk, None)
