@@ -12,8 +12,9 @@ from ninja.responses import NinjaJSONEncoder
 # Some 20 MB of endpoints. What is left over is in the next file, to which the header Link leads.
 MAX_ROWS = 50_000
 MEDIA_TYPES = {"csv": "text/csv", "jsonl": "application/x-ndjson"}
-# A spreadsheet would take a text that begins so for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet would take a text that begins so for a formula; it skips white space before the sign.
+_FORMULA_SIGNS = ("=", "+", "-", "@")
+_FORMULA_SPACES = ("\t", "\r", "\n")
 
 
 def export(
@@ -52,7 +53,8 @@ def _cell(item: Any, column: str) -> Any:
     for part in column.split("."):
         item = item.get(part) if isinstance(item, Mapping) else None
     if isinstance(item, str):
-        return f"'{item}" if item.startswith(_FORMULA) else item
+        formula = item.startswith(_FORMULA_SPACES) or item.lstrip().startswith(_FORMULA_SIGNS)
+        return f"'{item}" if formula else item
     if isinstance(item, bool):
         return "true" if item else "false"
     return json.dumps(item, ensure_ascii=False) if isinstance(item, dict | list) else item

@@ -3,11 +3,12 @@
 `phrase` is what an actor did: `set target #4 of pool lab`. An event of a newer server is shown by its own names.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.db.models import Q
 from django.urls import NoReverseMatch, reverse
 
 from apps.fleet import audit
@@ -46,11 +47,16 @@ _TONES = {"succeeded": "ok", "failed": "bad", "lost": "bad", "pause_sync": "bad"
 _ENDS = {"succeeded": "succeeded", "failed": "failed", "cancelled": "was cancelled", "lost": "was lost"}
 _ADDRESSES = {"pool": "pool", "endpoint": "endpoint", "operation": "operation"}
 # What a first page doesn't say: the end of an operation is news, that somebody asked for it isn't.
-_QUIET = frozenset({"requeue", "run_again", "rotate_token", "create operation"})
+_QUIETLY = Q(verb__in=("requeue", "run_again", "rotate_token")) | Q(verb="create", object__startswith="operation:")
+# So many events are read for it, in batches: the first one is enough on a quiet day.
+_READ = (100, 400, 1500)
 
 
 class Told(NamedTuple):
-    """One event for a person. `times` like it came one after the other; `at` is the newest."""
+    """One event for a person. `times` like it came one after the other, `or_more` than were read; `at` is the newest.
+
+    `kind` is that of the operation, if it is about one.
+    """
 
     id: int
     actor: str
@@ -60,6 +66,8 @@ class Told(NamedTuple):
     tone: str
     times: int
     event: AuditEvent
+    kind: str = ""
+    or_more: bool = False
 
 
 class _Missing(dict[str, Any]):
@@ -76,21 +84,36 @@ def tell(events: Iterable[AuditEvent]) -> list[Told]:
     return [_told(event, operations) for event in events]
 
 
-def lately(events: Iterable[AuditEvent], most: int) -> list[Told]:
-    """The newest `most` lines: what follows on its like, by the same actors, is one line with a count."""
+def lately(most: int) -> list[Told]:
+    """The newest `most` lines: what follows on its like, by the same actors, is one line with a count.
+
+    As many events are read as that takes, _READ at most: a rollout has thousands that are one line. Two queries for
+    each batch.
+    """
     lines: list[Told] = []
-    for one in map(news, tell(event for event in events if not _names(event) & _QUIET)):
-        if lines and _alike(lines[-1].event) == _alike(one.event):
+    for one in _newest():
+        if one is None:  # there are more than may be read
+            lines[-1] = lines[-1]._replace(or_more=True)
+        elif lines and _alike(lines[-1]) == _alike(one):
             lines[-1] = lines[-1]._replace(times=lines[-1].times + 1)
         elif len(lines) == most:
-            break
+            return lines
         else:
             lines.append(one)
     return lines
 
 
-def _names(event: AuditEvent) -> set[str]:
-    return {event.verb, f"{event.verb} {event.object.partition(':')[0]}"}
+def _newest() -> Iterator[Told | None]:
+    """The newest events that are news, in batches; at the end None where more are left."""
+    found, before = AuditEvent.objects.exclude(_QUIETLY).order_by("-id"), None
+    for size in _READ:
+        batch = list((found if before is None else found.filter(id__lt=before))[:size])
+        yield from map(news, tell(batch))
+        if len(batch) < size:
+            return
+        before = batch[-1].pk
+    if found.filter(id__lt=before).exists():
+        yield None
 
 
 def news(told: Told) -> Told:
@@ -104,10 +127,11 @@ def news(told: Told) -> Told:
     return told._replace(actor="", phrase=f"the {subject} {_ENDS[event.verb]}")
 
 
-def _alike(event: AuditEvent) -> tuple[str, str, str]:
+def _alike(told: Told) -> tuple[str, str, str, str]:
+    event = told.event
     kind = event.object.partition(":")[0]
     ended_by_endpoint = kind == "operation" and event.actor.startswith("endpoint:")
-    return event.verb, kind, "endpoint" if ended_by_endpoint else event.actor
+    return event.verb, kind, told.kind, "endpoint" if ended_by_endpoint else event.actor
 
 
 def _told(event: AuditEvent, operations: Mapping[UUID, tuple[str, str]]) -> Told:
@@ -127,6 +151,7 @@ def _told(event: AuditEvent, operations: Mapping[UUID, tuple[str, str]]) -> Told
         tone=_TONES.get(event.verb, "off"),
         times=1,
         event=event,
+        kind=known[0] if known else "",
     )
 
 

@@ -14,7 +14,7 @@ EITHER = {"true": True, "false": False}
 def asked(query: ListQuery) -> tuple[EndpointFilter, str]:
     """The filter, and the name in look.STATUSES that they should have; empty for any."""
     chosen = EndpointFilter(
-        pool=query.text("pool"),
+        pool=query.pool(),
         name=query.text("name"),
         package=query.text("package"),
         agent_version=query.text("agent_version"),

@@ -8,8 +8,10 @@ from datetime import datetime
 
 from django.http import HttpRequest, QueryDict
 
-from apps.fleet import moments
+from apps.fleet import moments, renamed
 from apps.fleet.exceptions import Invalid
+from apps.fleet.filters import IN_NO_POOL
+from apps.fleet.models import Endpoint, Pool
 
 _LENGTH = 200
 
@@ -35,9 +37,28 @@ class ListQuery:
         value = self.text(name)
         if not value or value in known:
             return value or default
-        del self.used[name]
-        self.problems.append(f"{name}: there is no {value}.")
+        self._leave_out(name, f"{name}: there is no {value}.")
         return default
+
+    def pool(self) -> str:
+        """The name of a pool, `-` for no pool; the current name for a former one. One query, three for a former one."""
+        value = self.text("pool")
+        if not value or value == IN_NO_POOL or Pool.objects.filter(name=value).exists():
+            return value
+        present = renamed.present_name(value)
+        if present is None:
+            self._leave_out("pool", f"pool: there is no pool {value}.")
+            return ""
+        self.used["pool"] = present
+        return present
+
+    def endpoint(self) -> str:
+        """The name of an endpoint. One query."""
+        value = self.text("endpoint")
+        if not value or Endpoint.objects.filter(name=value).exists():
+            return value
+        self._leave_out("endpoint", f"endpoint: there is no endpoint {value}.")
+        return ""
 
     def moment(self, name: str) -> datetime | None:
         """A date or a time; UTC without a zone."""
@@ -45,9 +66,12 @@ class ListQuery:
         try:
             return moments.parse(value, field=name) if value else None
         except Invalid as refusal:
-            del self.used[name]
-            self.problems.append(str(refusal))
+            self._leave_out(name, str(refusal))
             return None
+
+    def _leave_out(self, name: str, why: str) -> None:
+        del self.used[name]
+        self.problems.append(why)
 
     @property
     def filtered(self) -> bool:

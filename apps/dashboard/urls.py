@@ -30,6 +30,7 @@ from apps.dashboard.views import (
     targets,
     timeline,
 )
+from apps.fleet.alpm.names import MAX_NAME
 from apps.fleet.names import NAME_PATTERN
 
 
@@ -44,7 +45,7 @@ class NameConverter:
 
 
 class PackageNameConverter(NameConverter):
-    regex = "[A-Za-z0-9@_+][A-Za-z0-9@._+-]*"
+    regex = f"[A-Za-z0-9@_+][A-Za-z0-9@._+-]{{0,{MAX_NAME - 1}}}"
 
 
 class DigestConverter(NameConverter):

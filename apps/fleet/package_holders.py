@@ -1,7 +1,9 @@
 """Which endpoint has which version of a package, read from the index and, for what isn't in it yet, from the states.
 
-One statement reads endpoints, the places of their states and the postings, so it sees one moment, whatever is written
-to the index meanwhile. It must not know the order of versions, nor who asks.
+One statement reads endpoints, the places of their states and the postings. The versions of the package and the states
+that aren't in the index have statements of their own: whoever asks runs all of them in `one_moment`, else an endpoint
+that takes a new version in between would be named as one without the package. It must not know the order of versions,
+nor who asks.
 """
 
 import json

@@ -2,7 +2,7 @@
 
 The words are the same for pages, API and command: `older_than`, `newer_than` and `version` are compared in pacman's
 order, `missing` asks who doesn't have the package, `pool` narrows. An endpoint that never reported counts for nothing.
-It must not know HTTP, nor how the index is kept.
+Each answer is of one moment, whatever is written meanwhile. It must not know HTTP, nor how the index is kept.
 """
 
 from collections import defaultdict
@@ -19,6 +19,7 @@ from .alpm.version import vercmp
 from .exceptions import Invalid, NotFound
 from .many_keys import among
 from .models import Endpoint, PackageVersion, Pool
+from .one_moment import one_moment
 from .package_holders import Within
 
 UNASSIGNED = "-"
@@ -86,6 +87,7 @@ class InFleet:
     unreported: int
 
 
+@one_moment()
 def in_fleet(name: str) -> InFleet:
     """The versions of the package that endpoints have now. Raises NotFound (no pkgname), ComparisonTooLong."""
     check_name(name)
@@ -117,6 +119,7 @@ def _share(version: str, by_pool: Mapping[int | None, int], pools: Mapping[int, 
     )
 
 
+@one_moment()
 def endpoints(name: str, question: Question, *, after: str = "") -> list[Having]:
     """Who the question is about, by name, after the name `after`. Raises Invalid, NotFound, ComparisonTooLong."""
     check_name(name)
@@ -134,6 +137,7 @@ def endpoints(name: str, question: Question, *, after: str = "") -> list[Having]
     ]
 
 
+@one_moment()
 def having(rows: "QuerySet[Endpoint]", name: str) -> "QuerySet[Endpoint]":
     """Those of `rows` that have the package, in any version: for lists that are filtered by it. Two queries."""
     known = package_holders.versions_of(name)

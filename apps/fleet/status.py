@@ -71,7 +71,8 @@ class _Target(NamedTuple):
 # What of an endpoint its status is derived from: a query that leaves out others may be given to `of` and its kind.
 FIELDS = ("pool_id", "state_id", "arch", "holds", "foreign", "examination", "last_seen")
 # How many changes of each kind there are in a case; None for states that are too large to be compared.
-_known_counts: Recent[bytes, Counts | None] = Recent(4096)
+# As many as a fleet of 10,000 endpoints has, each in a state of its own: some 400 bytes each.
+_known_counts: Recent[bytes, Counts | None] = Recent(16_384)
 
 
 def forget() -> None:

@@ -1,25 +1,27 @@
 """The whole fleet read once, for whoever wants to say how it is as a whole. It writes nothing, and knows no HTTP.
 
 Endpoints that are alike in all that their status depends on are one group, counted by the database: 10,000 machines in
-40 states are some hundred rows. It must not know what of it is worth anybody's attention.
+40 states are some hundred rows, in 10,000 states as many. Of silent ones only the pool counts. It must not know what of
+it is worth anybody's attention.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, Subquery, Value, When
-from django.db.models.functions import Coalesce, Now
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
-from . import examination, pool_alarms, reasons, resting, status, sync_policy
+from . import clock, examination, pool_alarms, reasons, resting, status, sync_policy
 from .difference import ChangeKind
 from .many_keys import among
 from .models import Endpoint, Operation, OperationKind, Pool
 from .models.operations import WENT_WRONG
+from .one_moment import one_moment
 from .pool_alarms import PoolAlarm
 from .reasons import Unknown
 from .resting import Resting
@@ -33,7 +35,8 @@ class Group:
     """`count` endpoints of a pool (a primary key, None: in none) that have the same status.
 
     `first` is one of them, the first by name. `since` is when one of them was seen longest ago, or enrolled where it
-    was never seen. `unknown` says why, where the status is `unknown`; `files_differ`: so they reported.
+    was never seen. `unknown` says why, where the status is `unknown`; `files_differ`: so they reported. Of silent ones
+    neither that nor the state is told.
     """
 
     pool: int | None
@@ -86,17 +89,14 @@ class Survey:
     @cached_property
     def groups(self) -> list[Group]:
         """Every endpoint is in exactly one of these."""
-        rows = list(_alike())
-        seen = [
-            Endpoint(pk=number, **{field: row[field] for field in _ALIKE})
-            for number, row in enumerate(rows)
-            if not row["silent"]
-        ]
+        silent, rows = _alike()
+        seen = [Endpoint(pk=number, **{field: row[field] for field in _ALIKE}) for number, row in enumerate(rows)]
         known = status.by_packages(seen)
-        return [self._group(row, known.get(number, Status.OFFLINE)) for number, row in enumerate(rows)]
+        online = [self._group(row, endpoint, known[endpoint.pk]) for row, endpoint in zip(rows, seen, strict=True)]
+        return [*map(_silent_group, silent), *online]
 
-    def _group(self, row: dict[str, Any], found: Status) -> Group:
-        endpoint, why = Endpoint(**{field: row[field] for field in _ALIKE}), None
+    def _group(self, row: dict[str, Any], endpoint: Endpoint, found: Status) -> Group:
+        why = None
         if found == Status.UNKNOWN:
             pool = self.pools.get(row["pool_id"] or 0)
             why = reasons.unknown(endpoint, getattr(pool, "target_arch", None))
@@ -104,7 +104,7 @@ class Survey:
             pool=row["pool_id"],
             status=found,
             unknown=why,
-            files_differ=found != Status.OFFLINE and examination.files_differ(endpoint),
+            files_differ=examination.files_differ(endpoint),
             state=row["state_id"],
             count=row["count"],
             first=row["first"],
@@ -209,9 +209,28 @@ class Survey:
         return bool(pool and not pool.target_needs_approval and sync_policy.allows(pool.conflict_resolution, kinds))
 
 
-def _alike() -> Any:
-    silent = Q(last_seen__isnull=True) | Q(last_seen__lt=Now() - status.offline_after())
-    rows = Endpoint.objects.order_by().annotate(silent=Case(When(silent, then=Value(True)), default=Value(False)))
-    return rows.values(*_ALIKE, "silent").annotate(
-        count=Count("pk"), first=Min("name"), since=Min(Coalesce("last_seen", "created"))
+@one_moment()
+def _alike() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The silent endpoints by pool, and the others by all that their status depends on."""
+    quiet_since = clock.now() - status.offline_after()
+    silent = Q(last_seen__isnull=True) | Q(last_seen__lt=quiet_since)
+    rows = Endpoint.objects.order_by()
+    return _counted(rows.filter(silent), ("pool_id",)), _counted(rows.filter(last_seen__gte=quiet_since), _ALIKE)
+
+
+def _counted(rows: "QuerySet[Endpoint]", fields: Sequence[str]) -> list[dict[str, Any]]:
+    seen = Min(Coalesce("last_seen", "created"))
+    return list(rows.values(*fields).annotate(count=Count("pk"), first=Min("name"), since=seen))
+
+
+def _silent_group(row: dict[str, Any]) -> Group:
+    return Group(
+        pool=row["pool_id"],
+        status=Status.OFFLINE,
+        unknown=None,
+        files_differ=False,
+        state=None,
+        count=row["count"],
+        first=row["first"],
+        since=row["since"],
     )

@@ -22,6 +22,10 @@ UNKNOWN_FORM = Response(
     "400 Bad Request",
     json.dumps({"status": "bad_request", "detail": f"format is one of {', '.join(Form)}."}).encode(),
 )
+REPEATED_FORM = Response(
+    "400 Bad Request",
+    json.dumps({"status": "bad_request", "detail": "format is given more than once: give it once."}).encode(),
+)
 VARY = ("Vary", "Accept, Authorization, Cookie")
 
 
@@ -31,8 +35,11 @@ def detailed(environ: Environ) -> Response:
     if refused is not None:
         return refused
     query = parse_qs(str(environ.get("QUERY_STRING", ""))[:200], keep_blank_values=True)
-    wanted = query.get("format", [None])[-1]
+    given = query.get("format", [])
+    wanted = given[0] if given else None
     accept = str(environ.get("HTTP_ACCEPT", ""))
+    if len(given) > 1:
+        return REPEATED_FORM
     if wanted is not None and wanted not in list(Form):
         return UNKNOWN_FORM
     level = access.level(environ)

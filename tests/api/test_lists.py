@@ -224,6 +224,20 @@ def test_export_makes_no_formula_of_a_text(viewer: Api, fleet: Pool) -> None:
     assert rows[0]["before"] == '{"a": [1]}'
 
 
+@pytest.mark.parametrize("before", ["\n", " ", "\t", "\r\n", "\u00a0 ", "\v", "\u2003\n "])
+def test_export_makes_no_formula_of_a_sign_behind_white_space(viewer: Api, fleet: Pool, before: str) -> None:
+    AuditEvent.objects.create(actor="user:ada", verb=f"{before}=1+1", object="odd")
+    rows, _ = rows_of(viewer, "/exports/audit-events?object=odd")
+    assert rows[0]["verb"].startswith("'") and rows[0]["verb"].endswith("=1+1")
+
+
+@pytest.mark.parametrize("text", ["\nx", "\tx", "\rx"])
+def test_export_marks_what_begins_with_a_control_character(viewer: Api, fleet: Pool, text: str) -> None:
+    AuditEvent.objects.create(actor="user:ada", verb=text, object="odd")
+    rows, _ = rows_of(viewer, "/exports/audit-events?object=odd")
+    assert rows[0]["verb"].startswith("'")
+
+
 def test_export_needs_a_reader(fleet: Pool) -> None:
     for list_ in ("endpoints", "operations", "audit-events"):
         Api().get(f"/exports/{list_}").refused(401, "token_invalid")

@@ -99,6 +99,7 @@ def test_endpoints_one_since_tells_what_changed() -> None:
         (("endpoints", "m1", "--pool", "web"), "leave NAME out"),
         (("endpoints", "--pool", "nowhere"), "no pool 'nowhere'"),
         (("endpoints", "m1", "--since", "monday"), "must be a date like 2026-01-15"),
+        (("endpoints", "m1", "--reverse"), "leave NAME out"),
         (("operations", "--pool", "nowhere"), "no pool 'nowhere'"),
         (("operations", "--endpoint", "nobody"), "no endpoint 'nobody'"),
         (("operations", "--last", "0"), "--last must be"),
@@ -160,6 +161,48 @@ def test_prune_dry_run_counts_what_prune_then_removes() -> None:
     assert said("prune", "--dry-run") == said("prune") == "Nothing is there to be removed.\n"
 
 
+def test_prune_and_analysis_count_one_as_one() -> None:
+    factories.state("app 1-1")
+    State.objects.update(created=clock.now().replace(year=2020))
+    lines = said("prune", "--dry-run").splitlines()
+    assert "1 state that nothing refers to could be removed" in lines
+    pool = factories.pool("web")
+    factories.reporting_endpoint("m1", pool=pool, state=factories.state("app 1-1"))
+    assert said("analysis", "web").splitlines()[:2] == [
+        "1 endpoint of web has reported repositories; not yet: none",
+        "1 package is offered to all of them.",
+    ]
+
+
+def test_endpoints_one_says_that_its_sync_failed_and_that_automatic_sync_rests() -> None:
+    operation = factories.queued(auto_sync=True)
+    made = operation.endpoint
+    assert said("endpoints", made.name).count("\n") == 2
+    assert made.pool
+    factories.finish(factories.applying(operation), operation.base_state, "failed", "package_unavailable")
+    name, _, failed, rests = said("endpoints", made.name).splitlines()
+    assert name == f"{made.name} is behind, in the pool {made.pool.name}."
+    assert failed.startswith("Its last sync failed at ") and failed.endswith(
+        f"(operation {operation.pk}): It was package_unavailable."
+    )
+    assert rests.startswith("Automatic sync rests since ") and "because the last sync to this target failed." in rests
+
+
+def test_endpoints_one_in_no_pool_at_its_first_report() -> None:
+    factories.reporting_endpoint("m1", state=factories.state("app 1-1"))
+    assert said("endpoints", "m1").splitlines()[0] == "m1 is unknown, in no pool."
+    assert said("endpoints", "m1", "--since", "2020-01-01").rstrip().endswith("reported: its first report")
+    EndpointState.objects.update(seq=7)
+    assert "what it had before is not kept" in said("endpoints", "m1", "--since", "2020-01-01")
+
+
+def test_operations_oldest_first() -> None:
+    first, second = factories.queued(), factories.queued()
+    listed = [one["id"] for one in document("operations", "--reverse")["operations"]]
+    assert listed == [str(first.pk), str(second.pk)]
+    assert [one["id"] for one in document("operations")["operations"]] == listed[::-1]
+
+
 def test_prune_works_where_the_chore_is_off(settings: Any) -> None:
     settings.AUTO_CLEANUP_OLD_STATES = False
     factories.state("app 1-1")
@@ -197,6 +240,9 @@ def test_endpoints_takes_the_words_of_the_api() -> None:
         return [one["name"] for one in document("endpoints", *options)["endpoints"]]
 
     assert names("--sort=-name") == ["web-2", "web-1"]
+    assert names("--reverse") == names("--sort", "name", "--reverse") == ["web-2", "web-1"]
+    assert names("--sort", "last_seen") == names("--sort=-last_seen", "--reverse") == ["web-2", "web-1"]
+    assert names("--sort=-last_seen") == names("--sort", "last_seen", "--reverse") == ["web-1", "web-2"]
     assert names("--part", "EB-2") == names("--package", "only-web-2") == names("--agent-version", "2.0") == ["web-2"]
     assert names("--seen-before", "2021-01-01") == ["web-2"] and names("--seen-after", "2021-01-01") == ["web-1"]
     assert names("--files-differ") == names("--resting") == []

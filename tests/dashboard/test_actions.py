@@ -98,6 +98,31 @@ def test_delete_pool_with_endpoints_is_refused(staff: Client, pool: Pool) -> Non
     assert "Endpoints are assigned to the pool lab" in said(answer)
 
 
+def test_delete_pool_with_endpoints_says_how_many_and_has_no_button(staff: Client, pool: Pool) -> None:
+    factories.endpoint("one-more", pool=pool)
+    count = pool.endpoints.count()
+    page = staff.get("/pools/lab/delete").content.decode()
+    assert f"It still has {count} endpoints; give them another pool first." in page
+    assert "Delete the pool" not in page and ">Back</a>" in page
+
+
+@pytest.mark.parametrize(
+    ("revisions", "said"),
+    [
+        (0, "It has no target revisions and no endpoints. There is no way back."),
+        (1, "Its 1 target revision goes with it, and there is no way back."),
+        (2, "Its 2 target revisions go with it, and there is no way back."),
+    ],
+)
+def test_delete_pool_says_what_goes_with_it(staff: Client, revisions: int, said: str) -> None:
+    pool = factories.pool("old")
+    for number in range(revisions):
+        factories.target(pool, f"app {number}-1")
+    Endpoint.objects.update(pool=None)
+    page = staff.get("/pools/old/delete").content.decode()
+    assert said in page and "Delete the pool" in page
+
+
 def test_delete_pool_empty_is_gone(staff: Client) -> None:
     factories.pool("lab")
     assert staff.get("/pools/lab/delete").status_code == 200

@@ -1,6 +1,7 @@
 """Lists: filters, order and export links, the same words as the API's; and the audit."""
 
 import re
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -72,6 +73,37 @@ def test_senseless_words_are_left_out_and_said(staff: Client, lab: Pool) -> None
     assert "seen_after must be a date like 2026-01-15" in page
     assert "status: there is no x." in page and "sort: there is no size." in page
     assert page.count('scope="row"') == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/endpoints?pool=nope", "pool: there is no pool nope. It was left out."),
+        ("/operations?pool=nope", "pool: there is no pool nope. It was left out."),
+        ("/packages/openssl?pool=nope", "pool: there is no pool nope. It was left out."),
+        ("/operations?endpoint=nope", "endpoint: there is no endpoint nope. It was left out."),
+        ("/audit?verb=nope", "verb: there is no nope. It was left out."),
+    ],
+)
+def test_filter_for_what_is_not_there_is_left_out_and_said(staff: Client, lab: Pool, path: str, said: str) -> None:
+    answer = staff.get(path)
+    page = answer.content.decode()
+    assert said in page and len(answer.context["page"].object_list) > 0
+    assert 'value="nope"' not in page
+
+
+@pytest.mark.parametrize(("list_", "found"), [("endpoints", 3), ("operations", 1), ("packages/openssl", 1)])
+def test_filter_for_a_former_name_of_a_pool_finds_the_pool(staff: Client, lab: Pool, list_: str, found: int) -> None:
+    pool_manager.change_pool(pool=lab, actor="test", name="factory")
+    answer = staff.get(f"/{list_}?pool=lab")
+    assert len(answer.context["page"].object_list) == found
+    assert "left out" not in answer.content.decode() and 'value="factory"' in answer.content.decode()
+
+
+def test_audit_of_a_newer_servers_verb_is_found(staff: Client, lab: Pool) -> None:
+    AuditEvent.objects.create(actor="user:ada", verb="teleport", object="pool:lab")
+    answer = staff.get("/audit?verb=teleport")
+    assert len(answer.context["lines"]) == 1 and "left out" not in answer.content.decode()
 
 
 def test_export_link_has_the_filters_and_leads_to_the_file(staff: Client, lab: Pool) -> None:
@@ -162,6 +194,46 @@ def test_lately_says_the_same_once(staff: Client, lab: Pool) -> None:
     line, *rest = staff.get("/").context["lately"]
     assert (line.phrase, line.times, line.actor) == ("the sync of m3 succeeded", 3, "")
     assert ("cancelled the sync of box", "ada") in [(one.phrase, one.actor) for one in rest]
+
+
+def ended(kind: str, count: int, *, verb: str = "succeeded") -> None:
+    """So many operations of this kind ended so, each by its endpoint."""
+    operation = Operation.objects.get()
+    if kind != operation.kind:
+        operation.pk, operation.kind = uuid.uuid4(), kind
+        operation.save(force_insert=True)
+    event = {"actor": "endpoint:box", "verb": verb, "object": f"operation:{operation.pk}"}
+    AuditEvent.objects.bulk_create(AuditEvent(**event) for _ in range(count))
+
+
+def test_lately_shows_what_was_before_a_rollout_too(staff: Client, lab: Pool) -> None:
+    ended("sync", 450)
+    first, *others = staff.get("/").context["lately"]
+    assert (first.phrase, first.times, first.or_more) == ("the sync of box succeeded", 450, False)
+    assert "created pool lab" in [one.phrase for one in others]
+
+
+def test_lately_says_at_least_where_more_was_not_read(
+    staff: Client, lab: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_words, "_READ", (2, 3))
+    ended("sync", 5)
+    answer = staff.get("/")
+    assert [(one.times, one.or_more) for one in answer.context["lately"]] == [(5, True)]
+    assert "and at least 4 more like it" in answer.content.decode()
+    AuditEvent.objects.filter(actor="endpoint:box").delete()
+    monkeypatch.setattr(audit_words, "_READ", (2, 300))
+    assert not any(one.or_more for one in staff.get("/").context["lately"])
+
+
+def test_lately_keeps_reverts_and_syncs_apart(staff: Client, lab: Pool) -> None:
+    ended("sync", 2)
+    ended("revert", 3)
+    lines = staff.get("/").context["lately"][:2]
+    assert [(one.phrase, one.times) for one in lines] == [
+        ("the revert of box succeeded", 3),
+        ("the sync of box succeeded", 2),
+    ]
 
 
 @pytest.mark.parametrize("path", ["", "/revisions/1", "/change?x=1", "/sync"])

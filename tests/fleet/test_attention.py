@@ -190,7 +190,35 @@ def test_the_same_in_many_pools_is_one_item_of_the_fleet() -> None:
         factories.endpoint(f"m{number}", pool=factories.pool(f"pool{number}"))
     (item,) = items()
     assert (item.object, item.count, item.pool, item.endpoint) == ("fleet", 6, None, None)
-    assert item.cause.endswith("The same in pool1, pool2, pool3 and 2 more.")
+    assert item.cause == "6 endpoints in 6 pools have not been heard of for more than three poll intervals."
+
+
+def test_the_same_in_many_pools_says_how_many_endpoints_it_is() -> None:
+    for number in range(4):
+        pool = factories.pool(f"pool{number}")
+        factories.target(pool, "app 2-1", "lib 2-1")
+        for which in range(number + 1):
+            state = factories.state("app 1-1", "lib 3-1")
+            factories.reporting_endpoint(f"odd{number}{which}", pool=pool, state=state)
+    for number in range(2):
+        factories.endpoint(f"gone{number}", pool=Pool.objects.get(name=f"pool{number}"))
+    factories.endpoint("away", pool=Pool.objects.get(name="pool2"))
+    factories.endpoint("loose")
+    diverged, offline = items()
+    assert (diverged.count, offline.count) == (10, 4)
+    assert diverged.cause.startswith("10 endpoints in 4 pools have diverged from their pool's target:")
+    assert offline.cause.startswith("4 endpoints in 3 pools and in none have not been heard of")
+
+
+def test_failures_in_many_pools_say_how_many_and_one_cause() -> None:
+    for number in range(4):
+        pool = factories.pool(f"pool{number}")
+        factories.target(pool, "app 2-1", "lib 2-1")
+        failed(behind(pool, f"a{number}"), "no mirror")
+    failed(behind(Pool.objects.get(name="pool2"), "b2"), "disk full")
+    (item,) = items()
+    assert (item.count, item.operation) == (5, None)
+    assert item.cause == ("5 operations failed in 4 pools; in pool2: 2 operations failed, the newest on b2: disk full")
 
 
 def test_limit_keeps_the_worst(lab: Pool) -> None:
@@ -248,3 +276,13 @@ def test_queries_do_not_grow_with_the_fleet(pools: int, django_assert_max_num_qu
             Kind.OFFLINE,
         }
         assert len(attention.pools_overview(survey=survey)) == pools
+
+
+def test_silent_endpoints_of_a_pool_are_one_group_whatever_their_states(lab: Pool) -> None:
+    for number in range(5):
+        state = factories.state(f"app 1-{number + 1}", "lib 2-1")
+        factories.reporting_endpoint(f"quiet{number}", pool=lab, state=state)
+    assert len(Survey().groups) == 6
+    Endpoint.objects.filter(name__startswith="quiet").update(last_seen=F("last_seen") - timedelta(days=3))
+    silent, _ = sorted(Survey().groups, key=lambda group: group.status != Status.OFFLINE)
+    assert (silent.count, silent.first, silent.pool, silent.state) == (5, "quiet0", lab.pk, None)

@@ -66,7 +66,14 @@ def test_detailed_format_decides_whatever_the_header_says(get: Get, query: str, 
     assert get(f"/health/detailed?{query}", Accept=accept).headers["Content-Type"] == content_type
 
 
-@pytest.mark.parametrize("query", ["format=xml", "format=", "format=JSON", "format=json&format=yaml"])
+@pytest.mark.parametrize("query", ["format=json&format=html", "format=json&format=json", "format=json&x=1&format=yaml"])
+def test_detailed_format_given_twice_is_refused(get: Get, query: str) -> None:
+    answer = get(f"/health/detailed?{query}", Accept=BROWSER)
+    assert (answer.status, answer.json["status"]) == (400, "bad_request")
+    assert answer.json["detail"] == "format is given more than once: give it once."
+
+
+@pytest.mark.parametrize("query", ["format=xml", "format=", "format=JSON"])
 def test_detailed_unknown_format_is_refused_with_the_known_ones(get: Get, query: str) -> None:
     answer = get(f"/health/detailed?{query}", Accept=BROWSER)
     assert (answer.status, answer.json["status"]) == (400, "bad_request")

@@ -65,3 +65,8 @@ def moment(text: str) -> datetime:
         return moments.parse(text, field="It")
     except Invalid as error:
         raise ArgumentTypeError(str(error)) from error
+
+
+def turned(sort: str) -> str:
+    """The same order the other way round."""
+    return sort[1:] if sort.startswith("-") else f"-{sort}"

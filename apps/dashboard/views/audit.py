@@ -11,6 +11,7 @@ from apps.dashboard.audit_words import VERBS, tell
 from apps.dashboard.list_query import ListQuery
 from apps.dashboard.reading import page_of
 from apps.fleet.filters import AuditFilter
+from apps.fleet.models import AuditEvent
 
 PER_PAGE = 50
 
@@ -22,7 +23,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     query = ListQuery(request)
     chosen = AuditFilter(
         actor=query.text("actor") or None,
-        verb=query.text("verb") or None,
+        verb=_verb(query),
         object=query.text("object") or None,
         text=query.text("text"),
         since=query.moment("since"),
@@ -38,3 +39,10 @@ def listing(request: HttpRequest) -> HttpResponse:
         "export": "/api/v1/exports/audit-events",
     }
     return render(request, "pacsync/audit.html", context)
+
+
+def _verb(query: ListQuery) -> str | None:
+    """One that is known here, or that an event of a newer server has."""
+    asked = query.text("verb")
+    newer = [asked] if asked not in VERBS and AuditEvent.objects.filter(verb=asked).exists() else []
+    return query.choice("verb", [*VERBS, *newer]) or None

@@ -21,9 +21,9 @@ def listing(request: HttpRequest) -> HttpResponse:
     """All operations, newest first; filtered and sorted by the API's words."""
     query = ListQuery(request)
     chosen = OperationFilter(
-        endpoint=query.text("endpoint"),
+        endpoint=query.endpoint(),
         name=query.text("name"),
-        pool=query.text("pool"),
+        pool=query.pool(),
         status=query.choice("status", OPERATION_STATUSES),
         kind=query.choice("kind", OperationKind.values),
         since=query.moment("since"),

@@ -13,11 +13,10 @@ from apps.dashboard.reading import by_look, page_of
 from apps.dashboard.views.codes import enrol_context
 from apps.fleet import attention
 from apps.fleet.attention import PoolRow, Survey
-from apps.fleet.models import AuditEvent, ChecksumConflict
+from apps.fleet.models import ChecksumConflict
 
 POOLS_PER_PAGE = 20
-# So many events are read for what happened lately, and so many lines are made of them.
-EVENTS_READ = 100
+# So many lines say what happened lately.
 LINES = 8
 
 
@@ -33,7 +32,6 @@ def overview(request: HttpRequest) -> HttpResponse:
     shown = items if request.GET.get("attention") == "all" else items[: attention.SHOWN]
     page = page_of(request, _chosen(request, rows), POOLS_PER_PAGE)
     unassigned = sum(survey.counts_of(None).values())
-    events = AuditEvent.objects.order_by("-id")[:EVENTS_READ]
     context: dict[str, Any] = {
         "section": "fleet",
         "counts": by_look(survey.counts, survey.files_differ),
@@ -49,7 +47,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "conflict_count": ChecksumConflict.objects.count(),
         "unassigned": unassigned,
         "active": sum(row.running.active for row in rows if row.running),
-        "lately": lately(events, LINES),
+        "lately": lately(LINES),
         "has_pools": bool(rows),
         "has_endpoints": any(survey.counts.values()),
         "first_steps": not any(row.target for row in rows),

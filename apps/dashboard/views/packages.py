@@ -14,7 +14,7 @@ from apps.fleet.exceptions import Invalid
 from apps.fleet.package_questions import Having, Question
 
 PER_PAGE = 50
-WORDS = ("older_than", "newer_than", "version", "pool")
+WORDS = ("older_than", "newer_than", "version")
 
 
 @reader
@@ -33,7 +33,8 @@ def search(request: HttpRequest) -> HttpResponse:
 def package(request: HttpRequest, name: str) -> HttpResponse:
     """The package's versions by pool, and the endpoints that the filter asks for."""
     query = ListQuery(request)
-    question = Question(missing=bool(query.text("missing")), **{word: query.text(word) or None for word in WORDS})
+    bounds = {word: query.text(word) or None for word in WORDS}
+    question = Question(missing=bool(query.text("missing")), pool=query.pool() or None, **bounds)
     found, refusal = _answer(name, question)
     context: dict[str, Any] = {
         "section": "packages",

@@ -1,20 +1,51 @@
-"""What management commands share: an example in `--help`, and `--format json`, with which they print one document.
+"""What management commands share: an example in `--help`, `--format json`, with which they print one document, and how
+they end: with an exit code that means what they say, also when the database is frozen or nothing can be written.
 
 It must not know what a command tells.
 """
 
+import contextlib
 import json
+import sys
+import traceback
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from apps.lifecycle import standard_output
+from apps.lifecycle.management import answering
+
+
+class Verdict(SystemExit):
+    """Raised by `handle`: this exit code is the command's answer, not a failure."""
 
 
 class TellingCommand(BaseCommand):
-    """Names `example`, what comes after the command's name; ends `handle` with `self.tell(…)`."""
+    """Names `example`, what comes after the command's name; ends `handle` with `self.tell(…)`.
+
+    `failure` is the exit code of whatever goes wrong, where 1 has a meaning of its own.
+    """
 
     example = ""
+    failure = 1
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """As Django's; what goes wrong ends with `failure`."""
+        try:
+            with answering.expected(self.failure):
+                super().run_from_argv(argv)
+        except Verdict:
+            raise
+        except SystemExit as left:
+            sys.exit(self.failure if left.code == 1 else left.code)
+        except Exception:  # the edge: Python's own exit code is 1
+            with contextlib.suppress(OSError):
+                traceback.print_exc()
+            sys.exit(self.failure)
+        finally:
+            standard_output.abandon()
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(
@@ -26,10 +57,14 @@ class TellingCommand(BaseCommand):
         parser.add_argument("--format", choices=("text", "json"), default="text", help=text)
 
     def tell(self, options: dict[str, Any], document: Any, lines: Iterable[str]) -> None:
-        """Print the document, or the lines that say the same."""
+        """Print the document, or the lines that say the same. Raises CommandError where nothing can be written."""
         told = json.dumps(document) if options["format"] == "json" else "\n".join(lines)
-        if told:
-            self.stdout.write(told)
+        try:
+            if told:
+                self.stdout.write(told)
+            self.stdout.flush()
+        except OSError as error:
+            raise CommandError(f"The standard output takes nothing: {error.strerror or error}.") from error
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:

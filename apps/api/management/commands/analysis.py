@@ -8,6 +8,7 @@ from django.core.management.base import CommandParser
 from apps.api.management.console import clear_errors, pool_named
 from apps.api.schemas.analysis import AnalysisOut
 from apps.fleet import analysis
+from apps.fleet.plural import counted
 from apps.lifecycle.management.output import TellingCommand
 
 SHOWN = 10
@@ -29,10 +30,12 @@ class Command(TellingCommand):
 
 def lines(seen: dict[str, Any]) -> Iterator[str]:
     """The analysis for people: counts, and at most ten names of each kind."""
-    yield f"{len(seen['endpoints'])} endpoints of {seen['pool']} have reported repositories; not yet: " + names(
-        seen["unreported"]
+    reported, common = len(seen["endpoints"]), len(seen["common"])
+    yield (
+        f"{counted(reported, 'endpoint')} of {seen['pool']} {_have(reported)} reported repositories; not yet: "
+        f"{names(seen['unreported'])}"
     )
-    yield f"{len(seen['common'])} packages are offered to all of them."
+    yield f"{counted(common, 'package')} {'is' if common == 1 else 'are'} offered to all of them."
     yield f"In different versions: {names([one['name'] for one in seen['conflicts']])}"
     yield f"Left out of every sync by the pool: {names(seen['excluded'])}"
     if seen["target"] is None:
@@ -40,9 +43,13 @@ def lines(seen: dict[str, Any]) -> Iterator[str]:
     for one in seen["availability"]:
         if one["other"] or one["missing"]:
             yield (
-                f"{one['endpoint']} has {one['exact']} packages of target #{seen['target']}; in another version: "
-                f"{names(one['other'])}; not at all: {names(one['missing'])}"
+                f"{one['endpoint']} has {counted(one['exact'], 'package')} of target #{seen['target']}; "
+                f"in another version: {names(one['other'])}; not at all: {names(one['missing'])}"
             )
+
+
+def _have(number: int) -> str:
+    return "has" if number == 1 else "have"
 
 
 def names(found: list[str]) -> str:

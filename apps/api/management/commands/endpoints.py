@@ -5,14 +5,16 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from apps.api.management.console import clear_errors, endpoint_named, moment, pool_named
+from apps.api.management.console import clear_errors, endpoint_named, moment, pool_named, turned
+from apps.api.management.one_endpoint import summary, troubles
 from apps.api.schemas.endpoints import EndpointOut, endpoint_fields
 from apps.api.schemas.history import history_out
 from apps.api.schemas.operations import package_out
 from apps.api.schemas.views import endpoint_detail
 from apps.fleet import last_results, states, status
-from apps.fleet.filters import IN_NO_POOL, LAST_RESULTS, SORTS, EndpointFilter
+from apps.fleet.filters import ENDPOINT_SORTS, IN_NO_POOL, LAST_RESULTS, SORTS, EndpointFilter
 from apps.fleet.models import Endpoint, EndpointState
+from apps.fleet.plural import counted
 from apps.lifecycle.management.output import TellingCommand, minute, table
 
 # What chooses among all endpoints; the words of the API, except for the status, which is no column.
@@ -55,14 +57,19 @@ class Command(TellingCommand):
             ("--resting", "automatic sync leaves alone"),
         ):
             parser.add_argument(option, action="store_const", const=True, help=f"only those that {text}")
-        parser.add_argument("--sort", choices=SORTS, metavar="FIELD", help="one of %(choices)s; with -: the other way")
+        parser.add_argument("--sort", choices=SORTS, metavar="FIELD", help=f"one of {', '.join(ENDPOINT_SORTS)}")
+        parser.add_argument(
+            "--reverse", action="store_true", help="the other way round, as --sort=-FIELD is, with a = before the -"
+        )
 
     def handle(self, *args: Any, name: str | None, **options: Any) -> None:
         chosen = {key: options[key] for key in FILTERS if options[key] is not None}
         if name is None and (options["packages"] or options["since"]):
             raise CommandError("--packages and --since are about one endpoint: name it.")
-        if name is not None and (chosen or options["status"]):
+        if name is not None and (chosen or options["status"] or options["reverse"]):
             raise CommandError("The other options choose among all endpoints: leave NAME out.")
+        if options["reverse"]:
+            chosen["sort"] = turned(chosen.get("sort", "name"))
         with clear_errors():
             if name is None:
                 self._list(chosen, options)
@@ -85,10 +92,7 @@ class Command(TellingCommand):
 
     def _one(self, endpoint: Endpoint, options: dict[str, Any]) -> None:
         document = endpoint_detail(endpoint).model_dump(mode="json", by_alias=True)
-        lines = [
-            f"{document['name']} is {document['status'].replace('_', ' ')}, in {_pool(document['pool'])}.",
-            document["why"],
-        ]
+        lines = [*summary(document), *troubles(endpoint, document["resting"])]
         if options["packages"]:
             packages = states.load(endpoint.state) if endpoint.state else []
             document["packages"] = [package_out(one).model_dump(mode="json") for one in packages]
@@ -104,10 +108,6 @@ class Command(TellingCommand):
         self.tell(options, document, lines)
 
 
-def _pool(name: str | None) -> str:
-    return f"pool {name}" if name else "no pool"
-
-
 def _cells(one: EndpointOut) -> tuple[object, ...]:
     last = f"{one.last_result.kind} {one.last_result.status}" if one.last_result else None
     return one.name, one.pool, one.status, last, one.agent_version or None, minute(one.last_seen)
@@ -118,9 +118,9 @@ def _told(entry: dict[str, Any]) -> Iterator[str]:
     cause = EndpointState.Cause(entry["cause"]).label
     at = entry["at"][:16].replace("T", " ")
     if changes is None:
-        yield f"{at} UTC, {cause}: what it had before is not kept"
+        yield f"{at} UTC, {cause}: {'its first report' if entry['seq'] == 1 else 'what it had before is not kept'}"
         return
-    yield f"{at} UTC, {cause}: {len(changes)} package{'' if len(changes) == 1 else 's'} changed"
+    yield f"{at} UTC, {cause}: {counted(len(changes), 'package')} changed"
     for change in changes:
         sides = [side["version"] if side else "none" for side in (change["from"], change["to"])]
         yield f"  {change['change']:<9}  {change['name']}  {' -> '.join(sides)}"

@@ -1,15 +1,13 @@
 """`manage.py fleet`: is anything wrong, and where. What it says is apps.fleet.attention's."""
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import CommandError
-
 from apps.api.management.console import clear_errors
 from apps.api.schemas.fleet import FleetOut, ItemOut, PoolRowOut, fleet_out
+from apps.fleet.plural import counted
 from apps.fleet.status import Status
-from apps.lifecycle.management.output import TellingCommand, minute, table
+from apps.lifecycle.management.output import TellingCommand, Verdict, minute, table
 
 HEADER = ("POOL", "TARGET", "ENDPOINTS", *(str(status).replace("_", " ").upper() for status in Status))
 
@@ -20,17 +18,14 @@ class Command(TellingCommand):
         "nothing needs attention; 1: something does; 2: it can't be said."
     )
     example = "--format json"
+    failure = 2
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with clear_errors():
-                found = fleet_out()
-        except CommandError as error:
-            error.returncode = 2
-            raise
+        with clear_errors():
+            found = fleet_out()
         self.tell(options, found.model_dump(mode="json"), lines(found))
         if found.attention:
-            sys.exit(1)
+            raise Verdict(1)
 
 
 def lines(found: FleetOut) -> Iterator[str]:
@@ -38,7 +33,7 @@ def lines(found: FleetOut) -> Iterator[str]:
     counts = found.counts.model_dump()
     total = sum(counts.values())
     shares = [f"{count:,} {name.replace('_', ' ')}{_differ(name, found)}" for name, count in counts.items() if count]
-    yield ", ".join([f"{total:,} endpoint{'' if total == 1 else 's'}", *shares])
+    yield ", ".join([counted(total, "endpoint"), *shares])
     yield from (
         ["", "Needs attention:", *map(_item, found.attention)] if found.attention else ["Nothing needs attention."]
     )

@@ -30,6 +30,7 @@ class Command(TellingCommand):
         parser.add_argument("--kind", choices=OperationKind.values, help="only those of this kind")
         parser.add_argument("--since", metavar="DATE", type=moment, help="only those asked for since then")
         parser.add_argument("--until", metavar="DATE", type=moment, help="only those asked for before then")
+        parser.add_argument("--reverse", action="store_true", help="the oldest first")
         parser.add_argument("--last", metavar="N", type=int, default=50, help="so many (default: %(default)s)")
 
     def handle(self, *args: Any, last: int, **options: Any) -> None:
@@ -40,7 +41,8 @@ class Command(TellingCommand):
                 endpoint_named(options["endpoint"])
             if options["pool"] not in (None, IN_NO_POOL):
                 pool_named(options["pool"])
-            filters = OperationFilter(**{key: options[key] for key in FILTERS if options[key] is not None})
+            chosen = {key: options[key] for key in FILTERS if options[key] is not None}
+            filters = OperationFilter(**chosen, sort="created" if options["reverse"] else "-created")
             found = [operation_out(one) for one in filters.rows().order_by(*filters.order())[:last]]
         document = {"operations": [one.model_dump(mode="json") for one in found]}
         self.tell(options, document, table(HEADER, [_cells(one) for one in found]))

@@ -9,6 +9,7 @@ from django.core.management.base import CommandParser
 from apps.api.management.console import clear_errors, pool_named
 from apps.fleet import package_questions
 from apps.fleet.package_questions import UNASSIGNED, Having, InFleet, Question
+from apps.fleet.plural import counted
 from apps.lifecycle.management.output import TellingCommand, table
 
 
@@ -51,16 +52,12 @@ def _versions(found: InFleet) -> list[str]:
         return [f"No endpoint has {found.name}; {found.missing:,} reported without it.", *_unreported(found)]
     rows = [(one.version, f"{one.endpoints:,}", _pools(one.pools, one.unassigned)) for one in found.versions]
     lines = table(("VERSION", "ENDPOINTS", "POOLS"), rows)
-    return [*lines, f"{_endpoint_count(found.missing)} reported without {found.name}.", *_unreported(found)]
+    return [*lines, f"{counted(found.missing, 'endpoint')} reported without {found.name}.", *_unreported(found)]
 
 
 def _unreported(found: InFleet) -> list[str]:
     have = "has" if found.unreported == 1 else "have"
-    return [f"{_endpoint_count(found.unreported)} {have} never reported."] if found.unreported else []
-
-
-def _endpoint_count(count: int) -> str:
-    return f"{count:,} endpoint{'' if count == 1 else 's'}"
+    return [f"{counted(found.unreported, 'endpoint')} {have} never reported."] if found.unreported else []
 
 
 def _pools(pools: dict[str, int], unassigned: int) -> str:

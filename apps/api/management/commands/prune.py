@@ -7,16 +7,18 @@ from django.core.management.base import CommandParser
 
 from apps.api.management.console import clear_errors
 from apps.fleet import retention
+from apps.fleet.plural import counted
 from apps.lifecycle.management.output import TellingCommand
 
+# What is counted: one of it, several, and what they are.
 WORDS = {
-    "history": "entries of endpoints' histories beyond their pool's retention",
-    "operations": "finished operations beyond the newest of each endpoint",
-    "offline": "notes of times when endpoints were offline, beyond the newest of each",
-    "states": "states that nothing refers to",
-    "repositories": "repository contents that nobody sees any more",
-    "files": "file lists of targets that are gone",
-    "versions": "package versions that no state has",
+    "history": ("entry", "entries", "of endpoints' histories beyond their pool's retention"),
+    "operations": ("finished operation", "finished operations", "beyond the newest of each endpoint"),
+    "offline": ("note", "notes", "of times when endpoints were offline, beyond the newest of each"),
+    "states": ("state", "states", "that nothing refers to"),
+    "repositories": ("repository content", "repository contents", "that nobody sees any more"),
+    "files": ("file list", "file lists", "of targets that are gone"),
+    "versions": ("package version", "package versions", "that no state has"),
 }
 
 
@@ -37,8 +39,13 @@ class Command(TellingCommand):
             found = retention.removable() if dry_run else _removed()
         verb = "could be removed" if dry_run else "removed"
         counts = {kind: found.get(kind, 0) for kind in WORDS}
-        lines = [f"{count} {WORDS[kind]} {verb}" for kind, count in counts.items() if count]
+        lines = [f"{_counted(kind, count)} {verb}" for kind, count in counts.items() if count]
         self.tell(options, {"dry_run": dry_run, "rows": counts}, lines or ["Nothing is there to be removed."])
+
+
+def _counted(kind: str, count: int) -> str:
+    one, many, which = WORDS[kind]
+    return f"{counted(count, one, many)} {which}"
 
 
 def _removed() -> dict[str, int]:
