@@ -150,7 +150,7 @@ def applying(operation: Operation | None = None) -> Operation:
     )
 
 
-def finish(operation: Operation, state: State | None = None, outcome: str = "succeeded") -> Operation:
+def finish(operation: Operation, state: State | None = None, outcome: str = "succeeded", code: str = "") -> Operation:
     """The result of an operation that has a lease; by default it reached its target."""
     assert operation.lease_token
     operation.endpoint.refresh_from_db()
@@ -161,6 +161,8 @@ def finish(operation: Operation, state: State | None = None, outcome: str = "suc
         outcome=outcome,
         seq=operation.endpoint.report_seq + 1,
         state=state.digest if state else operation.target_state_id,
+        code=code,
+        message=f"It was {code}." if code else "",
     )
 
 

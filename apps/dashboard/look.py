@@ -13,12 +13,16 @@ class Look(NamedTuple):
 
 
 STATUSES = {
-    # Endpoints, worst first: the order in which they are counted and listed.
+    # Endpoints, worst first: the order in which they are counted and listed. `files_differ` is `in_sync` in the API.
     "diverged": Look("bad", "⇅", "diverged", "some packages are older than the target and some are newer"),
     "behind": Look("warn", "↓", "behind", "packages are older than the target, or missing"),
     "ahead": Look("info", "↑", "ahead", "packages are newer than the target, or not in it"),
     "unknown": Look("odd", "?", "unknown", "has not reported, or there is no target to compare with"),
-    "offline": Look("off", "○", "offline", "has not checked in for three poll intervals"),
+    # The packages are the target's, but the endpoint found files that aren't the packages'.
+    "files_differ": Look(
+        "warn", "≠", "in sync, files differ", "it has the target's packages, but files on its disk differ from them"
+    ),
+    "offline": Look("off", "○", "offline", "has not been heard of for three poll intervals"),
     "in_sync": Look("ok", "✓", "in sync", "exactly the target"),
 }
 OPERATIONS = {

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.dashboard.look import STATUSES
-from apps.fleet import status
+from apps.fleet import examination, status
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.difference import Change
 from apps.fleet.models import Endpoint, Operation
@@ -20,17 +20,17 @@ from apps.fleet.revisions import Unmanaged
 
 CHUNK = 10_000
 CHANGES_SHOWN = 200
-# (pool id, status) of endpoints by their primary key.
+# (pool id, name in look.STATUSES) of endpoints by their primary key.
 Statuses = dict[int, tuple[int | None, str]]
 StatusRule = Callable[[Iterable[Endpoint]], Mapping[int, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One endpoint as a line of a table."""
+    """One endpoint as a line of a table; `look` is a name in look.STATUSES."""
 
     endpoint: Endpoint
-    status: str
+    look: str
     counts: Mapping[str, int] | None
     operation: Operation | None
 
@@ -48,14 +48,14 @@ class Line(NamedTuple):
 def rows(endpoints: Iterable[Endpoint], known: Statuses | None = None) -> list[Row]:
     """The endpoints with their status, the counts of their difference and their active operation."""
     endpoints = list(endpoints)
-    statuses: Mapping[int, str] = {pk: name for pk, (_, name) in known.items()} if known else status.of(endpoints)
+    looks = {pk: name for pk, (_, name) in known.items()} if known else looks_of(endpoints)
     counts = status.differences(endpoints)
     found = Operation.objects.filter(endpoint__in=endpoints, status__in=ACTIVE).defer("result", "foreign")
     active = {operation.endpoint_id: operation for operation in found}
     return [
         Row(
             endpoint=endpoint,
-            status=statuses[endpoint.pk],
+            look=looks[endpoint.pk],
             counts=counts.get(endpoint.pk),
             operation=active.get(endpoint.pk),
         )
@@ -63,15 +63,22 @@ def rows(endpoints: Iterable[Endpoint], known: Statuses | None = None) -> list[R
     ]
 
 
+def looks_of(endpoints: Collection[Endpoint], rule: StatusRule = status.of) -> dict[int, str]:
+    """What each endpoint looks like: its status by `rule`, or that it is in sync and has files that differ."""
+    known = rule(endpoints)
+    differ = {one.pk for one in endpoints if known[one.pk] == status.Status.IN_SYNC and examination.files_differ(one)}
+    return {pk: "files_differ" if pk in differ else str(name) for pk, name in known.items()}
+
+
 def statuses_of(endpoints: QuerySet[Endpoint], rule: StatusRule = status.of) -> Statuses:
-    """(pool id, status) of each endpoint by `rule` (of apps.fleet.status), in the order of the query."""
+    """(pool id, name in look.STATUSES) of each endpoint by `rule` (of apps.fleet.status), in the order of the query."""
     found: Statuses = {}
     each = endpoints.only("pool_id", "state_id", "holds", "foreign", "examination", "last_seen").iterator(
         chunk_size=CHUNK
     )
     while chunk := list(islice(each, CHUNK)):
-        known = rule(chunk)
-        found.update((endpoint.pk, (endpoint.pool_id, str(known[endpoint.pk]))) for endpoint in chunk)
+        known = looks_of(chunk, rule)
+        found.update((endpoint.pk, (endpoint.pool_id, known[endpoint.pk])) for endpoint in chunk)
     return found
 
 

@@ -1,6 +1,6 @@
 """Automatic sync: what a pool's policy queues when an endpoint checks in. It must not know leases, nor HTTP."""
 
-from . import goals, obsolete, status
+from . import goals, obsolete, retrying, status
 from .difference import ChangeKind
 from .exceptions import ComparisonTooLong, Conflict
 from .goals import Goal
@@ -9,7 +9,9 @@ from .models.pools import ConflictResolution
 from .status import Status
 
 # What ended an operation without the endpoint having tried: no reason not to try again.
-_UNTRIED = frozenset({"base_changed", obsolete.SYNC_PAUSED, obsolete.TARGET_CHANGED, obsolete.TOKEN_REVOKED})
+_UNTRIED = frozenset(
+    {"base_changed", retrying.ASKED_ANEW, obsolete.SYNC_PAUSED, obsolete.TARGET_CHANGED, obsolete.TOKEN_REVOKED}
+)
 
 
 def wanted(endpoint: Endpoint) -> Goal | None:
@@ -31,7 +33,10 @@ def wanted(endpoint: Endpoint) -> Goal | None:
 
 
 def _given_up(endpoint: Endpoint) -> bool:
-    """Whether a sync from this very state to this very revision was tried, and failed or was cancelled."""
+    """Whether a sync from this very state to this very revision was tried, and failed or was cancelled.
+
+    A failure that says nothing of target and machine is no reason to give up.
+    """
     ended = Operation.objects.filter(
         endpoint=endpoint,
         kind=OperationKind.SYNC,
@@ -39,18 +44,22 @@ def _given_up(endpoint: Endpoint) -> bool:
         revision=endpoint.pool.target_id if endpoint.pool else None,
         status__in=(OperationStatus.FAILED, OperationStatus.CANCELLED, OperationStatus.LOST),
     )
-    return any((result or {}).get("code") not in _UNTRIED for result in ended.values_list("result", flat=True))
+    results = ended.values_list("result", flat=True)
+    return any((one or {}).get("code") not in _UNTRIED and not retrying.is_passing(one) for one in results)
 
 
 def _taken_back(endpoint: Endpoint) -> bool:
     """Whether somebody reverted the very sync that would be queued: that is a decision, until a new target comes."""
-    return Operation.objects.filter(
-        endpoint=endpoint,
-        kind=OperationKind.REVERT,
-        status=OperationStatus.SUCCEEDED,
-        target_state=endpoint.state_id,
-        reverts__revision=endpoint.pool.target_id if endpoint.pool else None,
-    ).exists()
+    return (
+        Operation.objects.reached()
+        .filter(
+            endpoint=endpoint,
+            kind=OperationKind.REVERT,
+            target_state=endpoint.state_id,
+            reverts__revision=endpoint.pool.target_id if endpoint.pool else None,
+        )
+        .exists()
+    )
 
 
 def _allowed(resolution: str, goal: Goal) -> bool:

@@ -7,12 +7,13 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from . import examination as examinations
-from . import judgement, mirrors, queueing, reports, restored, rows, states, texts
+from . import judgement, mirrors, protection, queueing, reports, restored, retrying, rows, states, texts
 from .examination import Problem
 from .exceptions import Invalid
 from .locks import share_content
 from .models import Endpoint, EndpointState, Operation, RepositoryContent, State
 from .models.operations import LEASED
+from .protection import Protected
 from .reports import ReportedRepository
 from .restored import SeenRevision
 
@@ -25,7 +26,7 @@ MAX_MIRRORS = 20
 class CheckIn:
     """What became of a report: `want` are digests to upload first; `recorded` is False for those and for an old seq.
 
-    `endpoint` is as it is now, with pool and target; `operation` is its active one.
+    `endpoint` is as it is now, with pool and target; `operation` is its active one, unless that waits for its next try.
     """
 
     recorded: bool
@@ -45,8 +46,10 @@ def check_in(
     replaced: Sequence[str] = (),
     examination: Sequence[Problem] | None = None,
     revision_seen: SeenRevision | None = None,
+    protected: Sequence[Protected] | None = None,
 ) -> CheckIn:
-    """Record a report: state, history, repositories, holds, foreign packages, examination, last_seen (always).
+    """Record a report: state, history, repositories, holds, foreign packages, examination, last_seen (always), and what
+    the endpoint protects.
 
     Judges an operation whose lease was lost while applying, and queues an automatic sync where the policy says so.
     A `revision_seen` that isn't here pauses the pool's automatic sync first. `endpoint` was just read, with pool and
@@ -60,16 +63,17 @@ def check_in(
     problems = None if examination is None else examinations.checked(examination)
     restored.notice(endpoint, revision_seen)
     operation = _active(endpoint)
-    said = {"holds": holds, "agent_version": agent_version, "examination": problems}
+    guarded = None if protected is None else protection.checked(protected)
+    said = {"holds": holds, "agent_version": agent_version, "examination": problems, "protected": guarded}
     if _is_unchanged(endpoint, operation, state, reported, said) and _touch(endpoint, seq):
-        return CheckIn(recorded=True, want=(), endpoint=endpoint, operation=operation)
+        return CheckIn(recorded=True, want=(), endpoint=endpoint, operation=_offered(operation))
     with transaction.atomic():
         endpoint = rows.lock_endpoint(endpoint)
         share_content()
         wanted = want(endpoint, state, reported)
         if wanted:
             Endpoint.objects.filter(pk=endpoint.pk).update(last_seen=Now())
-            return CheckIn(recorded=False, want=wanted, endpoint=endpoint, operation=_active(endpoint))
+            return CheckIn(recorded=False, want=wanted, endpoint=endpoint, operation=_offered(_active(endpoint)))
         recorded = reports.record(
             endpoint,
             seq=seq,
@@ -81,11 +85,16 @@ def check_in(
         )
         if recorded:
             _follow_up(endpoint, state)
-    return CheckIn(recorded=recorded, want=(), endpoint=endpoint, operation=_active(endpoint))
+    return CheckIn(recorded=recorded, want=(), endpoint=endpoint, operation=_offered(_active(endpoint)))
 
 
 def _active(endpoint: Endpoint) -> Operation | None:
-    return Operation.objects.with_names().filter(endpoint=endpoint).active().first()
+    return Operation.objects.with_names().filter(endpoint=endpoint).active().annotate(waits=retrying.WAITS).first()
+
+
+def _offered(operation: Operation | None) -> Operation | None:
+    """The operation if the endpoint is to carry it out now."""
+    return None if operation is None or getattr(operation, "waits", False) else operation
 
 
 def _is_unchanged(
@@ -119,7 +128,8 @@ def _touch(endpoint: Endpoint, seq: int) -> bool:
 
 
 def _follow_up(endpoint: Endpoint, state: str) -> None:
-    judgement.judge_lost(endpoint, state)
+    if not examinations.may_be_half_way(endpoint):  # its agent may still finish what it began
+        judgement.judge_lost(endpoint, state)
     queueing.queue_automatic(Endpoint.objects.with_target().get(pk=endpoint.pk))
 
 

@@ -12,10 +12,12 @@ from typing import TypedDict
 from . import texts
 from .exceptions import DatabasesUnreadable, Invalid, UnsoundSource
 from .models import Endpoint
+from .models.operations import FILES_DIFFER
 
 MAX_PROBLEMS = 20
 MAX_NAMES = 100
 UNREADABLE = "database_unreadable"
+LOCKED = "database_locked"
 
 
 class Problem(TypedDict):
@@ -37,11 +39,14 @@ class Verdict(Enum):
 VERDICTS = {
     UNREADABLE: Verdict.REFUSES,  # what is foreign can't be told, so no force makes a target of it
     "broken_entries": Verdict.REFUSES,  # nor what is installed
+    LOCKED: Verdict.REFUSES_UNLESS_FORCED,  # a pacman may be half-way, or somebody keeps pacman away
     "broken_dependencies": Verdict.REFUSES_UNLESS_FORCED,
     "half_upgraded": Verdict.REFUSES_UNLESS_FORCED,
     "foreign_dependencies": Verdict.WARNS,
     "upgrades_pending": Verdict.WARNS,
     "held_back": Verdict.WARNS,
+    FILES_DIFFER: Verdict.WARNS,
+    "modes_differ": Verdict.WARNS,
 }
 
 
@@ -94,6 +99,22 @@ def check_source(endpoint: Endpoint, *, force: bool) -> None:
         if not examination.refusing:
             remedy = "Put that right there and let it report, or force it (`set-latest --force`; `force` in the API)."
         raise UnsoundSource(f"{endpoint.name} can't be the source of a target. {said} {remedy}", problems=list(against))
+
+
+def files_differ(endpoint: Endpoint) -> bool:
+    """Whether the endpoint said that files of its packages aren't as the packages have them."""
+    return any(problem["code"] == FILES_DIFFER for problem in endpoint.examination or [])
+
+
+def count_files_differ() -> int:
+    """How many endpoints said so, whatever their status."""
+    found = Endpoint.objects.filter(examination__isnull=False).only("examination")
+    return sum(files_differ(endpoint) for endpoint in found.iterator(chunk_size=2000))
+
+
+def may_be_half_way(endpoint: Endpoint) -> bool:
+    """Whether the endpoint said that its database is locked: what it reports may be half of something."""
+    return any(problem["code"] == LOCKED for problem in endpoint.examination or [])
 
 
 def databases_unreadable(endpoint: Endpoint) -> bool:

@@ -11,7 +11,7 @@ from .alpm.names import machine_arch
 from .alpm.state import InstalledPackage
 from .difference import Change, Kept
 from .exceptions import Conflict, NoPool, NoTarget, NothingToRevert, StateUnknown
-from .models import Endpoint, Operation, OperationKind, OperationStatus, State, TargetRevision
+from .models import Endpoint, Operation, OperationKind, State, TargetRevision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +67,10 @@ def revert_goal(endpoint: Endpoint) -> Goal:
 
 
 def newest_unreverted(endpoint: Endpoint) -> Operation | None:
-    """The newest succeeded sync that no succeeded revert took back: two reverts in a row go two syncs back."""
-    succeeded = Operation.objects.filter(endpoint=endpoint, status=OperationStatus.SUCCEEDED)
-    taken_back = succeeded.filter(kind=OperationKind.REVERT, reverts__isnull=False).values("reverts")
-    syncs = succeeded.filter(kind=OperationKind.SYNC).exclude(pk__in=taken_back)
+    """The newest sync to its target that no revert took back: two reverts in a row go two syncs back."""
+    reached = Operation.objects.filter(endpoint=endpoint).reached()
+    taken_back = reached.filter(kind=OperationKind.REVERT, reverts__isnull=False).values("reverts")
+    syncs = reached.filter(kind=OperationKind.SYNC).exclude(pk__in=taken_back)
     return syncs.select_related("base_state").order_by("-finished", "-created").first()
 
 

@@ -34,7 +34,7 @@ def end(
     if lost:
         guard &= Q(lease_until__lt=Now()) | Q(lease_until__isnull=True)
     rows = Operation.objects.filter(guard).update(
-        status=status, finished=Now(), result=result, lease_token=None, lease_until=None, **fields
+        status=status, finished=Now(), result=result, lease_token=None, lease_until=None, retry_at=None, **fields
     )
     if rows:
         audit.record(
@@ -79,7 +79,7 @@ def judge_lost(endpoint: Endpoint, state: str) -> None:
     elif state == lost.base_state_id and lost.attempt < MAX_ATTEMPTS:
         queue_again(lost)
     else:
-        code = "attempts_exhausted" if state == lost.base_state_id else "state_differs"
+        code = "lost_applying" if state == lost.base_state_id else "state_differs"
         result = server_result("failed", code, message) | {"difference": difference_to(lost, state)}
         end(lost, status=OperationStatus.FAILED, actor=audit.SERVER, result=result, lost=True)
 

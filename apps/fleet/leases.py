@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import Expression, Q, QuerySet
 from django.db.models.functions import Now
 
-from . import audit, clock, judgement
+from . import audit, clock, judgement, retrying
 from .models import Operation, OperationStatus
 from .models.operations import LEASED, MAX_ATTEMPTS
 
@@ -29,7 +29,7 @@ def until() -> Expression:
 
 
 def expire_leases() -> int:
-    """Queue again (or fail after MAX_ATTEMPTS) what was leased and lost, mark lost what is past its deadline.
+    """Queue again (after MAX_ATTEMPTS only for later) what was leased and lost, mark lost what is past its deadline.
 
     Returns how many rows changed. Safe to run in several places at once; meant for the chore that holds the lock.
     What was lost while applying waits for the endpoint's next report, until its deadline.
@@ -57,7 +57,9 @@ def _give_up(operation: Operation) -> bool:
 def _fail(operation: Operation) -> bool:
     message = f"The agent was lost {operation.attempt} times before it began."
     result = judgement.server_result("failed", "attempts_exhausted", message)
-    return judgement.end(operation, status=OperationStatus.FAILED, actor=audit.SERVER, result=result, lost=True)
+    return retrying.queue_later(operation, result, actor=audit.SERVER) or judgement.end(
+        operation, status=OperationStatus.FAILED, actor=audit.SERVER, result=result, lost=True
+    )
 
 
 def overdue_leases() -> int:

@@ -27,7 +27,7 @@ def cancel_of_revoked(endpoint: Endpoint) -> int:
 def _cancel(operations: QuerySet[Operation], code: str, message: str) -> int:
     result = judgement.server_result("cancelled", code, message)
     queued = operations.filter(status=OperationStatus.QUEUED)
-    return queued.update(status=OperationStatus.CANCELLED, finished=Now(), result=result)
+    return queued.update(status=OperationStatus.CANCELLED, finished=Now(), result=result, retry_at=None)
 
 
 def why(operation: Operation) -> tuple[str, str] | None:

@@ -20,7 +20,6 @@ from .models import (
     EndpointState,
     Operation,
     OperationKind,
-    OperationStatus,
     PackageVersion,
     Pool,
     RepositoryContent,
@@ -84,7 +83,7 @@ def trim_operations() -> int:
     for endpoint in full.values_list("endpoint", flat=True)[:_ENDPOINTS]:
         with transaction.atomic():
             mine = final.filter(endpoint=endpoint).order_by("-created", "-pk")
-            succeeded = mine.filter(status=OperationStatus.SUCCEEDED)
+            succeeded = mine.reached()
             needed = {*succeeded.values_list("pk", flat=True)[:1]}
             needed.update(succeeded.filter(kind=OperationKind.SYNC).values_list("pk", flat=True)[:1])
             active = Operation.objects.filter(endpoint=endpoint, status__in=ACTIVE)

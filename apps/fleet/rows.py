@@ -6,6 +6,8 @@ transaction is alone anyway (BEGIN IMMEDIATE), and Django leaves FOR UPDATE out.
 
 import uuid
 
+from django.db.models.functions import Now
+
 from .exceptions import NotFound
 from .models import Endpoint, Operation, Pool
 
@@ -30,6 +32,11 @@ def lock_endpoint(endpoint: Endpoint) -> Endpoint:
     if locked is None:
         raise NotFound("The endpoint was deleted.")
     return locked
+
+
+def seen(endpoint: Endpoint) -> None:
+    """Note that the endpoint's agent is speaking now. On its own, before any lock of its operation."""
+    Endpoint.objects.filter(pk=endpoint.pk).update(last_seen=Now())
 
 
 def operation_of(endpoint: Endpoint, operation_id: uuid.UUID) -> Operation:

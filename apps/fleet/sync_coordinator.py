@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from . import audit, clock, goals, judgement, leases, obsolete, queueing, reports, rows, sources, texts
+from . import audit, clock, goals, judgement, leases, obsolete, queueing, reports, retrying, rows, sources, texts
 from .exceptions import (
     BaseChanged,
     IdempotencyKeyReused,
@@ -25,7 +25,7 @@ from .exceptions import (
 from .leases import EXPIRED, LEASE_SECONDS, LIVE, expire_leases
 from .locks import share_content
 from .models import Endpoint, EndpointState, Operation, OperationKind, OperationStatus, State
-from .models.operations import CANCELLABLE, FINAL, LEASED, MAX_ATTEMPTS
+from .models.operations import CANCELLABLE, FILES_DIFFER, LEASED, MAX_ATTEMPTS
 from .sources import Fetch
 
 __all__ = [
@@ -76,7 +76,8 @@ def create_operation(
             made = _made_before(endpoint, kind, idempotency_key)
             if made:
                 return made, False
-            if Operation.objects.filter(endpoint=endpoint).active().exists():
+            active = Operation.objects.with_names().filter(endpoint=endpoint).active().first()
+            if active and not retrying.make_way(active, actor=actor):
                 raise OperationActive(f"An operation of {endpoint.name} is under way.")
             goal = GOALS[kind](endpoint)
             return queueing.queue(endpoint, kind=kind, goal=goal, actor=actor, idempotency_key=idempotency_key), True
@@ -122,6 +123,7 @@ def claim(*, operation_id: uuid.UUID, endpoint: Endpoint, lease_token: uuid.UUID
 
     A repeat with the token that has the lease gets it again, extended. BaseChanged cancels the operation for good.
     """
+    rows.seen(endpoint)
     with transaction.atomic():
         operation = rows.operation_of(rows.lock_endpoint(endpoint), operation_id)
         refused = None if _has_lease(operation, lease_token) else _claim(operation, lease_token, state)
@@ -141,8 +143,10 @@ def _has_lease(operation: Operation, lease_token: uuid.UUID) -> bool:
 def _claim(operation: Operation, lease_token: uuid.UUID, state: str) -> Exception | None:
     """Take the lease if it is to be had; else what to raise."""
     free = Operation.objects.filter(Q(status=OperationStatus.QUEUED) | EXPIRED, deadline__gt=Now())
+    free = free.filter(Q(retry_at__isnull=True) | Q(retry_at__lte=Now()))
     if not free.filter(pk=operation.pk, attempt__lt=MAX_ATTEMPTS).exists():
-        return NotClaimable(f"The operation can't be claimed: it is {operation.status}.")
+        waits = f" until its next try at {operation.retry_at:%Y-%m-%d %H:%M} UTC" if operation.retry_at else ""
+        return NotClaimable(f"The operation can't be claimed: it is {operation.status}{waits}.")
     if state != operation.base_state_id:
         message = "The endpoint is not in the state any more that the operation was made for."
         _cancel_claimed(operation, code="base_changed", message=message)
@@ -156,6 +160,7 @@ def _claim(operation: Operation, lease_token: uuid.UUID, state: str) -> Exceptio
         lease_token=lease_token,
         lease_until=leases.until(),
         attempt=F("attempt") + 1,
+        retry_at=None,
     )
     return None if changed else NotClaimable("Another agent claimed the operation first.")
 
@@ -166,19 +171,30 @@ def _cancel_claimed(operation: Operation, *, code: str, message: str) -> None:
     judgement.end(operation, status=OperationStatus.CANCELLED, actor=actor, result=result)
 
 
-def heartbeat(*, operation_id: uuid.UUID, endpoint: Endpoint, lease_token: uuid.UUID, phase: str) -> Operation:
+def heartbeat(
+    *,
+    operation_id: uuid.UUID,
+    endpoint: Endpoint,
+    lease_token: uuid.UUID,
+    phase: str,
+    hook: dict[str, str] | None = None,
+) -> Operation:
     """Extend the lease; `phase` "applying" moves the operation there, for good. Raises NotFound, LeaseLost, Invalid.
 
-    A lease that ran out while applying is taken up again: no other agent can have it, and pacman isn't killed.
+    `hook` is what pacman is running (name, description, since), None where it does something else.
+
+    A lease that ran out while applying is taken up again: no other agent can have it, and pacman isn't killed. The
+    endpoint is online: a machine at work doesn't check in until it is done.
     """
     if phase not in PHASES:
         raise Invalid(f"phase must be one of {', '.join(PHASES)}.", field="phase")
+    rows.seen(endpoint)
     held = Operation.objects.filter(LIVE, pk=operation_id, endpoint=endpoint, lease_token=lease_token)
     with transaction.atomic():
         began = phase == "applying" and held.filter(status=OperationStatus.LEASED).update(
             status=OperationStatus.APPLYING, applying_since=Now(), lease_until=leases.until()
         )
-        if not began and not held.update(lease_until=leases.until()):
+        if not began and not held.update(lease_until=leases.until(), hook=hook):
             rows.operation_of(endpoint, operation_id)
             raise LeaseLost("The lease is not this token's any more.")
     return rows.operation(operation_id)
@@ -194,12 +210,14 @@ def finish(
     state: str,
     code: str = "",
     message: str = "",
+    hint: str | None = None,
     log_tail: str = "",
 ) -> Operation:
     """Record the result and the state it led to; a repeat returns the stored operation.
 
-    Whether it succeeded is decided by `state`: the outcome is only kept. Raises NotFound, LeaseLost, Invalid,
-    StateUnknown (the state was not uploaded).
+    Whether it succeeded is decided by `state`, and by the agent's word that the files of the packages are theirs: the
+    outcome is only kept. `hint` says what to do, in one line. What failed for a reason that will pass is queued again
+    (`retrying`). Raises NotFound, LeaseLost, Invalid, StateUnknown (the state was not uploaded).
     """
     if outcome not in OUTCOMES:
         raise Invalid(f"outcome must be one of {', '.join(OUTCOMES)}.", field="outcome")
@@ -210,11 +228,13 @@ def finish(
         "message": texts.head(message, maximum=2000),
         "log_tail": texts.tail(log_tail, maximum=16_000),
     }
+    if hint:
+        said["hint"] = texts.head(hint, maximum=1000)
     with transaction.atomic():
         endpoint = rows.lock_endpoint(endpoint)
         share_content()
         operation = rows.operation_of(endpoint, operation_id)
-        if operation.status in FINAL and operation.result_token == lease_token:
+        if operation.status not in LEASED and operation.result_token == lease_token:
             return operation
         if not Operation.objects.filter(LIVE, pk=operation_id, lease_token=lease_token).exists():
             raise LeaseLost("The lease is not this token's any more.")
@@ -226,12 +246,15 @@ def finish(
 
 
 def _end(operation: Operation, said: dict[str, object], *, lease_token: uuid.UUID, state: str) -> None:
-    status = OperationStatus.SUCCEEDED if state == operation.target_state_id else OperationStatus.FAILED
+    reached = state == operation.target_state_id and said["code"] != FILES_DIFFER
+    status = OperationStatus.SUCCEEDED if reached else OperationStatus.FAILED
     result = dict(said)
+    actor = f"endpoint:{operation.endpoint.name}"
     if status == OperationStatus.FAILED:
+        if retrying.queue_later(operation, result, actor=actor, state=state, result_token=lease_token):
+            return
         result["difference"] = judgement.difference_to(operation, state)
         result["code"] = result["code"] or "state_differs"
-    actor = f"endpoint:{operation.endpoint.name}"
     if not judgement.end(operation, status=status, actor=actor, result=result, result_token=lease_token):
         raise LeaseLost("The lease is not this token's any more.")
 

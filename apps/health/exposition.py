@@ -152,6 +152,8 @@ def _fleet() -> Iterator[Metric]:
         return
     yield _gauge("fleet_pools", "Pools.", found["pools"])
     yield _by("status", "fleet_endpoints", "Endpoints by their derived status.", found["endpoints"].items())
+    text = "Endpoints that found files that differ from their packages, whatever their status."
+    yield _gauge("fleet_endpoints_files_differ", text, found.get("endpoints_files_differ", 0))
     yield _by("status", "fleet_operations", "Operations by status.", found["operations"].items())
     text = "Pools that need an operator, by alarm."
     yield _by("alarm", "fleet_pool_alarms", text, found.get("pool_alarms", {}).items())

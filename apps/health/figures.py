@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Count
 from django.db.models.functions import Now
 
-from apps.fleet import pool_alarms, status
+from apps.fleet import examination, pool_alarms, status
 from apps.fleet.models import ChecksumConflict, Operation, Pool
 from apps.fleet.models.operations import OperationStatus
 from apps.health import notes
@@ -28,9 +28,11 @@ EXPIRES = 120.0
 def refresh() -> None:
     """Read the figures and leave them for every worker. Raises DatabaseError. A step of a lifecycle loop."""
     with bounded_connection():
+        differ = examination.count_files_differ()
         endpoints = {str(name): number for name, number in status.counts().items()}
         alarms = {"pool_alarms": pool_alarms.counts(), "checksum_conflicts": ChecksumConflict.objects.count()}
         figures = {"pools": Pool.objects.count(), "operations": operations(), "endpoints": endpoints, **alarms}
+        figures["endpoints_files_differ"] = differ
     notes.leave("figures", figures)
 
 

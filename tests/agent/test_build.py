@@ -69,3 +69,23 @@ def test_agent_python_39_shows_help_of_every_command(command: str, tmp_path: Pat
     )
     assert done.returncode == 0, done.stderr
     assert "exit statuses" in done.stdout
+
+
+def test_every_module_can_be_the_first_that_is_imported() -> None:
+    """Modules that import each other work or not by which comes first, and tests begin with another one."""
+    script = """
+import importlib, sys
+for name in sys.argv[1:]:
+    for known in [one for one in sys.modules if one.startswith("apps.")]:
+        del sys.modules[known]
+    try:
+        importlib.import_module(f"apps.agent.pacsync_agent.{name}")
+    except ImportError as error:
+        print(f"{name}: {error}")
+"""
+    names = sorted(
+        path.stem for path in (build.ROOT / "apps/agent/pacsync_agent").glob("*.py") if path.stem != "__main__"
+    )
+    assert len(names) > 50
+    done = subprocess.run([sys.executable, "-c", script, *names], cwd=build.ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import zstandard
 
 from apps.agent.pacsync_agent import database_lock, local_db, repair
 from apps.agent.pacsync_agent.errors import Busy, Local
+from apps.agent.pacsync_agent.own_lock import OwnLock
 from apps.agent.pacsync_agent.package_file import PackageFile
 from apps.fleet.alpm import archive, desc, syncdb
 from tests.support.pacman import Fleet, tar_bytes
@@ -160,16 +162,48 @@ def test_repair_completes_or_drops_broken_entries_under_the_lock(tmp_path: Path)
     lock = database_lock.path_of(tmp_path)
     lock.touch()
     file = PackageFile(package.path, "known", "1-1", "any", provides=("x=1",))
+    own = OwnLock(tmp_path, tmp_path / "log")
     with pytest.raises(Busy):
-        repair.mend_entries(tmp_path, broken, newcomers=["fresh"], find=lambda wanted: file)
+        repair.mend_entries(tmp_path, broken, newcomers=["fresh"], find=lambda wanted: file, own=own)
+    assert lock.exists() and not own.is_there(tmp_path)
     lock.unlink()
-    repair.mend_entries(tmp_path, broken, newcomers=["fresh"], find=lambda wanted: file)
+
+    def find(wanted: object) -> PackageFile:
+        assert not lock.exists()  # what takes long is done without the lock
+        return file
+
+    repair.mend_entries(tmp_path, broken, newcomers=["fresh"], find=find, own=own)
     mended = local_db.read(tmp_path)
     assert list(mended) == ["known"]
     assert not mended["known"].broken and mended["known"].provides == ("x=1",)
     listed = (tmp_path / "local/known-1-1/files").read_text()
     assert listed == "%FILES%\nusr/\nusr/share/\nusr/share/known/\nusr/share/known/version\n\n"
     assert not lock.exists()
+
+
+def test_repair_lock_is_known_before_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = OwnLock(tmp_path, tmp_path / "log")
+    note = OwnLock.note
+
+    def watched(self: OwnLock, lock: os.stat_result) -> None:
+        assert not database_lock.is_locked(tmp_path)
+        note(self, lock)
+
+    monkeypatch.setattr(OwnLock, "note", watched)
+    with repair.locked(tmp_path, own):
+        assert own.is_there(tmp_path, seen=True) and database_lock.holder(tmp_path) == os.getpid()
+    assert not database_lock.is_locked(tmp_path)
+
+
+def test_repair_leaves_an_entry_that_a_pacman_made_whole_meanwhile(tmp_path: Path) -> None:
+    entry(tmp_path, "fresh-1-1", None, files=False)
+    broken = local_db.read(tmp_path)
+    entry_path = tmp_path / "local/fresh-1-1"
+    (entry_path / "desc").write_text("%NAME%\nfresh\n\n%VERSION%\n1-1\n\n")
+    (entry_path / "files").write_text("%FILES%\n")
+    own = OwnLock(tmp_path, tmp_path / "log")
+    repair.mend_entries(tmp_path, broken, newcomers=["fresh"], find=lambda wanted: None, own=own)
+    assert list(local_db.read(tmp_path)) == ["fresh"]
 
 
 def test_lock_stale_one_is_removed_and_a_held_one_is_not(tmp_path: Path) -> None:

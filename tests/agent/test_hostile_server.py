@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apps.agent.pacsync_agent import addresses, api, operation, wanted
+from apps.agent.pacsync_agent import addresses, api, target_check, wanted
 from apps.agent.pacsync_agent.api import Client
 from apps.agent.pacsync_agent.errors import AgentError, Failed, Refused, Unavailable
 from apps.agent.pacsync_agent.guard import Guard
@@ -139,9 +139,9 @@ TARGETS: dict[str, object] = {
 
 @pytest.mark.parametrize("case", TARGETS)
 def test_claim_whose_target_makes_no_sense(case: str) -> None:
-    assert operation._goal_of(claim(HINT)) == [InstalledPackage(*PACKAGE.values())]
+    assert target_check.goal_of(claim(HINT)) == [InstalledPackage(*PACKAGE.values())]
     with pytest.raises(Failed) as error:
-        operation._goal_of(claim(HINT, TARGETS[case]))
+        target_check.goal_of(claim(HINT, TARGETS[case]))
     assert error.value.code == "target_invalid"
 
 

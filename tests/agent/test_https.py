@@ -14,6 +14,7 @@ import pytest
 from apps.agent.pacsync_agent import bounded_http, download, proxies
 from apps.agent.pacsync_agent.addresses import Address
 from apps.agent.pacsync_agent.network import Limits, Network, NotThere
+from apps.agent.pacsync_agent.patience import Patience
 from tests.support.hostile import DRIP, Behaviour, Gone, Hostile, Peer
 
 pytestmark = pytest.mark.needs("openssl")
@@ -59,7 +60,10 @@ def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 def fetch(url: str, tmp_path: Path, proxy: proxies.Proxy | None = None) -> bytes:
     network = Network(
-        threading.Event(), limits=Limits(silence=1, head=2, window=1, base=5), choose=lambda address: proxy
+        threading.Event(),
+        patience=Patience(0),
+        limits=Limits(silence=1, head=2, window=1, base=5),
+        choose=lambda address: proxy,
     )
     return download.fetch(
         [Address(url, own=True)],

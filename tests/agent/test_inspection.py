@@ -8,7 +8,7 @@ from apps.agent.pacsync_agent import inspection, package_file
 from apps.agent.pacsync_agent.acceptance import Evidence
 from apps.agent.pacsync_agent.candidates import Candidate
 from apps.agent.pacsync_agent.inspection import NotAccepted
-from apps.agent.pacsync_agent.network import NotThere, Refusal
+from apps.agent.pacsync_agent.network import GONE, NotThere, Refusal
 from apps.agent.pacsync_agent.package_file import Wanted, WrongPackage
 from tests.agent.test_acceptance import NEVER, A
 from tests.support.pacman import Fleet, Package, tar_bytes
@@ -97,7 +97,7 @@ def test_refused_signature_has_its_cause_once_and_the_remedy_for_it(reason: str,
 
 def test_file_of_the_cache_with_another_checksum_is_no_reason_to_put_one_there() -> None:
     wanted = Wanted("tool", "1-1", "any")
-    there = Refusal("its checksum isn't the one that core says", inspection.OTHER_FILE)
+    there = Refusal("its checksum isn't the one that core says", inspection.OTHER_FILE, kind=GONE)
     error = inspection.refusal({wanted: NotThere([("/cache/tool-1-1-any.pkg.tar.zst", there)])})
     assert error.code == "package_unavailable" and "Remove the file of the cache" in error.hint
     assert "Put the package file into the cache" not in error.hint

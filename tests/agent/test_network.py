@@ -19,6 +19,7 @@ from apps.agent.pacsync_agent.errors import Local, Unavailable
 from apps.agent.pacsync_agent.heartbeat import Heartbeat
 from apps.agent.pacsync_agent.network import Network, NotThere, Refusal, Stopped
 from apps.agent.pacsync_agent.package_file import sha256_of
+from apps.agent.pacsync_agent.patience import Patience
 from tests.support.pacman import Fleet, Package
 
 
@@ -139,7 +140,7 @@ def fetch(package: Package, part: Path, *urls: str, stop: threading.Event | None
         [Address(url, own=True) for url in urls],
         part,
         size=package.path.stat().st_size,
-        network=Network(stop or threading.Event()),
+        network=Network(stop or threading.Event(), patience=Patience(0)),
         on_bytes=counted.append,
         accept=accept,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from apps.agent.pacsync_agent import files, journal, pacman, proxies, report, settings
+from apps.agent.pacsync_agent import files, journal, own_directory, pacman, proxies, report, settings
 from apps.agent.pacsync_agent.errors import AgentError, Local, NotAuthorized, of_system
 from apps.agent.pacsync_agent.output import Output, human_bytes
 from apps.agent.pacsync_agent.pacman_conf import PacmanConf, SigLevel, read
@@ -28,6 +28,41 @@ def test_state_dir_is_one_for_each_database(tmp_path: Path) -> None:
     assert len({usual, other, third}) == 3
     given = settings.Options(state_dir=tmp_path / "given")
     assert settings.state_dir(given, conf(tmp_path, tmp_path)) == tmp_path / "given"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", ("default",)),
+        ("protect =", ()),
+        ("protect = default, wire*", ("default", "wire*")),
+        ("protect = agent kernel", ("agent", "kernel")),
+    ],
+)
+def test_protected_packages_are_those_of_the_machines_own_file(
+    tmp_path: Path, line: str, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "etc").mkdir()
+    settings.config_of_machine(tmp_path).write_text(f"[agent]\n{line}\n")
+    assert settings.of_machine(settings.Options(), tmp_path).protect == words
+
+
+def test_directory_of_a_database_that_was_moved_is_kept_and_that_of_another_is_not(tmp_path: Path) -> None:
+    usual, moved = tmp_path / "var/lib/pacman", tmp_path / "data/pacman"
+    (usual / "local").mkdir(parents=True)
+    directory = own_directory.find(tmp_path, usual)
+    directory.mkdir()
+    (directory / own_directory.CREDENTIALS).touch()
+    beside = own_directory.find(tmp_path, moved)
+    assert beside != directory  # the old database is there: it is another machine
+    moved.parent.mkdir()
+    usual.rename(moved)
+    assert own_directory.find(tmp_path, moved) == directory
+    own_directory.remember(directory, moved)
+    assert own_directory.find(tmp_path, moved) == directory
+    assert own_directory.find(tmp_path, tmp_path / "third") != directory
+    moved.rename(tmp_path / "third")
+    assert own_directory.find(tmp_path, tmp_path / "third") == directory
 
 
 def test_credentials_are_for_root_alone_and_come_back(tmp_path: Path) -> None:
@@ -176,7 +211,7 @@ def test_pacman_config_for_transactions_has_no_repositories_and_no_holds(tmp_pat
     assert f"RootDir = {tmp_path / 'root'}\nDBPath = {tmp_path / 'db'}\n" in text
     assert "IgnorePkg" not in text and "/other" not in text
     assert "NoExtract = usr/share/x\nCheckSpace\n" in text and "HookDir = /etc/hooks" in text
-    assert "LocalFileSigLevel = PackageOptional\nLocalFileSigLevel = PackageTrustAll\n" in text
+    assert "SigLevel = Never\n" in text and "LocalFileSigLevel" not in text  # the agent has verified each file
     copy = pacman.write_config(machine, tmp_path / "copy.conf", rehearsal_root=tmp_path / "r").read_text()
     assert "/etc/hooks" not in copy and "CheckSpace" not in copy and f"DBPath = {tmp_path / 'r/db'}" in copy
 

@@ -1,14 +1,10 @@
-"""What a transaction has to do, and how the marker says what must go."""
-
-from pathlib import Path
+"""What a transaction has to do, and what it may not."""
 
 import pytest
 
 from apps.agent.pacsync_agent import dependency, plan
 from apps.agent.pacsync_agent.errors import Refused
 from apps.agent.pacsync_agent.local_db import Installed, LocalPackage
-from apps.agent.pacsync_agent.package_file import PackageFile
-from apps.agent.pacsync_agent.plan import Plan
 from apps.fleet.alpm.state import InstalledPackage
 
 
@@ -20,10 +16,6 @@ def installed(*texts: str) -> Installed:
 
 def wanted(*texts: str) -> list[InstalledPackage]:
     return [package.as_installed() for package in installed(*texts).values()]
-
-
-def file(name: str, version: str, **lists: tuple[str, ...]) -> PackageFile:
-    return PackageFile(Path(f"/{name}"), name, version, "any", **lists)
 
 
 def test_plan_every_kind_of_change_is_counted() -> None:
@@ -41,34 +33,6 @@ def test_plan_nothing_to_do_is_empty_unless_asked_again() -> None:
     again = plan.make(installed("a 1-1"), wanted("a 1-1"), again=["a"])
     assert [package.name for package in again.install] == ["a"]
     assert sum(again.counts().values()) == 0
-
-
-def removal(*texts: str) -> Plan:
-    return plan.make(installed(*texts), [])
-
-
-@pytest.mark.parametrize(
-    ("provides", "word"),
-    [
-        ((), "old=1.0-1"),
-        (("old",), "old=1.0-1"),  # a versioned conflict doesn't match an unversioned provision
-        (("old=2.0",), "old=1.0-1"),
-        (("old=1.0",), "old<1.0-1.1"),  # the usual rename: `provides=("old=$pkgver")`
-        (("old=1.0", "old=0.9"), "old>1.0-0"),
-        (("old=1.0", "old=0.9", "old=1.1"), None),
-    ],
-)
-def test_marker_conflict_newcomer_provides_the_old_name_is_not_hit(provides: tuple[str, ...], word: str | None) -> None:
-    steps = removal("old 1.0-1")
-    words = plan.marker_conflicts(steps, installed("old 1.0-1"), [file("new", "1.0-1", provides=provides)])
-    assert words == ([word] if word else [])
-
-
-def test_marker_conflict_package_that_stays_and_provides_the_name_is_not_hit() -> None:
-    here = installed("old 1.0-1", "stays 1-1")
-    here["stays"] = LocalPackage("stays", "1-1", "any", "explicit", provides=("old=1.0-1",))
-    steps = Plan(install=(), remove=(here["old"],), reasons=(), upgrades=0, downgrades=0, new=0)
-    assert plan.marker_conflicts(steps, here, []) == []
 
 
 def test_check_permitted_patterns_of_pacman_conf_are_shell_patterns() -> None:

@@ -16,6 +16,7 @@ from apps.agent.pacsync_agent import addresses, download, proxies
 from apps.agent.pacsync_agent.api import Client
 from apps.agent.pacsync_agent.errors import Unavailable
 from apps.agent.pacsync_agent.network import Network, NotThere
+from apps.agent.pacsync_agent.patience import Patience
 from tests.support.hostile import Hostile
 from tests.support.postgres import free_port
 from tests.support.wait import until
@@ -179,7 +180,7 @@ def fetched(url: str, place: Path) -> bytes:
         [addresses.Address(url, own=True)],
         place,
         size=4,
-        network=Network(threading.Event()),
+        network=Network(threading.Event(), patience=Patience(0)),
         on_bytes=lambda count: None,
         accept=lambda part, source: part.read_bytes(),
     )

@@ -5,6 +5,11 @@ from typing import Any
 import pytest
 
 from apps.agent.pacsync_agent import cli, render
+from apps.agent.pacsync_agent.outcome import Outcome
+from apps.agent.pacsync_agent.output import Output
+from apps.agent.pacsync_agent.result import Ended
+from apps.fleet import difference
+from apps.fleet.alpm.state import InstalledPackage
 
 KNOWN: dict[str, Any] = {
     "name": "m1",
@@ -27,6 +32,25 @@ def test_status_says_that_a_target_waits_for_an_approval(approved: bool | None) 
     target = {"number": 2} if approved is None else {"number": 2, "approved": approved}
     said = "  Automatic sync waits until an operator approves revision 2."
     assert (said in render.status(KNOWN | {"target": target}, True).splitlines()) is (approved is False)
+
+
+def test_operation_whose_end_somebody_changed_names_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    """`pacman -D` between the verification and the result: the agent saw nothing wrong, and the server says no."""
+
+    def package(name: str, version: str, reason: str) -> InstalledPackage:
+        return InstalledPackage(name, version, "any", reason)
+
+    here = [package("tool", "2-1", "dependency"), package("old", "1-1", "explicit"), package("app", "1-1", "explicit")]
+    target = [package("tool", "2-1", "explicit"), package("new", "1-1", "explicit"), package("app", "2-1", "explicit")]
+    here += [package(f"x{number:03}", "1-1", "explicit") for number in range(200)]
+    changes = difference.compare(here, target)
+    differs = {"counts": difference.counts(changes), "changes": difference.as_json(changes[:100])}
+    operation = {"status": "failed", "result": {"code": "state_differs", "message": "", "difference": differs}}
+    assert render.ended(Output(), "sync", Ended("sync", Outcome("succeeded"), operation)) == 1
+    said = capsys.readouterr().err
+    assert "tool as dependency instead of explicit" in said and "no new" in said and "old still installed" in said
+    assert "app 1-1 instead of 2-1" in said and "and 194 more" in said and "Somebody ran pacman" in said
+    assert "Run `pacsync-agent sync` again." in said
 
 
 def test_help_of_set_latest_says_who_may(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from apps.agent.pacsync_agent import download, proxies, this_machine
 from apps.agent.pacsync_agent.addresses import Address
 from apps.agent.pacsync_agent.network import Limits, Network, NotThere
+from apps.agent.pacsync_agent.patience import Patience
 from tests.support.hostile import Hostile, Peer
 
 QUICK = Limits(silence=2, head=3, rate=100, window=2, base=8)
@@ -95,7 +96,7 @@ def fetch(part: Path, *sources: Address, choose: proxies.Choose = lambda url: No
             sources,
             part,
             size=1000,
-            network=Network(threading.Event(), limits=QUICK, choose=choose),
+            network=Network(threading.Event(), limits=QUICK, choose=choose, patience=Patience(0)),
             on_bytes=lambda count: None,
             accept=lambda path, source: path,
         )

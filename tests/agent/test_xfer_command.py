@@ -9,8 +9,10 @@ import pytest
 
 from apps.agent.pacsync_agent import download, xfer_command
 from apps.agent.pacsync_agent.addresses import Address
+from apps.agent.pacsync_agent.errors import Local
 from apps.agent.pacsync_agent.network import Limits, Network, NotThere, Stopped
 from apps.agent.pacsync_agent.pacman_conf import PacmanConf
+from apps.agent.pacsync_agent.patience import Patience
 from tests.agent.test_acceptance import NEVER
 
 URL = "http://me:pw@own.invalid/core/tool-1-1-any.pkg.tar.zst"
@@ -19,7 +21,8 @@ URL = "http://me:pw@own.invalid/core/tool-1-1-any.pkg.tar.zst"
 def network(tmp_path: Path, command: str, *, total: float = 20) -> Network:
     options = (("XferCommand", command),)
     conf = PacmanConf(tmp_path, tmp_path, tmp_path, (), (), (), (), (), 1, NEVER, (), options)
-    return Network(threading.Event(), limits=Limits(base=total), transfer=xfer_command.of(conf))
+    limits = Limits(base=total)
+    return Network(threading.Event(), limits=limits, transfer=xfer_command.of(conf), patience=Patience(0))
 
 
 def program(tmp_path: Path, text: str) -> str:
@@ -89,10 +92,33 @@ def test_xfer_command_stops_when_it_is_asked_to(tmp_path: Path) -> None:
         fetch(known, tmp_path)
 
 
-@pytest.mark.parametrize("command", ["", "curl -o %o", "curl 'unfinished %u", "/nonexistent/curl %u %o"])
-def test_xfer_command_that_makes_no_sense(tmp_path: Path, command: str) -> None:
-    known = network(tmp_path, command)
-    assert (known.transfer is None) == ("nonexistent" not in command)
-    if known.transfer:
-        with pytest.raises(NotThere, match="can't be started"):
-            fetch(known, tmp_path)
+@pytest.mark.parametrize(("command", "word"), [("curl -o %o", "no %u"), ("curl 'unfinished %u", "quotes")])
+def test_xfer_command_that_makes_no_sense_is_refused_and_not_gone_round(
+    tmp_path: Path, command: str, word: str
+) -> None:
+    with pytest.raises(Local, match=word) as error:
+        network(tmp_path, command)
+    assert error.value.code == "pacman_config_invalid" and "%o %u" in error.value.hint
+
+
+def test_xfer_command_that_is_not_there(tmp_path: Path) -> None:
+    assert network(tmp_path, "").transfer is None
+    with pytest.raises(NotThere, match="can't be started"):
+        fetch(network(tmp_path, "/nonexistent/curl %u %o"), tmp_path)
+
+
+def test_xfer_command_that_fails_after_a_long_silence_drops_its_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that fails at once may only say that the file isn't there."""
+    monkeypatch.setattr(xfer_command, "SLOW", 0.2)
+    host = Address(URL, own=True).host
+    for text, dropped in (("sys.exit(22)", False), ("time.sleep(0.4); sys.exit(28)", True)):
+        known = network(tmp_path, f"{program(tmp_path, text)} %u %o")
+        if not dropped:
+            monkeypatch.setattr(xfer_command, "SLOW", 60)
+        for _ in range(3):
+            with pytest.raises(NotThere):
+                fetch(known, tmp_path)
+        assert (known.hosts.passed_over(host) is not None) is dropped
+        monkeypatch.setattr(xfer_command, "SLOW", 0.2)

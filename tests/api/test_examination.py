@@ -35,6 +35,12 @@ def test_set_target_unsound_source_409_with_its_problems_unless_forced(machine: 
     operator.post("/pools/lab/targets", {"endpoint": "m1", "force": True}).ok(201)
 
 
+def test_set_target_locked_source_409_unless_forced(machine: Machine, operator: Api) -> None:
+    report(machine, {"code": "database_locked", "text": "Its package database is locked.", "names": []})
+    operator.post("/pools/lab/targets", {"endpoint": "m1"}).refused(409, "unsound_source")
+    operator.post("/pools/lab/targets", {"endpoint": "m1", "force": True}).ok(201)
+
+
 def test_set_target_broken_source_409_also_when_forced(machine: Machine, operator: Api) -> None:
     report(machine, FOUND | {"code": "broken_entries"})
     operator.post("/pools/lab/targets", {"endpoint": "m1", "force": True}).refused(409, "unsound_source")

@@ -128,10 +128,16 @@ def test_heartbeat_extends_then_applying_then_result(operator: Api, behind: Mach
     assert behind.api.post(f"{path}/heartbeat", {"lease_token": token, "phase": "leased"}).ok()["status"] == "leased"
     beat = behind.api.post(f"{path}/heartbeat", {"lease_token": token, "phase": "applying"}).ok()
     assert beat["status"] == "applying" and beat["lease_until"].endswith("Z")
+    hook = {"name": "90-mkinitcpio-install.hook", "description": "Updating images", "since": "2026-11-26T09:14:03+0000"}
+    behind.api.post(f"{path}/heartbeat", {"lease_token": token, "phase": "applying", "hook": hook}).ok()
+    assert operator.get(path).ok()["hook"] == hook
+    behind.api.post(f"{path}/heartbeat", {"lease_token": token, "phase": "applying"}).ok()
+    assert operator.get(path).ok()["hook"] is None
+    behind.api.post(f"{path}/heartbeat", {"lease_token": token, "phase": "applying", "hook": hook}).ok()
     goal = behind.goal  # type: ignore[attr-defined]
     result = {"lease_token": token, "outcome": "succeeded", "seq": 9, "state": goal, "log_tail": "done\n\x00"}
     done = behind.api.post(f"{path}/result", result).ok()
-    assert (done["status"], done["lease_until"]) == ("succeeded", None)
+    assert (done["status"], done["lease_until"], done["hook"]) == ("succeeded", None, None)
     assert done["result"]["outcome"] == "succeeded" and done["result"]["log_tail"] == "done\n\ufffd"
     assert behind.api.post(f"{path}/result", result).ok() == done
     assert behind.fresh().state_id == goal and behind.fresh().report_seq == 9
@@ -146,6 +152,30 @@ def test_result_state_decides_not_the_outcome(behind: Machine) -> None:
     result = {"lease_token": token, "outcome": "succeeded", "seq": 9, "state": behind.state}
     done = behind.api.post(f"/operations/{operation}/result", result).ok()
     assert done["status"] == "failed" and done["result"]["difference"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [({"hint": "Run `pacman -Sy`."}, "Run `pacman -Sy`."), ({"hint": None}, None), ({}, None), ({"hint": ""}, None)],
+)
+def test_result_hint_is_shown_and_may_be_missing(
+    behind: Machine, sent: dict[str, str | None], shown: str | None
+) -> None:
+    operation, token = queue(behind), str(uuid4())
+    claim(behind, operation, token).ok()
+    result = {"lease_token": token, "outcome": "failed", "seq": 9, "state": behind.state, "code": "x", **sent}
+    done = behind.api.post(f"/operations/{operation}/result", result).ok()
+    assert done["result"]["hint"] == shown
+    assert behind.api.get(f"/operations/{operation}").ok()["result"]["hint"] == shown
+
+
+@pytest.mark.parametrize("hint", ["two\nlines", "x" * 1001, 7])
+def test_result_hint_that_is_no_short_line_is_refused(behind: Machine, hint: object) -> None:
+    operation, token = queue(behind), str(uuid4())
+    claim(behind, operation, token).ok()
+    result = {"lease_token": token, "outcome": "failed", "seq": 9, "state": behind.state, "hint": hint}
+    assert behind.api.post(f"/operations/{operation}/result", result).status == 422
+    assert behind.api.post(f"/operations/{operation}/result", result | {"hint": "x" * 1000}).ok()["status"] == "failed"
 
 
 def test_result_with_a_state_never_uploaded_409_and_still_leased(behind: Machine) -> None:

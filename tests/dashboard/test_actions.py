@@ -314,8 +314,10 @@ def test_operation_page_shows_the_agents_words(staff: Client) -> None:
         state=operation.base_state_id,
         code="file_conflict",
         message="<b>conflicting files</b>",
+        hint="Move `/usr/bin/app` <away>.",
         log_tail="error: failed to commit",
     )
     page = staff.get(f"/operations/{operation.pk}").content.decode()
     assert "&lt;b&gt;conflicting files&lt;/b&gt;" in page
     assert "error: failed to commit" in page
+    assert "What to do: Move <code>/usr/bin/app</code> &lt;away&gt;." in page

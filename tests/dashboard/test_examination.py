@@ -85,3 +85,40 @@ def test_endpoint_page_never_examined_says_nothing(staff: Client) -> None:
     found = page(staff, "/endpoints/box")
     assert "the source of a target" not in found and "Look at this" not in found
     assert "didn't say" in page(staff)
+
+
+@pytest.mark.parametrize("path", ["/endpoints", "/endpoints/box"])
+def test_files_that_differ_are_said_beside_in_sync(staff: Client, path: str) -> None:
+    badge = "</span>in sync, files differ</span>"  # not the filter's option
+    endpoint = box("files_differ")
+    assert badge not in page(staff, path)  # there is no target yet
+    staff.post(PATH, {"expected_number": 0})
+    assert badge in page(staff, path)
+    endpoint.examination = [factories.problem("modes_differ", "app")]
+    endpoint.save()
+    assert badge not in page(staff, path)
+
+
+def test_files_that_differ_have_a_count_and_a_notice_of_their_own(staff: Client) -> None:
+    pool, state = factories.pool("lab"), factories.target(factories.pool("other"), "app 1-1").state
+    found = [factories.problem("files_differ", "app"), factories.problem("held_back", "app")]
+    found[0]["text"] = "Files differ: /usr/bin/app. `pacsync-agent sync --repair` puts them back."
+    factories.reporting_endpoint("box", pool=pool, state=state, examination=found)
+    factories.reporting_endpoint("good", pool=pool, state=state)
+    staff.post("/pools/lab/target/good", {"expected_number": 0})
+    for path in ("/", "/pools/lab"):
+        counts = staff.get(path).context["counts"]
+        assert (counts["files_differ"], sum(counts.values())) == (1, Endpoint.objects.count() if path == "/" else 2)
+        order = list(counts)
+        assert order.index("files_differ") < order.index("offline")
+    for chosen, name in (("files_differ", "box"), ("in_sync", "good")):
+        rows = staff.get(f"/endpoints?pool=lab&status={chosen}").context["rows"]
+        assert [row.endpoint.name for row in rows] == [name]
+    shown = page(staff, "/endpoints/box")
+    notice, _, after = shown.partition("Look at this before you make it the target.")
+    assert "Files on its disk differ from its packages." in notice and "held_back" in after
+    assert "<code>pacsync-agent sync --repair</code> puts them back." in notice and "files_differ" not in after
+    assert "It has the target&#x27;s packages, but files on its disk differ from them." in notice
+    assert "There is nothing to sync: 2 already in sync." in " ".join(
+        str(message) for message in get_messages(staff.get("/pools/lab/sync").wsgi_request)
+    )

@@ -55,7 +55,9 @@ def test_overview_fleet_counts_by_derived_status(staff: Client) -> None:
     factories.endpoint("silent", pool=pool)
     factories.reporting_endpoint("stray", state=factories.state())
     shown = staff.get("/").context
-    assert shown["counts"] == {"diverged": 0, "behind": 1, "ahead": 1, "unknown": 1, "offline": 1, "in_sync": 1}
+    assert {name: count for name, count in shown["counts"].items() if count} == dict.fromkeys(
+        ("behind", "ahead", "unknown", "offline", "in_sync"), 1
+    )
     assert shown["unassigned_total"] == 1
     assert [row.endpoint.name for row in shown["unassigned"]] == ["stray"]
 

@@ -41,7 +41,7 @@ def test_ago_past_and_future_are_told_apart() -> None:
 
 
 def test_look_everything_that_the_fleet_can_say_has_one() -> None:
-    assert set(STATUSES) == set(Status)
+    assert set(STATUSES) - {"files_differ"} == set(Status)
     assert set(OPERATIONS) == set(OperationStatus.values)
     assert set(CHANGES) == set(ChangeKind)
     assert not set(MANAGEMENT) & set(CHANGES)
@@ -71,3 +71,22 @@ def test_counts_leave_out_what_is_zero() -> None:
     assert "3 upgrade" in shown and "1 remove" in shown and "install" not in shown
     assert "none" in pacsync.counts({})
     assert pacsync.counts(None) == ""
+
+
+def test_commands_in_backquotes_are_code_and_nothing_else_is_markup() -> None:
+    shown = pacsync.with_code("Run `pacsync-agent sync <b>` & wait; a ` alone stays.")
+    assert shown == "Run <code>pacsync-agent sync &lt;b&gt;</code> &amp; wait; a ` alone stays."
+
+
+@pytest.mark.parametrize(
+    ("result", "shown"),
+    [
+        ({"message": "Not downloaded: a.", "code": "x"}, 'Not downloaded: a <span class="mono">(x)</span>.'),
+        ({"message": "No <b>", "code": "x"}, 'No &lt;b&gt; <span class="mono">(x)</span>.'),
+        ({"message": "Only words.", "code": ""}, "Only words."),
+        ({"code": "x"}, "x"),
+        ({}, ""),
+    ],
+)
+def test_reason_is_one_sentence_with_its_code(result: dict[str, str], shown: str) -> None:
+    assert pacsync.reason(result) == shown

@@ -18,6 +18,7 @@ def test_package_holds_the_agent_its_units_and_its_hook(agent_package: Path) -> 
         "usr/bin/pacsync-agent",
         "etc/pacsync-agent.conf",
         "usr/lib/systemd/system/pacsync-agent.service",
+        "usr/lib/systemd/system/pacsync-agent-shutdown.service",
         "usr/lib/systemd/system/pacsync-agent.timer",
         "usr/share/libalpm/hooks/zz-pacsync-agent.hook",
         "usr/lib/tmpfiles.d/pacsync-agent.conf",

@@ -1,7 +1,6 @@
 """Real pacman 7 machines in containers of their own, enrolled through HAProxy, brought to one target while every
 instance of the server is replaced."""
 
-import functools
 import json
 import shutil
 import tempfile
@@ -28,11 +27,13 @@ def endpoint_image(containers: None) -> None:
 
 @pytest.fixture(scope="module")
 def archive(endpoint_image: None) -> Iterator[Fleet]:
-    """Two days: an upgrade with a soname break, an epoch, a package that goes, one that comes, and a foreign one."""
+    """Two days: an upgrade with a soname break, an epoch, a package that goes, those that come, and a foreign one.
+
+    pacman 7 compares a package's entry with its file: dependencies, conflicts, replacements, provisions, groups, size.
+    """
     directory = Path(tempfile.mkdtemp(prefix="pacsync-test-archive-"))
     fleet = Fleet(directory)
-    # pacman 7 compares a package's size with the database's, which has none here.
-    package = functools.partial(fleet.package, size=0)
+    package = fleet.package
     old = [
         package("libfoo", "1.0-1", "x86_64", provides=["libfoo.so=1-64"]),
         package("app", "1.0-1", "x86_64", depends=["libfoo.so=1-64"]),
@@ -41,9 +42,10 @@ def archive(endpoint_image: None) -> Iterator[Fleet]:
     ]
     new = [
         package("libfoo", "2.0-1", "x86_64", provides=["libfoo.so=2-64"]),
-        package("app", "2.0-1", "x86_64", depends=["libfoo.so=2-64"]),
+        package("app", "2.0-1", "x86_64", depends=["libfoo.so=2-64"], groups=["suite"], replaces=["old-app"]),
         package("tool", "1:0.9-1"),
-        package("extra", "1.0-1"),
+        package("extra", "1.0-1", depends=["base=1"], conflicts=["extra-git"]),
+        package("base", "1-1", provides=["base-files"]),
     ]
     fleet.snapshot("2025/01/01", old)
     fleet.snapshot("2025/02/01", new)

@@ -59,7 +59,9 @@ def test_sync_database_locked_by_a_pacman_is_busy_and_works_afterwards(pair: tup
     holder.communicate()
     # Left over, of nobody that the agent knows: it isn't the agent's to remove.
     done = agent.run(one, "sync").refused(6)
-    assert f"remove {lock}" in done.err
+    assert str(lock) in done.err and "the last step be to remove the lock" in done.err
+    for command in ("diff", "set-latest"):
+        assert agent.run(one, command, "--json").refused(6).last["code"] == "database_locked"
     assert lock.exists()
     lock.unlink()
     agent.run(one, "sync").ok()
@@ -239,7 +241,7 @@ def test_sync_package_larger_than_the_disk_is_refused(site: Site, fleet: Fleet) 
 
 
 def test_sync_local_signatures_required_still_works(site: Site, fleet: Fleet) -> None:
-    """The agent's marker has no signature; what the machine requires of local files mustn't stop it."""
+    """The agent verifies what it brings by the repository's level; that of local files mustn't stop it."""
     one, two = two_machines(fleet)
     gone = fleet.package("gone", "1-1")
     one.install_file(gone)

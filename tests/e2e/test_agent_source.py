@@ -255,7 +255,7 @@ def test_sync_directory_and_link_change_places_names_the_owner_and_the_remedy_wo
     done = agent.run(one, "sync", "--json").refused(1).last
     assert (done["code"], one.state()) == ("file_conflict", before)
     assert "usr/lib/fw/ad104" in done["message"] and "belongs to fw:" in done["message"]
-    assert "pacman -Rdd fw`" in done["hint"]
+    assert f"`pacman -Rdd fw --config {one.config}`" in done["hint"]  # of this machine, not of the host
     one.pacman("-Rdd", "fw")
     agent.run(one, "sync").ok()
     assert one.state() == two.state()

@@ -30,7 +30,7 @@ def fleet(tmp_path: Path) -> Fleet:
     ]
     tool = [make("tool", version) for version in ("1.0-1", "1.1-1", "1:0.9-1")]
     old = make("oldc", "1.0-1", "x86_64")
-    # It provides the very version that it replaces: a marker that conflicts with `oldc=1.0-1` would hit it too.
+    # It provides the very version that it replaces: a conflict with `oldc=1.0-1` would hit it too.
     new = make("newc", "1.0-1", "x86_64", replaces=["oldc"], conflicts=["oldc"], provides=["oldc=1.0"])
     uses = make("usesc", "1.0-1", depends=["oldc"])
     confx, confy = make("confx", "1.0-1"), make("confy", "1.0-1", conflicts=["confx"])
@@ -137,7 +137,7 @@ def test_sync_sideways_between_diverged_machines_is_exact(site: Site, fleet: Fle
 def test_sync_newcomer_that_provides_the_version_that_goes_is_not_hit_by_its_removal(site: Site, fleet: Fleet) -> None:
     one, two = machines(fleet, "m1", "m2")
     plain = fleet.package("plain", "1.0-1")
-    # No conflict of its own: only the marker says that `plain` goes.
+    # No conflict of its own: only the plan says that `plain` goes.
     other = fleet.package("other", "1.0-1", provides=["plain=1.0"])
     for machine in (one, two):
         fleet.snapshot(FEBRUARY, [plain, other], repo="extra")
@@ -213,14 +213,15 @@ def test_sync_removal_of_a_protected_package_is_refused_and_nothing_changes(site
     assert site.operations(name)[0]["status"] == "failed"
 
 
-def test_sync_hold_pattern_that_matches_the_marker_leaves_no_marker(site: Site, fleet: Fleet) -> None:
+def test_sync_hold_pattern_that_matches_the_repositorys_name_leaves_nothing(site: Site, fleet: Fleet) -> None:
     one, two = machines(fleet, "m1", "m2")
     one.go_to(JANUARY, options="HoldPkg = pac*")
     to_march(two)
     site.enroll(site.pool(), one, two)
     agent.run(two, "set-latest").ok()
     agent.run(one, "sync").ok()
-    assert "pacsync-transaction" not in one.state()
+    assert one.state() == two.state()
+    assert not list(one.dbpath.glob("sync/pacsync*"))
 
 
 def test_sync_package_nowhere_to_be_had_is_refused_by_name(site: Site, fleet: Fleet) -> None:

@@ -40,7 +40,7 @@ def test_commit_whose_wait_for_the_standby_is_cancelled_is_not_acknowledged(play
         until(lambda: get(server.port, "/health/ready")[0] == 200, 60)
         pair.standby.freeze()
         asked = in_background(server.port, "/write/unreplicated")
-        until(lambda: cancel_commits(pair))
+        until(lambda: cancel_commits(pair), 60)
         asked.join(30)
         assert asked.status == (503 if protected else 200)
 

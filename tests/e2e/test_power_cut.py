@@ -4,10 +4,8 @@ Needs root and a loop device. What a program wrote without fsync is in the kerne
 """
 
 import contextlib
-import os
 import shutil
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import textwrap
@@ -19,15 +17,12 @@ import pytest
 
 from tests.conftest import run
 from tests.support import migrated
+from tests.support.disk_image import after_a_power_cut, disk_in, loop_devices_work
 from tests.support.migrated import MigratedPostgres
 from tests.support.postgres import UNPRIVILEGED, Postgres
 from tests.support.server import ROOT, environment, running_server
 
 ROWS = 20
-
-
-def loop_devices_work() -> bool:
-    return os.geteuid() == 0 and subprocess.run(["losetup", "-f"], capture_output=True).returncode == 0
 
 
 pytestmark = [
@@ -37,42 +32,14 @@ pytestmark = [
 ]
 
 
-@contextlib.contextmanager
-def mounted(image: Path, place: Path) -> Iterator[Path]:
-    place.mkdir()
-    run("mount", "-o", "loop", image, place)
-    try:
-        yield place
-    finally:
-        run("umount", "-l", place)  # lazy: whatever still runs there must not keep the test from ending
-
-
 @pytest.fixture
 def disk() -> Iterator[Path]:
     """A file system in the image `disk.img`, mounted. Its kernel writes nothing back by itself for a while."""
     with tempfile.TemporaryDirectory(prefix="pacsync-power-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # PostgreSQL runs as somebody else
-        yield from disk_in(folder)
-
-
-def disk_in(folder: Path) -> Iterator[Path]:
-    image = folder / "disk.img"
-    with image.open("wb") as file:
-        file.truncate(400 << 20)
-    run("mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", image)
-    with mounted(image, folder / "disk") as place:
-        run("mount", "-o", "remount,commit=600", place)
-        yield place
-
-
-@contextlib.contextmanager
-def after_a_power_cut(disk: Path) -> Iterator[Path]:
-    """The same file system from what is in the image at this moment."""
-    copy = disk.with_name("copy.img")
-    run("cp", "--sparse=always", disk.with_name("disk.img"), copy)
-    with mounted(copy, disk.with_name("copy")) as place:
-        yield place
+        with disk_in(folder) as place:
+            yield place
 
 
 def settings_with(folder: Path, synchronous: str) -> dict[str, object]:

@@ -9,9 +9,12 @@ from apps.fleet.status import Status
 from tests import factories
 
 pytestmark = pytest.mark.django_db
-FORCIBLE = ("broken_dependencies", "half_upgraded")
+FORCIBLE = ("database_locked", "broken_dependencies", "half_upgraded")
 REFUSING = ("database_unreadable", "broken_entries")
-WARNING = ("foreign_dependencies", "upgrades_pending", "held_back", "of_a_newer_agent")
+WARNING = (
+    *("foreign_dependencies", "upgrades_pending", "held_back", "files_differ", "modes_differ"),
+    "of_a_newer_agent",
+)
 
 
 def source(pool: Pool, *problems: examination.Problem) -> Endpoint:

@@ -417,7 +417,7 @@ def test_cancel_of_a_lease_that_runs_out_meanwhile_is_cancelled(monkeypatch: pyt
 # --- leases that ran out ----------------------------------------------------------------------------------------
 
 
-def test_expire_leased_is_queued_again_three_times_then_fails() -> None:
+def test_expire_leased_is_queued_again_three_times_then_for_later() -> None:
     operation = factories.queued()
     for attempt in (1, 2, 3):
         assert reread(operation).status == "queued"
@@ -426,7 +426,8 @@ def test_expire_leased_is_queued_again_three_times_then_fails() -> None:
         expire(operation)
         assert operation.attempt == attempt and leases.expire_leases() == 1
     operation = reread(operation)
-    assert (operation.status, operation.result["code"]) == ("failed", "attempts_exhausted")
+    assert (operation.status, operation.result["code"]) == ("queued", "attempts_exhausted")
+    assert (operation.attempt, operation.retries) == (0, 1) and operation.retry_at > clock.now()
     assert leases.expire_leases() == 0
 
 
@@ -457,7 +458,7 @@ def test_expire_queued_past_the_deadline_is_lost() -> None:
     [
         ("app 2.0-1", 1, "succeeded", "judged_by_report"),
         ("app 1.0-1", 1, "queued", None),
-        ("app 1.0-1", 3, "failed", "attempts_exhausted"),
+        ("app 1.0-1", 3, "failed", "lost_applying"),
         ("app 1.5-1", 1, "failed", "state_differs"),
     ],
 )
@@ -471,6 +472,17 @@ def test_report_after_the_lease_was_lost_while_applying_decides(
     assert (operation.status, (operation.result or {}).get("code")) == (status, code)
     if code == "state_differs":
         assert operation.result["difference"]["counts"]["upgrade"] == 1
+
+
+@pytest.mark.parametrize("reported", ["app 2.0-1", "app 1.0-1", "app 1.5-1"])
+def test_report_of_a_locked_machine_decides_nothing_until_the_lock_is_gone(reported: str) -> None:
+    """Its agent goes on with the operation then."""
+    operation = expire(factories.applying())
+    locked = factories.problem("database_locked")
+    factories.report(operation.endpoint, factories.state(reported), examination=[locked])
+    assert reread(operation).status == "applying"
+    factories.report(operation.endpoint, factories.state(reported), examination=[])
+    assert reread(operation).status != "applying"
 
 
 def test_report_while_the_lease_lives_decides_nothing() -> None:
@@ -550,6 +562,22 @@ def test_revert_keeps_what_is_held() -> None:
     assert installed(endpoint) == ["app 1.0-1", "linux 6-1"]
 
 
+@pytest.mark.parametrize(("code", "status"), [("files_differ", "failed"), ("pacman_failed", "succeeded")])
+def test_finish_files_that_differ_fail_it_though_the_state_is_the_targets(code: str, status: str) -> None:
+    endpoint, _ = machine()
+    operation = factories.finish(factories.applying(create(endpoint, "sync")), outcome="failed", code=code)
+    assert operation.status == status and installed(endpoint) == ["app 2.0-1"]
+
+
+def test_revert_takes_back_a_sync_whose_files_differ_and_not_the_one_before() -> None:
+    endpoint, pool = machine()
+    factories.synced(endpoint)
+    factories.target(pool, "app 3.0-1")
+    factories.finish(factories.applying(create(endpoint, "sync")), outcome="failed", code="files_differ")
+    factories.synced(endpoint, "revert")
+    assert installed(endpoint) == ["app 2.0-1"]
+
+
 def test_revert_nothing_succeeded_is_refused() -> None:
     endpoint, _ = machine()
     with pytest.raises(exceptions.NothingToRevert):
@@ -586,3 +614,23 @@ def test_probe_pile_of_overdue_leases_is_a_warning(caplog: pytest.LogCaptureFixt
     Operation.objects.filter(pk=operation.pk).update(lease_until=Now() - timedelta(minutes=11))
     sync_coordinator.probe()
     assert "1 leases ran out" in caplog.text
+
+
+# --- a machine at work is not offline
+
+
+def test_heartbeat_and_claim_endpoint_is_online(db: None) -> None:
+    operation = factories.queued()
+    for act in (lambda: factories.leased(operation), lambda: heartbeat(reread(operation), "applying")):
+        Endpoint.objects.update(last_seen=Now() - timedelta(days=1))
+        assert not Endpoint.objects.online().exists()
+        act()
+        assert list(Endpoint.objects.online()) == [operation.endpoint]
+
+
+def test_heartbeat_of_a_lost_lease_is_a_sign_of_life_too(db: None) -> None:
+    operation = factories.leased()
+    Endpoint.objects.update(last_seen=None)
+    with pytest.raises(exceptions.LeaseLost):
+        heartbeat(operation, token=uuid.uuid4())
+    assert list(Endpoint.objects.online()) == [operation.endpoint]

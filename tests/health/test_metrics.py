@@ -187,8 +187,15 @@ def test_alarms_of_pools_and_checksums_are_counted(checker: Checker, get: Get) -
     factories.target(pool, "app 1-1")
     pool.revisions.update(approved=False)
     ChecksumConflict.objects.create(name="app", version="1-1", arch="any", files=[])
+    factories.reporting_endpoint(
+        state=factories.state("app 1-1"), examination=[factories.problem("files_differ", "app")]
+    )
+    factories.reporting_endpoint(
+        state=factories.state("app 1-1"), examination=[factories.problem("modes_differ", "app")]
+    )
     figures.refresh()
     text = get("/metrics").text
+    assert value(text, "pacsync_fleet_endpoints_files_differ") == 1
     assert value(text, "pacsync_fleet_pool_alarms", alarm="unapproved_target") == 1
     assert value(text, "pacsync_fleet_pool_alarms", alarm="revoked_source") == 0
     assert value(text, "pacsync_fleet_checksum_conflicts") == 1

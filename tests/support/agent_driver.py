@@ -2,18 +2,24 @@
 
 The points: `enter:STEP` (the journal has just reached STEP), `before:STEP` (it is about to), `close` (before it
 is closed), `sent:WORD` (a request whose path ends in WORD was answered), `pacman:started` (the agent alone, pacman
-goes on), `pacman:ended`, `pacman:cut:TEXT` (the agent and its pacman, as soon as pacman has said TEXT). At `suspended`
-it isn't killed: its lease runs out once, as on a machine that slept. Nor at `slow-look`: the
-second look at the lock lets an earlier pacman go on (`Machine.slow_down`), takes until it has ended, and says so.
+goes on), `pacman:ended`, `pacman:cut:TEXT` (the agent and its pacman, as soon as pacman has said TEXT), `reasons:both`
+and `reasons:pacman` (the agent and its first `pacman -D`, or that alone, when it has the lock), `mending` (when the
+agent has taken the lock itself, to mend an entry of the database), `going` (likewise, when it has said in the database
+what goes). At `suspended` it isn't killed: its lease runs out
+once, as on a machine that slept. Nor at `slow-look`: the first look at the lock lets an earlier pacman go on
+(`Machine.slow_down`), takes until it has ended, and says so. Nor at `unflushed`: it flushes no file system. Nor at
+`without:no_room`: it doesn't know a full disk from any other failure.
 The agent itself knows nothing of this.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +29,7 @@ def die(*_: object) -> None:
 
 
 def patch(point: str) -> None:
-    from apps.agent.pacsync_agent import api, heartbeat, journal, pacman, report
+    from apps.agent.pacsync_agent import api, durability, heartbeat, journal, pacman, report
 
     kind, _, detail = point.partition(":")
     if kind in {"enter", "before"}:
@@ -37,6 +43,10 @@ def patch(point: str) -> None:
                 die()
 
         journal.Journal.enter = dying_enter
+    elif kind == "without":
+        from apps.agent.pacsync_agent import no_room
+
+        no_room.is_it = lambda error: False
     elif kind == "suspended":
         check = heartbeat.Heartbeat.check
 
@@ -46,17 +56,19 @@ def patch(point: str) -> None:
             check(self)
 
         heartbeat.Heartbeat.check = late_check
+    elif kind == "unflushed":
+        durability.flush = lambda *_: None
     elif kind == "slow-look":
         another_pacman, looks = report.another_pacman, []
 
         def slow_another_pacman(context: Any) -> bool:
             found = another_pacman(context)
             looks.append(found)
-            if looks == [True, True] and context.transaction.is_running():
+            if looks == [True] and context.transaction.is_running():
                 (context.conf.root / "never").write_text("go on\n")
                 while context.transaction.is_running():
                     time.sleep(0.005)
-                print("pacman ended during the second look")
+                print("pacman ended during the look")
             return found
 
         report.another_pacman = slow_another_pacman
@@ -80,8 +92,66 @@ def patch(point: str) -> None:
             die()
 
         pacman.Transaction.run = dying_run
+    elif kind == "going":
+        from apps.agent.pacsync_agent import removal_conflicts
+
+        add = removal_conflicts.add
+
+        def dying_add(dbpath: Path, *rest: Any) -> None:
+            add(dbpath, *rest)
+            if "rehearsal" not in dbpath.parts:
+                die()
+
+        removal_conflicts.add = dying_add
+    elif kind == "reasons":
+        patch_reasons(detail)
+    elif kind == "mending":
+        from apps.agent.pacsync_agent import repair
+
+        locked = repair.locked
+
+        @contextlib.contextmanager
+        def dying_locked(*arguments: Any) -> Iterator[None]:
+            with locked(*arguments):
+                die()
+                yield
+
+        repair.locked = dying_locked
     else:
         patch_popen(detail)
+
+
+def patch_reasons(whom: str) -> None:
+    """The entry that `pacman -D` opens is a FIFO for it, so that it waits with the lock held."""
+    started = subprocess.Popen
+
+    def cut(process: Any, desc: Path, lock: Path, known: Path) -> None:
+        while not (lock.exists() and '"lock"' in known.read_text()):
+            time.sleep(0.001)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.replace(desc.with_name("desc.real"), desc)
+        if whom == "both":
+            os.killpg(process.pid, signal.SIGKILL)
+            die()
+        os.kill(int(children[0]), signal.SIGKILL)
+        print("killed pacman -D", file=sys.stderr)
+
+    class Popen(started):  # type: ignore[valid-type,misc]
+        def __init__(self, command: Any, *rest: Any, **options: Any) -> None:
+            first = command[0] == "/bin/sh" and "-D" in command and subprocess.Popen is Popen
+            if first:
+                subprocess.Popen = started  # type: ignore[misc]
+                config = Path(command[command.index("--config") + 1]).read_text()
+                dbpath = Path(config.partition("DBPath = ")[2].splitlines()[0])
+                desc = next((dbpath / "local").glob(f"{command[command.index('-D') + 2]}-*")) / "desc"
+                desc.rename(desc.with_name("desc.real"))
+                os.mkfifo(desc)
+            super().__init__(command, *rest, **options)
+            if first:
+                known = Path(command[3]).with_name("pacman-lock.json")
+                threading.Thread(target=cut, args=(self, desc, dbpath / "db.lck", known), daemon=True).start()
+
+    subprocess.Popen = Popen  # type: ignore[misc]
 
 
 def patch_popen(detail: str) -> None:
@@ -97,7 +167,7 @@ def patch_popen(detail: str) -> None:
     class Popen(started):  # type: ignore[valid-type,misc]
         def __init__(self, command: Any, *rest: Any, **options: Any) -> None:
             super().__init__(command, *rest, **options)
-            if command[0] != "/bin/sh":
+            if command[0] != "/bin/sh" or "-D" in command:  # only the transaction itself counts
                 return
             if detail == "started":
                 die()

@@ -40,7 +40,7 @@ SECOND = 1735689600  # every file's time
 
 @dataclass(frozen=True)
 class Package:
-    """A package file in the archive. `lists` has depends, provides, conflicts, replaces and groups."""
+    """A package file in the archive. `lists` has depends, provides, conflicts, replaces and groups; `size` in bytes."""
 
     name: str
     version: str
@@ -48,14 +48,16 @@ class Package:
     path: Path
     sha256: str
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    size: int = 0
 
     def desc(self) -> str:
-        """What a sync db says of it."""
+        """What a sync db says of it; pacman 7 wants the same from the file."""
         values = {
             "FILENAME": [self.path.name],
             "NAME": [self.name],
             "VERSION": [self.version],
             "CSIZE": [str(self.path.stat().st_size)],
+            "ISIZE": [str(self.size)],
             "SHA256SUM": [self.sha256],
             "ARCH": [self.arch],
         }
@@ -63,9 +65,9 @@ class Package:
         return "".join(f"%{key}%\n" + "".join(f"{line}\n" for line in lines) + "\n" for key, lines in values.items())
 
 
-def tar_bytes(files: Mapping[str, bytes | str]) -> bytes:
-    """A tar of these files; a str is the target of a symbolic link."""
-    content = io.BytesIO()
+def tar_bytes(files: Mapping[str, bytes | str], modes: Mapping[str, int] | None = None) -> bytes:
+    """A tar of these files; a str is the target of a symbolic link. `modes` of paths that don't have the usual ones."""
+    content, modes = io.BytesIO(), modes or {}
     with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as archive:
         made: set[str] = set()
         for name, data in files.items():
@@ -73,11 +75,11 @@ def tar_bytes(files: Mapping[str, bytes | str]) -> bytes:
             for parent in reversed(parents):
                 if parent not in made:
                     directory = tarfile.TarInfo(parent)
-                    directory.type, directory.mode, directory.mtime = tarfile.DIRTYPE, 0o755, SECOND
+                    directory.type, directory.mode, directory.mtime = tarfile.DIRTYPE, modes.get(parent, 0o755), SECOND
                     archive.addfile(directory)
                     made.add(parent)
             entry = tarfile.TarInfo(name)
-            entry.mode, entry.mtime = 0o644, SECOND
+            entry.mode, entry.mtime = modes.get(name, 0o644), SECOND
             if isinstance(data, str):
                 entry.type, entry.linkname = tarfile.SYMTYPE, data
                 archive.addfile(entry)
@@ -112,18 +114,24 @@ class Fleet:
         files: Mapping[str, bytes | str] | None = None,
         install: str = "",
         size: int = 64,
+        modes: Mapping[str, int] | None = None,
+        backup: Iterable[str] = (),
         **lists: Iterable[str],
     ) -> Package:
-        """Build a package; `lists` are depends, provides, conflicts, replaces, groups; `install` is its scriptlet."""
+        """Build a package; `lists` are depends, provides, conflicts, replaces, groups; `install` is its scriptlet.
+
+        `modes` of paths that don't have the usual ones; `backup` are its configuration files.
+        """
         words = {key: tuple(value) for key, value in lists.items()}
         info = [f"pkgname = {name}", f"pkgbase = {name}", f"pkgver = {version}", "pkgdesc = made for a test"]
         info += [f"builddate = {SECOND}", f"size = {size}", f"arch = {arch}", "license = MIT"]
         info += [f"{PKGINFO_KEYS.get(key, key)} = {word}" for key, values in words.items() for word in values]
+        info += [f"backup = {path}" for path in backup]
         content: dict[str, bytes | str] = {".PKGINFO": "\n".join([*info, ""]).encode()}
         if install:
             content[".INSTALL"] = install.encode()
         content |= {f"usr/share/{name}/version": version.encode()} if files is None else dict(files)
-        data = zstandard.ZstdCompressor(level=1).compress(tar_bytes(content))
+        data = zstandard.ZstdCompressor(level=1).compress(tar_bytes(content, modes))
         path = self.archive / "packages" / name[0] / name / f"{name}-{version}-{arch}.pkg.tar.zst"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -131,7 +139,7 @@ class Fleet:
         link.parent.mkdir(exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(path)
-        return Package(name, version, arch, path, hashlib.sha256(data).hexdigest(), words)
+        return Package(name, version, arch, path, hashlib.sha256(data).hexdigest(), words, size)
 
     def snapshot(self, day: str, packages: Iterable[Package], *, repo: str = "core") -> Path:
         """The repository `repo` on `day` (YYYY/MM/DD): its database, and links to exactly these packages."""
@@ -182,14 +190,13 @@ class Machine:
         for path in (self.dbpath / "sync", self.dbpath / "local", self.cache, self.directory / "hooks"):
             path.mkdir(parents=True, exist_ok=True)
         (self.directory / "gnupg").mkdir(exist_ok=True)
-        if trusting:
-            self.agent_config("trust_target_files = yes")
+        self.agent_config(*(["trust_target_files = yes"] if trusting else []))
 
-    def agent_config(self, *lines: str) -> None:
-        """Write the machine's own /etc/pacsync-agent.conf."""
+    def agent_config(self, *lines: str, patience: int = 0) -> None:
+        """Write the machine's own /etc/pacsync-agent.conf. Mirrors that fail are waited for `patience` seconds."""
         path = self.root / "etc/pacsync-agent.conf"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(["[agent]", *lines, ""]))
+        path.write_text("\n".join(["[agent]", *lines, f"mirror_patience = {patience}", ""]))
 
     def configure(self, server: str, options: str | None = None) -> None:
         """Write pacman.conf; `server` is the Server line's value."""
@@ -258,6 +265,11 @@ class Machine:
         listed = dict(line.split() for line in lines if not line.startswith(("warning: ", "error: ")))
         explicit = {line.split()[0] for line in self.pacman("-Qe", check=False).splitlines()}
         return {name: (version, "explicit" if name in explicit else "dependency") for name, version in listed.items()}
+
+    def altered(self) -> list[str]:
+        """What `pacman -Qkk` finds wrong with the files."""
+        lines = self.pacman("-Qkk", check=False).splitlines()
+        return [line for line in lines if line.startswith(("warning: ", "error: "))]
 
     def problems(self) -> list[str]:
         """The complaints of `pacman -Dk`."""

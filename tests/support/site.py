@@ -70,7 +70,7 @@ class Site:
 
 @contextlib.contextmanager
 def running_site(directory: Path, **env: object) -> Iterator[Site]:
-    """A server on a new SQLite database in `directory`."""
+    """A server on a new SQLite database in `directory`. The archive that it names is one that no agent asks."""
     url = migrated.sqlite(directory / "site.sqlite3")
-    with running_server(url, **{"POLL_SECONDS": 1, **env}) as server:
+    with running_server(url, **{"POLL_SECONDS": 1, "PACKAGE_ARCHIVE_URL": "http://127.0.0.1:9", **env}) as server:
         yield Site(server, url)

@@ -131,5 +131,6 @@ def untrusted(names: Collection[str], databases: Collection[str] = (), cached: C
         "the repository requires no signature, and no database or cache of this machine has "
         f"{'them' if several else 'it'}.{missing}",
         f"Name a mirror that has this version in pacman.conf, {put}have the repository signed and require it "
-        "(SigLevel = Required), or set `trust_target_files = yes` in /etc/pacsync-agent.conf, section [agent].",
+        "(SigLevel = Required), or set `trust_target_files = yes` in /etc/pacsync-agent.conf, section [agent]; whoever "
+        "may set the target is root on this machine then.",
     )

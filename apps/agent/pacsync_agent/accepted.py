@@ -47,7 +47,7 @@ class Accepted:
             self._lines[line] = None
         self._lines = dict.fromkeys(list(self._lines)[-MOST:])
         self._index = _by_package(self._lines)
-        files.write_json(self._path, {"files": list(self._lines)})
+        files.keep_json(self._path, {"files": list(self._lines)})
 
 
 def _by_package(lines: Iterable[str]) -> dict[str, list[str]]:

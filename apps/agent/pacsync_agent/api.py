@@ -18,14 +18,14 @@ import urllib.request
 from collections.abc import Sequence
 from typing import Any, Optional
 
-from . import __version__, answers, bounded_http
+from . import __version__, answers, bounded_http, retry_after
 from .errors import AgentError, Failed, Local, NotAuthorized, Refused, Unavailable
 from .guard import Guard
 from .proxies import Proxy
 
 API = "/api/v1"
 ANSWER_LIMIT = 64 << 20  # bytes
-RETRIED = {429, 502, 503, 504}
+RETRIED = {408, 425, 429}  # and 5xx: every request of the protocol may be repeated
 TOO_MANY = 429
 EXTRA = "Extra inputs are not permitted"  # what a PacSync server says of a field that it doesn't know
 SENTENCE = 2000  # characters of what the server says
@@ -164,9 +164,8 @@ class Client:
 
     def _refusal(self, answer: http.client.HTTPResponse, content: bytes) -> Exception:
         status, reason = answer.status, printable(answer.reason)
-        if status in RETRIED:
-            after = answer.headers.get("Retry-After", "")
-            seconds = min(LONGEST_WAIT, float(after)) if after.isascii() and after.isdigit() else 0.0
+        if status in RETRIED or status >= 500:
+            seconds = retry_after.seconds(answer.headers.get("Retry-After", ""), most=LONGEST_WAIT)
             if status == TOO_MANY:
                 return _Again(self._detail(status, reason, content), seconds, too_many=True)
             return _Again(f"it answers {status} {reason}", min(30.0, seconds))
@@ -175,7 +174,8 @@ class Client:
             return Local(
                 "server_redirects",
                 f"The server {self.server} redirects to {target}, and the token is sent to nobody else.",
-                "Enrol with the address that the server redirects to.",
+                "If that is the server's own new address, put it into credentials.json (or enrol with it). "
+                "A login page of the network redirects, too: then log in there.",
             )
         try:
             problem = self._object(content)

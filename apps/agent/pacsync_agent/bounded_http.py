@@ -106,6 +106,24 @@ def reason_of(error: BaseException, guard: Optional[Guard] = None) -> str:
     return "it can't be reached"
 
 
+def is_network(error: BaseException) -> bool:
+    """Whether the host was not reached, or not heard any more: nothing that it said."""
+    inner = cause_of(error)
+    if isinstance(inner, (ssl.SSLError, http.client.InvalidURL, UnicodeError)):
+        return False
+    return isinstance(inner, (OSError, http.client.IncompleteRead, http.client.RemoteDisconnected))
+
+
+def is_unknown_name(error: BaseException) -> bool:
+    """Whether the host's name can't be resolved."""
+    return isinstance(cause_of(error), socket.gaierror)
+
+
+def is_silence(error: BaseException) -> bool:
+    """Whether nothing came for a while."""
+    return isinstance(cause_of(error), (socket.timeout, TimeoutError))
+
+
 _REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((ssl.SSLCertVerificationError,), "its certificate is not valid"),
     ((ssl.SSLError,), "it doesn't speak TLS as it should"),

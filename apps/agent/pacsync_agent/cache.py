@@ -5,6 +5,7 @@ It must not download, nor decide whether a file may be installed.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -44,6 +45,13 @@ class Cache:
                 return directory
         raise Local("download_failed", f"Downloads can't be kept: {self._own} can't be written.", "Run it as root.")
 
+    def written(self) -> tuple[Path, ...]:
+        """The directory where accepted files go, if there is one."""
+        try:
+            return (self.directory(),)
+        except Local:
+            return ()
+
     def part(self, wanted: Wanted) -> Path:
         """The private file of a download, the same at each try."""
         key = f"{wanted.name} {wanted.version} {wanted.arch}".encode()
@@ -62,6 +70,16 @@ class Cache:
 
     def remove_private(self) -> None:
         shutil.rmtree(self.private, ignore_errors=True)
+
+
+def not_kept(error: OSError, private: Path) -> Local:
+    """The error for a download that the disk didn't take, with the path. `private`: where it was, if nothing says."""
+    path = error.filename2 or error.filename or private  # of a move: where to
+    hint = "See that it can be written, and that its disk is well; then run the command again."
+    if error.errno in {errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY}:
+        hint = f"Move {path} to another place: a file belongs there. Then run the command again."
+    reason = error.strerror or "unknown"
+    return Local("download_failed", f"Downloads can't be kept: {path}: {reason}.", hint)
 
 
 def _remove(path: Path) -> None:

@@ -69,8 +69,9 @@ class Candidate:
         """Where to ask for it, in order, and what is wrong with the other addresses that the server named."""
         found: list[Address] = []
         for name in self.repositories:
-            servers = next((one.servers for one in conf.repositories if one.name == name), ())
-            found += addresses.own(servers, self._to_ask(), known=bool(self.own))
+            repository = next((one for one in conf.repositories if one.name == name), None)
+            for servers in (repository.cache_servers, repository.servers) if repository else ():
+                found += addresses.own(servers, self._to_ask(), known=bool(self.own))
         theirs, refused = addresses.of_server(self.wanted.urls, set(self.cached_names()))
         shown = {str(address) for address in found}
         found += [address for address in theirs if str(address) not in shown]

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Optional
 
-from . import __version__, commands, preload, set_latest
-from .errors import AgentError, Exit, of_system
+from . import __version__, commands, file_commands, no_room, preload, set_latest, surroundings
+from .errors import AgentError, Exit, Failed, PacmanGoesOn
+from .hints import Hints
 from .output import Output
 from .signals import Signals
 
@@ -16,7 +17,7 @@ EXITS = """exit statuses:
   0  done, or nothing to do          5  the server doesn't answer
   1  tried, and failed               6  another agent or pacman is at work
   2  wrong arguments                 7  something on this machine is wrong (or: not root)
-  3  refused, nothing was changed    10 `diff --exit-code`: there are differences
+  3  refused, nothing was changed    10 `diff --exit-code`, `verify`: there are differences
   4  not enrolled, or not allowed    128+N stopped by signal N before pacman started"""
 
 NOTES = {"set-latest": "The endpoint needs the right to set targets; an operator gives it."}
@@ -49,9 +50,16 @@ COMMANDS: dict[str, tuple[Callable[[commands.Call], int], str, str, bool]] = {
         True,
     ),
     "sync": (
-        commands.sync,
+        file_commands.sync,
         "bring this machine to exactly the target of its pool",
-        "sudo pacsync-agent sync\n  sudo pacsync-agent sync --config /mnt/etc/pacman.conf --root /mnt",
+        "sudo pacsync-agent sync\n  sudo pacsync-agent sync --repair     (and put back files that differ)\n"
+        "  sudo pacsync-agent sync --config /mnt/etc/pacman.conf --root /mnt",
+        True,
+    ),
+    "verify": (
+        file_commands.verify,
+        "compare the files of all packages with the packages",
+        "sudo pacsync-agent verify\n  sudo pacsync-agent verify --checksums     (read every file)",
         True,
     ),
     "set-latest": (
@@ -123,6 +131,20 @@ def _own_arguments(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument("--waybar", action="store_true", help="JSON for a custom module of waybar")
     elif name == "diff":
         command.add_argument("--exit-code", action="store_true", help="exit status 10 when there are differences")
+    elif name in {"sync", "revert"}:
+        command.add_argument(
+            "--force-remove",
+            action="append",
+            default=[],
+            metavar="PACKAGE",
+            help="remove it although this machine protects it (may be given several times)",
+        )
+        if name == "sync":
+            command.add_argument("--repair", action="store_true", help="also reinstall packages whose files differ")
+    elif name == "verify":
+        command.add_argument(
+            "--checksums", action="store_true", help="read every file, also where size and time are the package's"
+        )
     elif name == "set-latest":
         command.add_argument("--comment", default="", help="why, for the history")
         command.add_argument(
@@ -136,19 +158,24 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command; its exit status. Every error is one sentence and what to do, never a traceback."""
     arguments = make_parser().parse_args(argv)
     output = Output(as_json=getattr(arguments, "json", False), quiet=getattr(arguments, "quiet", False))
+    output.hints = Hints(arguments)
     signals = Signals()
     signals.install()
     try:
+        surroundings.settle(arguments)
         preload.everything()
         return int(COMMANDS[arguments.command][0](commands.Call(arguments, output, signals)))
     except AgentError as error:
         output.error(error)
         return int(error.exit)
+    except PacmanGoesOn as error:
+        output.error(Failed("pacman_goes_on", str(error)))
+        return 128 + int(signals.number or 0)
     except BrokenPipeError:  # the reader of our output went away
         sys.stderr.close()
         return int(Exit.FAILED)
     except OSError as error:
-        output.error(of_system(error))
+        output.error(no_room.as_agent_error(error))
         return int(Exit.LOCAL)
     finally:
         output.finish_line()

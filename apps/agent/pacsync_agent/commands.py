@@ -8,16 +8,42 @@ import random
 import re
 import socket
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Optional
 
+from . import (
+    blocked,
+    database_lock,
+    files,
+    lock_check,
+    no_room,
+    operation,
+    pacman_conf,
+    permission,
+    render,
+    report,
+    running_hook,
+    settings,
+    verification,
+    work,
+)
 from . import context as contexts
-from . import database_lock, files, operation, pacman_conf, render, report, settings, work
 from .api import ApiError, Client, normalized
 from .context import Context, only_agent
-from .errors import AgentError, Busy, Exit, Interrupted, Local, NotAuthorized, Refused, Unavailable, of_system
-from .operation import Ended
+from .errors import (
+    AgentError,
+    Busy,
+    Exit,
+    Interrupted,
+    Local,
+    NotAuthorized,
+    PacmanGoesOn,
+    Refused,
+    Unavailable,
+)
 from .output import Output
+from .result import Ended
 from .revision_seen import RevisionSeen
 from .signals import Signals
 
@@ -39,12 +65,15 @@ class Call:
         self.conf = pacman_conf.read(self.options.config, self.options.root, self.options.dbpath)
         if settings.names_machine(given) and not getattr(arguments, "agent_config", None):
             self.options = settings.of_machine(self.options, self.conf.root)
+            output.hints.agent_config = str(settings.config_of_machine(self.conf.root))
 
     @property
     def state_dir(self) -> Path:
         return settings.state_dir(self.options, self.conf)
 
     def context(self, patience: float = INTERACTIVE_PATIENCE) -> Context:
+        for word in permission.senseless(self.options.protect, self.conf):
+            self.output.warn(f"protect has {word}, which is neither a role nor a package that is installed here.")
         return contexts.make_context(self.options, self.conf, self.output, self.signals, patience)
 
 
@@ -89,7 +118,9 @@ def _first_report(call: Call) -> str:
     except AgentError as error:
         return f"Its packages are not reported yet. {error.message} {error.hint or 'Then run `pacsync-agent once`.'}"
     except OSError as error:
-        return f"Its packages are not reported yet. {of_system(error).message} Then run `pacsync-agent once`."
+        return (
+            f"Its packages are not reported yet. {no_room.as_agent_error(error).message} Then run `pacsync-agent once`."
+        )
     return "Its packages are reported."
 
 
@@ -121,6 +152,8 @@ def once(call: Call) -> int:
         database_lock.wait_until_free(context.conf.dbpath, call.arguments.wait)
     try:
         with only_agent(context.state_dir, wait=0):
+            if not call.arguments.report_only:
+                work.wait_for_own_pacman(context, call.arguments.wait)
             answer, ended = _step(context, may_work=not call.arguments.report_only)
     except Busy as error:
         call.output.line(error.message)
@@ -128,7 +161,9 @@ def once(call: Call) -> int:
         return Exit.OK
     if ended:
         return render.ended(call.output, "once", ended)
-    call.output.result(render.one_line(context.credentials.name, answer), command="once", **render.checked_in(answer))
+    said = {**answer, "problems": context.problems}
+    known = {**render.checked_in(answer), **({"busy": True} if context.blocked else {})}
+    call.output.result(render.one_line(context.credentials.name, said), command="once", **known)
     return Exit.OK
 
 
@@ -142,14 +177,14 @@ def _step(context: Context, *, may_work: bool) -> tuple[dict[str, Any], Optional
     ours_at_work = unfinished and context.transaction.is_running()
     if report.another_pacman(context) and not ours_at_work:
         raise Busy("database_locked", "Another pacman is at work: this machine reports when it is done.")
-    ended = work.resume(context) if may_work and not in_hook else None
+    ended = blocked.resume(context) if may_work and not in_hook else None
     if not unfinished and not in_hook:
         work.remove_leftovers(context)
     if unfinished and not may_work:
         raise Busy("operation_unfinished", "An operation is unfinished: `pacsync-agent once` finishes it.")
     answer = report.check_in(context, background=True)
     queued = answer.get("operation")
-    if queued and may_work and not in_hook and ended is None:
+    if queued and may_work and not in_hook and ended is None and not context.blocked:
         ended = work.execute_queued(context, queued)
     return answer, ended
 
@@ -173,15 +208,24 @@ def run(call: Call) -> int:
             except AgentError as error:
                 failures += isinstance(error, Unavailable)
                 asked_to_wait = error.after if isinstance(error, Unavailable) else 0.0
-                if error.message != said:
-                    call.output.error(error)
-                    said = error.message
+                said = _say_once(call, error, said)
+            except OSError as error:  # a full disk, as a rule: the next round may find room
+                said = _say_once(call, no_room.as_agent_error(error, (context.state_dir,)), said)
             delay = min(poll * 2 ** min(failures, 3), 600) if failures else min(poll, BUSY_PAUSE) if busy else poll
             call.signals.stop.wait(max(delay * random.uniform(0.9, 1.1), asked_to_wait))  # noqa: S311 - jitter
     except Interrupted:
         pass
+    except PacmanGoesOn as error:
+        call.output.line(str(error))
     call.output.line("Stopped.")
     return Exit.OK
+
+
+def _say_once(call: Call, error: AgentError, said: str) -> str:
+    """Say it, unless it was the last thing that was said; what is the last thing now."""
+    if error.message != said:
+        call.output.error(error)
+    return error.message
 
 
 def _round(call: Call, context: Context) -> Optional[float]:
@@ -191,16 +235,17 @@ def _round(call: Call, context: Context) -> Optional[float]:
     try:
         with only_agent(context.state_dir, wait=0):
             answer, ended = _step(context, may_work=True)
-    except Busy:
+    except Busy as error:
+        blocked.say_once(context, error)
         return None
     if ended:
         render.ended(call.output, "run", ended)
     return float(answer["poll_seconds"])
 
 
-def sync(call: Call) -> int:
-    """Bring this machine to the target of its pool."""
-    return _operate(call, "sync", "Already in sync: nothing to do.")
+def sync(call: Call, *, last: bool = True) -> int:
+    """Bring this machine to the target of its pool. `last`: nothing follows in this command."""
+    return _operate(call, "sync", "Already in sync: nothing to do.", last=last)
 
 
 def revert(call: Call) -> int:
@@ -208,8 +253,9 @@ def revert(call: Call) -> int:
     return _operate(call, "revert", "Nothing to take back: the machine is where it was.")
 
 
-def _operate(call: Call, kind: str, nothing: str) -> int:
+def _operate(call: Call, kind: str, nothing: str, *, last: bool = True) -> int:
     context = call.context()
+    context.force_remove = tuple(call.arguments.force_remove)
     with only_agent(context.state_dir, wait=call.arguments.wait), work.given_back(context):
         began = work.resume(context, give_back=True)
         if began:
@@ -217,10 +263,14 @@ def _operate(call: Call, kind: str, nothing: str) -> int:
             if began.kind == kind:
                 return render.exit_of(began)
         ended = work.execute(context, kind)
+    if ended is None and not last:
+        return Exit.OK
     if ended is None:
+        for problem in verification.among(context.problems):
+            call.output.warn(problem["text"])
         call.output.result(nothing, command=kind, status="unchanged", operation=None)
         return Exit.OK
-    return render.ended(call.output, kind, ended)
+    return render.ended(call.output, kind, ended, last=last)
 
 
 def status(call: Call) -> int:
@@ -243,7 +293,11 @@ def status(call: Call) -> int:
 def _status(call: Call) -> tuple[dict[str, Any], bool]:
     try:
         context = call.context(3 if call.arguments.waybar else INTERACTIVE_PATIENCE)
-        return {**context.client.get("/me"), "server": context.credentials.server}, True
+        answer = {**context.client.get("/me"), "server": context.credentials.server}
+        if context.transaction.is_running():
+            hook = running_hook.of(context.transaction.output(), context.conf)
+            answer["pacman"] = {"at_work": True, "hook": asdict(hook) if hook else None}
+        return answer, True
     except ApiError as error:
         raise error.as_agent_error(context.credentials.name) from None
     except (Local, Unavailable) as error:
@@ -264,13 +318,13 @@ def diff(call: Call) -> int:
         answer = context.client.get(f"/endpoints/{context.credentials.name}/diff")
     except ApiError as error:
         raise error.as_agent_error(context.credentials.name) from None
-    call.output.result(render.diff(answer), command="diff", **answer)
+    call.output.result(render.diff(answer, context.problems), command="diff", **answer)
     return Exit.DIFFERENT if call.arguments.exit_code and not answer["equal"] else Exit.OK
 
 
 def refuse_half_way(context: Context) -> None:
-    if report.another_pacman(context):
-        raise Busy("database_locked", "Another pacman is at work on this machine.", "Wait for it to finish.")
+    """Raise Busy while there is a lock of pacman's: what is installed then may be half of something."""
+    lock_check.check_unlocked(context.conf)
 
 
 __all__ = ["diff", "enroll", "once", "operation", "revert", "run", "status", "sync"]

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import settings
+from . import files, own_directory, settings
 from .api import Client
 from .errors import Busy, Local
 from .journal import Journal
 from .output import Output
 from .pacman import Transaction
 from .pacman_conf import PacmanConf
+from .patience import OUTAGE
 from .settings import Credentials
 from .signals import Signals
 
@@ -27,9 +28,11 @@ from .signals import Signals
 class Context:
     """One machine, one server, one run.
 
-    A report fills the last four: the file that counts as the sync database of each repository (where that isn't the
+    `protect` is the setting of that name; `force_remove` are protected packages that the command line lets go.
+    `blocked`: a lock of somebody else's keeps what was begun from being finished; `said` is what was said of it.
+    A report fills the last five: the file that counts as the sync database of each repository (where that isn't the
     machine's own), why a repository has none that can be read, what speaks against the machine as a source of a target
-    (`examination`), and what is wrong with the pool's revision.
+    (`examination`), what is wrong with the pool's revision, and the server's poll interval (seconds).
     """
 
     conf: PacmanConf
@@ -41,10 +44,16 @@ class Context:
     journal: Journal
     transaction: Transaction
     trust_target_files: bool = False
+    protect: tuple[str, ...] = settings.PROTECT
+    force_remove: tuple[str, ...] = ()
+    mirror_patience: float = OUTAGE
+    blocked: bool = False
+    said: str = ""
     databases: dict[str, Path] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     problems: list[dict[str, Any]] = field(default_factory=list)
     went_back: str = ""
+    poll: float = 0
 
     @property
     def stop(self) -> threading.Event:
@@ -63,6 +72,7 @@ def make_context(
     directory = settings.state_dir(options, conf)
     credentials = settings.load_credentials(directory)
     settings.make_state_dir(directory)
+    own_directory.remember(directory, conf.dbpath)
     server = options.server or credentials.server
     client = Client(server, credentials.token, patience=patience, stop=signals.stop, proxy=options.proxy)
     if client.server != credentials.server:
@@ -71,6 +81,8 @@ def make_context(
             f"This machine is enrolled at {credentials.server}, not at {client.server}.",
             "Leave --server out, or enrol the machine there with `enroll --force`.",
         )
+    running = Transaction(directory)
+    running.is_to_leave = signals.is_terminated
     return Context(
         conf=conf,
         state_dir=directory,
@@ -79,8 +91,10 @@ def make_context(
         output=output,
         signals=signals,
         journal=Journal(directory / "journal.json"),
-        transaction=Transaction(directory),
+        transaction=running,
         trust_target_files=options.trust_target_files,
+        protect=options.protect,
+        mirror_patience=options.mirror_patience,
     )
 
 
@@ -100,6 +114,7 @@ def only_agent(directory: Path, *, wait: float) -> Iterator[None]:
                         "agent_busy", "Another pacsync-agent is at work on this machine.", "Wait for it to finish."
                     ) from None
                 time.sleep(0.1)
+        files.remove_unfinished(directory)
         yield
     finally:
         os.close(handle)

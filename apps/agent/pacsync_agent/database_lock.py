@@ -25,19 +25,24 @@ def holder(dbpath: Path) -> Optional[int]:
         wanted = path_of(dbpath).stat()
     except FileNotFoundError:
         return None
-    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return next((pid for pid in pids if is_open_in(pid, wanted)), None)
+
+
+def is_open_in(pid: int, wanted: os.stat_result) -> bool:
+    """Whether that process has the file open."""
+    try:
+        handles = os.listdir(f"/proc/{pid}/fd")
+    except OSError:  # it ended, or it is another user's
+        return False
+    for handle in handles:
         try:
-            handles = os.listdir(f"/proc/{pid}/fd")
-        except OSError:  # it ended, or it is another user's
+            found = os.stat(f"/proc/{pid}/fd/{handle}")
+        except OSError:
             continue
-        for handle in handles:
-            try:
-                found = os.stat(f"/proc/{pid}/fd/{handle}")
-            except OSError:
-                continue
-            if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
-                return pid
-    return None
+        if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+            return True
+    return False
 
 
 def wait_until_free(dbpath: Path, seconds: float) -> bool:
@@ -51,7 +56,7 @@ def wait_until_free(dbpath: Path, seconds: float) -> bool:
 
 
 def remove_if_stale(dbpath: Path) -> bool:
-    """Remove a lock file that nobody holds; True if one was removed. Only for a transaction known to be ours."""
+    """Remove a lock file that nobody holds; True if one was removed. Only for one that is known to be ours."""
     if not is_locked(dbpath) or holder(dbpath) is not None:
         return False
     path_of(dbpath).unlink(missing_ok=True)

@@ -57,6 +57,12 @@ class Unavailable(AgentError):
         self.after = after
 
 
+class Unreachable(AgentError):
+    """A mirror or the network fails at the moment: that says nothing of the target, and nothing was changed."""
+
+    exit = Exit.UNAVAILABLE
+
+
 class Busy(AgentError):
     """Another agent or another pacman is at work on this machine."""
 
@@ -70,7 +76,7 @@ class Local(AgentError):
 
 
 def of_system(error: OSError) -> Local:
-    """What the system refused, where nothing more is known of it."""
+    """What the system refused, where nothing more is known of it (no_room.py may know more)."""
     where = f" ({error.filename})" if error.filename else ""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return Local(
@@ -98,3 +104,13 @@ class Interrupted(AgentError):
     def __init__(self, number: int) -> None:
         super().__init__("interrupted", "Stopped by a signal before pacman was started; nothing was changed.")
         self.exit = 128 + number
+
+
+class PacmanGoesOn(Exception):
+    """A signal asked the agent to stop while its pacman is at work: the agent leaves, pacman doesn't.
+
+    It is no AgentError, because nothing has failed: the journal stays as it is, and the next start goes on.
+    """
+
+    def __str__(self) -> str:
+        return "Stopped while pacman is at work: pacman goes on, and the next start finishes the work."

@@ -45,7 +45,7 @@ def examine(
         known = {}
     if known.get("key") != key:
         known = {"key": key, "problems": _compared(context, installed, databases, held)}
-        files.write_json(path, known)
+        files.keep_json(path, known)
     return [*problems, *known["problems"]]
 
 
@@ -166,11 +166,12 @@ def _versions(installed: Installed, offered: Mapping[str, str], held: Collection
 
 def _problem(code: str, text: str, names: Iterable[str]) -> Problem:
     """`text` with the names in the place of {}."""
-    names = [_printable(name)[:255] for name in names]
-    return {"code": code, "text": _printable(text.replace("{}", _listed(names)))[:1000], "names": names[:NAMES]}
+    names = [printable(name)[:255] for name in names]
+    return {"code": code, "text": printable(text.replace("{}", _listed(names)))[:1000], "names": names[:NAMES]}
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The text as one line that can be sent: what isn't printable is a question mark."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 

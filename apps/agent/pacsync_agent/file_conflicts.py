@@ -1,7 +1,8 @@
 """Says what is in the way when pacman finds files that already exist, who owns it, and what helps.
 
 It must not know why pacman was run. pacman names an owner only where another package has the same file; where a
-directory and a symbolic link change places, it names none, although a package owns what is there.
+directory and a symbolic link change places, it names none, although a package owns what is there. Each remedy was
+followed on a real machine (tests/agent/test_file_conflicts.py): what helps in one case destroys files in another.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
+from . import local_files
 from .errors import Failed
 from .pacman import Run
 from .pacman_conf import PacmanConf
 
 _LINE = re.compile(r"^(\S+): (/.*) exists in filesystem(?: \(owned by (.*)\))?$", re.MULTILINE)
+_BOTH = re.compile(r"^(/.*) exists in both '(.*)' and '(.*)'$", re.MULTILINE)
 _MOST = 10
 # A directory of more packages than that is everybody's: taking them all away for a moment is no remedy.
 _FEW = 3
+# So many files of one package without an owner are what an entry leaves that was lost from the database.
+_LOST_ENTRY = 5
+_MOST_LOOKED_AT = 20_000  # files of a directory in the way
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,23 @@ class Conflict:
 
     package: str
     path: str
-    other: str
+    other: str = ""
+
+
+@dataclass
+class _Found:
+    """What lies where the conflicts are.
+
+    `owners` own it, and `changing` are those of them whose directory and link change places; `links` are paths where
+    the machine has a link and packages have a directory; `strays` are files that no package owns, in a directory that
+    one does; `free` are paths that no package owns.
+    """
+
+    owners: set[str] = field(default_factory=set)
+    changing: set[str] = field(default_factory=set)
+    links: list[str] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)
+    free: list[Conflict] = field(default_factory=list)
 
 
 def of(run: Run) -> list[Conflict]:
@@ -36,45 +57,161 @@ def of(run: Run) -> list[Conflict]:
     return [Conflict(package, path, other or "") for package, path, other in _LINE.findall(run.output)]
 
 
-def owners(dbpath: Path, paths: Iterable[str]) -> set[str]:
-    """The installed packages that own one of these paths (relative to the root), as a file, link or directory."""
-    wanted = {os.fsencode(path.strip("/")) for path in paths}
-    found = set()
-    for entry in os.scandir(dbpath / "local"):
-        try:
-            lines = (Path(entry.path) / "files").read_bytes().splitlines()
-        except OSError:
-            continue
-        if any(line.rstrip(b"/") in wanted for line in lines):
-            found.add(entry.name.rsplit("-", 2)[0])
+def between(run: Run) -> list[tuple[str, str, str]]:
+    """(path, package, package) of the files that two packages of one transaction have."""
+    return _BOTH.findall(run.output)
+
+
+def failure(run: Run, conf: PacmanConf, touched: Collection[str], essential: Collection[str]) -> Failed:
+    """The error for a person: what is in the way of what, and the remedy for its kind.
+
+    `touched` are the installed packages that the transaction changes or removes: an owner that isn't among them stays.
+    `essential` are those without which neither pacman nor the agent runs: no remedy takes one of them away.
+    """
+    conflicts, twice = of(run), between(run)
+    found = _look(conf, [one for one in conflicts if not one.other])
+    others = {one.other for one in conflicts if one.other}
+    text = f"pacman found files in its way: {_listed(conflicts, twice)}."
+    newcomers = {one.package for one in conflicts} | {name for _, *names in twice for name in names}
+    if twice:
+        return Failed(
+            "file_conflict",
+            text,
+            f"Exclude one of {_names(newcomers)} in the pool, or set a target in which only one of them has the file.",
+        )
+    staying = (found.owners | others) - set(touched)
+    parts: list[tuple[str, str]] = []  # what is there, and what helps
+    if staying:
+        parts.append(staying_owners(staying, newcomers - staying))
+    if found.links:
+        said = f"Packages have a directory at {_names(found.links)}, but the machine has a link there."
+        parts.append((said, "Remove that link, and move the directory that it leads to into its place"))
+    if found.strays:
+        said = f"In the directory are files that no package owns: {_names(found.strays)}."
+        parts.append((said, "Move those files to another place"))
+    if found.free:
+        parts.append(_unowned(found.free, alone=len(found.free) == len(conflicts)))
+    before = "; ".join(remedy for _, remedy in parts)
+    changing = (found.changing | others) - staying
+    if changing:
+        said, remedy = _changing_places(changing, essential)
+        parts.append((said, remedy))
+        hint = f"{before}. Then: {remedy}" if before else remedy
+    else:
+        hint = f"{before}. Then sync again."
+    return Failed("file_conflict", " ".join([text, *(said for said, _ in parts if said)]), hint)
+
+
+def staying_owners(owners: Collection[str], newcomers: Collection[str]) -> tuple[str, str]:
+    return (
+        f"What is there belongs to {_names(owners)}, which stays as it is.",
+        f"If it isn't needed, remove it here with `pacman -R {_names(owners, ' ')}`; if IgnorePkg holds it, lift that; "
+        f"or exclude {_names(newcomers)} in the pool",
+    )
+
+
+def _unowned(conflicts: Collection[Conflict], *, alone: bool) -> tuple[str, str]:
+    """`alone`: all conflicts of the transaction are of this kind, so that they need not be named once more."""
+    packages = [one.package for one in conflicts]
+    lost = {name for name in packages if packages.count(name) >= _LOST_ENTRY}
+    said = "No package owns them." if alone else f"No package owns {_names(one.path for one in conflicts)}."
+    if lost:
+        return (
+            said,
+            f"If {_names(lost)} was installed before, its database entry is lost: don't move its files, the system may "
+            f"need them, but run `pacman -S --dbonly {_names(lost, ' ')}`, then `pacsync-agent sync --repair`, because "
+            "the files may be of another version. Else move them to another place",
+        )
+    return said, "Move them to another place" if alone else "Move those that no package owns to another place"
+
+
+def _changing_places(owners: Collection[str], essential: Collection[str]) -> tuple[str, str]:
+    """What is so, and the remedy, where pacman can go no other way than to remove the owner first."""
+    names = _names(owners, " ")
+    said = f"What is there belongs to {names}: a directory and a link change places, too much for one step."
+    if len(owners) > _FEW or not set(owners).isdisjoint(essential):
+        news = "https://archlinux.org/news/"
+        return said, f"Don't remove {names}. Look for the way that its news name ({news}), then sync again."
+    return said, (
+        f"pacman can make this change only when {names} is removed first: run `pacman -Rdd {names}`, then "
+        "`pacsync-agent sync`, and don't restart the machine in between. Configuration files that you changed are kept "
+        "as .pacsave. Moved away by hand, files would be missing."
+    )
+
+
+def _look(conf: PacmanConf, conflicts: Iterable[Conflict]) -> _Found:
+    """What is at these paths, of which pacman names no owner."""
+    root = os.fsencode(str(conf.root).rstrip("/"))
+    paths = {one: os.fsencode(one.path)[len(root) :].strip(b"/") for one in conflicts}
+    real = {one: resolved(root, path) for one, path in paths.items()}
+    wanted = {*paths.values(), *real.values()}
+    directories = tuple(path + b"/" for path in set(paths.values()) if _is_directory(root, path))
+    owners: dict[bytes, set[str]] = {}
+    as_directory: set[bytes] = set()
+    inside: set[bytes] = set()
+    for name, owned in local_files.lists(conf.dbpath):
+        for line in owned:
+            if line.startswith(directories):
+                inside.add(line.rstrip(b"/"))
+            path = line.rstrip(b"/")
+            if path in wanted:
+                owners.setdefault(path, set()).add(name)
+                if path != line:
+                    as_directory.add(path)
+    found = _Found()
+    for one, path in paths.items():
+        names = owners.get(path) or owners.get(real[one]) or set()
+        if names and path in as_directory and os.path.islink(root + b"/" + path):
+            found.links.append(one.path)
+        elif names:
+            found.owners |= names
+            strays = _strays(root, path, inside) if path + b"/" in directories else []
+            found.strays += strays
+            found.changing |= set() if strays else names
+        else:
+            found.free.append(one)
     return found
 
 
-def failure(run: Run, conf: PacmanConf) -> Failed:
-    """The error for a person: what is in the way of what, and the remedy for its kind."""
-    conflicts = of(run)
-    shared = [one for one in conflicts if one.other]
-    unnamed = [one for one in conflicts if not one.other]
-    root = str(conf.root).rstrip("/")
-    owning = owners(conf.dbpath, (one.path[len(root) :] for one in unnamed))
-    text = f"pacman found files in its way: {_listed(conflicts)}."
-    if owning:
-        names = " ".join(sorted(owning)[:_MOST])
-        text += f" What is there belongs to {names}: a directory and a link change places, too much for one step."
-        hint = f"Run `pacman -Rdd {names}`, then `pacsync-agent sync`. Moved away by hand, files would be missing."
-        if len(owning) > _FEW:
-            hint = "Look for the way that these packages' news name (https://archlinux.org/news/), then sync again."
-    elif shared:
-        hint = "Exclude one of the packages in the pool, or set a target in which only one of them has the file."
-    else:
-        hint = "Move those files away (no package owns them), and try again."
-    return Failed("file_conflict", text, hint)
+def _strays(root: bytes, directory: bytes, owned: Collection[bytes]) -> list[str]:
+    """The files below the directory that are not `owned`, sorted; with the root before them."""
+    found = []
+    seen = 0
+    for above, directories, names in os.walk(root + b"/" + directory):
+        below = above[len(root) + 1 :]
+        names += [name for name in directories if os.path.islink(above + b"/" + name)]
+        found += [below + b"/" + name for name in names if below + b"/" + name not in owned]
+        seen += len(names)
+        if seen > _MOST_LOOKED_AT:
+            break
+    return [f"{os.fsdecode(root)}/{os.fsdecode(path)}" for path in sorted(found)]
 
 
-def _listed(conflicts: Collection[Conflict]) -> str:
+def _is_directory(root: bytes, path: bytes) -> bool:
+    full = root + b"/" + path
+    return os.path.isdir(full) and not os.path.islink(full)
+
+
+def resolved(root: bytes, path: bytes) -> bytes:
+    """The path with the links of the directories above it followed, as long as that stays below the root."""
+    above, _, name = (root + b"/" + path).rpartition(b"/")
+    real = os.path.join(os.path.realpath(above), name)
+    base = os.path.realpath(root or b"/").rstrip(b"/") + b"/"
+    return real[len(base) :] if real.startswith(base) else path
+
+
+def _names(names: Iterable[str], separator: str = ", ") -> str:
+    """At most ten, and how many more there are."""
+    listed = sorted(set(names))
+    more = f" and {len(listed) - _MOST} more" if separator == ", " else " …"  # in a command
+    return separator.join(listed[:_MOST]) + (more if len(listed) > _MOST else "")
+
+
+def _listed(conflicts: Collection[Conflict], twice: Collection[tuple[str, str, str]]) -> str:
     """In pacman's own words."""
-    words = [
+    words = [f"{path} exists in both '{one}' and '{two}'" for path, one, two in twice]
+    words += [
         f"{one.package}: {one.path} exists in filesystem" + (f" (owned by {one.other})" if one.other else "")
-        for one in list(conflicts)[:_MOST]
+        for one in conflicts
     ]
-    return "; ".join(words) + (f" and {len(conflicts) - _MOST} more" if len(conflicts) > _MOST else "")
+    return "; ".join(words[:_MOST]) + (f" and {len(words) - _MOST} more" if len(words) > _MOST else "")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import filecmp
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, Optional
+
+from . import no_room
 
 
 def sync_directory(directory: Path) -> None:
@@ -39,8 +44,32 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
     sync_directory(path.parent)
 
 
+def remove_unfinished(directory: Path) -> None:
+    """Remove what processes left here that were killed in `write_atomically`. To be called before this one writes."""
+    for path in directory.glob(".*.new"):
+        found = re.fullmatch(r"\..+\.(\d+)\.new", path.name)
+        if found and (int(found[1]) == os.getpid() or not _is_alive(int(found[1]))):
+            with contextlib.suppress(OSError):  # another user's, or gone by now
+                path.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def write_json(path: Path, value: Any, mode: int = 0o600) -> None:
     write_atomically(path, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n", mode)
+
+
+def keep_json(path: Path, value: Any, mode: int = 0o600) -> bool:
+    """Write what is only memory: False, and the file as it was, where there is no room for it."""
+    return no_room.spared(lambda: write_json(path, value, mode))
 
 
 def read_json(path: Path) -> Optional[dict[str, Any]]:
@@ -58,6 +87,14 @@ def remove(path: Path) -> None:
     """Remove the file, durably, if it is there."""
     path.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether both are regular files with the same bytes."""
+    try:
+        return other.is_file() and filecmp.cmp(one, other, shallow=False)
+    except FileNotFoundError:
+        return False
 
 
 def place(part: Path, target: Path) -> None:

@@ -6,22 +6,33 @@ It must not know operations.
 
 from __future__ import annotations
 
-import errno
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Optional
 
-from . import acceptance, candidates, download, files, inspection, parallel, signatures, space
+from . import (
+    acceptance,
+    another_try,
+    candidates,
+    download,
+    files,
+    inspection,
+    no_room,
+    parallel,
+    signatures,
+    space,
+    unreachable,
+)
 from .accepted import Accepted
 from .addresses import Address
-from .cache import Cache
+from .cache import Cache, not_kept
 from .candidates import Candidate, Trust
-from .errors import Local, Refused
+from .errors import AgentError
 from .events import EitherEvent
 from .inspection import NotAccepted
-from .network import Network, NotThere, Refusal, Stopped
+from .network import GONE, Network, NotThere, Refusal, Stopped
 from .output import Output, human_bytes
 from .own_databases import OwnDatabases
 from .package_file import PackageFile, Wanted
@@ -58,7 +69,7 @@ class Gatherer:
         """Every package's file.
 
         Raises Refused (`untrusted_file`, `signature_missing`, `signature_invalid`, `package_unavailable`, `disk_full`),
-        Local (`download_failed`), Stopped.
+        Unreachable (`mirror_failed`, `network_failed`, `databases_unreadable`), Local (`download_failed`), Stopped.
         """
         wanted = list(packages)
         if self.databases.refreshed and not self.offline and self.network.stop.is_set():
@@ -75,11 +86,11 @@ class Gatherer:
         self.accepted.add((one.name, one.version, one.arch, found[one].sha256) for one in wanted if found[one].sha256)
         return [found[one] for one in wanted]
 
-    def _not_in_cache(self, missing: Sequence[Wanted]) -> Refused:
+    def _not_in_cache(self, missing: Sequence[Wanted]) -> AgentError:
         spoiled = {wanted: self._refused_in_cache(self._candidate(wanted)) for wanted in missing}
         return inspection.refusal(
             {
-                wanted: NotThere(refusals or [("the cache", Refusal("it is not there"))])
+                wanted: NotThere(refusals or [("the cache", Refusal("it is not there", kind=GONE))])
                 for wanted, refusals in spoiled.items()
             }
         )
@@ -112,7 +123,7 @@ class Gatherer:
         missing = [wanted for wanted in missing if wanted not in kept]
         self._refuse_too_large(missing)
         results = self._download([self._candidate(wanted) for wanted in missing])
-        failed = [wanted for wanted in missing if isinstance(results[wanted], NotThere)]
+        failed = [wanted for wanted in missing if _may_have_moved_on(results[wanted])]
         if failed and not self.databases.refreshed:
             # The repository may have been rebuilt in place, or have moved on: its current database knows.
             before = {wanted: self._candidate(wanted) for wanted in failed}
@@ -157,6 +168,8 @@ class Gatherer:
         refused = [wanted for wanted in hopeless if wanted not in found]
         if refused:
             spoiled = [str(wanted) for wanted in refused if self._refused_in_cache(self._candidate(wanted))]
+            if self.databases.passing and not spoiled:
+                raise unreachable.databases(self.databases.passing, [str(wanted) for wanted in refused])
             raise acceptance.untrusted([str(wanted) for wanted in refused], self.databases.reasons, spoiled)
         return found
 
@@ -181,13 +194,16 @@ class Gatherer:
             total = sum(candidate.size or 0 for candidate in wanted)
             for place in (self.cache.private, directory):
                 space.check(place, total)
+                no_room.check(place, size=0, count=len(wanted) + 1, what="the downloads")
             progress = Progress(self.output, len(wanted), total)
             results = self._in_parallel(wanted, directory, progress)
         except OSError as error:
             self.cache.remove_private()
-            if error.errno == errno.ENOSPC:
-                raise space.full(self.cache.private) from None
-            raise Local("download_failed", f"Downloads can't be kept: {error.strerror or 'unknown'}.") from None
+            if isinstance(error, space.Full):
+                raise space.full(error.directory) from None
+            if no_room.is_it(error):
+                raise no_room.refusal(self.cache.private, *self.cache.written()) from None
+            raise not_kept(error, self.cache.private) from None
         finally:
             if not stop.is_set():  # what was asked to stop goes on from there
                 self.cache.remove_private()
@@ -201,6 +217,9 @@ class Gatherer:
             choose=self.network.choose,
             hosts=self.network.hosts,
             transfer=self.network.transfer,
+            patience=self.network.patience,
+            on_host=progress.on_host,
+            on_wait=progress.on_wait,
         )
 
         def one(candidate: Candidate) -> PackageFile:
@@ -214,10 +233,14 @@ class Gatherer:
             if self.network.stop.is_set():
                 raise Stopped
             if time.monotonic() > deadline:
-                raise _too_long(self.network.limits.gathering)
+                raise unreachable.too_long(self.network.limits.gathering)
 
-        workers = self.conf.parallel
-        return dict(parallel.each(one, wanted, workers=workers, fatal=_is_fatal, poll=poll, cancel=cancel))
+        def each(items: Sequence[Candidate]) -> dict[Candidate, object]:
+            workers = self.conf.parallel
+            return dict(parallel.each(one, items, workers=workers, fatal=_is_fatal, poll=poll, cancel=cancel))
+
+        results = each(wanted)
+        return {**results, **each(another_try.worth(results, network.hosts))}
 
     def _one(self, candidate: Candidate, directory: Path, network: Network, progress: Progress) -> PackageFile:
         """Download one package and its signature, and put it into the cache once it is accepted. Raises NotThere."""
@@ -237,7 +260,7 @@ class Gatherer:
             )
             return self._place(file, directory / name)
         except NotThere as error:
-            others = [(where, Refusal(why)) for where, _, why in _split(refused)]
+            others = [(where, Refusal(why, kind=GONE)) for where, _, why in _split(refused)]
             raise NotThere([*error.refusals, *self._refused_in_cache(candidate), *others]) from None
         finally:
             if not network.stop.is_set():
@@ -248,7 +271,7 @@ class Gatherer:
         beside = signatures.signature_path(file.path)
         if beside.exists():
             files.place(beside, signatures.signature_path(target))
-        else:
+        elif not files.same(file.path, target):  # else it is another machine's, which shares this cache
             signatures.signature_path(target).unlink(missing_ok=True)  # of a file that is replaced now
         files.place(file.path, target)
         return file.at(target)
@@ -261,7 +284,9 @@ class Gatherer:
             return None
         try:
             download.fetch_small(source.signature, target, most=signatures.LIMIT, network=network)
-        except Refusal:
+        except Refusal as refusal:
+            if refusal.kind != GONE and candidate.evidence.level.required:
+                raise  # one that can't be had at the moment isn't one that is missing
             return None
         return target
 
@@ -271,7 +296,10 @@ class Gatherer:
             return None
         for path in self.cache.files(candidate.cached_names()):
             for source in sources:
-                signature = self._fetch_signature(candidate, self.cache.part(candidate.wanted), source, network)
+                try:
+                    signature = self._fetch_signature(candidate, self.cache.part(candidate.wanted), source, network)
+                except Refusal:  # the download says more of it
+                    continue
                 if signature is None:
                     continue
                 try:
@@ -291,18 +319,15 @@ class Gatherer:
                 inspection.cached(path, candidate, self.conf.gpgdir)
             except NotAccepted as error:
                 if error.code in {"signature_invalid", inspection.OTHER_FILE}:
-                    found.append((str(path), Refusal(str(error), error.code)))
+                    found.append((str(path), Refusal(str(error), error.code, kind=GONE)))
             except OSError:
                 continue
         return found
 
 
-def _too_long(seconds: float) -> Refused:
-    return Refused(
-        "package_unavailable",
-        f"The downloads took longer than {seconds / 3600:.0f} hours.",
-        "Name faster mirrors in pacman.conf, and try again: the files that came are kept.",
-    )
+def _may_have_moved_on(result: object) -> bool:
+    """Whether a mirror said something of the file that its current database may explain."""
+    return isinstance(result, NotThere) and not all(refusal.passing for _, refusal in result.refusals)
 
 
 def _split(refused: Iterable[str]) -> list[tuple[str, str, str]]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Optional
 
 from .api import ApiError, Client
 from .errors import AgentError, LeaseLost, Unavailable
+from .running_hook import RunningHook
 
 # How often in a lease: two answers may be lost.
 PER_LEASE = 3
@@ -14,15 +18,30 @@ PER_LEASE = 3
 
 class Heartbeat:
     """`with Heartbeat(…) as heartbeat`: beats in a thread; `lost` is set when the server says so, or can't be reached
-    until the lease has run out."""
+    until the lease has run out.
 
-    def __init__(self, client: Client, operation: str, token: str, lease_seconds: float) -> None:
+    It beats three times in a lease, and once in a poll interval (`poll` seconds, 0: not known), since a machine that is
+    silent for three of those counts as offline. One that begins as `applying` beats at once.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        operation: str,
+        token: str,
+        lease_seconds: float,
+        *,
+        phase: str = "leased",
+        poll: float = 0,
+    ) -> None:
         self.client = client
         self.operation = operation
         self.token = token
         self.lease_seconds = lease_seconds
-        self.phase = "leased"
+        self.phase = phase
+        self.hook: Callable[[], Optional[RunningHook]] = lambda: None
         self.lost = threading.Event()
+        self._pause = min(lease_seconds / PER_LEASE, poll or lease_seconds)
         self._until = time.monotonic() + lease_seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
@@ -50,18 +69,34 @@ class Heartbeat:
 
     def _beat(self, patience: float) -> None:
         began = time.monotonic()
-        body = {"lease_token": self.token, "phase": self.phase}
-        self.client.post(f"/operations/{self.operation}/heartbeat", body, patience=patience)
+        body: dict[str, Any] = {"lease_token": self.token, "phase": self.phase}
+        hook = self.hook()
+        if hook:
+            body["hook"] = {key: _one_line(value) for key, value in asdict(hook).items()}
+        try:
+            self.client.post(f"/operations/{self.operation}/heartbeat", body, patience=patience)
+        except ApiError as error:
+            if "hook" not in body or not error.unknown:
+                raise
+            self.hook = lambda: None  # an older server
+            del body["hook"]
+            self.client.post(f"/operations/{self.operation}/heartbeat", body, patience=patience)
         self._until = began + self.lease_seconds
 
     def _loop(self) -> None:
-        interval = self.lease_seconds / PER_LEASE
-        while not self._ended.wait(interval):
+        pause = 0.0 if self.phase == "applying" else self._pause
+        while not self._ended.wait(pause):
+            pause = self._pause
             try:
-                self._beat(patience=interval / 2)
+                self._beat(patience=self.lease_seconds / PER_LEASE / 2)
             except Unavailable:
                 if time.monotonic() > self._until:
                     self.lost.set()
             except (ApiError, AgentError):
                 self.lost.set()
                 return
+
+
+def _one_line(text: str) -> str:
+    """As the server takes it: no control characters, 500 characters at most."""
+    return "".join(char if char.isprintable() else "?" for char in text)[:500]

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Optional
 
-from . import acceptance, package_file, signatures
+from . import acceptance, package_file, signatures, unreachable
 from .acceptance import Rule, Signature, Verdict
 from .candidates import Candidate
-from .errors import Refused
+from .errors import AgentError, Refused
 from .network import NotThere, Refusal
 from .package_file import PackageFile, Wanted, WrongPackage
 from .signatures import Checked
@@ -93,8 +93,8 @@ def _package(path: Path, wanted: Wanted, *, whole: bool) -> PackageFile:
     return package
 
 
-def refusal(refused: Mapping[Wanted, NotThere]) -> Refused:
-    """The one refusal for packages that no address gave in an acceptable form: what is worst comes first."""
+def refusal(refused: Mapping[Wanted, NotThere]) -> AgentError:
+    """The one error for packages that no address gave in an acceptable form: what is worst comes first."""
     names, where, reason = _with_code(refused, "signature_invalid")
     if names:
         reason = reason.replace(_SIGNATURE, "", 1)
@@ -110,10 +110,14 @@ def refusal(refused: Mapping[Wanted, NotThere]) -> Refused:
         return Refused(
             "signature_missing",
             f"The signature of {names} is missing, and its repository requires one ({where}).",
-            "Put the .sig file beside the package in the cache, name another mirror, or change SigLevel.",
+            "Put the .sig file beside the package in the cache, or name a mirror that has it.",
         )
-    spoiled = any(one.code == OTHER_FILE for error in refused.values() for _, one in error.refusals)
-    return unavailable({wanted: str(error) for wanted, error in refused.items()}, spoiled=spoiled)
+    failure = unreachable.failure(refused)
+    if failure:
+        return failure
+    nowhere = {wanted: error for wanted, error in refused.items() if not error.failing}
+    spoiled = any(one.code == OTHER_FILE for error in nowhere.values() for _, one in error.refusals)
+    return unavailable({wanted: str(error) for wanted, error in nowhere.items()}, spoiled=spoiled)
 
 
 def _with_code(refused: Mapping[Wanted, NotThere], code: str) -> tuple[str, str, str]:

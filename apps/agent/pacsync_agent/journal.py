@@ -5,10 +5,14 @@ A step is written before its work begins, so after a crash the journal names the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from . import files
+from apps.fleet.alpm import state
+from apps.fleet.alpm.state import InstalledPackage
+
+from . import files, no_room
 from .errors import Local
 
 # In the order in which they come.
@@ -23,6 +27,18 @@ CREATE, CLAIM, GATHER, REHEARSE, APPLY, SETTLE, VERIFY, REPORT = STEPS = (
     "report",
 )
 FORMAT = 1
+# Where the step before it, on the disk, leads a later agent to the same end.
+REPEATABLE = {GATHER, REHEARSE, SETTLE, VERIFY, REPORT}
+
+
+def packages_to_json(packages: Sequence[InstalledPackage]) -> str:
+    """A set of packages for the journal."""
+    return state.to_text(packages).decode()
+
+
+def packages_from_json(text: str) -> list[InstalledPackage]:
+    """Raises ValueError."""
+    return state.parse(text.encode())
 
 
 class Journal:
@@ -54,13 +70,40 @@ class Journal:
         return str(self.data["step"])
 
     def enter(self, step: str, **changes: Any) -> None:
-        """Write, durably, that `step` begins now."""
+        """Write, durably, that `step` begins now. Raises OSError.
+
+        REPEATABLE steps go on where there is no room for the word.
+        """
+        data = {**self.data, **changes, "format": FORMAT, "step": step}
+        try:
+            files.write_json(self.path, data)
+        except OSError as error:
+            if step not in REPEATABLE or not no_room.is_it(error):
+                raise
+        self.data = data
+
+    def enter_unwritten(self, step: str, **changes: Any) -> None:
+        """The same for this process alone, where even the first word has no room."""
         self.data = {**self.data, **changes, "format": FORMAT, "step": step}
-        files.write_json(self.path, self.data)
 
     def reached(self, step: str) -> bool:
         """Whether `step` has begun."""
         return STEPS.index(self.step) >= STEPS.index(step)
+
+    @property
+    def is_repair(self) -> bool:
+        """Whether it is of this machine alone: the server doesn't know it."""
+        return self.data["operation"] is None
+
+    @property
+    def goal(self) -> list[InstalledPackage]:
+        """What is to be installed in the end, from APPLY on."""
+        return packages_from_json(self.data["goal"])
+
+    @property
+    def base(self) -> list[InstalledPackage]:
+        """What was installed before, from APPLY on."""
+        return packages_from_json(self.data["base"])
 
     def close(self) -> None:
         """The operation is over, or was given back: forget it."""

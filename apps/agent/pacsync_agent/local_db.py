@@ -19,7 +19,11 @@ from .errors import Local
 
 @dataclass(frozen=True)
 class LocalPackage:
-    """One entry of the local database. `broken`: pacman was cut off while it wrote the entry. `size` in bytes."""
+    """One entry of the local database. `size` in bytes.
+
+    `broken`: pacman was cut off while it wrote the entry. `incomplete`: the agent wrote it (repair.py), with what
+    pacman needs to replace the package and no more; pacman always writes when a package was installed.
+    """
 
     name: str
     version: str
@@ -30,6 +34,7 @@ class LocalPackage:
     groups: tuple[str, ...] = ()
     size: int = 0
     broken: bool = False
+    incomplete: bool = False
 
     def as_installed(self) -> InstalledPackage:
         return InstalledPackage(self.name, self.version, self.arch, self.reason)
@@ -47,7 +52,7 @@ def read(dbpath: Path) -> Installed:
     packages: Installed = {}
     try:
         for name, entries in _entries(dbpath).items():
-            packages[name] = _read_entry(dbpath / "local" / entries[0])
+            packages[name] = read_entry(dbpath / "local" / entries[0])
     except FileNotFoundError:
         raise Local(
             "pacman_database_missing",
@@ -73,7 +78,8 @@ def _entries(dbpath: Path) -> dict[str, list[str]]:
     return found
 
 
-def _read_entry(directory: Path) -> LocalPackage:
+def read_entry(directory: Path) -> LocalPackage:
+    """The entry in that directory. Raises OSError, ValueError."""
     name, version = desc.split_entry(directory.name)
     try:
         text = (directory / "desc").read_bytes().decode(errors="replace")
@@ -92,7 +98,23 @@ def _read_entry(directory: Path) -> LocalPackage:
         size=int(size) if size.isdigit() else 0,
         # pacman writes `desc` and then `files`, after the package's own files.
         broken="NAME" not in values or not (directory / "files").exists(),
+        incomplete="INSTALLDATE" not in values,
     )
+
+
+def read_files(entry: Path) -> tuple[list[str], set[str]]:
+    """The files that an entry's package owns (a directory ends in /), and its configuration files. Raises OSError."""
+    files: list[str] = []
+    backup: set[str] = set()
+    key = ""
+    for line in (entry / "files").read_bytes().decode("utf-8", "surrogateescape").split("\n"):
+        if line in {"%FILES%", "%BACKUP%"} or not line:
+            key = line
+        elif key == "%FILES%":
+            files.append(line)
+        elif key == "%BACKUP%":
+            backup.add(line.rpartition("\t")[0])
+    return files, backup
 
 
 def text_of(packages: Iterable[InstalledPackage]) -> bytes:

@@ -5,6 +5,7 @@ It must not know packages. Callers have made sure that the address is one of the
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import urllib.parse
@@ -13,7 +14,14 @@ from typing import BinaryIO
 
 
 class NotUsable(Exception):
-    """The file can't be taken; the text says why in words of our own, without anything that the system said."""
+    """The file can't be taken; the text says why in words of our own, without anything that the system said.
+
+    `fails`: the system fails at the moment (a network file system that doesn't answer), which says nothing of the file.
+    """
+
+    def __init__(self, reason: str, *, fails: bool = False) -> None:
+        super().__init__(reason)
+        self.fails = fails
 
 
 def open_regular(url: str) -> tuple[BinaryIO, int]:
@@ -33,8 +41,9 @@ def open_regular(url: str) -> tuple[BinaryIO, int]:
         handle = os.open(resolved, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except FileNotFoundError:
         raise NotUsable("not there") from None
-    except (OSError, ValueError):
-        raise NotUsable("it can't be opened") from None
+    except (OSError, ValueError) as error:
+        fails = getattr(error, "errno", None) in {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN}
+        raise NotUsable("it can't be opened", fails=fails) from None
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode):
         os.close(handle)

@@ -16,16 +16,23 @@ from apps.fleet.alpm.state import InstalledPackage
 
 from . import (
     candidates,
-    database_lock,
+    durability,
+    failed_commands,
     file_conflicts,
+    leftovers,
     local_db,
+    lock_check,
     marker,
+    no_room,
+    obstructions,
     pacman,
+    permission,
     plan,
     private_databases,
     repair,
     sync_databases,
     transaction,
+    verification,
     wanted,
 )
 from . import xfer_command as xfer
@@ -40,6 +47,8 @@ from .own_databases import OwnDatabases
 from .package_file import PackageFile
 from .pacman import Run, Transaction
 from .pacman_conf import PacmanConf
+from .patience import OUTAGE, Patience
+from .plan import Plan
 from .transaction import Prepared
 
 Packages = Sequence[InstalledPackage]
@@ -49,7 +58,8 @@ Packages = Sequence[InstalledPackage]
 class Machine:
     """`fetch` is what the server said about package files (hints), `trust` what the machine's own configuration allows.
 
-    `stop` ends downloads.
+    `stop` ends downloads. `begun` are packages that a cut-off pacman is known to have begun, beside those it has said.
+    `mirror_patience` are the seconds for which mirrors that fail at the moment are asked again.
     """
 
     conf: PacmanConf
@@ -59,6 +69,8 @@ class Machine:
     stop: threading.Event
     fetch: Sequence[dict[str, Any]] = ()
     trust: candidates.Trust = field(default_factory=candidates.Trust)
+    begun: Collection[str] = ()
+    mirror_patience: float = OUTAGE
     _databases: Optional[OwnDatabases] = None
     _network: Optional[Network] = None
 
@@ -67,14 +79,15 @@ class Machine:
         return self.state_dir / "rehearsal"
 
     def installed(self) -> Installed:
-        """What is installed, without a marker that was left behind."""
+        """What is installed, without a marker that an older agent left behind."""
         found = local_db.read(self.conf.dbpath)
         found.pop(marker.NAME, None)
         return found
 
-    def config(self) -> Path:
-        """The configuration for pacman runs on the machine itself, written anew."""
-        return pacman.write_config(self.conf, self.state_dir / "pacman.conf")
+    def config(self, repository: Optional[Path] = None) -> Path:
+        """The configuration for pacman runs on the machine itself; with the generated repository in another file."""
+        name = "transaction.conf" if repository else "pacman.conf"
+        return pacman.write_config(self.conf, self.state_dir / name, repository=repository)
 
     def prepare(
         self,
@@ -85,10 +98,13 @@ class Machine:
         again: Collection[str] = (),
         cached_only: bool = False,
         gathered: Callable[[], None] = lambda: None,
+        permit: Callable[[Installed, Plan, Sequence[PackageFile]], None] = lambda *_: None,
     ) -> Prepared:
         """Gather the files and rehearse. Raises Refused with the reason why the goal can't be reached exactly.
 
-        `gathered` is called between the two, and raises when there is no use in going on.
+        `gathered` is called between the two, and raises when there is no use in going on; so does `permit`, with what
+        is installed, the plan and the files, where the machine doesn't let it happen. Raises Failed where a
+        directory is in the way.
         """
         transaction.needs_root(os.geteuid())
         installed = self.installed()
@@ -97,7 +113,10 @@ class Machine:
         found = self._gatherer(offline=cached_only).gather(wanted.of_packages(steps.install, self.fetch))
         gathered()
         plan.check_groups(found, ignored_groups)
+        permit(installed, steps, found)
+        obstructions.check(self.conf, installed, {package.name for package in steps.remove}, found)
         transaction.check_space(self.conf, found, installed)
+        no_room.check_rehearsal(self.conf.dbpath, self.state_dir)
         self.output.progress("rehearsing")
         return transaction.rehearse(
             self.conf, self.rehearsal_dir, installed=installed, wanted=goal, steps=steps, files=found
@@ -121,7 +140,8 @@ class Machine:
 
     def _gatherer(self, *, offline: bool) -> Gatherer:
         if self._network is None:
-            self._network = Network(self.stop, transfer=xfer.of(self.conf))
+            patience = Patience(self.mirror_patience)
+            self._network = Network(self.stop, transfer=xfer.of(self.conf), patience=patience)
         return Gatherer(
             self.conf,
             databases=self.databases(),
@@ -132,6 +152,10 @@ class Machine:
             output=self.output,
             offline=offline,
         )
+
+    def gather(self, packages: Packages) -> list[PackageFile]:
+        """The files of these packages, from caches or mirrors, in the cache by then. Raises Refused, Stopped."""
+        return self._gatherer(offline=False).gather(wanted.of_packages(packages, self.fetch))
 
     def _file_of(self, package: LocalPackage) -> Optional[PackageFile]:
         """The file that a broken entry came from; its architecture is not known any more."""
@@ -146,13 +170,20 @@ class Machine:
         """The one transaction; None when there is nothing but install reasons to set."""
         if not prepared.arguments:
             return None
-        return transaction.apply(self.running, self.config(), prepared, self.output)
+        self.config()  # afterwards there may be no room for it
+        after = self.rehearsal_dir / "db"
+        leftovers.note(self.conf, self.state_dir, after, self.installed(), prepared.plan.touched)
+        return transaction.apply(self.running, self.conf, self.config(prepared.repository), prepared, self.output)
 
     def clear_stale_lock(self) -> bool:
-        """Remove the lock that a cut-off pacman of ours left. Raises Busy while another pacman holds it."""
-        removed = database_lock.remove_if_stale(self.conf.dbpath)
-        transaction.check_unlocked(self.conf)
+        """Remove the lock that a cut-off pacman of ours left. Raises Busy while there is another one."""
+        removed = self.remove_own_lock()
+        lock_check.check_unlocked(self.conf)
         return removed
+
+    def remove_own_lock(self) -> bool:
+        """Remove the lock that a pacman of ours made, and died with; True if there was one."""
+        return self.running.remove_own_lock(self.conf.dbpath)
 
     def mend(
         self, goal: Packages, again: Collection[str], *, newcomers: Collection[str] = (), cached_only: bool = False
@@ -160,44 +191,76 @@ class Machine:
         """Go on from wherever a cut-off or failed transaction left the machine, to `goal`.
 
         Packages in `again` are installed once more even if the database has them: their files, scriptlets and hooks may
-        not have come to their end; `newcomers` among them are installed as for the first time. Raises AgentError.
+        not have come to their end; `newcomers` among them are installed as for the first time. A package whose entry
+        has to be completed is installed once more too: the agent knows less of it than pacman writes.
+        Raises AgentError.
         """
         self.clear_stale_lock()
         self.running.forget_status()
-        repair.mend_entries(self.conf.dbpath, self.installed(), newcomers=newcomers, find=self._file_of)
+        again = {*again, *(package.name for package in self.installed().values() if package.broken)}
+        own = self.running.own_lock
+        repair.mend_entries(self.conf.dbpath, self.installed(), newcomers=newcomers, find=self._file_of, own=own)
         transaction.remove_marker(self.conf, self.running, self.config())
         prepared = self.prepare(goal, held=(), again=again, cached_only=cached_only)
         run = self.apply(prepared)
         if run is not None and run.status != 0:
-            options = transaction.overwrite_own_files(run, pacman.begun(self.running.output()), self.conf.root)
+            begun = {*self.begun, *pacman.begun(self.running.output())}
+            options = transaction.overwrite_own_files(run, begun, self.conf.root)
             if options:
                 prepared.arguments[1:1] = options
                 run = self.apply(prepared)
         if run is not None and run.status != 0:
-            raise pacman_failed(run, self.conf)
+            raise pacman_failed(run, self.conf, self.state_dir, prepared.plan.touched)
+
+    def is_unchanged(self, base: Packages, touched: Collection[str]) -> bool:
+        """Whether a transaction left the packages of `base` as they were; reasons that were set for it are put back."""
+        if transaction.difference(self.installed(), base, reasons=False, check_broken=touched):
+            return False
+        return not transaction.settle(self.conf, self.running, self.config(), base)
+
+    def mend_settled(self, goal: Packages) -> None:
+        """Mend entries that a power cut emptied while the install reasons were set. Raises AgentError."""
+        broken = [package.name for package in self.installed().values() if package.broken]
+        if broken:
+            self.begun = broken
+            self.mend(goal, broken)
+
+    def flush(self) -> None:
+        """See that what pacman wrote survives a power cut. Raises Failed when a disk doesn't take it."""
+        durability.flush(self.conf.root, (self.conf.dbpath, self.state_dir))
 
     def finish(self, goal: Packages) -> None:
-        """Remove the marker, set the install reasons. Raises Failed when pacman doesn't do it."""
+        """Set the install reasons that are still wrong, durably. Raises Failed when that isn't done."""
         complaints = transaction.settle(self.conf, self.running, self.config(), goal)
         if complaints:
-            raise Failed("settling_failed", f"pacman could not finish: {'; '.join(complaints)}.", "Run `sync` again.")
+            raise Failed(
+                "settling_failed",
+                f"pacman could not finish: {'; '.join(complaints)}.",
+                "Run `pacsync-agent sync` again.",
+            )
+        self.flush()
 
     def verify(self, goal: Packages, problems: Collection[str], touched: Collection[str]) -> None:
         """Raises Failed unless the machine is exactly as wanted, with no problem that it didn't have before."""
         self.output.progress("verifying")
         transaction.verify(self.conf, self.config(), goal, set(problems), touched)
 
+    def check_files(self, names: Collection[str], began: Optional[float]) -> tuple[str, ...]:
+        """See that the files of these packages are theirs; what to warn of. Raises Failed (`files_differ`)."""
+        return verification.after_transaction(self.conf, self.state_dir, names, began)
 
-def pacman_failed(run: Run, conf: PacmanConf) -> Failed:
-    """pacman's own words, with a code for the common cases."""
-    if file_conflicts.of(run):
-        return file_conflicts.failure(run, conf)
-    said = run.errors
+
+def pacman_failed(run: Run, conf: PacmanConf, state_dir: Path, touched: Collection[str]) -> Failed:
+    """pacman's own words, with a code for the common cases. `touched`: what the transaction changes or removes."""
+    if file_conflicts.of(run) or file_conflicts.between(run):
+        essential = permission.essential(conf, state_dir, local_db.read(conf.dbpath))
+        return file_conflicts.failure(run, conf, touched, essential)
+    said = Run(run.status, failed_commands.explained(run.output, conf)).errors
     text = "; ".join(said[:5]) or f"it ended with status {run.status}"
     if any("unable to lock database" in line for line in said):
         return Failed("database_locked", f"Another pacman came first: {text}.", "Wait for it to finish, and try again.")
     if "No space left" in run.output or "not enough free disk space" in run.output:
         return Failed("disk_full", f"The disk is full: {text}.", "Free some space, and try again.")
     return Failed(
-        "pacman_failed", f"pacman could not do it: {text}.", "The whole of what it said is with the operation."
+        "pacman_failed", f"pacman could not do it: {text}.", f"All that it said is in {state_dir / 'pacman.log'}."
     )

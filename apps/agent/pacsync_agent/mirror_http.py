@@ -10,13 +10,16 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
-from . import __version__, addresses, bounded_http
+from . import __version__, addresses, bounded_http, retry_after
 from .addresses import Address
 from .guard import Guard
-from .network import Network, Refusal
+from .network import GONE, Network, Refusal
 from .this_machine import ThisMachine
 
 REDIRECTS = 5
+NONE_THERE = {404, 410}
+PASSING = {408, 425, 429}  # and whatever says that the fault is the server's
+LONGEST_WAIT = 86400.0  # seconds that a mirror may ask for
 
 
 def open_file(source: Address, offset: int, guard: Guard, network: Network) -> tuple[Any, int]:
@@ -37,9 +40,21 @@ def open_file(source: Address, offset: int, guard: Guard, network: Network) -> t
     if answer.status == 200:
         return answer, 0
     answer.close()
-    if answer.status >= 500:
-        network.hosts.failed(source.host)
-    raise Refusal("not there" if answer.status in {404, 410} else f"it answers {answer.status}")
+    raise _refusal(answer, source, network)
+
+
+def _refusal(answer: Any, source: Address, network: Network) -> Refusal:
+    if answer.status in NONE_THERE:
+        return Refusal("not there", kind=GONE)
+    reason = f"it answers {answer.status}"
+    passing = answer.status in PASSING or 500 <= answer.status < 600
+    if not passing:
+        return Refusal(reason)
+    network.hosts.failed(source.host, reason)
+    after = retry_after.seconds(answer.headers.get("Retry-After", ""), most=LONGEST_WAIT)
+    network.hosts.leave_alone(source.host, after)
+    asked = f" (Retry-After: {after:.0f} s)" if after else ""
+    return Refusal(f"{reason}{asked}", passing=True, after=after)
 
 
 def _follow(source: Address, offset: int, guard: Guard, network: Network) -> Any:
@@ -69,7 +84,7 @@ def _send(request: urllib.request.Request, guard: Guard, network: Network) -> An
     except OSError as error:
         cause = bounded_http.cause_of(error)
         if isinstance(cause, ThisMachine):
-            raise Refusal(str(cause)) from None
+            raise Refusal(str(cause), kind=GONE) from None
         raise
 
 

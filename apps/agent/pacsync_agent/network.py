@@ -1,4 +1,4 @@
-"""How files are fetched from mirrors: the limits, the proxy of an address, the hosts that don't answer; and its errors.
+"""How files are fetched from mirrors: the limits, the proxy of an address, what fails at the moment; and its errors.
 
 It must not know which files, nor open connections.
 """
@@ -6,6 +6,7 @@ It must not know which files, nor open connections.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +15,12 @@ from typing import Optional
 from . import proxies
 from .addresses import Address
 from .hosts import Hosts
+from .patience import Patience
 
 SHOWN = 5  # addresses in a message
+# Whose failure a refusal is. GONE: the address has no such file (404, 410), or isn't asked for any; NETWORK: its host
+# isn't reached; MIRROR: it is, and gives something else.
+GONE, NETWORK, MIRROR = "gone", "network", "mirror"
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,8 @@ class Network:
     """How files are fetched: limits, the proxy of an address, hosts that don't answer, and XferCommand's function.
 
     `transfer` (address, path, most bytes, seconds, stop) fetches from an own mirror in pacman.conf's own way; it raises
-    Refusal.
+    Refusal. `on_host` gets a host when a transfer from it begins (True) and ends (False), `on_wait` what is being
+    waited for, empty when nothing is.
     """
 
     stop: threading.Event
@@ -53,6 +59,21 @@ class Network:
     choose: proxies.Choose = proxies.of_environment
     hosts: Hosts = field(default_factory=Hosts)
     transfer: Optional[Callable[[Address, Path, int, float, threading.Event], None]] = None
+    patience: Patience = field(default_factory=Patience)
+    on_host: Callable[[str, bool], None] = lambda host, begins: None
+    on_wait: Callable[[str], None] = lambda text: None
+
+
+def why_not_now(hosts: Hosts, host: str) -> Optional[Refusal]:
+    """Why this host isn't asked at the moment; None where it may be."""
+    alone = hosts.left_alone(host)
+    if alone is not None:
+        reason, seconds = alone
+        return Refusal(f"{reason}; it asked to be left alone for {seconds:.0f} s more", passing=True, after=seconds)
+    known = hosts.passed_over(host)
+    if known is not None:
+        return Refusal(f"passed over after errors of its host ({known})", kind=NETWORK, passing=True)
+    return None
 
 
 class Stopped(Exception):
@@ -62,27 +83,62 @@ class Stopped(Exception):
 class Refusal(Exception):
     """An address gives nothing, or nothing that may be taken; the text says why in words of our own.
 
-    `code` is set where the file came and was not accepted for what it is.
+    `code` is set where the file came and was not accepted for what it is. `kind`: see above. `passing`: it may be over
+    in a moment, so it is worth another try; `after`: how many seconds the mirror asks to be left alone before that.
     """
 
-    def __init__(self, reason: str, code: str = "") -> None:
+    def __init__(
+        self, reason: str, code: str = "", *, kind: str = MIRROR, passing: bool = False, after: float = 0
+    ) -> None:
         super().__init__(reason)
         self.code = code
+        self.kind = kind
+        self.passing = passing
+        self.after = after
 
 
 class NotThere(Exception):
-    """None of the addresses gave the file: `refusals` by address, in the order in which they were asked."""
+    """None of the addresses gave the file: `refusals` by address, in the order in which they were asked.
+
+    `at` is the moment, by the monotonic clock.
+    """
 
     def __init__(self, refusals: Sequence[tuple[str, Refusal]]) -> None:
         texts = [f"{where}: {refusal}" for where, refusal in refusals[:SHOWN]]
         texts += [f"and {len(refusals) - SHOWN} more addresses"] if len(refusals) > SHOWN else []
         super().__init__("; ".join(texts) or "no address is known for it")
         self.refusals = tuple(refusals)
+        self.at = time.monotonic()
+
+    @property
+    def failing(self) -> tuple[tuple[str, Refusal], ...]:
+        """The refusals that don't say that there is no such file; empty when it can't be had from anywhere."""
+        return tuple((where, refusal) for where, refusal in self.refusals if refusal.kind != GONE)
 
 
 class Broken(Exception):
-    """A transfer broke off; the text says why. `final`: it passed a limit, so the same address isn't tried again."""
+    """A transfer broke off; the text says why. `final`: it passed a limit, so the same address isn't tried again.
 
-    def __init__(self, reason: str, *, final: bool = False) -> None:
+    `kind` and `passing` are those of the Refusal that it may become. `slow`: nothing came for a while, so that another
+    address is worth more than another try; `hard`: the host is worth none in this run.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        final: bool = False,
+        kind: str = NETWORK,
+        passing: bool = True,
+        slow: bool = False,
+        hard: bool = False,
+    ) -> None:
         super().__init__(reason)
         self.final = final
+        self.kind = kind
+        self.passing = passing
+        self.slow = slow
+        self.hard = hard
+
+    def as_refusal(self) -> Refusal:
+        return Refusal(str(self), kind=self.kind, passing=self.passing)

@@ -5,59 +5,57 @@ Whatever the step at which an agent dies, `carry_out` of the next agent goes on 
 
 from __future__ import annotations
 
-import threading
+import time
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Optional
 
 from apps.fleet.alpm import state
-from apps.fleet.alpm.state import InstalledPackage
 
-from . import cancelled, local_db, pacman, report, transaction, wanted
+from . import (
+    boot,
+    cancelled,
+    local_db,
+    lock_check,
+    no_room,
+    permission,
+    recovery,
+    report,
+    result,
+    running_hook,
+    target_check,
+    transaction,
+    wanted,
+)
 from . import journal as steps
 from .api import ApiError
 from .cache import Cache
-from .candidates import Trust
 from .context import Context
-from .errors import AgentError, Failed, Interrupted, LeaseLost, Refused, Unavailable
+from .errors import AgentError, Interrupted, LeaseLost, Refused, Unavailable
 from .events import EitherEvent
 from .heartbeat import Heartbeat
-from .machine import Machine, Packages, pacman_failed
+from .make_machine import machine_of
 from .network import Stopped
 from .outcome import Outcome
+from .result import Ended
 from .revision_seen import RevisionSeen
 
 # How often the lease of one operation is asked for anew: a suspended machine loses it, and may have it again.
 LEASES = 3
-FIELDS = ("name", "version", "arch", "reason")
-
-
-@dataclass(frozen=True)
-class Ended:
-    """An operation that is over: what the agent says of it, and the server's answer (None: it couldn't be told)."""
-
-    kind: str
-    outcome: Outcome
-    operation: dict[str, Any]
-
-
-def packages_to_json(packages: Sequence[InstalledPackage]) -> str:
-    """A set of packages for the journal."""
-    return state.to_text(packages).decode()
-
-
-def packages_from_json(text: str) -> list[InstalledPackage]:
-    return state.parse(text.encode())
 
 
 def adopt(context: Context, operation: dict[str, Any], *, here: bool) -> None:
     """Make an operation this agent's: the lease token is on the disk before the server hears of it.
 
-    `here`: a person asked for it on this machine.
+    `here`: a person asked for it on this machine, and may have forced the removal of protected packages.
     """
     context.journal.enter(
-        steps.CLAIM, kind=operation["kind"], operation=operation["id"], token=str(uuid.uuid4()), base=None, here=here
+        steps.CLAIM,
+        kind=operation["kind"],
+        operation=operation["id"],
+        token=str(uuid.uuid4()),
+        base=None,
+        here=here,
+        forced=list(context.force_remove) if here else [],
     )
 
 
@@ -75,9 +73,9 @@ def carry_out(context: Context, *, give_back: bool) -> Optional[Ended]:
                 return None
             _work(context, claim, give_back=give_back)
         elif journal.step != steps.REPORT:
-            _go_on(context)
+            recovery.go_on(context)
         if journal.reached(steps.REPORT):
-            return send(context)
+            return result.send(context)
     journal.close()
     raise LeaseLost
 
@@ -99,10 +97,10 @@ def _claim(context: Context) -> Optional[dict[str, Any]]:
         raise error.as_agent_error(context.credentials.name) from None
     if claim["operation"]["base_state"] != body["state"]:
         # The lease was had before, and somebody ran pacman since.
-        _end(context, Outcome.failed(_base_changed()))
-        send(context)
+        result.end(context, Outcome.failed(_base_changed()))
+        result.send(context)
         return None
-    journal.enter(steps.GATHER)
+    journal.enter(steps.GATHER, lease=claim["lease_seconds"], poll=context.poll)
     return claim
 
 
@@ -122,7 +120,8 @@ def _work(context: Context, claim: dict[str, Any], *, give_back: bool) -> None:
     journal = context.journal
     operation, token = journal.data["operation"], journal.data["token"]
     try:
-        with Heartbeat(context.client, operation, token, claim["lease_seconds"]) as heartbeat:
+        with Heartbeat(context.client, operation, token, claim["lease_seconds"], poll=context.poll) as heartbeat:
+            heartbeat.hook = lambda: running_hook.of(context.transaction.output(), context.conf)
             outcome = _reach(context, claim, heartbeat)
     except (LeaseLost, Stopped):
         context.output.line("The lease of the operation ran out before pacman was started: asking for it again.")
@@ -135,51 +134,17 @@ def _work(context: Context, claim: dict[str, Any], *, give_back: bool) -> None:
         if not give_back:
             raise
         with context.signals.shielded():
-            _end(context, Outcome.failed(error))
+            result.end(context, Outcome.failed(error))
         return
     except AgentError as error:
         outcome = Outcome.failed(error)
+    except OSError as error:
+        if context.transaction.was_started() and journal.reached(steps.APPLY):
+            raise  # the next start finishes it
+        outcome = Outcome.failed(no_room.as_agent_error(error, (context.state_dir,)))
     finally:
-        transaction.remove_rehearsal(context.rehearsal_dir)
-    _end(context, outcome)
-
-
-def _goal_of(claim: dict[str, Any]) -> list[InstalledPackage]:
-    """The packages that the claim names, once they are seen to be the operation's target."""
-    target = claim["target"]
-    try:
-        goal = [InstalledPackage(*(package[key] for key in FIELDS)) for package in target["packages"]]
-        if state.digest_of(state.to_text(goal)) == claim["operation"]["target_state"]:
-            return goal
-        reason = "its packages don't have its digest"
-    except (KeyError, TypeError, ValueError) as error:
-        reason = str(error)
-    raise Failed("target_invalid", f"The server's target makes no sense: {reason}.", "Look at the server's log.")
-
-
-def _check_unmanaged(claim: dict[str, Any], base: Packages, goal: Packages) -> None:
-    """Raise Failed when the goal changes a package that the target itself says it doesn't manage."""
-    names = {entry["name"] for entry in claim["target"].get("unmanaged") or ()}
-    changed = {package.name for package in set(base) ^ set(goal)} & names
-    if changed:
-        listed = ", ".join(sorted(changed)[:10])
-        raise Failed(
-            "target_invalid",
-            f"The server's target makes no sense: it changes {listed}, which it doesn't manage.",
-            "Look at the server's log.",
-        )
-
-
-def _machine(context: Context, fetch: Sequence[dict[str, Any]], stop: threading.Event) -> Machine:
-    return Machine(
-        conf=context.conf,
-        state_dir=context.state_dir,
-        running=context.transaction,
-        output=context.output,
-        stop=stop,
-        fetch=fetch,
-        trust=Trust(target_files=context.trust_target_files),
-    )
+        recovery.remove_rehearsal(context)
+    result.end(context, outcome)
 
 
 def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Outcome:
@@ -190,12 +155,12 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
         journal.enter(steps.GATHER, followed={"pool": claim["operation"].get("pool"), "revision": revision})
     else:
         RevisionSeen(context.state_dir).check(claim["operation"], revision)
-    goal = _goal_of(claim)
+    goal = target_check.goal_of(claim)
     hints = wanted.hints_of(claim)
-    machine = _machine(context, hints, EitherEvent(context.signals.stop, heartbeat.lost))
+    machine = machine_of(context, hints, EitherEvent(context.signals.stop, heartbeat.lost))
     base = machine.installed()
-    _check_unmanaged(claim, [package.as_installed() for package in base.values()], goal)
-    transaction.check_unlocked(context.conf)
+    target_check.check_unmanaged(claim, [package.as_installed() for package in base.values()], goal)
+    lock_check.check_unlocked(context.conf)
     transaction.check_entries(context.conf)
 
     def gathered() -> None:
@@ -203,158 +168,42 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Out
         journal.enter(steps.REHEARSE)
 
     held, groups = report.holds(context, base), context.conf.ignore_groups
-    prepared = machine.prepare(goal, held=held, ignored_groups=groups, gathered=gathered)
+    forced = journal.data.get("forced") or ()
+    permit = permission.of(context.conf, context.state_dir, context.protect, forced)
+    prepared = machine.prepare(goal, held=held, ignored_groups=groups, gathered=gathered, permit=permit)
     heartbeat.check()
     with context.signals.shielded():
         context.transaction.clear()
         journal.enter(
             steps.APPLY,
-            goal=packages_to_json(goal),
-            base=packages_to_json([package.as_installed() for package in base.values()]),
+            goal=steps.packages_to_json(goal),
+            base=steps.packages_to_json([package.as_installed() for package in base.values()]),
             fetch=hints,
             install=[package.name for package in prepared.plan.install],
             problems=sorted(prepared.problems),
+            boot=boot.current(),
+            began=time.time(),
         )
-        transaction.check_unlocked(context.conf)
+        lock_check.check_unlocked(context.conf)
         if machine.installed() != base:
             raise _base_changed()
         heartbeat.say_applying()
         run = machine.apply(prepared)
         if run is not None and run.status != 0:
-            return _after_failure(context, machine, pacman_failed(run, context.conf), cut_off=run.status >= 128)
-        return _settle_and_verify(context, machine)
+            return recovery.after_failure(
+                context, machine, recovery.failure_of(context, run), cut_off=run.status >= 128
+            )
+        return recovery.settle_and_verify(context, machine)
 
 
-def _settle_and_verify(context: Context, machine: Machine) -> Outcome:
-    """The steps after a transaction; all of them may be repeated."""
-    journal = context.journal
-    goal = packages_from_json(journal.data["goal"])
-    if not journal.reached(steps.SETTLE):
-        journal.enter(steps.SETTLE)
-    warnings = tuple(pacman.Run(0, context.transaction.output()).warnings)
-    try:
-        machine.finish(goal)
-        journal.enter(steps.VERIFY)
-        machine.verify(goal, journal.data["problems"], journal.data["install"])
-    except AgentError as error:
-        return Outcome.failed(error, warnings)
-    return Outcome("succeeded", warnings=warnings)
+def end_unbegun(context: Context, queued: dict[str, Any], error: AgentError) -> Optional[Ended]:
+    """End a queued operation on the server that can't even be begun here: there is no room for its journal.
 
-
-def _after_failure(context: Context, machine: Machine, error: Failed, *, cut_off: bool) -> Outcome:
-    """pacman failed: nothing happened, or something half-way. Forward once more, else back, never left half."""
-    data = context.journal.data
-    goal, base = packages_from_json(data["goal"]), packages_from_json(data["base"])
-    changed = transaction.difference(machine.installed(), base, check_broken=data["install"])
-    if not changed and not cut_off:
-        return Outcome.failed(error)
-    context.output.warn(f"{error.message} Going on from where it stopped.")
-    try:
-        known = {package.name for package in base}
-        machine.mend(goal, data["install"], newcomers=[name for name in data["install"] if name not in known])
-    except AgentError as second:
-        context.output.warn(f"{second.message} Going back to where the machine was.")
-        return _back(context, machine, base, Failed(second.code, second.message))
-    return _settle_and_verify(context, machine)
-
-
-def _back(context: Context, machine: Machine, base: list[InstalledPackage], error: Failed) -> Outcome:
-    names = {package.name for package in base}
-    touched = [name for name in context.journal.data["install"] if name in names]
-    try:
-        machine.mend(base, touched, cached_only=True)
-        machine.finish(base)
-        machine.verify(base, context.journal.data["problems"], touched)
-    except AgentError as third:
-        left = f"{error.message} The way back failed too: {third.message}"
-        return Outcome.failed(Failed(error.code, left, "Put it right with pacman, and run `pacsync-agent sync`."))
-    return Outcome.failed(
-        Failed(error.code, f"{error.message} The machine was brought back to where it was.", error.hint)
+    Killed in the middle of this, the lease runs out and the operation is handed out again.
+    """
+    token = str(uuid.uuid4())
+    context.journal.enter_unwritten(
+        steps.CLAIM, kind=queued["kind"], operation=queued["id"], token=token, base=None, here=False
     )
-
-
-def _go_on(context: Context) -> None:
-    """After the death of an agent that may have started pacman: wait for that pacman, then finish what it left."""
-    journal = context.journal
-    running = context.transaction
-    said = "The pacman of an earlier run is still at work: waiting for it to finish."
-    pacman.wait_for_orphan(running, context.conf.dbpath, lambda: context.output.line(said))
-    machine = _machine(context, journal.data["fetch"], context.signals.stop)
-    with context.signals.shielded():
-        try:
-            if machine.clear_stale_lock():
-                context.output.line("Removed the lock that the cut-off pacman left.")
-            outcome = _judge(context, machine)
-        finally:
-            transaction.remove_rehearsal(context.rehearsal_dir)
-        if outcome is not None:
-            _end(context, outcome)
-
-
-def _judge(context: Context, machine: Machine) -> Optional[Outcome]:
-    """What the transaction that was begun came to; None when it wasn't begun (the journal is back at the claim)."""
-    journal = context.journal
-    if journal.step != steps.APPLY:
-        return _settle_and_verify(context, machine)
-    status = context.transaction.last_status()
-    if status == 0:
-        return _settle_and_verify(context, machine)
-    if not context.transaction.was_started():
-        context.output.line("An earlier run stopped right before pacman: beginning again.")
-        journal.enter(steps.CLAIM)
-        return None
-    cut_off = status is None or status >= 128
-    if cut_off and _nothing_begun(context, machine):
-        context.output.line("An earlier run was cut off before pacman changed anything: beginning again.")
-        journal.enter(steps.CLAIM)
-        return None
-    context.output.line("An earlier run was cut off while pacman was at work: finishing it.")
-    error = pacman_failed(pacman.Run(status or 137, context.transaction.output()), context.conf)
-    return _after_failure(context, machine, error, cut_off=cut_off)
-
-
-def _nothing_begun(context: Context, machine: Machine) -> bool:
-    data = context.journal.data
-    base = packages_from_json(data["base"])
-    begun = pacman.begun(context.transaction.output())
-    return not begun and not transaction.difference(machine.installed(), base, check_broken=data["install"])
-
-
-def give_up(context: Context, error: AgentError) -> None:
-    """End an operation whose pacman wasn't started, here and on the server."""
-    _end(context, Outcome.failed(error))
-    send(context)
-
-
-def _end(context: Context, outcome: Outcome) -> None:
-    context.journal.enter(steps.REPORT, outcome=outcome.for_journal())
-
-
-def send(context: Context) -> Ended:
-    """Tell the server how the journal's operation ended, and close the journal. Raises Unavailable (it stays)."""
-    journal = context.journal
-    outcome = Outcome.from_journal(journal.data["outcome"])
-    operation, kind = journal.data["operation"], journal.data["kind"]
-    text = local_db.state_text(local_db.read(context.conf.dbpath))
-    log = context.transaction.output() if journal.data.get("goal") else ""
-    body = {"lease_token": journal.data["token"], **outcome.for_server(log)}
-    try:
-        answer = report.send_result(context, operation, body, text)
-    except ApiError as error:
-        if error.code not in {"lease_lost", "not_found"}:
-            raise error.as_agent_error(context.credentials.name) from None
-        answer = _judged_by_report(context, operation)
-    followed = journal.data.get("followed")
-    if followed and outcome.outcome == "succeeded":
-        RevisionSeen(context.state_dir).accept(followed["pool"], followed["revision"])
-    journal.close()
-    return Ended(kind, outcome, answer)
-
-
-def _judged_by_report(context: Context, operation: str) -> dict[str, Any]:
-    """The lease ran out meanwhile: the server decides by the machine's state, so report that and read the verdict."""
-    report.check_in(context)
-    try:
-        return context.client.get(f"/operations/{operation}")
-    except ApiError:
-        return {}
+    claim = _claim(context)
+    return result.give_up(context, error) if claim else None

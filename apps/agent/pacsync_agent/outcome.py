@@ -40,4 +40,10 @@ class Outcome:
             "code": self.code,
             "message": message[:2000],
             "log_tail": log[-LOG_TAIL:],
+            **({"hint": _one_line(self.hint)} if self.hint else {}),
         }
+
+
+def _one_line(text: str) -> str:
+    """As the server takes a hint: a line of 1,000 characters at most, each of which can be seen."""
+    return "".join(char if char.isprintable() else " " for char in text)[:1000]

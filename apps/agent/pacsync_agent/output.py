@@ -9,11 +9,14 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, Optional, TextIO
 
 from .errors import AgentError
+from .hints import Hints
 
-TITLES = {"rehearsing": "Rehearsing", "downloading": "Downloading", "applying": "Applying", "verifying": "Verifying"}
+_PHASES = ("rehearsing", "downloading", "applying", "verifying", "comparing")
+TITLES = {phase: phase.capitalize() for phase in _PHASES}
 
 
 def human_bytes(count: float) -> str:
@@ -25,19 +28,28 @@ def human_bytes(count: float) -> str:
     return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
 
 
+def _shown(hosts: Sequence[str]) -> str:
+    """Two of the hosts without their scheme, and how many more there are."""
+    names = [host.partition("://")[2] or "this machine" for host in hosts]
+    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+
+
 class Output:
     """Where things are said. Safe to use from several threads."""
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False, stream: Optional[TextIO] = None) -> None:
         self.as_json = as_json
         self.quiet = quiet
+        self.hints = Hints()
         # A closed stdout (`>&-`, some units) is no reason not to work: Python has None there.
         self.stream = stream or sys.stdout or io.StringIO()
         self._terminal = self.stream.isatty() and not as_json
         self._open_line = False
         self._last = ("", 0.0)
-        self._ended = False
+        self._ended = self._waits = False
         self._lock = threading.Lock()
+        self.interval = 0.1 if self._terminal else 5.0
+        """Seconds between two words on how far a phase is."""
 
     def line(self, text: str, **data: Any) -> None:
         """Say something to a person (`data` goes along in JSON)."""
@@ -49,26 +61,44 @@ class Output:
             self._write(text + "\n")
 
     def warn(self, text: str) -> None:
+        text = self.hints.for_machine(text)
         if self.as_json:
             self._object({"event": "warning", "message": text})
         else:
             self._write(f"warning: {text}\n")
 
-    def progress(self, phase: str, done: int = 0, total: int = 0, bytes_done: int = 0, bytes_total: int = 0) -> None:
-        """How far a phase is: a line that is rewritten on a terminal, a few lines elsewhere."""
+    def progress(
+        self,
+        phase: str,
+        done: int = 0,
+        total: int = 0,
+        bytes_done: int = 0,
+        bytes_total: int = 0,
+        *,
+        hosts: Sequence[str] = (),
+        waiting: str = "",
+    ) -> None:
+        """How far a phase is: a line that is rewritten on a terminal, a few lines elsewhere.
+
+        `hosts`: those from which something comes now; `waiting`: what nothing goes on without.
+        """
         now = time.monotonic()
         begins, ends = phase != self._last[0], bool(total) and done == total
         again, self._ended = ends and self._ended and not begins, ends
-        if self.quiet or again or not (begins or ends or now - self._last[1] > (0.1 if self._terminal else 5)):
+        begins_to_wait, self._waits = bool(waiting) and not self._waits, bool(waiting)
+        if self.quiet or again or not (begins or ends or begins_to_wait or now - self._last[1] > self.interval):
             return
         self._last = (phase, now)
         if self.as_json:
             numbers = {"done": done, "total": total, "bytes_done": bytes_done, "bytes_total": bytes_total}
-            self._object({"event": "progress", "phase": phase, **numbers})
+            now_at = {"hosts": list(hosts), "waiting": waiting}
+            self._object({"event": "progress", "phase": phase, **numbers, **now_at})
             return
         text = TITLES.get(phase, phase)
         text += f" {done} of {total}" if total else ""
         text += f", {human_bytes(bytes_done)} of {human_bytes(bytes_total)}" if bytes_total else ""
+        text += f", from {_shown(hosts)}" if hosts else ""
+        text += f", waiting for {waiting}" if waiting else ""
         if self._terminal:
             self._write(f"\r\033[K{text} …", open_line=True)
         else:
@@ -79,7 +109,7 @@ class Output:
         if self.as_json:
             self._object({"event": "result", **data})
         elif text:
-            self._write(text + "\n")
+            self._write(self.hints.for_machine(text) + "\n")
 
     def raw_json(self, value: dict[str, Any]) -> None:
         """An object that another program wants exactly so."""
@@ -87,14 +117,15 @@ class Output:
 
     def error(self, error: AgentError) -> None:
         """One sentence on what went wrong, one on what to do: on stderr, or as JSON with the rest."""
+        message, hint = self.hints.for_machine(error.message), self.hints.for_machine(error.hint)
         with contextlib.suppress(OSError):  # a full disk behind stdout: stderr may still take it
             if self.as_json:
-                self._object({"event": "error", "code": error.code, "message": error.message, "hint": error.hint})
+                self._object({"event": "error", "code": error.code, "message": message, "hint": hint})
                 return
             self.finish_line()
-        print(f"error: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"       {error.hint}", file=sys.stderr)
+        print(f"error: {message}", file=sys.stderr)
+        if hint:
+            print(f"       {hint}", file=sys.stderr)
 
     def finish_line(self) -> None:
         if self._open_line:

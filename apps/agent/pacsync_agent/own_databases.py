@@ -34,7 +34,8 @@ class OwnDatabases:
     """`read` gives the sync database of a repository, and raises OSError or ValueError where none counts.
 
     `fetch` gets the current databases of these repositories privately; it is called once, by `refresh`.
-    `reasons` says by repository why the current database could not be had, after `refresh`.
+    `reasons` says by repository why the current database could not be had, after `refresh`; `passing` has those of
+    them that are about mirrors and the network.
     """
 
     def __init__(self, conf: PacmanConf, read: Read, fetch: Fetch) -> None:
@@ -48,6 +49,7 @@ class OwnDatabases:
         self._current: dict[str, Offered] = {}
         self.refreshed = False
         self.reasons: dict[str, str] = {}
+        self.passing: dict[str, str] = {}
 
     @property
     def unreadable(self) -> list[str]:
@@ -60,7 +62,7 @@ class OwnDatabases:
             return
         self.refreshed = True
         found = self._fetch(self._names)
-        self.reasons = found.reasons
+        self.reasons, self.passing = found.reasons, found.passing
         self._current = {
             name: {package.name: package for package in database.packages} for name, database in found.readable.items()
         }

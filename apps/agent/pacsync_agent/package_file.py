@@ -51,6 +51,8 @@ class PackageFile:
     provides: tuple[str, ...] = field(default=())
     conflicts: tuple[str, ...] = field(default=())
     groups: tuple[str, ...] = field(default=())
+    depends: tuple[str, ...] = field(default=())
+    replaces: tuple[str, ...] = field(default=())
     installed_size: int = 0
     sha256: str = ""
 
@@ -88,6 +90,8 @@ def _from_info(path: Path, text: str) -> PackageFile:
         provides=tuple(values.get("provides", ())),
         conflicts=tuple(values.get("conflict", ())),
         groups=tuple(values.get("group", ())),
+        depends=tuple(values.get("depend", ())),
+        replaces=tuple(values.get("replaces", ())),
         installed_size=int(size) if size.isdigit() else 0,
     )
 

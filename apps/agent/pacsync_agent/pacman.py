@@ -1,8 +1,8 @@
 """Runs pacman: rehearsals on a copy, transactions that outlive the agent. It must not know servers or operations.
 
-Every run uses a configuration made from the machine's own [options]: no repositories, so that `-U` can't pull in a
-package that nobody asked for, and signatures optional for local files and of any key of the keyring, because the agent
-verified them before by what the repository asks for, and the marker has none.
+Every run uses a configuration made from the machine's own [options], without the machine's repositories, so that
+nothing comes in that nobody asked for. A transaction has the one of its plan (transaction_repository.py). No signature
+is asked for: the agent has verified each file before, by what its own repository asks for.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from . import database_lock, files
-from .errors import Local
+from . import complaints, database_lock, ended_by_signal, failed_commands, files, transaction_repository
+from .errors import Local, PacmanGoesOn
+from .own_lock import OwnLock
 from .pacman_conf import ENVIRONMENT, PacmanConf
 
 # Options that the made configuration sets itself, or that would get in the way: the agent enforces HoldPkg and
-# IgnorePkg before, and a HoldPkg pattern may match the marker, which could not be removed then.
-_REPLACED = {"RootDir", "DBPath", "HoldPkg", "IgnorePkg", "IgnoreGroup"}
-_REPLACED |= {"SigLevel", "LocalFileSigLevel", "RemoteFileSigLevel"}
-_WEAKER = {"PackageRequired": "PackageOptional", "PackageTrustedOnly": "PackageTrustAll"}
+# IgnorePkg before, and nothing is downloaded.
+_REPLACED = {"RootDir", "DBPath", "CacheDir", "HoldPkg", "IgnorePkg", "IgnoreGroup"}
+_REPLACED |= {"SigLevel", "LocalFileSigLevel", "RemoteFileSigLevel", "XferCommand", "DownloadUser"}
 _ONLY_REAL = {"HookDir", "LogFile", "CheckSpace", "UseSyslog"}
 # The shell holds the lock (its stdin) for as long as pacman runs, and leaves pacman's exit status even if the agent
 # is dead by then. Nothing here writes to the agent, so that its death can't stop pacman.
@@ -46,22 +46,20 @@ class Run:
         pattern = r"(error: |:: .*(breaks dependency|are in conflict|unable to satisfy dependency))"
         found = [line for line in self.output.splitlines() if re.match(pattern, line)]
         details = [line for line in self.output.splitlines() if " exists in filesystem" in line]
-        if self.status > 128 and not (found or details):  # the shell's word for a signal
-            return [f"signal {self.status - 128} ended it"]
+        if self.status > 128 and not (found or details):
+            return [ended_by_signal.words(self.status)]
         if self.status and not (found or details):  # whatever it was, it is near the end
             found = [line for line in self.output.splitlines() if line.strip()][-3:]
         return [re.sub(r"^(error: |:: )", "", line).strip() for line in (*details, *found)]
 
-    @property
-    def warnings(self) -> list[str]:
-        """What pacman itself counts as success, but a person should know: scriptlets, .pacnew and .pacsave files."""
-        pattern = r"command failed to execute|\.pacnew|\.pacsave|command failed|could not (chdir|change the root)"
-        lines = [line for line in self.output.splitlines() if re.search(pattern, line)]
-        return [re.sub(r"^(error|warning): ", "", line).strip() for line in lines]
 
+def write_config(
+    conf: PacmanConf, path: Path, *, rehearsal_root: Optional[Path] = None, repository: Optional[Path] = None
+) -> Path:
+    """Write the configuration for a run on the machine, or on a copy of its database beneath `rehearsal_root`.
 
-def write_config(conf: PacmanConf, path: Path, *, rehearsal_root: Optional[Path] = None) -> Path:
-    """Write the configuration for a run on the machine, or on a copy of its database beneath `rehearsal_root`."""
+    `repository` is the directory of a generated one (transaction_repository.py), with the only cache that counts then.
+    """
     skipped = _REPLACED | (_ONLY_REAL if rehearsal_root else set())
     lines = ["[options]"]
     lines += [f"{key} = {value}" if value else key for key, value in conf.options if key not in skipped]
@@ -70,14 +68,22 @@ def write_config(conf: PacmanConf, path: Path, *, rehearsal_root: Optional[Path]
         lines += [f"HookDir = {rehearsal_root / 'hooks'}", "LogFile = /dev/null"]
     else:
         lines += [f"RootDir = {conf.root}", f"DBPath = {conf.dbpath}"]
-    levels = [value for key, value in conf.options if key == "LocalFileSigLevel"] or ["PackageOptional"]
-    lines += [f"LocalFileSigLevel = {_WEAKER.get(level, level)}" for level in (*levels, "PackageTrustedOnly")]
-    files.write_atomically(path, "\n".join([*lines, ""]).encode(errors="surrogateescape"))
+    if repository and not rehearsal_root:
+        lines += [f"HookDir = {transaction_repository.hooks_of(repository)}"]
+    caches = [transaction_repository.links_of(repository)] if repository else conf.cache_dirs
+    lines += [f"CacheDir = {cache}" for cache in caches]
+    lines += ["SigLevel = Never", *(transaction_repository.section(repository) if repository else [])]
+    content = "\n".join([*lines, ""]).encode(errors="surrogateescape")
+    if not (path.is_file() and path.read_bytes() == content):  # after a transaction there may be no room for it
+        files.write_atomically(path, content)
     return path
 
 
-def run(config: Path, *arguments: object) -> Run:
-    """Run a pacman that changes nothing of the machine, and wait for it."""
+def run(config: Path, *arguments: object, doing: str) -> Run:
+    """Run a pacman that changes nothing of the machine, and wait for it.
+
+    `doing` says what it is run for. Raises Failed (`pacman_killed`) when something else ended it.
+    """
     command = ["pacman", "--config", str(config), *map(str, arguments)]
     try:
         done = subprocess.run(
@@ -90,12 +96,13 @@ def run(config: Path, *arguments: object) -> Run:
         )
     except FileNotFoundError:
         raise Local("pacman_missing", "pacman is not installed here.") from None
-    return Run(done.returncode, done.stdout.decode(errors="replace"))
+    return Run(ended_by_signal.check(done.returncode, doing), done.stdout.decode(errors="replace"))
 
 
 def database_problems(config: Path) -> set[str]:
     """What `pacman -Dk` finds wrong with the database, one sentence each."""
-    return {line.partition("error: ")[2] for line in run(config, "-Dk").output.splitlines() if "error: " in line}
+    done = run(config, "-Dk", doing="while it checked the database")
+    return {line.partition("error: ")[2] for line in done.output.splitlines() if "error: " in line}
 
 
 def copy_database(conf: PacmanConf, directory: Path) -> Path:
@@ -115,31 +122,70 @@ class Transaction:
         self.status_file = directory / "pacman.status"
         self.log_file = directory / "pacman.log"
         self.lock_file = directory / "pacman.lock"
+        self.own_lock = OwnLock(directory, self.log_file)
+        self.is_to_leave: Callable[[], bool] = lambda: False
+        self._log_kept = False
+        self._last = 0
 
     def clear(self) -> None:
         """Forget the one before."""
         files.remove(self.status_file)
         files.remove(self.log_file)
+        self._log_kept = False
+
+    def keep_log(self) -> None:
+        """Have what pacman said so far on the disk, once: after a power cut it shows that pacman had begun."""
+        if not self._log_kept:
+            self._log_kept = True
+            with open(self.log_file, "rb") as log:
+                os.fsync(log.fileno())
 
     def forget_status(self) -> None:
         """The next transaction counts; until it has ended, the machine is half-way."""
         files.remove(self.status_file)
 
-    def run(self, config: Path, *arguments: object, on_output: Callable[[str], None] = lambda text: None) -> Run:
-        """The transaction: start pacman and wait for its end, whatever signals come.
+    def run(
+        self, config: Path, *arguments: object, dbpath: Path, on_output: Callable[[str], None] = lambda text: None
+    ) -> Run:
+        """The transaction: start pacman and wait for its end.
 
-        `on_output` gets what it said so far, often.
+        `on_output` gets what it said so far, often. Raises PacmanGoesOn as soon as `is_to_leave` says so.
         """
         self.forget_status()
-        return self._run(self.status_file, config, arguments, on_output)
+        self._last = self.log_file.stat().st_size if self.log_file.exists() else 0
+        self.own_lock.begin()
+        return self._run(self.status_file, config, arguments, on_output, dbpath)
 
-    def run_small(self, config: Path, *arguments: object) -> Run:
-        """A pacman before or after the transaction, whose status is not the transaction's."""
+    def complaints(self, conf: PacmanConf) -> tuple[str, ...]:
+        """What the transaction said against itself, although it succeeded."""
+        said = (self.output(), self.output(self._last))
+        return complaints.of(*(failed_commands.explained(text, conf) for text in said))
+
+    def run_small(self, config: Path, *arguments: object, dbpath: Path) -> Run:
+        """A pacman before or after the transaction, whose status is not the transaction's. It may be repeated: where it
+        was killed its lock is removed, and it runs once more."""
         beside = self.status_file.with_name("pacman-small.status")
-        return self._run(beside, config, arguments, lambda text: None)
+        for _ in range(2):
+            if not database_lock.is_locked(dbpath):
+                self.own_lock.begin()
+            run = self._run(beside, config, arguments, lambda text: None, dbpath, may_leave=False)
+            if 0 <= run.status < 128 or not self.remove_own_lock(dbpath):
+                break
+        return run
+
+    def remove_own_lock(self, dbpath: Path, *, seen: bool = False) -> bool:
+        """Remove the lock that this, or the agent, made and died with (own_lock.py); True if there was one."""
+        return self.own_lock.is_there(dbpath, seen=seen) and database_lock.remove_if_stale(dbpath)
 
     def _run(
-        self, status_file: Path, config: Path, arguments: Iterable[object], on_output: Callable[[str], None]
+        self,
+        status_file: Path,
+        config: Path,
+        arguments: Iterable[object],
+        on_output: Callable[[str], None],
+        dbpath: Path,
+        *,
+        may_leave: bool = True,
     ) -> Run:
         lock = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -157,11 +203,16 @@ class Transaction:
                 )
         finally:
             os.close(lock)  # the shell has it
+        seen, began = False, time.monotonic()
         while process.poll() is None:
+            seen = seen or self.own_lock.see(dbpath, process.pid)
+            if may_leave and self.is_to_leave():
+                raise PacmanGoesOn
             on_output(self.output(start))
-            time.sleep(0.05)
+            # Its lock has to be known before it changes anything: who dies later leaves one that is known to be ours.
+            time.sleep(0.05 if seen or time.monotonic() > began + 5 else 0.002)
         on_output(self.output(start))
-        return Run(process.returncode, self.output(start))
+        return Run(ended_by_signal.status(process.returncode), self.output(start))
 
     def output(self, start: int = 0) -> str:
         """What pacman said, from the byte `start` of the log on."""
@@ -202,13 +253,19 @@ def begun(output: str) -> list[str]:
     return re.findall(verbs, output, re.MULTILINE)
 
 
-def wait_for_orphan(transaction: Transaction, dbpath: Path, on_wait: Callable[[], None]) -> None:
+def wait_for_orphan(
+    transaction: Transaction,
+    dbpath: Path,
+    on_wait: Callable[[], None],
+    on_output: Callable[[str], None] = lambda text: None,
+) -> None:
     """Wait for the pacman of an agent that died, however long it takes. It is never killed."""
     said = False
     while transaction.is_running():
         if not said:
             on_wait()
             said = True
+        on_output(transaction.output())
         time.sleep(0.2)
     database_lock.wait_until_free(dbpath, 5)
 

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from . import surroundings
 from .errors import Local
 
 # Untranslated messages, but UTF-8: in the plain C locale libarchive can't unpack file names that are not ASCII.
-ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in {"LANGUAGE", "LC_ALL", "LANG"}} | {
-    "LC_ALL": "C.UTF-8"
-}
+_LANGUAGE = {"LANGUAGE", "LC_ALL", "LANG"}
+ENVIRONMENT = surroundings.completed({key: value for key, value in os.environ.items() if key not in _LANGUAGE})
+ENVIRONMENT["LC_ALL"] = "C.UTF-8"
+MOST_PARALLEL = 100  # downloads at once, whatever ParallelDownloads says
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Repository:
     """One repository: its mirrors with $repo and $arch replaced, in pacman's order. `lines` is its whole section.
 
     `database_level` is what it wants of its database's signature: Required, Optional or Never. `usage` has pacman's
-    words of what it is for.
+    words of what it is for. `cache_servers` (pacman 6.1 and newer) are asked for packages before its mirrors, and never
+    for a database.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Repository:
     lines: tuple[tuple[str, str], ...] = ()
     database_level: str = "Required"
     usage: tuple[str, ...] = ("All",)
+    cache_servers: tuple[str, ...] = ()
 
     @property
     def gives_packages(self) -> bool:
@@ -126,6 +130,7 @@ def _repository(name: str, lines: list[tuple[str, str]], siglevel: SigLevel, dat
         tuple(lines),
         _database_level(lines, database_level),
         tuple(word for key, value in lines if key == "Usage" for word in value.split()) or ("All",),
+        tuple(value for key, value in lines if key == "CacheServer"),
     )
 
 
@@ -152,7 +157,7 @@ def _from_sections(
         hold=values("HoldPkg"),
         ignore=values("IgnorePkg"),
         ignore_groups=values("IgnoreGroup"),
-        parallel=max(1, min(8, int(parallel[0]) if parallel and parallel[0].isdigit() else 1)),
+        parallel=max(1, min(MOST_PARALLEL, int(parallel[0]) if parallel and parallel[0].isdigit() else 1)),
         siglevel=siglevel,
         repositories=tuple(
             repository

@@ -10,7 +10,6 @@ from typing import Optional
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.alpm.version import vercmp
 
-from .dependency import Dependency
 from .errors import Refused
 from .local_db import Installed, LocalPackage
 from .package_file import PackageFile
@@ -29,6 +28,11 @@ class Plan:
 
     def __bool__(self) -> bool:
         return bool(self.install or self.remove or self.reasons)
+
+    @property
+    def touched(self) -> set[str]:
+        """The names of what is installed or removed."""
+        return {package.name for package in self.install} | {package.name for package in self.remove}
 
     def counts(self) -> dict[str, int]:
         return {
@@ -76,13 +80,14 @@ def matching(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
 
 
 def check_permitted(plan: Plan, *, protected: Iterable[str], held: Iterable[str]) -> None:
-    """Refuse what pacman would do without asking: `-U` overrides IgnorePkg, a conflict removal overrides HoldPkg."""
+    """Refuse what pacman would do without asking: a named package overrides IgnorePkg, a removal HoldPkg."""
     names = matching([package.name for package in plan.remove], protected)
     if names:
         raise Refused(
             "protected_package",
             f"The target has no {', '.join(names)}, but HoldPkg protects {'it' if len(names) == 1 else 'them'} here.",
-            "Add the package to the pool's excluded packages, or take it out of HoldPkg in pacman.conf.",
+            "Exclude it in the pool, or set a target that has it. HoldPkg in pacman.conf is for what pacman needs: "
+            "take the package out of it only if this machine can do without.",
         )
     touched = {package.name for package in plan.install} | {package.name for package in plan.remove}
     names = matching(sorted(touched), held)
@@ -103,31 +108,6 @@ def check_groups(files: Iterable[PackageFile], ignored_groups: Collection[str]) 
             "held_package",
             f"The target brings {', '.join(names)}, of a group that IgnoreGroup holds here; the sync databases of this "
             "machine don't say that yet.",
-            "Fetch them with `pacman -Sy`, report with `pacsync-agent once` and try again; or exclude it in the pool.",
+            "Exclude it in the pool. Or fetch them with `pacman -Sy`, report with `pacsync-agent once` and try again; "
+            "install nothing with pacman in between, that would be a partial upgrade.",
         )
-
-
-def marker_conflicts(plan: Plan, installed: Installed, files: Iterable[PackageFile]) -> list[str]:
-    """One `conflict` word for each package to remove, which matches that package and nothing that stays or comes.
-
-    A plain name would also match a newcomer that provides it, and `name=version` one that provides just that version.
-    """
-    files = list(files)
-    leaving = {package.name for package in plan.remove} | {file.name for file in files}
-    provisions = [word for file in files for word in file.provides]
-    provisions += [word for package in installed.values() if package.name not in leaving for word in package.provides]
-    words = []
-    for package in plan.remove:
-        candidates = (
-            Dependency(package.name, "=", package.version),
-            Dependency(package.name, "<", f"{package.version}.1"),
-            Dependency(package.name, ">", f"{package.version.rpartition('-')[0]}-0"),
-        )
-        fitting = [
-            word
-            for word in candidates
-            if word.holds_for(package.version) and not any(word.provided_by(provision) for provision in provisions)
-        ]
-        if fitting:
-            words.append(str(fitting[0]))
-    return words

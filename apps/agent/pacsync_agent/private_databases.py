@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from apps.fleet.alpm import syncdb
 from apps.fleet.alpm.repository import OfferedPackage
 
-from . import bounded_process, files, parallel
+from . import bounded_process, files, no_room, parallel
 from .events import EitherEvent
 from .pacman_conf import PacmanConf, Repository
 
@@ -29,6 +29,8 @@ LARGEST = 256 << 20  # bytes of one database
 AT_ONCE = 4
 RETRY = 900.0  # seconds after which a failure is never repeated from memory
 MEMORY = "fetched.json"
+TOOK_LONGER = "its mirrors took longer"
+NOT_GIVEN = "no mirror gives a valid one"
 # What belongs to the machine itself, or (Usage) would keep pacman from fetching what is asked for.
 _LEFT_OUT = {"RootDir", "DBPath", "CacheDir", "LogFile", "HookDir", "CheckSpace", "UseSyslog", "Usage"}
 
@@ -64,6 +66,11 @@ class Databases:
 
     readable: dict[str, Database] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def passing(self) -> dict[str, str]:
+        """Those of `reasons` that may be others in a moment: mirrors and the network, and nothing of the machine."""
+        return {name: reason for name, reason in self.reasons.items() if reason.startswith((NOT_GIVEN, TOOK_LONGER))}
 
 
 class _NotHad(Exception):
@@ -114,6 +121,14 @@ class _Fetching:
 
     def one(self, repository: Repository) -> Database:
         """The database, fetched unless that was tried lately. Raises _NotHad, OSError."""
+        try:
+            return self._one(repository)
+        except OSError as error:
+            if not no_room.is_it(error):
+                raise
+            raise _NotHad(f"{self.directory} has no room: {no_room.figures(self.directory)}") from None
+
+    def _one(self, repository: Repository) -> Database:
         # A DBPath for each, so that no pacman waits for another's lock. For all to pass through: pacman 7 downloads
         # as another user.
         dbpath = self.directory / f"repository-{urllib.parse.quote(repository.name, safe='')}"
@@ -128,7 +143,7 @@ class _Fetching:
             reason = self._fetch(repository, dbpath, path)
             if self.stop.is_set():  # says nothing of the mirrors, so it isn't remembered
                 raise _NotHad(reason or "it was asked to stop")
-            files.write_json(dbpath / MEMORY, {"at": time.time(), "section": section, "reason": reason})
+            files.keep_json(dbpath / MEMORY, {"at": time.time(), "section": section, "reason": reason})
         if reason:
             raise _NotHad(reason)
         try:
@@ -156,7 +171,7 @@ class _Fetching:
         (dbpath / MEMORY).unlink(missing_ok=True)
         config = self._write_config(repository, dbpath)
         # Anew, not if it is newer: a mirror may have gone back to an older day.
-        reason = self._run("no mirror gives a valid one", config, "-Syy")
+        reason = self._run(NOT_GIVEN, config, "-Syy")
         if not reason:  # what was downloaded lies there also when its signature isn't trusted; pacman reads none such
             said = "pacman doesn't take it: its signature is not valid, or it is damaged"
             reason = self._run(said, config, "-Sl", repository.name)
@@ -192,7 +207,7 @@ class _Fetching:
         try:
             status = bounded_process.run(command, seconds=seconds, most=LARGEST, stop=self.stop)
         except bounded_process.TooLong:
-            return f"its mirrors took longer than {TIME_LIMIT:.0f} s"
+            return f"{TOOK_LONGER} than {TIME_LIMIT:.0f} s"
         except FileNotFoundError:
             return f"{command[0]} is not installed"
         if status is None:

@@ -1,8 +1,12 @@
-"""Shows how far the downloads are. Safe to use from several threads. It must not know what is downloaded."""
+"""Shows how far the downloads are: files, bytes, from which hosts, and what is being waited for.
+
+Safe to use from several threads. It must not know what is downloaded.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 
 from .output import Output
 
@@ -13,6 +17,8 @@ class Progress:
     def __init__(self, output: Output, files: int, size: int) -> None:
         self._output, self._files, self._size = output, files, size
         self._done = self._bytes = 0
+        self._hosts: Counter[str] = Counter()
+        self._waiting: dict[int, str] = {}
         self._lock = threading.Lock()
         self._show()
 
@@ -26,5 +32,22 @@ class Progress:
             self._done += 1
             self._show()
 
+    def on_host(self, host: str, begins: bool) -> None:
+        """A transfer from this host (`scheme://host:port`) begins, or has ended."""
+        with self._lock:
+            self._hosts[host] += 1 if begins else -1
+            self._show()
+
+    def on_wait(self, text: str) -> None:
+        """This thread waits for what the text says; empty: it goes on."""
+        with self._lock:
+            self._waiting.pop(threading.get_ident(), None)
+            if text:
+                self._waiting[threading.get_ident()] = text
+            self._show()
+
     def _show(self) -> None:
-        self._output.progress("downloading", self._done, self._files, self._bytes, self._size)
+        hosts = sorted(host for host, count in self._hosts.items() if count > 0)
+        waiting = next(iter(self._waiting.values()), "")
+        numbers = (self._done, self._files, self._bytes, self._size)
+        self._output.progress("downloading", *numbers, hosts=hosts, waiting=waiting)

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from .errors import AgentError, Exit
-from .operation import Ended
 from .output import Output
+from .result import Ended
+from .running_hook import RunningHook
+from .verification import CODES, DIFFER
 
 SIGNS = {"install": "+", "remove": "-", "upgrade": "↑", "downgrade": "↓", "replace": "⇄", "reason": "~"}
 # Why a target leaves a package alone, and an endpoint too.
@@ -48,7 +50,7 @@ def counts(values: dict[str, int]) -> str:
 def exit_of(ended: Ended) -> int:
     """Whether it succeeded is the server's word; without one (it was never told), the agent's."""
     status = ended.operation.get("status") or ended.outcome.outcome
-    if status == "succeeded":
+    if status == "succeeded" and ended.outcome.code != DIFFER:  # an older server goes by the packages alone
         return Exit.OK
     return ended.outcome.exit or Exit.FAILED
 
@@ -62,21 +64,59 @@ def ended(output: Output, command: str, ended: Ended, *, last: bool = True) -> i
     data = {"command": command, "operation": ended.operation, "warnings": list(ended.outcome.warnings)}
     if code == Exit.OK:
         goal = _goal(ended)
-        text = f"{goal} ({counts(ended.operation.get('plan') or {})})."
+        noted = ", with warnings" if ended.outcome.warnings else ""
+        done = "" if ended.kind == "repair" else f" ({counts(ended.operation.get('plan') or {})})"
+        text = f"{goal}{noted}{done}."
         (output.result if last else output.line)(text, status="succeeded", **data)
         return code
     result = ended.operation.get("result") or {}
-    message = ended.outcome.message or str(result.get("message") or "The machine is not in the target state.")
-    error = AgentError(ended.outcome.code or str(result.get("code") or "failed"), message, ended.outcome.hint)
+    message = ended.outcome.message or str(result.get("message") or _not_there(result))
+    hint = ended.outcome.hint or ("" if ended.outcome.message else "Run `pacsync-agent sync` again.")
+    error = AgentError(ended.outcome.code or str(result.get("code") or "failed"), message, hint)
+    message, hint = output.hints.for_machine(error.message), output.hints.for_machine(error.hint)
     if output.as_json and last:
-        output.result("", status="failed", code=error.code, message=error.message, hint=error.hint, **data)
+        output.result("", status="failed", code=error.code, message=message, hint=hint, **data)
     else:
         output.error(error)
+        output_next_try(output, ended.operation)
     return code
+
+
+def _not_there(result: Mapping[str, Any]) -> str:
+    """How the machine differs from the target by the server's word, although the agent saw nothing wrong."""
+    difference = result.get("difference") or {}
+    texts = [_still(change) for change in difference.get("changes") or ()]
+    if not texts:
+        return "The machine is not in the target state."
+    more = max(0, sum((difference.get("counts") or {}).values()) - len(texts))
+    named = listed([*texts, *[""] * more])
+    return f"The machine is not in the target state: {named}. Somebody ran pacman at the end of the operation."
+
+
+def _still(change: Mapping[str, Any]) -> str:
+    here, target = _side(change, "from"), _side(change, "to")
+    if not here or not target:
+        return f"{change['name']} still installed" if here else f"no {change['name']}"
+    return f"{change['name']} {'as ' * (change['change'] == 'reason')}{here} instead of {target}"
+
+
+def output_next_try(output: Output, operation: Mapping[str, Any]) -> None:
+    """Say when the server has it tried again, if it has."""
+    text = next_try(operation)
+    if text:
+        output.line(f"{text[0].upper()}{text[1:]}.")
+
+
+def next_try(operation: Mapping[str, Any]) -> str:
+    """`the next try is at TIME`, or nothing."""
+    moment = operation.get("retry_at")
+    return f"the next try is at {moment[:16].replace('T', ' ')} UTC" if isinstance(moment, str) else ""
 
 
 def _goal(ended: Ended) -> str:
     operation = ended.operation
+    if ended.kind == "repair":
+        return "Repaired: the files are as their packages have them"
     if ended.kind == "revert":
         return "Reverted: the machine is where it was before the sync"
     if operation.get("pool"):
@@ -91,7 +131,12 @@ def checked_in(answer: dict[str, Any]) -> dict[str, Any]:
 def one_line(name: str, answer: dict[str, Any]) -> str:
     """`m1: behind the target of pool web (revision 3)`."""
     status = STATUS.get(str(answer.get("status")), str(answer.get("status")))
-    return f"{name}: {status}{_place(answer)}"
+    return f"{name}: {status}{', files differ' if files_differ(answer) else ''}{_place(answer)}"
+
+
+def files_differ(answer: Mapping[str, Any]) -> bool:
+    """Whether files of packages are known to differ, by the answer's `problems`."""
+    return any(problem.get("code") == DIFFER for problem in answer.get("problems") or ())
 
 
 def _place(answer: dict[str, Any]) -> str:
@@ -111,14 +156,19 @@ def status(known: dict[str, Any], fresh: bool) -> str:
         )
     if known.get("difference") and known.get("target") and known.get("status") != "unknown":
         lines.append(f"  a sync would make {counts(known['difference'])}")
-    lines += waiting(known.get("target"))
+    lines += refused(known.get("refused")) + waiting(known.get("target"))
     operation = known.get("operation")
     if operation:
-        lines.append(f"  {operation['kind']} {operation['status']} ({counts(operation['plan'])})")
+        again = f", {next_try(operation)}" if next_try(operation) else ""
+        lines.append(f"  {operation['kind']} {operation['status']} ({counts(operation['plan'])}){again}")
+    if known.get("pacman"):
+        hook = known["pacman"]["hook"]
+        lines.append("  pacman is at work" + (f", in its hook {RunningHook(**hook)}" if hook else ""))
     kept = {"held": known.get("holds"), "foreign": known.get("foreign")}
     lines += left_alone(kept)
     lines += [f"{line} (not managed by the target)" for line in left_out(known.get("unmanaged"))]
-    lines += [f"  as a source of a target: {problem['text']}" for problem in known.get("problems") or ()]
+    for problem in known.get("problems") or ():
+        lines.append(f"  {'' if problem['code'] in CODES else 'as a source of a target: '}{problem['text']}")
     return "\n".join([*lines, f"  server: {known['server']}"])
 
 
@@ -133,6 +183,8 @@ def waybar(known: dict[str, Any]) -> dict[str, str]:
     """waybar's custom module: text, tooltip, class."""
     name = str(known.get("status") or "unknown")
     changes = sum((known.get("difference") or {}).values())
+    if name == "in_sync" and files_differ(known):
+        return {"text": "≠", "tooltip": one_line(str(known.get("name")), known), "class": "in-sync"}
     text = {"in_sync": "✓", "offline": "⏻", "unknown": "?"}.get(name) or (str(changes) if changes else "↻")
     tooltip = one_line(str(known.get("name")), known)
     if changes:
@@ -144,9 +196,10 @@ def waybar_error(error: AgentError) -> dict[str, str]:
     return {"text": "!", "tooltip": error.message, "class": "error"}
 
 
-def diff(answer: dict[str, Any]) -> str:
-    """One aligned line for each change, sorted by name, and what is left as it is."""
+def diff(answer: dict[str, Any], problems: Sequence[Mapping[str, Any]] = ()) -> str:
+    """One aligned line for each change, sorted by name, what is left as it is, and what is known of the files."""
     lines = [counts(answer["counts"]) if not answer["equal"] else "In sync: a sync would change nothing."]
+    lines += [f"  {problem['text']}" for problem in problems if problem["code"] in CODES]
     changes = sorted(answer["changes"], key=lambda change: str(change["name"]))
     width = max((len(change["name"]) for change in changes), default=0)
     old = max((len(_side(change, "from")) for change in changes), default=0)
@@ -155,9 +208,18 @@ def diff(answer: dict[str, Any]) -> str:
         arrow = "→" if before and after else " "
         text = f"  {SIGNS[change['change']]} {change['name']:<{width}}  {before:<{old}} {arrow} {after}"
         lines.append(text.rstrip())
+    lines += refused(answer.get("refused"))
     kept = {why: names for why, names in answer["kept"].items() if why != "unmanaged"}
     lines += left_alone(kept)
     return "\n".join([*lines, *(f"{line} (not managed by the target)" for line in left_out(answer.get("unmanaged")))])
+
+
+def refused(removals: object) -> list[str]:
+    """A line where this machine would refuse a sync, with at most ten names."""
+    if not isinstance(removals, list) or not removals:
+        return []
+    words = [f"{one['name']} ({one['why']})" for one in removals]
+    return [f"  refused here: it would remove {listed(words)}"]
 
 
 def waiting(revision: object) -> list[str]:
@@ -190,7 +252,7 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + more
 
 
-def _side(change: dict[str, Any], side: str) -> str:
+def _side(change: Mapping[str, Any], side: str) -> str:
     package = change[side]
     if not package:
         return ""

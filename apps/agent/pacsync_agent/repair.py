@@ -16,18 +16,19 @@ from typing import Optional
 from apps.fleet.alpm import archive
 from apps.fleet.alpm.state import DEPENDENCY
 
-from . import database_lock, files
+from . import database_lock, files, local_db, local_files
 from .errors import Busy
 from .local_db import Installed, LocalPackage
+from .own_lock import OwnLock
 from .package_file import PackageFile
 
 
 @contextlib.contextmanager
-def locked(dbpath: Path) -> Iterator[None]:
-    """Hold pacman's own lock. Raises Busy when somebody else does."""
+def locked(dbpath: Path, own: OwnLock) -> Iterator[None]:
+    """Hold pacman's own lock, which `own` knows before it is there. Raises Busy when somebody else does."""
     path = database_lock.path_of(dbpath)
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o000)
+        handle = _make(path, own)
     except FileExistsError:
         raise Busy(
             "database_locked", f"{path} is there: another pacman is at work.", "Wait for it to finish."
@@ -39,12 +40,33 @@ def locked(dbpath: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def _make(path: Path, own: OwnLock) -> int:
+    """The lock, open. It gets its name when it is known, so that a death at any moment leaves none that isn't."""
+    if path.exists():  # what is known of a lock that a killed pacman left has to stay known
+        raise FileExistsError
+    try:
+        handle = os.open(path.parent, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o000)
+    except OSError:  # a file system without files that have no name
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o000)
+        own.note(os.fstat(handle))
+        return handle
+    try:
+        own.note(os.fstat(handle))
+        # The descriptor doesn't matter to an absolute path, but with it Python follows the link.
+        os.link(f"/proc/self/fd/{handle}", path, src_dir_fd=handle)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
 def mend_entries(
     dbpath: Path,
     installed: Installed,
     *,
     newcomers: Collection[str],
     find: Callable[[LocalPackage], Optional[PackageFile]],
+    own: OwnLock,
 ) -> None:
     """Complete the broken entries from their package files, so that pacman can replace or remove them.
 
@@ -53,18 +75,37 @@ def mend_entries(
     broken = [package for package in installed.values() if package.broken]
     if not broken:
         return
-    with locked(dbpath):
-        for package in broken:
-            directory = dbpath / "local" / f"{package.name}-{package.version}"
-            file = None if package.name in newcomers else find(package)
-            if file is None:
-                shutil.rmtree(directory)
-            else:
-                _complete(directory, package, file)
+    # What takes long comes before the lock.
+    found = [(package, None if package.name in newcomers else find(package)) for package in broken]
+    entries = [(package, _entry(package, file) if file else None) for package, file in found]
+    with locked(dbpath, own):
+        for package, entry in entries:
+            _put_right(dbpath, package, entry)
 
 
-def _complete(directory: Path, package: LocalPackage, file: PackageFile) -> None:
-    lists = {"PROVIDES": file.provides, "CONFLICTS": file.conflicts}
+def complete_entry(dbpath: Path, package: LocalPackage, file: PackageFile, *, own: OwnLock) -> None:
+    """Complete one broken entry from its package file. Raises Busy, OSError."""
+    entry = _entry(package, file)
+    with locked(dbpath, own):
+        _put_right(dbpath, package, entry)
+
+
+def _put_right(dbpath: Path, package: LocalPackage, entry: Optional[dict[str, bytes]]) -> None:
+    """Write the files of the entry, or drop it; wants the lock. A pacman may have been there before the lock was."""
+    directory = dbpath / "local" / f"{package.name}-{package.version}"
+    if not directory.is_dir() or not local_db.read_entry(directory).broken:
+        return
+    if entry is None:
+        shutil.rmtree(directory)
+    for name, content in (entry or {}).items():
+        # An intact list also says which configuration files the package installed.
+        if name != "files" or sorted(local_files.of(dbpath, directory.name)) != local_files.paths(content):
+            files.write_atomically(directory / name, content, mode=0o644)
+
+
+def _entry(package: LocalPackage, file: PackageFile) -> dict[str, bytes]:
+    """What pacman needs to replace the package; `desc` comes last, and the entry counts as incomplete until it has."""
+    lists = {"DEPENDS": file.depends, "PROVIDES": file.provides, "CONFLICTS": file.conflicts, "GROUPS": file.groups}
     blocks = [
         f"%NAME%\n{file.name}\n",
         f"%VERSION%\n{file.version}\n",
@@ -74,8 +115,10 @@ def _complete(directory: Path, package: LocalPackage, file: PackageFile) -> None
     blocks += ["%REASON%\n1\n"] if package.reason == DEPENDENCY else []
     blocks += [f"%{key}%\n" + "".join(f"{word}\n" for word in words) for key, words in lists.items() if words]
     listed = "".join(f"{name}\n" for name in sorted(_file_list(file.path), key=os.fsencode))
-    files.write_atomically(directory / "files", f"%FILES%\n{listed}\n".encode(errors="surrogateescape"), mode=0o644)
-    files.write_atomically(directory / "desc", "".join(f"{block}\n" for block in blocks).encode(), mode=0o644)
+    return {
+        "files": f"%FILES%\n{listed}\n".encode(errors="surrogateescape"),
+        "desc": "".join(f"{block}\n" for block in blocks).encode(),
+    }
 
 
 def _file_list(path: Path) -> Iterator[str]:

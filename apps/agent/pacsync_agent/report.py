@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
 
 from apps.fleet.alpm import state
 
-from . import __version__, database_lock, examination, files, local_db, plan
+from . import __version__, database_lock, examination, files, local_db, lock_check, permission, plan, verification
 from .api import ApiError
 from .context import Context
-from .errors import Failed, Refused
+from .errors import AgentError, Failed, Refused
 from .local_db import Installed
 from .repositories import Repositories, database, lists
 from .revision_seen import RevisionSeen
 
 ROUNDS = 4
+# What a server may not know yet, and can do without.
+DISPENSABLE = {"protected", "hint"}
 # For so many seconds a background report goes by the databases that were fetched privately, or not to be had.
 PRIVATE_MAX_AGE = 3600.0
+_unkept: dict[Path, int] = {}  # the last number of each machine for which there was no room
 
 
 def next_seq(directory: Path) -> int:
-    """A number above every one before: milliseconds of the clock, or one more where the clock went back."""
+    """A number above every one before: milliseconds of the clock, or one more where the clock went back.
+
+    Where there is no room to keep it, the clock alone has to do, and what this process remembers.
+    """
     path = directory / "seq.json"
     try:
         last = int((files.read_json(path) or {}).get("seq", 0))
     except (ValueError, TypeError):
         last = 0
-    seq = max(last + 1, int(time.time() * 1000))
-    files.write_json(path, {"seq": seq})
+    seq = max(last + 1, _unkept.get(path, 0) + 1, int(time.time() * 1000))
+    if not files.keep_json(path, {"seq": seq}):
+        _unkept[path] = seq
     return seq
 
 
@@ -55,7 +63,9 @@ def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
 
     A report in the `background` doesn't ask mirrors again and again for a database that the machine hasn't.
     """
+    locked = lock_check.problems(context.conf)
     installed = local_db.read(context.conf.dbpath)
+    locked = locked or lock_check.problems(context.conf)  # taken meanwhile
     text = local_db.state_text(installed)
     repositories = Repositories(context)
     reported = repositories.report(max_age=PRIVATE_MAX_AGE if background else 0)
@@ -63,6 +73,7 @@ def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
     context.problems = examination.examine(
         context, installed, databases={one["name"]: one["digest"] for one in reported}, held=held
     )
+    context.problems += locked + verification.problems(context.conf, context.state_dir, installed)
     body = {
         "seq": next_seq(context.state_dir),
         "state": state.digest_of(text),
@@ -71,15 +82,19 @@ def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
         "replaced": repositories.replaced(installed)[:1000],
         "examination": {"problems": context.problems},
         "agent_version": __version__,
+        "protected": [
+            one.as_json() for one in permission.protected(context.conf, context.state_dir, installed, context.protect)
+        ],
     }
     seen = RevisionSeen(context.state_dir).load()
     if seen and seen.digest:
         body["revision_seen"] = seen.as_json()
     try:
         for _ in range(ROUNDS):
-            answer = context.client.post("/checkin", body)
+            answer = _post(context, body)
             if not answer["want"]:
                 _note_revision(context, answer)
+                context.poll = float(answer.get("poll_seconds") or 0)
                 _remember(context, answer, body["state"])
                 return answer
             for digest in answer["want"]:
@@ -92,6 +107,19 @@ def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
     except ApiError as error:
         raise error.as_agent_error(context.credentials.name) from None
     raise Failed("upload_refused", "The server keeps asking for what was just uploaded.", "Look at the server's log.")
+
+
+def _post(context: Context, body: dict[str, Any], path: str = "/checkin") -> dict[str, Any]:
+    """The answer to a report; a server that is older does without what it doesn't know. Raises ApiError."""
+    try:
+        return context.client.post(path, body)
+    except ApiError as error:
+        unknown = DISPENSABLE & body.keys() & set(error.unknown)
+        if not unknown:
+            raise
+        for field in unknown:
+            del body[field]
+        return context.client.post(path, body)
 
 
 def _note_revision(context: Context, answer: dict[str, Any]) -> None:
@@ -113,7 +141,7 @@ def check_databases(context: Context) -> None:
             "databases_unreadable",
             f"These databases can't be read, nor fetched from the mirrors of this machine: {listed} "
             f"({context.unreadable[names[0]]}). Which packages are foreign can't be told without them.",
-            "Run `pacman -Syy`, or correct the mirrors in pacman.conf, and try again.",
+            "Correct the mirrors in pacman.conf, or the keyring, and try again: the agent fetches them by itself.",
         )
 
 
@@ -122,12 +150,26 @@ def send_result(context: Context, operation: str, body: dict[str, Any], text: by
     path = f"/operations/{operation}/result"
     body = {**body, "seq": next_seq(context.state_dir), "state": state.digest_of(text)}
     try:
-        return context.client.post(path, body)
+        return _post(context, body, path)
     except ApiError as error:
         if error.code != "state_unknown":
             raise
     context.client.put_text(f"/states/{body['state']}", text)
-    return context.client.post(path, body)
+    return _post(context, body, path)
+
+
+def tell_files(context: Context) -> None:
+    """Report at once when more, or less, is known of the files than this run has said. The next report does it too."""
+    installed = local_db.read(context.conf.dbpath)
+    known = verification.problems(context.conf, context.state_dir, installed)
+    if known != verification.among(context.problems):
+        tell(context)
+
+
+def tell(context: Context) -> None:
+    """Report now, if that can be done. The next report does it too."""
+    with contextlib.suppress(AgentError, OSError):
+        check_in(context)
 
 
 def status_path(directory: Path) -> Path:
@@ -146,7 +188,7 @@ def _remember(context: Context, answer: dict[str, Any], digest: object) -> None:
         "state": digest,
         "checked_in": int(time.time()),
     }
-    files.write_json(status_path(context.state_dir), value, mode=0o644)
+    files.keep_json(status_path(context.state_dir), value, mode=0o644)
 
 
 def another_pacman(context: Context) -> bool:

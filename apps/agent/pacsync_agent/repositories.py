@@ -83,7 +83,7 @@ class Repositories:
         digests.update(remembered)
         self._say(fetched.reasons)
         if self.cache != before:
-            files.write_json(self.path, self.cache)
+            files.keep_json(self.path, self.cache)
         return [
             {"name": repo.name, "digest": digest, "mirrors": _mirrors(repo)}
             for repo in configured
@@ -94,7 +94,7 @@ class Repositories:
         """Warn of each that can't be read, once for as long as it is so."""
         for name in sorted(set(reasons) - set(self.context.unreadable)):
             said = f"The database of {name} can't be read, nor fetched ({reasons[name]})"
-            self.context.output.warn(f"{said}; run `pacman -Syy` to get it anew.")
+            self.context.output.warn(f"{said}: correct the mirrors or the keyring.")
         self.context.unreadable = dict(reasons)
 
     def _digest(self, name: str) -> Optional[str]:

@@ -84,7 +84,7 @@ class RevisionSeen:
             self._write(pool, revision)
 
     def _write(self, pool: str, revision: Revision) -> None:
-        files.write_json(self.path, {"pool": pool, **revision.as_json()}, mode=0o644)
+        files.keep_json(self.path, {"pool": pool, **revision.as_json()}, mode=0o644)
 
     def check(self, operation: dict[str, Any], answer: object) -> None:
         """Raise Refused when the operation is automatic, and its revision (a claim's) is no newer one.

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import configparser
 import dataclasses
-import hashlib
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from . import files, proxies
+from . import files, no_room, own_directory, proxies
 from .errors import Local, NotAuthorized
 from .pacman_conf import PacmanConf
+from .patience import OUTAGE
 from .proxies import Proxy
 
 AGENT_CONFIG = Path("/etc/pacsync-agent.conf")
 # What the command line may say too; and what only the machine's own file may.
 KEYS = ("config", "root", "dbpath", "state_dir", "server")
-OWN_KEYS = ("trust_target_files", "proxy")
+OWN_KEYS = ("trust_target_files", "proxy", "protect", "mirror_patience")
+PROTECT = ("default",)  # every role of roles.py
+LONGEST_PATIENCE = 3600.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Options:
     """What the command line and the agent's own configuration file say. None: the default.
 
     `trust_target_files`: files count whose checksum only the server names. `proxy`: through which the server is asked.
+    `protect`: what no operation may remove: `default`, roles, patterns of package names; empty: nothing.
+    `mirror_patience`: for how many seconds mirrors that fail at the moment are asked again.
     """
 
     config: Optional[Path] = None
@@ -39,6 +43,8 @@ class Options:
     server: Optional[str] = None
     trust_target_files: bool = False
     proxy: Optional[Proxy] = None
+    protect: tuple[str, ...] = PROTECT
+    mirror_patience: float = OUTAGE
 
 
 def load_options(given: dict[str, Optional[str]], agent_config: Optional[str]) -> Options:
@@ -60,8 +66,13 @@ def load_options(given: dict[str, Optional[str]], agent_config: Optional[str]) -
 
 def of_machine(options: Options, root: Path) -> Options:
     """The options with what the file of the machine beneath `root` alone may say; for a machine that is named."""
-    path = root / AGENT_CONFIG.relative_to("/")
+    path = config_of_machine(root)
     return _with_own(options, _read_file(path)) if path.exists() else options
+
+
+def config_of_machine(root: Path) -> Path:
+    """Where the machine beneath `root` has its own file."""
+    return root / AGENT_CONFIG.relative_to("/")
 
 
 def names_machine(given: dict[str, Optional[str]]) -> bool:
@@ -72,7 +83,23 @@ def _with_own(options: Options, values: dict[str, Optional[str]]) -> Options:
     word = (values.get("trust_target_files") or "no").lower()
     if word not in {"yes", "no"}:
         raise Local("agent_config_invalid", f"trust_target_files is {word!r}.", "It may be yes or no.")
-    return dataclasses.replace(options, trust_target_files=word == "yes", proxy=_proxy(values.get("proxy")))
+    known = values.get("protect")
+    return dataclasses.replace(
+        options,
+        trust_target_files=word == "yes",
+        proxy=_proxy(values.get("proxy")),
+        protect=PROTECT if known is None else tuple(known.replace(",", " ").split()),
+        mirror_patience=_patience(values.get("mirror_patience")),
+    )
+
+
+def _patience(text: Optional[str]) -> float:
+    if not text:
+        return OUTAGE
+    if not (text.isascii() and text.isdigit() and float(text[:9]) <= LONGEST_PATIENCE):
+        hint = f"It may be a number of seconds from 0 to {LONGEST_PATIENCE:.0f}."
+        raise Local("agent_config_invalid", f"mirror_patience is {text!r}.", hint)
+    return float(text)
 
 
 def _proxy(text: Optional[str]) -> Optional[Proxy]:
@@ -131,23 +158,21 @@ def _reason(error: Exception, before: int) -> str:
 
 def state_dir(options: Options, conf: PacmanConf) -> Path:
     """The agent's own directory: the given one, else one in the machine's root, one for each database in it."""
-    if options.state_dir:
-        return options.state_dir
-    directory = conf.root / "var/lib/pacsync-agent"
-    if os.path.realpath(conf.dbpath) == os.path.realpath(conf.root / "var/lib/pacman"):
-        return directory
-    suffix = hashlib.sha256(os.path.realpath(conf.dbpath).encode()).hexdigest()[:8]
-    return directory.with_name(f"pacsync-agent-{suffix}")
+    return options.state_dir or own_directory.find(conf.root, conf.dbpath)
 
 
 def make_state_dir(directory: Path) -> None:
     """Make it, for root to write and for all to read: only the credentials and the journal are secret."""
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+        if directory.stat().st_mode & 0o777 == 0o700:  # made under a stricter mask
+            directory.chmod(0o755)
         probe = directory / ".writable"
         probe.touch()
         probe.unlink()
     except OSError as error:
+        if no_room.is_it(error) and directory.is_dir():
+            return  # it reports all the same; what needs room says so
         raise Local(
             "state_dir_unusable",
             f"The agent can't keep its files in {directory}: {error.strerror}.",
@@ -166,7 +191,7 @@ class Credentials:
 
 
 def credentials_path(directory: Path) -> Path:
-    return directory / "credentials.json"
+    return directory / own_directory.CREDENTIALS
 
 
 def load_credentials(directory: Path) -> Credentials:
@@ -180,7 +205,10 @@ def load_credentials(directory: Path) -> Credentials:
         raise Local("not_root", f"Only root may read {path}.", "Run the command as root (sudo).") from None
     except (OSError, ValueError, KeyError) as error:
         raise Local(
-            "credentials_invalid", f"{path} can't be read: {error}.", "Enrol the machine again with `enroll --force`."
+            "credentials_invalid",
+            f"{path} can't be read: {error}.",
+            "Put the file back from a backup; or delete this endpoint on the server, and run "
+            "`pacsync-agent enroll --force --server URL --code CODE`.",
         ) from None
     raise NotAuthorized(
         "not_enrolled",

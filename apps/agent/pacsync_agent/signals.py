@@ -1,4 +1,4 @@
-"""SIGTERM, SIGINT and SIGHUP: stop now, or after pacman. It must not know what is being done."""
+"""SIGTERM, SIGINT and SIGHUP: stop now, or after what mustn't be interrupted. It must not know what is being done."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ class Signals:
     def install(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._handle)
+
+    def is_terminated(self) -> bool:
+        """Whether SIGTERM came: whoever sent it may wait for the agent's end, and pacman for them (a hook)."""
+        return self.number == signal.SIGTERM
 
     def _handle(self, number: int, frame: Optional[FrameType]) -> None:
         self.stop.set()

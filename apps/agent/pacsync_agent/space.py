@@ -5,6 +5,8 @@ What another machine declares must not fill the disk of this one: a reserve is l
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -13,6 +15,14 @@ from .output import human_bytes
 
 RESERVE = 1 << 30  # bytes that downloads leave free, or
 SHARE = 20  # this part of the file system, if that is less
+
+
+class Full(OSError):
+    """The reserve is reached in the middle of a download."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.directory = directory
 
 
 def free(path: Path) -> int:
@@ -42,7 +52,7 @@ def full(directory: Path) -> Refused:
     """The refusal of downloads that have filled it meanwhile."""
     return Refused(
         "disk_full",
-        f"{directory} has no room left for the downloads (a reserve stays free).",
+        f"{directory} has {human_bytes(free(directory))} left, which is the reserve that downloads leave free.",
         "Free some space, for example with `paccache -r`.",
     )
 

@@ -89,7 +89,7 @@ def _verified(machine: MachineFiles, repository: Repository, path: Path) -> bool
     if said is None:  # nothing was said: it doesn't count now, and is asked again
         return False
     known = {name: value for name, value in known.items() if name in {one.name for one in machine.conf.repositories}}
-    files.write_json(memory, {**known, repository.name: {"stamp": stamp, "taken": said}})
+    files.keep_json(memory, {**known, repository.name: {"stamp": stamp, "taken": said}})
     return said
 
 

@@ -5,15 +5,27 @@ It must not know servers, operations or journals. Measured traps behind it: docs
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Optional
 
 from apps.fleet.alpm.state import DEPENDENCY, InstalledPackage
 
-from . import database_lock, local_db, marker, pacman, plan, space
+from . import (
+    local_db,
+    marker,
+    pacman,
+    reasons_hook,
+    removal_conflicts,
+    repair,
+    space,
+    transaction_repository,
+    transaction_targets,
+)
 from .errors import Busy, Failed, Local, Refused
 from .local_db import Installed
 from .output import Output, human_bytes
@@ -21,18 +33,29 @@ from .package_file import PackageFile
 from .pacman import Run, Transaction
 from .pacman_conf import PacmanConf
 from .plan import Plan
+from .running_hook import HookWatch
 
+_REHEARSING = "in the rehearsal"
+_NOT_FITTING = "Hold or exclude the packages named here, or set a target that fits this machine."
+_CRASHED = "See in `dmesg` or `coredumpctl` why pacman itself crashed."
 LONGEST_ARGUMENTS = 1_000_000  # bytes; Linux takes 2 MiB in all
 
 
 @dataclass
 class Prepared:
-    """A rehearsed way: the arguments for pacman, and the database problems that were there before."""
+    """A rehearsed way: the arguments for pacman, and the database problems that were there before.
+
+    `repository` is the directory of the generated one, None where no package is installed. Before pacman starts, the
+    packages `going` are made to conflict with `word` (removal_conflicts.py), and `reasons` are set.
+    """
 
     plan: Plan
     arguments: list[str]
     problems: set[str]
-    warnings: list[str] = field(default_factory=list)
+    repository: Optional[Path] = None
+    going: list[str] = field(default_factory=list)
+    word: str = ""
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
 def check_space(conf: PacmanConf, files: Iterable[PackageFile], installed: Installed) -> None:
@@ -46,21 +69,6 @@ def check_space(conf: PacmanConf, files: Iterable[PackageFile], installed: Insta
             f"The packages need {human_bytes(growth)} more, and {conf.root} has {human_bytes(free)} left.",
             "Free some space and try again.",
         )
-
-
-def check_unlocked(conf: PacmanConf) -> None:
-    """Raise Busy while another pacman is at work, and say what to do about a lock file that is left over."""
-    if not database_lock.is_locked(conf.dbpath):
-        return
-    path = database_lock.path_of(conf.dbpath)
-    pid = database_lock.holder(conf.dbpath)
-    if pid is not None:
-        raise Busy("database_locked", f"Another pacman (process {pid}) is at work.", "Wait for it to finish.")
-    raise Busy(
-        "database_locked",
-        f"{path} is there, but no process holds it: a pacman was cut off.",
-        f"Look at the machine with `pacman -Dk`, then remove {path}.",
-    )
 
 
 def check_entries(conf: PacmanConf) -> None:
@@ -86,41 +94,78 @@ def rehearse(
 ) -> Prepared:
     """Do it on a copy of the database, and see that exactly the wanted set comes out, with no new problem.
 
-    Raises Refused (`rehearsal_failed`). `directory` holds the copy and the marker; remove it when all is over.
+    Raises Refused (`rehearsal_failed`), Failed (`pacman_killed`). `directory` holds the copy and the generated
+    repository; remove it when all is over.
+    """
+    prepared = _prepare(conf, directory, steps, installed, files)
+    config = directory / "pacman.conf"
+    prepared.problems = pacman.database_problems(config)
+    if prepared.arguments:
+        done = _rehearse(config, prepared)
+        if done.status != 0 and prepared.problems and files:
+            # What is broken already may keep pacman from moving at all; the comparison below still sees new damage.
+            problems = prepared.problems
+            prepared = _prepare(conf, directory, steps, installed, files, regardless=True)
+            prepared.problems = problems
+            done = _rehearse(config, prepared)
+        if done.status != 0:
+            hint = _CRASHED if done.status > 128 else _NOT_FITTING
+            raise _rehearsal_failed("; ".join(done.errors) or f"pacman ended with status {done.status}", hint)
+    _check_outcome(config, directory, wanted, prepared.problems)
+    return prepared
+
+
+def _prepare(
+    conf: PacmanConf,
+    directory: Path,
+    steps: Plan,
+    installed: Installed,
+    files: Sequence[PackageFile],
+    *,
+    regardless: bool = False,
+) -> Prepared:
+    """A fresh copy of the database in `directory`, with the repository and the arguments for this plan.
+
+    `regardless` of dependencies.
     """
     pacman.copy_database(conf, directory)
-    config = pacman.write_config(conf, directory / "pacman.conf", rehearsal_root=directory)
-    problems = pacman.database_problems(config)
-    arguments = _arguments(directory, steps, installed, files)
-    if arguments:
-        done = pacman.run(config, *arguments, "--dbonly", "--noscriptlet")
-        if done.status != 0 and problems and arguments[0] == "-U":
-            # What is broken already may keep pacman from moving at all; the comparison below still sees new damage.
-            pacman.copy_database(conf, directory)
-            config = pacman.write_config(conf, directory / "pacman.conf", rehearsal_root=directory)
-            arguments = _arguments(directory, steps, installed, files)
-            arguments.insert(1, "-dd")
-            done = pacman.run(config, *arguments, "--dbonly", "--noscriptlet")
-        if done.status != 0:
-            raise _rehearsal_failed("; ".join(done.errors) or f"pacman ended with status {done.status}")
-    _check_outcome(config, directory, wanted, problems)
-    return Prepared(steps, arguments, problems)
-
-
-def _arguments(directory: Path, steps: Plan, installed: Installed, files: Sequence[PackageFile]) -> list[str]:
+    options = ["--noconfirm", "--noprogressbar"]
     if not files:
+        pacman.write_config(conf, directory / "pacman.conf", rehearsal_root=directory)
         names = [package.name for package in steps.remove]
-        return ["-R", "--noconfirm", "--noprogressbar", *names] if names else []
-    arguments = ["-U", "--noconfirm", "--noprogressbar", *(str(file.path) for file in files)]
-    if steps.remove:
-        words = plan.marker_conflicts(steps, installed, files)
-        arguments += ["--ask", "4", str(marker.build(directory, words))]
-    return arguments
+        reasons = {package.name: package.reason for package in steps.reasons} if names else {}
+        return Prepared(steps, ["-R", *options, *names] if names else [], set(), reasons=reasons)
+    targets = transaction_targets.arrange(steps, installed, files)
+    if regardless:
+        targets.options.append("-dd")
+    if targets.late and reasons_hook.is_possible(conf.root, conf.dbpath):
+        reasons_hook.write(transaction_repository.hooks_of(directory), targets.late, conf.root, conf.dbpath)
+    database = transaction_repository.write(directory, files)
+    transaction_repository.publish(database, directory / "db")
+    removal_conflicts.remove(removal_conflicts.found(directory / "db"))  # of a transaction that was cut off
+    removal_conflicts.add(directory / "db", targets.going, targets.word)
+    pacman.write_config(conf, directory / "pacman.conf", rehearsal_root=directory, repository=directory)
+    arguments = ["-S", *options, *targets.options, *targets.names]
+    return Prepared(
+        steps,
+        arguments,
+        set(),
+        repository=directory,
+        going=targets.going,
+        word=targets.word,
+        reasons=targets.reasons,
+    )
+
+
+def _rehearse(config: Path, prepared: Prepared) -> Run:
+    for option, names in _options_of(prepared.reasons).items():
+        pacman.run(config, "-D", option, *names, doing=_REHEARSING)
+    return pacman.run(config, *prepared.arguments, "--dbonly", "--noscriptlet", doing=_REHEARSING)
 
 
 def _check_outcome(config: Path, directory: Path, wanted: Sequence[InstalledPackage], problems: set[str]) -> None:
     after = local_db.read(directory / "db")
-    after.pop(marker.NAME, None)
+    after.pop(marker.NAME, None)  # left by an older agent
     differences = difference(after, wanted, reasons=False)
     if differences:
         raise _rehearsal_failed("it would end with " + _some(differences))
@@ -129,11 +174,11 @@ def _check_outcome(config: Path, directory: Path, wanted: Sequence[InstalledPack
         raise _rehearsal_failed("afterwards " + _some(sorted(new)))
 
 
-def _rehearsal_failed(reason: str) -> Refused:
+def _rehearsal_failed(reason: str, hint: str = _NOT_FITTING) -> Refused:
     return Refused(
         "rehearsal_failed",
         f"A rehearsal on a copy of the package database didn't reach the target: {reason}.",
-        "Nothing was changed. Hold or exclude the packages named here, or set a target that fits this machine.",
+        f"Nothing was changed. {hint}",
     )
 
 
@@ -165,15 +210,51 @@ def difference(
     return texts + [f"{name} still installed" for name in installed if name not in names]
 
 
-def apply(transaction: Transaction, config: Path, prepared: Prepared, output: Output) -> Run:
-    """The one transaction. Raises nothing for pacman's own failure: the caller looks at what became of the machine."""
+def apply(transaction: Transaction, conf: PacmanConf, config: Path, prepared: Prepared, output: Output) -> Run:
+    """Say what goes, set the reasons of what is installed, then the one transaction.
+
+    Raises nothing for pacman's own failure: the caller looks at what became of the machine. Raises Busy and OSError
+    before anything was changed.
+    """
+    remove_conflicts(conf, transaction)  # of one that was cut off
+    if prepared.going:
+        with repair.locked(conf.dbpath, transaction.own_lock):
+            removal_conflicts.add(conf.dbpath, prepared.going, prepared.word)
+    run = _apply(transaction, conf, config, prepared, output)
+    with contextlib.suppress(Busy, OSError):  # `settle` sees to it
+        remove_conflicts(conf, transaction)
+    return run
+
+
+def remove_conflicts(conf: PacmanConf, transaction: Transaction) -> None:
+    """Take back what was said of packages that should go and are still there. Raises Busy, OSError."""
+    found = removal_conflicts.found(conf.dbpath)
+    if found:
+        with repair.locked(conf.dbpath, transaction.own_lock):
+            removal_conflicts.remove(found)
+
+
+def _apply(transaction: Transaction, conf: PacmanConf, config: Path, prepared: Prepared, output: Output) -> Run:
+    for option, names in _options_of(prepared.reasons).items():
+        done = transaction.run_small(config, "-D", option, *names, dbpath=conf.dbpath)
+        if done.status != 0:
+            return done
+    if prepared.repository:
+        transaction_repository.publish(transaction_repository.database_in(prepared.repository), conf.dbpath)
+    watch = HookWatch(conf, lambda hook: output.line(f"pacman's hook {hook.running()}."))
     total = len(prepared.plan.install) + len(prepared.plan.remove)
 
     def on_output(text: str) -> None:
-        output.progress("applying", min(len(pacman.begun(text)), total), total)
+        watch.look(text)
+        begun = pacman.begun(text)
+        if begun:
+            transaction.keep_log()
+        output.progress("applying", min(len(begun), total), total)
 
     output.progress("applying", 0, total)
-    return transaction.run(config, *prepared.arguments, on_output=on_output)
+    run = transaction.run(config, *prepared.arguments, dbpath=conf.dbpath, on_output=on_output)
+    transaction_repository.remove(conf.dbpath)
+    return run
 
 
 def overwrite_own_files(run: Run, begun: Iterable[str], root: Path) -> list[str]:
@@ -191,30 +272,41 @@ def overwrite_own_files(run: Run, begun: Iterable[str], root: Path) -> list[str]
 
 
 def settle(conf: PacmanConf, transaction: Transaction, config: Path, wanted: Sequence[InstalledPackage]) -> list[str]:
-    """Remove the marker and set the install reasons; safe to repeat. What pacman said against it, if anything."""
+    """Set the install reasons that are still wrong; safe to repeat. What pacman said against it, if anything."""
+    transaction_repository.remove(conf.dbpath)
+    try:
+        remove_conflicts(conf, transaction)
+    except Busy as error:
+        return [error.message]
     installed = local_db.read(conf.dbpath)
     runs = remove_marker(conf, transaction, config)
-    for option, names in _wrong_reasons(installed, wanted).items():
-        if names:
-            runs.append(transaction.run_small(config, "-D", option, *names))
+    for option, names in _options_of(_wrong_reasons(installed, wanted)).items():
+        runs.append(transaction.run_small(config, "-D", option, *names, dbpath=conf.dbpath))
     return [line for run in runs if run.status != 0 for line in run.errors]
 
 
 def remove_marker(conf: PacmanConf, transaction: Transaction, config: Path) -> list[Run]:
-    """Remove the marker if it is installed."""
+    """Remove the marker if an older agent left it installed."""
     if marker.NAME not in local_db.read(conf.dbpath):
         return []
-    removal = ("-R", "--noconfirm", "--noprogressbar", "--noscriptlet", "--dbonly", marker.NAME)
-    return [transaction.run_small(config, *removal)]
+    return [transaction.run_small(config, *marker.REMOVAL, dbpath=conf.dbpath)]
 
 
-def _wrong_reasons(installed: Installed, wanted: Iterable[InstalledPackage]) -> dict[str, list[str]]:
-    wrong: dict[str, list[str]] = {"--asdeps": [], "--asexplicit": []}
-    for package in wanted:
-        present = installed.get(package.name)
-        if present and present.reason != package.reason:
-            wrong["--asdeps" if package.reason == DEPENDENCY else "--asexplicit"].append(package.name)
-    return wrong
+def _wrong_reasons(installed: Installed, wanted: Iterable[InstalledPackage]) -> dict[str, str]:
+    """The wanted reason of each package that has another one."""
+    return {
+        package.name: package.reason
+        for package in wanted
+        if (present := installed.get(package.name)) and present.reason != package.reason
+    }
+
+
+def _options_of(reasons: Mapping[str, str]) -> dict[str, list[str]]:
+    """The packages for each option of `pacman -D` that sets these reasons."""
+    options: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        options.setdefault("--asdeps" if reason == DEPENDENCY else "--asexplicit", []).append(name)
+    return options
 
 
 def verify(

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from . import database_lock, operation, pacman, report, transaction
+from . import (
+    database_lock,
+    local_db,
+    lock_check,
+    marker,
+    no_room,
+    operation,
+    pacman,
+    report,
+    result,
+    running_hook,
+    transaction,
+    transaction_repository,
+)
 from . import journal as steps
 from .api import ApiError
 from .context import Context
-from .errors import AgentError, Interrupted
-from .operation import Ended
+from .errors import AgentError, Busy, Interrupted
+from .result import Ended
 from .revision_seen import RevisionSeen
 
 # How often a new operation is made when somebody ran pacman between the report and the claim.
@@ -23,20 +37,31 @@ TRIES = 3
 def resume(context: Context, *, give_back: bool = False) -> Optional[Ended]:
     """Bring what an earlier agent began to its end, if there is anything."""
     if not context.journal.load():
+        if os.geteuid() == 0:  # an agent that died while it mended an entry without a journal
+            context.transaction.remove_own_lock(context.conf.dbpath, seen=True)
         return None
     if context.journal.step == steps.CREATE:
         made = _create(context, context.journal.data["kind"], context.journal.data["key"])
         if made is None:
             return None
+    _check_lock(context)
     context.output.line("Going on with the operation that an earlier run began.")
     return operation.carry_out(context, give_back=give_back)
+
+
+def _check_lock(context: Context) -> None:
+    """Raise Busy where the journal's operation can't be gone on with, because of a lock that isn't the agent's own."""
+    journal, running = context.journal, context.transaction
+    under_way = journal.reached(steps.APPLY) and journal.step != steps.REPORT
+    if under_way and not running.is_running() and not running.own_lock.is_there(context.conf.dbpath):
+        lock_check.check_unlocked(context.conf)
 
 
 def execute(context: Context, kind: str) -> Optional[Ended]:
     """Make an operation and carry it out; None when nothing is to be done."""
     transaction.needs_root(os.geteuid())
     for _ in range(TRIES):
-        transaction.check_unlocked(context.conf)
+        lock_check.check_unlocked(context.conf)
         remove_leftovers(context)
         answer = report.check_in(context)
         if kind == "sync":
@@ -61,15 +86,40 @@ def execute_queued(context: Context, queued: dict[str, Any]) -> Optional[Ended]:
     if queued["kind"] == "sync":
         report.check_databases(context)  # it stays queued, and is carried out when they can be had
     transaction.needs_root(os.geteuid())
-    operation.adopt(context, queued, here=False)
+    try:
+        operation.adopt(context, queued, here=False)
+    except OSError as error:
+        if not no_room.is_it(error):
+            raise
+        return operation.end_unbegun(context, queued, no_room.refusal(context.state_dir))
     return operation.carry_out(context, give_back=False)
 
 
 def remove_leftovers(context: Context) -> None:
-    """Remove a marker that no journal knows of any more, if this is root."""
-    if os.geteuid() == 0 and not database_lock.is_locked(context.conf.dbpath):
+    """Remove what an earlier run left and no journal knows of any more, if this is root."""
+    if os.geteuid() != 0 or database_lock.is_locked(context.conf.dbpath):
+        return
+    transaction_repository.remove(context.conf.dbpath)
+    with contextlib.suppress(Busy):
+        transaction.remove_conflicts(context.conf, context.transaction)
+    if marker.NAME in local_db.read(context.conf.dbpath):  # an older agent's
         config = pacman.write_config(context.conf, context.state_dir / "pacman.conf")
         transaction.remove_marker(context.conf, context.transaction, config)
+
+
+def wait_for_own_pacman(context: Context, seconds: float) -> None:
+    """Wait for the pacman of an earlier run. Raises Busy: not for ever, since a hook of it may wait for this one."""
+    deadline = time.monotonic() + seconds
+    if context.transaction.is_running():
+        context.output.line("The pacman of an earlier run is still at work: waiting for it to finish.")
+    while context.transaction.is_running():
+        if time.monotonic() > deadline:
+            hook = running_hook.of(context.transaction.output(), context.conf)
+            where = f", in its hook {hook}" if hook else ""
+            raise Busy(
+                "operation_unfinished", f"The pacman of an earlier run is still at work{where}: try again later."
+            )
+        time.sleep(0.2)
 
 
 @contextlib.contextmanager
@@ -81,7 +131,7 @@ def given_back(context: Context) -> Iterator[None]:
         data = context.journal.data
         if data.get("operation") and not context.journal.reached(steps.APPLY):
             with context.signals.shielded(), contextlib.suppress(AgentError):
-                operation.give_up(context, error)
+                result.give_up(context, error)
         raise
 
 

@@ -9,27 +9,40 @@ import os
 import shlex
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Optional
 
 from . import bounded_process
 from .addresses import Address
-from .network import Refusal, Stopped
+from .errors import Local
+from .network import Broken, Refusal, Stopped
 from .pacman_conf import PacmanConf
 
+SLOW = 8.0  # seconds after which a failure is the host's silence (pacman's own limit is 10)
 Transfer = Callable[[Address, Path, int, float, threading.Event], None]
 
 
 def of(conf: PacmanConf) -> Optional[Transfer]:
-    """The function for network.Network, None where pacman.conf has no XferCommand that makes sense."""
+    """The function for network.Network, None where pacman.conf has no XferCommand.
+
+    Raises Local for one that can't work: to go round it would ask mirrors in a way that the admin didn't want.
+    """
     text = next((value for key, value in conf.options if key == "XferCommand"), "")
+    if not text:
+        return None
     try:
         words = shlex.split(text)
     except ValueError:
-        return None
+        words = []
     if not words or "%u" not in text:
-        return None
+        raise Local(
+            "pacman_config_invalid",
+            "XferCommand of pacman.conf can't be used: "
+            + ("it has no %u for the address." if words else "its quotes don't match."),
+            "Write it as in `man pacman.conf`, for example `/usr/bin/curl -L -C - -f -o %o %u`, or remove it.",
+        )
 
     def transfer(source: Address, part: Path, most: int, seconds: float, stop: threading.Event) -> None:
         _run(words, source.url, part, most=most, seconds=seconds, stop=stop)
@@ -38,25 +51,31 @@ def of(conf: PacmanConf) -> Optional[Transfer]:
 
 
 def _run(words: list[str], url: str, part: Path, *, most: int, seconds: float, stop: threading.Event) -> None:
-    """Raises Refusal (the command failed, or took too much), Stopped."""
+    """Raises Refusal (the command failed, or took too much), Broken (nothing came for long), Stopped.
+
+    What a failure means, the command alone knows: after a short time it may be a file that isn't there.
+    """
     target = part.with_name(f"{part.name}.xfer")  # without %o the command writes the address's last part into here
     target.mkdir(mode=0o700, exist_ok=True)
     output = target / "file"
     command = [word.replace("%o", str(output)).replace("%u", url) for word in words]
     if not any("%o" in word for word in words):
         output = target / url.rpartition("/")[2]
+    began = time.monotonic()
     try:
         status = bounded_process.run(command, seconds=seconds, most=most + 1, stop=stop, cwd=target)
         if status is None:
             raise Stopped
         if status != 0 or output.is_symlink() or not output.is_file():
+            if time.monotonic() - began > SLOW:
+                raise Broken("pacman.conf's XferCommand doesn't get it, and takes long", final=True, slow=True)
             raise Refusal("pacman.conf's XferCommand doesn't get it")
         if output.stat().st_size > most:
             raise Refusal("it is larger than declared")
         os.replace(output, part)
         part.chmod(0o600)
     except bounded_process.TooLong:
-        raise Refusal("pacman.conf's XferCommand takes too long") from None
+        raise Broken("pacman.conf's XferCommand takes too long", final=True, slow=True) from None
     except (FileNotFoundError, PermissionError):
         raise Refusal("pacman.conf's XferCommand can't be started") from None
     finally:

@@ -5,11 +5,12 @@ from ninja import Router, Status
 
 from apps.api.auth import ENDPOINT, ApiRequest, endpoint_of
 from apps.api.openapi import refuses
-from apps.api.schemas.agent import CheckInIn, CheckInOut, EnrollIn, EnrollOut, ExaminationIn, MeOut
+from apps.api.schemas.agent import CheckInIn, CheckInOut, EnrollIn, EnrollOut, ExaminationIn, MeOut, ProtectedIn
 from apps.api.schemas.views import check_in_out, me_out
 from apps.fleet import endpoint_manager
 from apps.fleet.endpoint_manager import ReportedRepository, SeenRevision
 from apps.fleet.examination import Problem
+from apps.fleet.protection import Protected
 
 router = Router()
 
@@ -51,6 +52,7 @@ def check_in(request: ApiRequest, payload: CheckInIn) -> CheckInOut:
         replaced=payload.replaced,
         agent_version=payload.agent_version,
         examination=_problems(payload.examination),
+        protected=_protected(payload.protected),
         revision_seen=SeenRevision(number=seen.number, digest=seen.digest) if seen else None,
     )
     return check_in_out(done)
@@ -60,6 +62,14 @@ def _problems(examination: ExaminationIn | None) -> list[Problem] | None:
     if examination is None:
         return None
     return [Problem(code=one.code, text=one.text, names=one.names) for one in examination.problems]
+
+
+def _protected(said: list[ProtectedIn] | None) -> list[Protected] | None:
+    if said is None:
+        return None
+    return [
+        Protected(role=one.role, why=one.why, names=one.names, needs=one.needs, instead=one.instead) for one in said
+    ]
 
 
 @router.get("/me", response=MeOut, auth=ENDPOINT, summary="This endpoint as the server sees it")

@@ -140,6 +140,7 @@ def keep_lease(request: ApiRequest, operation_id: Id, payload: HeartbeatIn) -> H
         endpoint=endpoint_of(request),
         lease_token=payload.lease_token,
         phase=payload.phase,
+        hook=payload.hook.model_dump() if payload.hook else None,
     )
     return HeartbeatOut(lease_until=operation.lease_until, status=OperationStatus(operation.status))
 
@@ -162,6 +163,7 @@ def finish_operation(request: ApiRequest, operation_id: Id, payload: ResultIn) -
         state=payload.state,
         code=payload.code,
         message=payload.message,
+        hint=payload.hint,
         log_tail=payload.log_tail,
     )
     return operation_out(operation)

@@ -9,8 +9,9 @@ from apps.api.fields import Name
 from apps.api.lookups import pool_named
 from apps.api.openapi import refuses
 from apps.api.schemas.analysis import AnalysisOut
+from apps.api.schemas.endpoints import RefusalOut, RefusalsOut, RemovalOut
 from apps.api.schemas.pools import BulkSyncIn, BulkSyncItem, BulkSyncOut
-from apps.fleet import analysis, status, sync_coordinator, time_limit
+from apps.fleet import analysis, protection, status, sync_coordinator, time_limit
 from apps.fleet.exceptions import AlreadyInSync, FleetError
 from apps.fleet.models import Endpoint
 
@@ -57,6 +58,17 @@ def _sync(endpoints: list[Endpoint], actor: str) -> Iterable[BulkSyncItem | None
             yield BulkSyncItem(endpoint=endpoint.name, operation=None, code=refusal.code, detail=str(refusal))
         else:
             yield BulkSyncItem(endpoint=endpoint.name, operation=operation.id, code=None, detail=None)
+
+
+@router.get("/pools/{name}/refusals", response=RefusalsOut, auth=VIEWER, summary="Which endpoints would refuse a sync")
+def refusals(request: ApiRequest, name: Name) -> RefusalsOut:
+    """The endpoints of the pool whose agents would refuse its present target, and what they would not remove."""
+    return RefusalsOut(
+        items=[
+            RefusalOut(endpoint=one.endpoint, refused=[RemovalOut(**removal._asdict()) for removal in one.removals])
+            for one in protection.refusing(pool_named(name))
+        ]
+    )
 
 
 @router.get(

@@ -1,5 +1,7 @@
 """What an agent says about its machine, and what the server answers (docs/protocol.md)."""
 
+from typing import Literal
+
 from pydantic import BaseModel, Field, field_validator
 
 from apps.api.fields import (
@@ -19,7 +21,7 @@ from apps.api.fields import (
     Sequence,
     Time,
 )
-from apps.api.schemas.endpoints import ProblemOut
+from apps.api.schemas.endpoints import ProblemOut, RemovalOut
 from apps.api.schemas.operations import OperationOut, Plan, RevisionNamed, UnmanagedOut
 
 
@@ -59,6 +61,18 @@ class ExaminationIn(Body):
     problems: list[ProblemIn] = Field([], max_length=20, fail_fast=True)
 
 
+class ProtectedIn(Body):
+    """Packages that the machine lets no operation remove, as far as one or each of them is needed."""
+
+    role: ProblemCode
+    why: ProblemText
+    names: list[ProblemName] = Field([], max_length=100, fail_fast=True, description="Installed packages.")
+    needs: Literal["one", "each"]
+    instead: list[ProblemName] = Field(
+        [], max_length=100, fail_fast=True, description="Packages that would do what they do."
+    )
+
+
 class SeenRevisionIn(Body):
     """The last target revision that the machine saw, as a check-in's answer named it."""
 
@@ -87,6 +101,9 @@ class CheckInIn(Body):
     examination: ExaminationIn | None = Field(None, description="null: the machine wasn't examined.")
     revision_seen: SeenRevisionIn | None = Field(
         None, description="`revision` of the newest answer so far. One that isn't here pauses automatic sync."
+    )
+    protected: list[ProtectedIn] | None = Field(
+        None, max_length=20, fail_fast=True, description="null: nothing is said about that."
     )
 
     @field_validator("repositories")
@@ -143,5 +160,6 @@ class MeOut(BaseModel):
     problems: list[ProblemOut] | None = Field(
         description="What it found when it examined itself as a source; null: nothing was said."
     )
+    refused: list[RemovalOut] = Field(description="What it would refuse to remove in a sync now.")
     last_seen: Time | None
     poll_seconds: int

@@ -20,6 +20,34 @@ class ProblemOut(BaseModel):
     names: list[str]
 
 
+class ProtectedOut(BaseModel):
+    """What the endpoint lets no operation remove: one of the names, or each, is needed."""
+
+    role: str
+    why: str
+    names: list[str]
+    needs: Literal["one", "each"]
+    instead: list[str]
+
+
+class RemovalOut(BaseModel):
+    """A package that a sync would remove, and why the endpoint would refuse that."""
+
+    name: str
+    why: str
+
+
+class RefusalOut(BaseModel):
+    """An endpoint that would refuse a sync."""
+
+    endpoint: str
+    refused: list[RemovalOut]
+
+
+class RefusalsOut(BaseModel):
+    items: list[RefusalOut]
+
+
 class EndpointOut(BaseModel):
     """One machine. Its status is derived from what it reported, never asserted by itself."""
 
@@ -71,6 +99,11 @@ class EndpointDetail(EndpointOut):
     problems: list[ProblemOut] | None = Field(
         description="What it found when it examined itself as the source of a target; null: nothing was said."
     )
+
+    protected: list[ProtectedOut] | None = Field(
+        description="What it lets no operation remove; null: nothing was said."
+    )
+    refused: list[RemovalOut] = Field(description="What it would refuse to remove in a sync now.")
 
 
 class EndpointChange(Body):
@@ -134,3 +167,4 @@ class DiffOut(BaseModel):
     changes: list[ChangeOut]
     kept: KeptOut
     unmanaged: list[UnmanagedOut] = Field(description="Why the target doesn't manage what is in `kept.unmanaged`.")
+    refused: list[RemovalOut] = Field(description="What the endpoint would refuse to remove.")

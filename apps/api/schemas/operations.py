@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from apps.api.fields import Body, Digest, Id, Key, Kind, LogText, Name, ResultCode, Sequence, Time
+from apps.api.fields import Body, Digest, Hint, Id, Key, Kind, LogText, Name, ResultCode, Sequence, Text500, Time
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.alpm.target_files import TargetFile
 from apps.fleet.models import Operation
@@ -30,8 +30,17 @@ class Result(BaseModel):
     outcome: str | None = None
     code: str | None = None
     message: str | None = None
+    hint: str | None = Field(None, description="What to do, with commands in backquotes. Null: the agent sent none.")
     log_tail: str | None = None
     difference: Any = None
+
+
+class Hook(BaseModel):
+    """A hook of pacman; `since` is the time of the machine."""
+
+    name: str
+    description: str
+    since: str
 
 
 class OperationOut(BaseModel):
@@ -47,6 +56,8 @@ class OperationOut(BaseModel):
     target_state: str
     plan: Plan
     attempt: int
+    retries: int = Field(description="How often it failed for a reason that will pass, and was queued again.")
+    retry_at: Time | None = Field(description="When it is tried again; `result` is that of the last try until then.")
     author: str
     created: Time
     applying_since: Time | None
@@ -54,6 +65,7 @@ class OperationOut(BaseModel):
     finished: Time | None
     deadline: Time
     result: Result | None
+    hook: Hook | None = Field(None, description="The hook that pacman is running, as the last heartbeat said.")
 
 
 def operation_out(operation: Operation) -> OperationOut:
@@ -70,6 +82,8 @@ def operation_out(operation: Operation) -> OperationOut:
         target_state=operation.target_state_id,
         plan=Plan(**operation.plan),
         attempt=operation.attempt,
+        retries=operation.retries,
+        retry_at=operation.retry_at,
         author=operation.author,
         created=operation.created,
         applying_since=operation.applying_since,
@@ -77,6 +91,7 @@ def operation_out(operation: Operation) -> OperationOut:
         finished=operation.finished,
         deadline=operation.deadline,
         result=Result(**operation.result) if operation.result is not None else None,
+        hook=Hook(**operation.hook) if operation.hook and operation.status == OperationStatus.APPLYING else None,
     )
 
 
@@ -93,9 +108,18 @@ class ClaimIn(Body):
     state: Digest = Field(description="The state that the endpoint is in now.")
 
 
+class HookIn(Body):
+    """The hook that pacman is running; `since` is pacman's own time of its start."""
+
+    name: Text500
+    description: Text500 = ""
+    since: Text500 = ""
+
+
 class HeartbeatIn(Body):
     lease_token: Id
     phase: Literal["leased", "applying"] = Field(description="`applying` is said right before pacman starts.")
+    hook: HookIn | None = Field(None, description="What pacman is running now; null where it does something else.")
 
 
 class ResultIn(Body):
@@ -105,6 +129,7 @@ class ResultIn(Body):
     state: Digest = Field(description="The state that the endpoint is in now, which decides what came of it.")
     code: ResultCode = ""
     message: LogText = ""
+    hint: Hint | None = Field(None, description="What to do, in one line, with commands in backquotes.")
     log_tail: LogText = ""
 
 

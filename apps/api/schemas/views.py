@@ -11,7 +11,7 @@ from django.conf import settings
 from django.http import HttpResponse
 
 from apps.api.schemas.agent import CheckInOut, MeOut, TargetOut
-from apps.api.schemas.endpoints import EndpointDetail, RepositoryOut, endpoint_fields
+from apps.api.schemas.endpoints import EndpointDetail, RemovalOut, RepositoryOut, endpoint_fields
 from apps.api.schemas.operations import (
     ClaimOut,
     FetchOut,
@@ -23,7 +23,7 @@ from apps.api.schemas.operations import (
     operation_out,
     target_package_out,
 )
-from apps.fleet import difference, goals, revisions, states, status, target_files
+from apps.fleet import difference, goals, protection, revisions, states, status, target_files
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.difference import Change
 from apps.fleet.endpoint_manager import CheckIn
@@ -89,14 +89,15 @@ class Outlook:
     changes: list[Change]
     foreign: list[str]
     unmanaged: list[dict[str, str]]
+    refused: list[dict[str, str]]
 
 
 def outlook(endpoint: Endpoint) -> Outlook:
     try:
         goal = goals.sync_goal(endpoint)
     except Conflict:
-        return Outlook([], endpoint.foreign, [])
-    return Outlook(goal.changes, goal.foreign, unmanaged_of(goal))
+        return Outlook([], endpoint.foreign, [], [])
+    return Outlook(goal.changes, goal.foreign, unmanaged_of(goal), refused_of(endpoint, goal))
 
 
 def unmanaged_of(goal: Goal) -> list[dict[str, str]]:
@@ -104,6 +105,11 @@ def unmanaged_of(goal: Goal) -> list[dict[str, str]]:
     names = set(goal.kept["unmanaged"])
     said = (goal.revision.unmanaged if goal.revision else None) or []
     return [one for one in said if one["name"] in names]
+
+
+def refused_of(endpoint: Endpoint, goal: Goal) -> list[dict[str, str]]:
+    """What the endpoint would refuse to remove: [{"name", "why"}]."""
+    return [removal._asdict() for removal in protection.refused_by(endpoint, goal)]
 
 
 def me_out(endpoint: Endpoint) -> MeOut:
@@ -121,6 +127,7 @@ def me_out(endpoint: Endpoint) -> MeOut:
         unmanaged=[UnmanagedOut.model_validate(one) for one in seen.unmanaged],
         difference=Plan(**difference.counts(seen.changes)),
         problems=endpoint.examination,
+        refused=[RemovalOut.model_validate(one) for one in seen.refused],
         last_seen=endpoint.last_seen,
         poll_seconds=settings.POLL_SECONDS,
     )
@@ -148,7 +155,8 @@ def claim_out(claim: Claim) -> ClaimOut:
 def sync_diff_out(endpoint: Endpoint) -> HttpResponse:
     """What a sync of the endpoint would do now. Raises NoPool, NoTarget, StateUnknown, Conflict."""
     goal = goals.sync_goal(endpoint)
-    return diff_out(goal.installed, goal.packages, kept=goal.kept, unmanaged=unmanaged_of(goal))
+    refused = refused_of(endpoint, goal)
+    return diff_out(goal.installed, goal.packages, kept=goal.kept, unmanaged=unmanaged_of(goal), refused=refused)
 
 
 def diff_out(
@@ -157,6 +165,7 @@ def diff_out(
     *,
     kept: dict[str, list[str]] | None = None,
     unmanaged: Sequence[dict[str, str]] = (),
+    refused: Sequence[dict[str, str]] = (),
 ) -> HttpResponse:
     """The difference of two sets of packages, as `DiffOut` has it.
 
@@ -171,6 +180,7 @@ def diff_out(
         "changes": difference.as_json(changes),
         "kept": kept or {why: [] for why in difference.KEPT},
         "unmanaged": list(unmanaged),
+        "refused": list(refused),
     }
     return HttpResponse(json.dumps(body), content_type="application/json; charset=utf-8")
 
@@ -190,5 +200,7 @@ def endpoint_detail(endpoint: Endpoint) -> EndpointDetail:
             "operation": active_operation(endpoint),
             "difference": Plan(**difference.counts(seen.changes)),
             "problems": endpoint.examination,
+            "protected": endpoint.protected,
+            "refused": seen.refused,
         }
     )

@@ -94,6 +94,34 @@ def age_tag(then: datetime | None) -> SafeString | str:
 
 
 @register.simple_tag
+def next_try(then: datetime) -> SafeString | str:
+    """When an operation that waits is tried again: `The next try is in 48 s.`
+
+    A time that has come means the next report, since only the machine itself begins. The module says the same when the
+    time comes while the page is shown (`data-next`).
+    """
+    now = timezone.now()
+    if then <= now:
+        return "It is tried again at the machine's next report."
+    return format_html("The next try is {}.", _time(then, ago(then, now), "next"))
+
+
+@register.simple_tag
+def reason(result: Mapping[str, str]) -> SafeString:
+    """The message of a result with its code, as one sentence: `Not downloaded: a 2-1 (mirror_failed).`"""
+    message, code = result.get("message") or "", result.get("code") or ""
+    if not message or not code:
+        return with_code(message or code)
+    return format_html('{} <span class="mono">({})</span>.', with_code(message.rstrip().removesuffix(".")), code)
+
+
+@register.filter
+def with_code(text: str) -> SafeString:
+    """A text whose `commands` in backquotes are shown as code."""
+    return mark_safe(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S308 - escaped before
+
+
+@register.simple_tag
 def copyable(text: str) -> SafeString:
     """A command for the reader's shell. The module adds a button that copies it."""
     return format_html('<div class="copyable"><pre class="wrap"><code>{}</code></pre></div>', text)

@@ -13,9 +13,10 @@ from apps.dashboard.access import reader
 from apps.dashboard.forms import AssignForm, RightsForm
 from apps.dashboard.look import STATUSES
 from apps.dashboard.reading import page_of, rows, shown, statuses_of
-from apps.fleet import examination, goals
+from apps.fleet import examination, goals, protection, retrying
 from apps.fleet.exceptions import FleetError
 from apps.fleet.models import Endpoint, Operation, Pool
+from apps.fleet.models.operations import FILES_DIFFER
 
 PER_PAGE = 50
 HISTORY_PER_PAGE = 10
@@ -66,24 +67,28 @@ def listing(request: HttpRequest) -> HttpResponse:
 @require_safe
 def detail(request: HttpRequest, name: str) -> HttpResponse:
     """The endpoint's page; `operations` and `history` page through its two lists."""
-    found = Endpoint.objects.select_related("pool__target__state", "state")
-    endpoint = get_object_or_404(found, name=name)
+    endpoint = get_object_or_404(Endpoint.objects.select_related("pool__target__state", "state"), name=name)
     row = rows([endpoint])[0]
     operations = Operation.objects.with_names().filter(endpoint=endpoint).defer("result").order_by("-created", "pk")
     history = endpoint.history.select_related("state").defer("state__packages").order_by("-seq")
     goal, refusal = _goal(endpoint)
     changes = goal.changes if goal else []
+    free = retrying.gives_way(row.operation)
+    found = examination.of(endpoint)
     context = {
         "section": "endpoints",
         "endpoint": endpoint,
         "row": row,
         "goal": goal,
         "refusal": refusal,
-        "examination": examination.of(endpoint),
+        "examination": found,
+        "differing": [problem for problem in found.warnings if problem["code"] == FILES_DIFFER],
+        "warnings": [problem for problem in found.warnings if problem["code"] != FILES_DIFFER],
+        "refused": protection.refused_by(endpoint, goal) if goal else [],
         "difference": shown(request, changes) if goal else None,
         "kept": goal.kept if goal else {"held": endpoint.holds, "foreign": endpoint.foreign},
-        "can_sync": bool(changes) and row.operation is None,
-        "can_revert": row.operation is None and goals.newest_unreverted(endpoint) is not None,
+        "can_sync": bool(changes) and free,
+        "can_revert": free and goals.newest_unreverted(endpoint) is not None,
         "key": uuid.uuid4(),
         "operations": page_of(request, operations, HISTORY_PER_PAGE, "operations"),
         "history": page_of(request, history, HISTORY_PER_PAGE, "history"),

@@ -12,14 +12,14 @@ from django.views.decorators.http import require_http_methods
 from apps.dashboard.access import actor, staff
 from apps.dashboard.answers import ask
 from apps.dashboard.reading import counted, statuses_of
-from apps.fleet import status, sync_coordinator
+from apps.fleet import protection, retrying, status, sync_coordinator
 from apps.fleet.exceptions import AlreadyInSync, FleetError, OperationActive
-from apps.fleet.models import Endpoint, Pool
+from apps.fleet.models import Endpoint, Operation, Pool
 from apps.fleet.models.operations import ACTIVE
 
 # Each reads and compares two states of some 1,500 packages; so many keep the request within seconds.
 AT_ONCE = 200
-IN_SYNC = "in_sync"
+IN_SYNC = ("in_sync", "files_differ")  # a sync changes no package of either
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,16 @@ class _Members:
 
 
 def _members(pool: Pool) -> _Members:
-    """By their packages: whether an endpoint is offline doesn't matter, its operation waits for it."""
+    """By their packages: whether an endpoint is offline doesn't matter, its operation waits for it.
+
+    One that waits for its next try makes way for the new one, which is tried at once.
+    """
     found = Endpoint.objects.filter(pool=pool)
-    idle = found.exclude(operations__status__in=ACTIVE).order_by("name")
+    busy = Operation.objects.filter(status__in=ACTIVE).exclude(retrying.GIVES_WAY).values("endpoint")
+    idle = found.exclude(pk__in=busy).order_by("name")
     statuses = {pk: name for pk, (_, name) in statuses_of(idle, status.by_packages).items()}
-    waiting = {pk: name for pk, name in statuses.items() if name != IN_SYNC}
-    return _Members(waiting, len(statuses) - len(waiting), found.filter(operations__status__in=ACTIVE).count())
+    waiting = {pk: name for pk, name in statuses.items() if name not in IN_SYNC}
+    return _Members(waiting, len(statuses) - len(waiting), found.filter(pk__in=busy).count())
 
 
 def _words(in_sync: int, active: int) -> list[str]:
@@ -70,6 +74,7 @@ def sync_all(request: HttpRequest, name: str) -> HttpResponse:
         counts={name: count for name, count in counted(waiting.values()).items() if count},
         warning=f"Nobody has approved target #{pool.target.number} yet." if pool.target_needs_approval else "",
         note=f"{AT_ONCE} are queued at a time." if len(waiting) > AT_ONCE else "",
+        refusing=protection.refusing(pool),
         button="Sync them",
         back=reverse("pool", args=[name]),
         section="fleet",

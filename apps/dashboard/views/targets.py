@@ -13,7 +13,17 @@ from apps.dashboard.access import actor, reader, staff
 from apps.dashboard.answers import ask, attempt, succeeded
 from apps.dashboard.forms import ExpectedForm, TargetForm, UnsoundSourceForm
 from apps.dashboard.reading import by_reason, page_of, shown
-from apps.fleet import checksums, difference, examination, pool_alarms, pool_manager, revisions, states, target_files
+from apps.fleet import (
+    checksums,
+    difference,
+    examination,
+    pool_alarms,
+    pool_manager,
+    protection,
+    revisions,
+    states,
+    target_files,
+)
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.alpm.target_files import TargetFile
 from apps.fleet.models import Endpoint, Pool, TargetRevision
@@ -118,6 +128,9 @@ def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpRes
         "endpoint": source,
         "form": form,
         "examination": found,
+        "refusing": protection.refusing_target(
+            pool, names={package.name for package in proposal.packages}, unmanaged=proposal.unmanaged
+        ),
         "count": len(proposal.packages),
         "next_number": max(_number(pool), pool.highest_number) + 1,
         "unmanaged": by_reason(proposal.unmanaged),

@@ -33,12 +33,13 @@ class EndpointAdmin(ThroughManagers[Endpoint]):
         "holds",
         "foreign",
         "examination",
+        "protected",
         "created",
     )
     readonly_fields = tuple(name for name in fields if name not in {"pool", "may_set_targets"})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
-        return super().get_queryset(request).defer("foreign", "holds", "examination")
+        return super().get_queryset(request).defer("foreign", "holds", "examination", "protected")
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # a machine enrols itself

@@ -21,7 +21,7 @@ from apps.lifecycle.readonly_admin import ReadOnlyAdmin
 
 @admin.register(Operation)
 class OperationAdmin(ReadOnlyAdmin[Operation]):
-    list_display = ("id", "endpoint", "kind", "status", "attempt", "author", "created", "finished")
+    list_display = ("id", "endpoint", "kind", "status", "attempt", "retries", "author", "created", "finished")
     list_filter = ("status", "kind", "created")
     list_select_related = ("endpoint",)
     search_fields = ("id", "endpoint__name", "author")

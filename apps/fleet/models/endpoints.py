@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from apps.fleet.models.fields import BytewiseCharField
 from apps.fleet.names import NAME_MAX_LENGTH, validate_name
 
-# An endpoint that didn't check in for so many poll intervals is offline.
+# An endpoint of which nothing was heard for so many poll intervals is offline.
 OFFLINE_AFTER_POLLS = 3
 
 
@@ -63,6 +63,8 @@ class Endpoint(models.Model):
     # What it found when it examined itself as the source of a target (`apps.fleet.examination`), newest report:
     # [{"code", "text", "names": […]}]; null when it said nothing about that.
     examination = models.JSONField(null=True, editable=False)
+    # What it lets no operation remove (`apps.fleet.protection`), newest report; null when it said nothing about that.
+    protected = models.JSONField(null=True, editable=False)
     created = models.DateTimeField(db_default=Now())
 
     objects = EndpointQuerySet.as_manager()

@@ -1,7 +1,8 @@
 """Operations: the queue, the lease and the result of one `sync` or `revert` of one endpoint are one row.
 
 queued → leased → applying → succeeded | failed;  queued | leased → cancelled;  past its deadline: lost.
-A lease that ran out while leased: queued again, at most MAX_ATTEMPTS times. While applying: the endpoint's next
+A lease that ran out while leased: queued again, at most MAX_ATTEMPTS times. A failure that will pass (a mirror, the
+network, a full disk): queued again, after a pause (`apps.fleet.retrying`). While applying: the endpoint's next
 report judges it. Transitions are guarded UPDATEs in `apps.fleet.sync_coordinator`.
 """
 
@@ -35,6 +36,8 @@ class OperationStatus(models.TextChoices):
 LEASED = (OperationStatus.LEASED, OperationStatus.APPLYING)
 CANCELLABLE = (OperationStatus.QUEUED, OperationStatus.LEASED)  # pacman has not been started
 ACTIVE = (OperationStatus.QUEUED, *LEASED)
+# The code of a result: the packages are the target's, but files on the disk aren't the packages'.
+FILES_DIFFER = "files_differ"
 FINAL = tuple(status for status in OperationStatus if status not in ACTIVE)
 
 
@@ -55,6 +58,11 @@ class OperationQuerySet(models.QuerySet["Operation"]):
         """Those that (may) have changed their endpoint, newest first."""
         began = Q(applying_since__isnull=False) | Q(status=OperationStatus.SUCCEEDED)
         return self.filter(began).order_by("-created", "-id")
+
+    def reached(self) -> Self:
+        """Those that brought their endpoint to their target's packages, all of its files or not."""
+        files_differ = Q(status=OperationStatus.FAILED, result__code=FILES_DIFFER)
+        return self.filter(Q(status=OperationStatus.SUCCEEDED) | files_differ)
 
     def with_names(self) -> Self:
         """With endpoint and target revision, as lists show them."""
@@ -79,13 +87,19 @@ class Operation(models.Model):
     foreign = models.JSONField(default=list)
     # How many changes of each kind: install, upgrade, downgrade, remove, replace, reason.
     plan = models.JSONField(default=dict)
+    # The hook that pacman is running, as the agent said with its last heartbeat: {"name", "description", "since"}.
+    hook = models.JSONField(null=True)
     # What the agent said: {"outcome", "code", "message", "log_tail"}, and {"difference": …} where the server judged.
+    # While it waits for another try: of the last one.
     result = models.JSONField(null=True)
     idempotency_key = BytewiseCharField(max_length=200, unique=True, null=True)
     author = models.CharField(max_length=200)
     attempt = models.PositiveSmallIntegerField(default=0)
     lease_token = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True)
+    # How often it failed for a reason that will pass, and when it may be claimed again (`apps.fleet.retrying`).
+    retries = models.PositiveIntegerField(default=0, db_default=0)
+    retry_at = models.DateTimeField(null=True)
     # The lease under which the result came: a repeat of it gets the stored answer.
     result_token = models.UUIDField(null=True)
     deadline = models.DateTimeField()

@@ -20,8 +20,12 @@ function setClock(response) {
 
 function tick(root = document) {
   const now = Date.now() + clockOffset;
-  for (const time of root.querySelectorAll("time[data-ago], time[data-age]")) {
+  for (const time of root.querySelectorAll("time[data-ago], time[data-age], time[data-next]")) {
     const seconds = (now - Date.parse(time.dateTime)) / 1000;
+    if ("next" in time.dataset && seconds >= 0) { // the sentence is the server's; it says this anew with its next answer
+      time.textContent = "at the machine's next report";
+      continue;
+    }
     const words = age(Math.abs(seconds));
     if (words === null) continue;
     const text = "age" in time.dataset || words === "now" ? words : seconds >= 0 ? `${words} ago` : `in ${words}`;

@@ -1,0 +1,39 @@
+"""Goes on as far as others let the agent, and says once what keeps it from its work. It must not know who holds a lock.
+
+A machine on which an operation can't be finished goes on reporting: it would be offline without a reason otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from . import work
+from .context import Context
+from .errors import Busy
+from .result import Ended
+
+
+def resume(context: Context) -> Optional[Ended]:
+    """Bring what was begun to its end; where a lock is in the way, say so and set `blocked`. Raises AgentError."""
+    context.blocked = False
+    try:
+        ended = work.resume(context)
+    except Busy as error:
+        if error.code != "database_locked":
+            raise
+        context.blocked = True
+        say_once(context, error)
+        return None
+    context.said = ""
+    return ended
+
+
+def say_once(context: Context, error: Busy) -> None:
+    """Say it, unless it was the last thing of this kind. Another agent isn't worth a word: it just reports, mostly."""
+    if error.code == "agent_busy" or error.message == context.said:
+        return
+    context.said = error.message
+    if error.hint:
+        context.output.warn(f"{error.message} {error.hint}")
+    else:
+        context.output.line(error.message)

@@ -1,0 +1,105 @@
+"""A lock of somebody else's: the machine says so and goes on reporting, and what it reports is no target."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.test_agent_service import endpoint_name, two_machines
+from tests.support import agent
+from tests.support.pacman import Machine
+from tests.support.site import Site
+from tests.support.wait import until
+
+pytestmark = pytest.mark.needs("pacman")
+BEGINNING = "Going on with the operation"
+
+
+@pytest.fixture
+def one(site: Site, tmp_path: Path) -> Machine:
+    """An enrolled machine that is behind its pool."""
+    one, two = two_machines(tmp_path)
+    site.enroll(site.pool(), one, two)
+    agent.run(two, "set-latest").ok()
+    return one
+
+
+def endpoint(site: Site, machine: Machine) -> dict[str, Any]:
+    return site.call("GET", f"/endpoints/{endpoint_name(machine)}")
+
+
+def codes(site: Site, machine: Machine) -> list[str]:
+    return [problem["code"] for problem in endpoint(site, machine)["problems"]]
+
+
+def lock_in_the_place_of_ours(machine: Machine) -> Path:
+    """Cut a sync off in the middle, and have somebody else's lock there; its path."""
+    assert agent.run_killed_at(machine, "pacman:cut:installing extra", "sync").code == -signal.SIGKILL
+    lock = machine.dbpath / "db.lck"
+    lock.unlink(missing_ok=True)
+    lock.touch()
+    return lock
+
+
+def test_once_that_cannot_finish_says_why_and_reports_all_the_same(site: Site, one: Machine) -> None:
+    lock = lock_in_the_place_of_ours(one)
+    for _ in range(2):
+        done = agent.run(one, "once").ok()
+        assert f"{lock} is there" in done.out and "remove the lock" in done.out and BEGINNING not in done.out
+    assert agent.run(one, "once", "--json").ok().last["busy"] is True
+    # Cut off at another moment, the package's entry is half written, too.
+    assert "database_locked" in codes(site, one) and endpoint(site, one)["status"] != "offline"
+    assert [operation["status"] for operation in site.operations(endpoint_name(one))] == ["applying"]
+    lock.unlink()
+    agent.run(one, "once").ok()
+    assert set(one.state()) == {"tool", "extra"}
+    assert [operation["status"] for operation in site.operations(endpoint_name(one))] == ["succeeded"]
+    agent.run(one, "once").ok()
+    assert codes(site, one) == []
+
+
+def test_run_that_cannot_finish_says_why_once_and_reports_until_it_can(site: Site, one: Machine) -> None:
+    lock = lock_in_the_place_of_ours(one)
+    process = agent.start(one, "run")
+    seen: set[str] = set()
+
+    def reported_often() -> bool:
+        seen.add(endpoint(site, one)["last_seen"])
+        return len(seen) > 4 and "database_locked" in codes(site, one)
+
+    until(reported_often, 60)
+    lock.unlink()
+    until(lambda: not (agent.state_dir(one) / "journal.json").exists(), 60)
+    until(lambda: codes(site, one) == [], 60)
+    process.terminate()
+    out, _ = process.communicate(timeout=60)
+    assert (out.count(f"{lock} is there"), out.count(BEGINNING)) == (1, 1), out
+    assert set(one.state()) == {"tool", "extra"}
+
+
+def test_machine_with_a_lock_is_no_source_on_the_server_unless_forced(site: Site, one: Machine) -> None:
+    """A person's pacman was cut off after the first package."""
+    body = {"endpoint": endpoint_name(one)}
+    pool = endpoint(site, one)["pool"]
+    one.go_to("2025/02/01")
+    one.pacman("-Sy")
+    one.pacman("-S", "tool")
+    lock = one.dbpath / "db.lck"
+    lock.touch()
+    agent.run(one, "once").ok()
+    assert codes(site, one) == ["database_locked"]
+    with pytest.raises(AssertionError, match=r"package database is locked.*unsound_source"):
+        site.call("POST", f"/pools/{pool}/targets", body)
+    assert site.call("POST", f"/pools/{pool}/targets", {**body, "force": True})["number"] == 2
+    lock.unlink()
+    agent.run(one, "once").ok()
+    assert codes(site, one) == []
+
+
+def test_lock_of_the_pacman_whose_hook_reports_is_no_problem(site: Site, one: Machine) -> None:
+    # This process is the pacman: it has the lock file open, and the agent is its child.
+    with (one.dbpath / "db.lck").open("xb"):
+        agent.run(one, "once").ok()
+    (one.dbpath / "db.lck").unlink()
+    assert codes(site, one) == []
