@@ -181,7 +181,7 @@ def test_endpoints_one_says_that_its_sync_failed_and_that_automatic_sync_rests()
     assert made.pool
     factories.finish(factories.applying(operation), operation.base_state, "failed", "package_unavailable")
     name, _, failed, rests = said("endpoints", made.name).splitlines()
-    assert name == f"{made.name} is behind, in the pool {made.pool.name}."
+    assert name == f"{made.name} is behind, in pool {made.pool.name}."
     assert failed.startswith("Its last sync failed at ") and failed.endswith(
         f"(operation {operation.pk}): It was package_unavailable."
     )

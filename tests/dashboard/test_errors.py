@@ -93,9 +93,7 @@ def test_not_found_of_the_fleet_in_any_view_is_a_404_page(visitor: Client, monke
     assert "There is nothing at this address." in answer.content.decode()
 
 
-@pytest.mark.parametrize(
-    "path", ["/endpoints/box/sync", "/logout", "/operations/6b1f9a4e-4b7e-4c7e-8a37-1a6f2f0c1d11/cancel"]
-)
+@pytest.mark.parametrize("path", ["/endpoints/box/sync", "/logout", "/endpoints/box/resume"])
 def test_address_that_only_takes_a_form_is_a_page_that_says_so(visitor: Client, path: str) -> None:
     answer = visitor.get(path)
     assert (answer.status_code, "POST" in answer["Allow"]) == (405, True)

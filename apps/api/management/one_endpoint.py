@@ -18,7 +18,7 @@ _CAUSE_LENGTH = 200
 
 def summary(document: dict[str, Any]) -> list[str]:
     """Its status, where it is, and why."""
-    where = f"in the pool {document['pool']}" if document["pool"] else "in no pool"
+    where = f"in pool {document['pool']}" if document["pool"] else "in no pool"
     return [f"{document['name']} is {document['status'].replace('_', ' ')}, {where}.", document["why"]]
 
 
