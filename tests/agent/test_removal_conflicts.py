@@ -23,22 +23,22 @@ def database(directory: Path, *names: str, content: bytes = OWN) -> Path:
 
 def test_conflict_is_added_and_taken_out_to_the_byte(tmp_path: Path) -> None:
     db = database(tmp_path, "plug", "plug-in")
-    removal_conflicts.add(db, ["plug"], "app=1:2-1")
+    removal_conflicts.add(db, [local_db.read(db)["plug"]], "app=1:2-1")
     assert local_db.read(db)["plug"].conflicts == ("plug-git", "pacsync-transaction", "app=1:2-1")
     assert local_db.read(db)["plug-in"].conflicts == ("plug-git",)
-    found = removal_conflicts.found(db)
-    assert [path.parent.name for path in found] == ["plug-1-1"]
-    removal_conflicts.remove(found)
+    found = removal_conflicts.among(local_db.read(db))
+    assert [f"{one.name}-{one.version}" for one in found] == ["plug-1-1"]
+    removal_conflicts.remove(db, found)
     assert (db / "local/plug-1-1/desc").read_bytes() == OWN
-    assert removal_conflicts.found(db) == []
+    assert removal_conflicts.among(local_db.read(db)) == []
 
 
 def test_conflict_added_twice_is_there_once_with_the_last_word(tmp_path: Path) -> None:
     db = database(tmp_path, "plug")
-    removal_conflicts.add(db, ["plug"], "app=1-1")
-    removal_conflicts.add(db, ["plug"], "app=2-1")
+    removal_conflicts.add(db, [local_db.read(db)["plug"]], "app=1-1")
+    removal_conflicts.add(db, [local_db.read(db)["plug"]], "app=2-1")
     assert local_db.read(db)["plug"].conflicts == ("plug-git", "pacsync-transaction", "app=2-1")
-    removal_conflicts.remove(removal_conflicts.found(db))
+    removal_conflicts.remove(db, removal_conflicts.among(local_db.read(db)))
     assert (db / "local/plug-1-1/desc").read_bytes() == OWN
 
 
@@ -46,17 +46,18 @@ def test_conflict_is_taken_out_of_an_entry_that_pacman_wrote_again(tmp_path: Pat
     """`pacman -D` writes every conflict into one block."""
     merged = OWN.replace(b"plug-git\n", b"plug-git\npacsync-transaction\napp=1-1\n")
     db = database(tmp_path, "plug", content=merged)
-    removal_conflicts.remove(removal_conflicts.found(db))
+    removal_conflicts.remove(db, removal_conflicts.among(local_db.read(db)))
     assert (db / "local/plug-1-1/desc").read_bytes() == OWN
 
 
 def test_conflict_of_a_package_that_went_in_the_meantime_is_no_error(tmp_path: Path) -> None:
     db = database(tmp_path, "plug")
-    removal_conflicts.add(db, ["plug"], "app=1-1")
-    found = removal_conflicts.found(db)
-    found[0].unlink()
-    removal_conflicts.remove(found)
-    assert not found[0].exists()
+    removal_conflicts.add(db, [local_db.read(db)["plug"]], "app=1-1")
+    found = removal_conflicts.among(local_db.read(db))
+    entry = db / "local/plug-1-1/desc"
+    entry.unlink()
+    removal_conflicts.remove(db, found)
+    assert not entry.exists()
 
 
 def test_lock_of_a_killed_pacman_stays_known_when_the_agent_wants_the_lock_itself(tmp_path: Path) -> None:

@@ -16,12 +16,11 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from apps.fleet.alpm import desc
-
 from . import files
+from .local_db import Installed, LocalPackage
 
-# No package has the first name. With it, the conflict is told from those of the package itself.
-_SIGN = b"\npacsync-transaction\n"
+# No package has this name. With it, the conflict is told from those of the package itself.
+_SIGN = "pacsync-transaction"
 _BLOCK = re.compile(rb"%CONFLICTS%\npacsync-transaction\n[^\n]+\n\n")
 # As pacman writes it where `pacman -D` was run meanwhile: among the package's own conflicts.
 _LINES = re.compile(rb"(?<=\n)pacsync-transaction\n[^\n]+\n")
@@ -29,37 +28,32 @@ _LINES = re.compile(rb"(?<=\n)pacsync-transaction\n[^\n]+\n")
 OPTIONS = ("--ask", "4")
 
 
-def add(dbpath: Path, names: Iterable[str], word: str) -> None:
-    """Let the installed packages `names` conflict with `word`, `name=version` of one that comes.
+def add(dbpath: Path, packages: Iterable[LocalPackage], word: str) -> None:
+    """Let these installed packages conflict with `word`, `name=version` of one that comes.
 
     Wants the lock where the database is the machine's. Raises OSError.
     """
-    going = set(names)
-    for path in _entries(dbpath):
-        if desc.split_entry(path.parent.name)[0] in going:
-            before = _without(path.read_bytes()) if path.exists() else b""
-            block = b"%CONFLICTS%" + _SIGN + word.encode(errors="surrogateescape") + b"\n\n"
-            files.write_atomically(path, before + block, mode=0o644)
+    for path in _entries(dbpath, packages):
+        before = _without(path.read_bytes()) if path.exists() else b""
+        block = f"%CONFLICTS%\n{_SIGN}\n{word}\n\n".encode(errors="surrogateescape")
+        files.write_atomically(path, before + block, mode=0o644)
 
 
-def found(dbpath: Path) -> list[Path]:
-    """The `desc` of each installed package that has such a conflict. Raises OSError."""
-    return [path for path in _entries(dbpath) if path.exists() and _SIGN in path.read_bytes()]
+def among(installed: Installed) -> list[LocalPackage]:
+    """The installed packages that have such a conflict."""
+    return [package for package in installed.values() if _SIGN in package.conflicts]
 
 
-def remove(paths: Iterable[Path]) -> None:
+def remove(dbpath: Path, packages: Iterable[LocalPackage]) -> None:
     """Take the conflicts out again; wants the lock. Raises OSError."""
-    for path in paths:
+    for path in _entries(dbpath, packages):
         with contextlib.suppress(FileNotFoundError):
             files.write_atomically(path, _without(path.read_bytes()), mode=0o644)
 
 
-def _entries(dbpath: Path) -> Iterator[Path]:
-    for directory in (dbpath / "local").iterdir():
-        with contextlib.suppress(ValueError):
-            desc.split_entry(directory.name)
-            if directory.is_dir():
-                yield directory / "desc"
+def _entries(dbpath: Path, packages: Iterable[LocalPackage]) -> Iterator[Path]:
+    for package in packages:
+        yield dbpath / "local" / f"{package.name}-{package.version}" / "desc"
 
 
 def _without(content: bytes) -> bytes:

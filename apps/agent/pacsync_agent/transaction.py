@@ -145,8 +145,8 @@ def _prepare(
         reasons_hook.write(transaction_repository.hooks_of(directory), targets.late, conf.root, conf.dbpath)
     database = transaction_repository.write(directory, files)
     transaction_repository.publish(database, directory / "db")
-    removal_conflicts.remove(removal_conflicts.found(directory / "db"))  # of a transaction that was cut off
-    removal_conflicts.add(directory / "db", targets.going, targets.word)
+    removal_conflicts.remove(directory / "db", removal_conflicts.among(installed))  # of a transaction that was cut off
+    removal_conflicts.add(directory / "db", [installed[name] for name in targets.going], targets.word)
     pacman.write_config(conf, directory / "pacman.conf", rehearsal_root=directory, repository=directory)
     arguments = ["-S", *options, *targets.options, *targets.names]
     return Prepared(
@@ -206,22 +206,24 @@ def apply(transaction: Transaction, conf: PacmanConf, config: Path, prepared: Pr
     Raises nothing for pacman's own failure: the caller looks at what became of the machine. Raises Busy and OSError
     before anything was changed.
     """
-    remove_conflicts(conf, transaction)  # of one that was cut off
+    installed = local_db.read(conf.dbpath)
+    remove_conflicts(conf, transaction, installed)  # of one that was cut off
     if prepared.going:
         with repair.locked(conf.dbpath, transaction.own_lock):
-            removal_conflicts.add(conf.dbpath, prepared.going, prepared.word)
+            removal_conflicts.add(conf.dbpath, [installed[name] for name in prepared.going], prepared.word)
     run = _apply(transaction, conf, config, prepared, output)
-    with contextlib.suppress(Busy, OSError):  # `settle` sees to it
-        remove_conflicts(conf, transaction)
+    if prepared.going:
+        with contextlib.suppress(Busy, Local, OSError):  # `settle` sees to it
+            remove_conflicts(conf, transaction, local_db.read(conf.dbpath))
     return run
 
 
-def remove_conflicts(conf: PacmanConf, transaction: Transaction) -> None:
+def remove_conflicts(conf: PacmanConf, transaction: Transaction, installed: Installed) -> None:
     """Take back what was said of packages that should go and are still there. Raises Busy, OSError."""
-    found = removal_conflicts.found(conf.dbpath)
+    found = removal_conflicts.among(installed)
     if found:
         with repair.locked(conf.dbpath, transaction.own_lock):
-            removal_conflicts.remove(found)
+            removal_conflicts.remove(conf.dbpath, found)
 
 
 def _apply(transaction: Transaction, conf: PacmanConf, config: Path, prepared: Prepared, output: Output) -> Run:
@@ -264,11 +266,11 @@ def overwrite_own_files(run: Run, begun: Iterable[str], root: Path) -> list[str]
 def settle(conf: PacmanConf, transaction: Transaction, config: Path, wanted: Sequence[InstalledPackage]) -> list[str]:
     """Set the install reasons that are still wrong; safe to repeat. What pacman said against it, if anything."""
     transaction_repository.remove(conf.dbpath)
+    installed = local_db.read(conf.dbpath)
     try:
-        remove_conflicts(conf, transaction)
+        remove_conflicts(conf, transaction, installed)
     except Busy as error:
         return [error.message]
-    installed = local_db.read(conf.dbpath)
     runs = remove_marker(conf, transaction, config)
     for option, names in _options_of(_wrong_reasons(installed, wanted)).items():
         runs.append(transaction.run_small(config, "-D", option, *names, dbpath=conf.dbpath))

@@ -130,9 +130,10 @@ def remove_leftovers(context: Context) -> None:
     if context.conf.unusable:
         return
     transaction_repository.remove(context.conf.dbpath)
+    installed = local_db.read(context.conf.dbpath)
     with contextlib.suppress(Busy):
-        transaction.remove_conflicts(context.conf, context.transaction)
-    if marker.NAME in local_db.read(context.conf.dbpath):  # an older agent's
+        transaction.remove_conflicts(context.conf, context.transaction, installed)
+    if marker.NAME in installed:  # an older agent's
         config = pacman.write_config(context.conf, context.state_dir / "pacman.conf")
         transaction.remove_marker(context.conf, context.transaction, config)
 
