@@ -17,6 +17,9 @@ from .running_hook import RunningHook
 PER_LEASE = 3
 # Seconds since the last beat after which a new phase, or new numbers, are told; how often that is looked at.
 PHASE_AFTER, NUMBERS_AFTER, LOOK = 2.0, 15.0, 1.0
+# Codes of errors for answers that somebody else may have given: a proxy, or the login page of a network. The server
+# is asked again then, as if nobody had answered.
+SOMEBODY_ELSE = ("server_unexpected", "server_redirects")
 
 
 class Heartbeat:
@@ -71,10 +74,19 @@ class Heartbeat:
         """Tell the server that pacman is about to start. Raises LeaseLost, Unavailable (then pacman mustn't start)."""
         self.check()
         self.phase = "applying"
-        try:
-            self._beat(patience=max(1.0, self._until - time.monotonic()) / 2)
-        except ApiError as error:
-            raise LeaseLost from error
+        patience = max(1.0, self._until - time.monotonic()) / 2
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                return self._beat(patience=patience)
+            except ApiError as error:
+                raise LeaseLost from error
+            except AgentError as error:
+                if error.code not in SOMEBODY_ELSE:
+                    raise
+                if time.monotonic() + LOOK > deadline:
+                    raise Unavailable(error.code, error.message, error.hint) from None
+            time.sleep(LOOK)
 
     def _beat(self, patience: float) -> None:
         began = self._beaten = time.monotonic()
@@ -119,9 +131,13 @@ class Heartbeat:
             at_once = False
             try:
                 self._beat(patience=self.lease_seconds / PER_LEASE / 2)
-            except Unavailable:
-                if time.monotonic() > self._until:
-                    self.lost.set()
-            except (ApiError, AgentError):
+            except ApiError:
                 self.lost.set()
                 return
+            except AgentError as error:
+                at_once = error.code in SOMEBODY_ELSE
+                if not (at_once or isinstance(error, Unavailable)):
+                    self.lost.set()
+                    return
+                if time.monotonic() > self._until:
+                    self.lost.set()
