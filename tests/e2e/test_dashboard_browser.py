@@ -294,6 +294,38 @@ def test_page_refreshes_itself_focus_and_scroll_stay(browser: Browser, server: S
         driver.set_window_size(1280, 900)
 
 
+def test_page_of_a_renamed_pool_leads_on_and_that_of_a_deleted_one_says_so(browser: Browser, server: Server) -> None:
+    log_in(browser, server)
+    driver = browser.driver
+    driver.get(server.url + "/create-pool")
+    driver.find_element(By.NAME, "name").send_keys("moved")
+    driver.find_element(By.XPATH, "//button[text()='Create the pool']").click()
+    until(browser, lambda: driver.current_url == server.url + "/pools/moved")
+    watching = driver.current_window_handle
+    driver.switch_to.new_window("tab")
+    acting = driver.current_window_handle
+    try:
+        driver.get(server.url + "/pools/moved/change")
+        field = driver.find_element(By.NAME, "name")
+        field.clear()
+        field.send_keys("moved-on")
+        field.submit()
+        until(browser, lambda: driver.current_url == server.url + "/pools/moved-on")
+        driver.switch_to.window(watching)
+        until(browser, lambda: driver.current_url == server.url + "/pools/moved-on")
+        driver.switch_to.window(acting)
+        driver.get(server.url + "/pools/moved-on/delete")
+        driver.find_element(By.XPATH, "//button[text()='Delete the pool']").click()
+        until(browser, lambda: "Pool moved-on was deleted." in text(browser))
+        driver.switch_to.window(watching)
+        until(browser, lambda: "This is gone" in driver.find_element(By.TAG_NAME, "footer").text)
+        assert all("404" in one for one in browser.complaints())  # Chromium's own words about the page that is gone
+    finally:
+        driver.switch_to.window(acting)
+        driver.close()
+        driver.switch_to.window(watching)
+
+
 def test_ages_tick_without_a_request(browser: Browser, server: Server) -> None:
     log_in(browser, server)
     browser.driver.get(server.url + "/endpoints/old")
