@@ -4,7 +4,7 @@ It is kept in the operation's row, which a heartbeat writes anyway, and nowhere 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from . import texts
 from .exceptions import Invalid
 from .leases import LEASE_SECONDS
 from .models import Operation
-from .models.operations import ACTIVE, LEASED
+from .models.operations import ACTIVE, LEASED, OperationStatus
 
 MOST = 2**53 - 1
 """The largest number that is taken: every reader of JSON has it exactly."""
@@ -23,6 +23,9 @@ HOSTS = 4
 PHASE_LENGTH = 30
 PREPARING = "preparing"
 """The phase of a leased operation of which no agent said how far it is."""
+
+NOT_PHASES = frozenset(OperationStatus.values) - {"applying"}
+"""Words of the server that no agent's phase is counted by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +79,9 @@ def of(operation: Operation) -> Progress | None:
     said = operation.progress
     if not said or operation.status not in LEASED:
         return None
-    return Progress(**{**said, "hosts": tuple(said.get("hosts", ()))})
+    known = {field.name for field in fields(Progress)}  # a newer server may have kept more
+    kept = {key: value for key, value in said.items() if key in known}
+    return Progress(**kept | {"hosts": tuple(said.get("hosts", ()))})
 
 
 def heard(operation: Operation) -> datetime | None:
@@ -92,7 +97,9 @@ def phases(pools: Collection[int] | None = None) -> dict[int, dict[str, int]]:
     rows = active.order_by().values_list("endpoint__pool", "status", "progress__phase").annotate(count=Count("pk"))
     found: dict[int, dict[str, int]] = {}
     for pool, status, phase, count in rows:
-        name = status if status not in LEASED else phase or (PREPARING if status == "leased" else status)
+        name = PREPARING if status == "leased" else status
+        if status in LEASED and phase and phase not in NOT_PHASES:
+            name = phase
         counts = found.setdefault(pool, {})
         counts[name] = counts.get(name, 0) + count
     return {pool: dict(sorted(counts.items(), key=lambda one: (-one[1], one[0]))) for pool, counts in found.items()}

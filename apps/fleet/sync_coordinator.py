@@ -217,11 +217,15 @@ def heartbeat(
     how_far = checked_progress(progress)
     presence.seen(endpoint)
     held = Operation.objects.filter(LIVE, pk=operation_id, endpoint=endpoint, lease_token=lease_token)
+    leased = held.filter(status=OperationStatus.LEASED)
+    told: dict[str, Any] = {"lease_until": leases.until(), "progress": how_far}
     with transaction.atomic():
-        began = phase == "applying" and held.filter(status=OperationStatus.LEASED).update(
-            status=OperationStatus.APPLYING, applying_since=Now(), lease_until=leases.until(), progress=how_far
-        )
-        if not began and not held.update(lease_until=leases.until(), hook=hook, progress=how_far):
+        if phase == "applying":
+            begins = {"status": OperationStatus.APPLYING, "applying_since": Now()}
+            taken = leased.update(**begins, **told) or held.update(hook=hook, **told)
+        else:  # one that comes late, from before pacman began, extends the lease and tells nothing
+            taken = leased.update(hook=hook, **told) or held.update(lease_until=leases.until())
+        if not taken:
             rows.operation_of(endpoint, operation_id)
             raise LeaseLost("The lease is not this token's any more.")
     return rows.operation(operation_id)

@@ -1,5 +1,6 @@
 """How far an operation is: what is taken from an agent, for how long it is shown, and how pools add it up."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -43,6 +44,32 @@ def test_progress_is_that_of_the_last_heartbeat() -> None:
     applying = progress.of(beat(operation, {"phase": "applying", "done": 1, "total": 3}, "applying"))
     assert applying and (applying.phase, applying.percent) == ("applying", 33)
     assert progress.of(beat(operation, None, "applying")) is None  # an older agent took over
+
+
+def test_heartbeat_from_before_pacman_began_that_comes_late_tells_nothing_and_extends_the_lease() -> None:
+    operation = beat(factories.leased(), {"phase": "applying", "done": 10, "total": 40}, "applying")
+    Operation.objects.filter(pk=operation.pk).update(lease_until=operation.lease_until - timedelta(seconds=60))
+    late = beat(operation, {"phase": "downloading", "done": 1, "total": 40}, "leased")
+    assert late.status == "applying" and late.lease_until and operation.lease_until
+    far = progress.of(late)
+    assert far and (far.phase, far.done) == ("applying", 10)
+    assert late.lease_until > operation.lease_until - timedelta(seconds=30)
+
+
+def test_progress_with_a_field_of_a_newer_server_is_shown_without_it() -> None:
+    operation = beat(factories.leased(), DOWNLOADING)
+    operation.progress = {**(operation.progress or {}), "speed": 3}
+    far = progress.of(operation)
+    assert far and far.phase == "downloading"
+
+
+def test_phase_with_the_name_of_a_status_is_not_counted_as_that_status() -> None:
+    pool = factories.pool("lab")
+    factories.target(pool, "app 2-1")
+    box = factories.reporting_endpoint(pool=pool, state=factories.state("app 1-1"))
+    made = sync_coordinator.create_operation(endpoint=box, kind="sync", actor="test")[0]
+    beat(factories.leased(made), DOWNLOADING | {"phase": "queued"})
+    assert progress.phases([pool.pk]) == {pool.pk: {"preparing": 1}}
 
 
 def test_progress_goes_with_the_end_and_with_the_lease() -> None:
