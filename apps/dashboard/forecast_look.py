@@ -97,7 +97,15 @@ def _follow(pool: Pool, found: Forecast) -> str:
         return "Automatic sync is on, and would change nothing."
     others = changing - following
     wait = f"; {others} {'waits' if others == 1 else 'wait'} to be synced by hand" if others else ""
-    return f"Automatic sync is on: {following} of the {changing} that change will follow by themselves{wait}."
+    return f"Automatic sync is on: {_following(following, changing)}{wait}."
+
+
+def _following(following: int, changing: int) -> str:
+    if following < changing or changing == 1:
+        which = f"{following} of the {changing} that change" if changing > 1 else f"{following} of 1"
+    else:
+        which = f"all {changing} that change"
+    return f"{which} will follow by themselves"
 
 
 def _line(pool: Pool, what: Proposed, found: Forecast, effect: Effect) -> Line:

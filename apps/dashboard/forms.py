@@ -46,7 +46,8 @@ class PoolForm(forms.Form):
     excluded_packages = PatternsField(
         required=False,
         label="Excluded packages",
-        help_text="Never part of the target. Shell patterns as in IgnorePkg, one a line: <code>linux*</code>",
+        help_text="Never part of the target. Shell patterns as in IgnorePkg, one a line or separated by spaces: "
+        "<code>linux*</code>",
     )
     endpoint_targets_need_approval = forms.BooleanField(
         required=False,

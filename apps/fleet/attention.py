@@ -51,7 +51,7 @@ def _of_all(items: list[Item]) -> str:
     """How many endpoints in how many pools it is; empty for what is said of pools."""
     first, total = items[0], sum(item.count for item in items)
     named = len({item.pool for item in items} - {None})
-    where = f"in {counted(named, 'pool')}{' and in none' if any(item.pool is None for item in items) else ''}"
+    where = f"in {counted(named, 'pool')}{' and in no pool' if any(item.pool is None for item in items) else ''}"
     if first.kind in _FAILURES:
         cause = f"in {first.pool or 'no pool'}: {first.cause}"
         return f"{counted(total, 'operation')} {_FAILURES[first.kind]} {where}; {cause}"

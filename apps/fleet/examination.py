@@ -127,4 +127,5 @@ def check_databases(endpoint: Endpoint) -> None:
     """Raise DatabasesUnreadable while it isn't known which of the endpoint's packages are foreign."""
     for problem in endpoint.examination or []:
         if problem["code"] == UNREADABLE:
-            raise DatabasesUnreadable(f"{endpoint.name} can't be synced. {problem['text']}", names=problem["names"])
+            then = "It can be synced once the machine can read its databases."
+            raise DatabasesUnreadable(f"{problem['text']} {then}", names=problem["names"])

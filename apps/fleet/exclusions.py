@@ -47,10 +47,10 @@ def checked(value: object) -> list[str]:
     for pattern in found:
         problem = _syntax(pattern)
         if problem:
-            raise InvalidPattern(f"{FIELD}: {pattern} makes no sense: {problem}.", field=FIELD, pattern=pattern)
+            raise InvalidPattern(f"“{pattern}” makes no sense: {problem}.", field=FIELD, pattern=pattern)
         if all(map(Matcher([pattern]).matches, _ANYTHING)):
             raise InvalidPattern(
-                f"{FIELD}: {pattern} matches every package, so that nothing would be left for a target.",
+                f"“{pattern}” matches every package, so that nothing would be left for a target.",
                 field=FIELD,
                 pattern=pattern,
             )
@@ -60,20 +60,20 @@ def checked(value: object) -> list[str]:
 def _syntax(pattern: str) -> str:
     """What is wrong with it; empty if nothing is."""
     if pattern[0] in "-.":
-        return f"no package name begins with {pattern[0]}"
+        return f"no package name begins with “{pattern[0]}”"
     place = 0
     while place < len(pattern):
         char = pattern[place]
         if char == "[":
             end = _end_of_set(pattern, place)
             if end < 0:
-                return "a [ has no ]"
+                return "its “[” is never closed"
             problem = _set(pattern[place + 1 : end])
             if problem:
                 return problem
             place = end
         elif char not in _WILD and not _LITERAL.match(char):
-            return f"no package name has a {char}"
+            return f"no package name has “{char}” in it"
         place += 1
     return ""
 
@@ -90,6 +90,8 @@ def _set(inner: str) -> str:
     members = inner[1:] if inner[:1] in ("!", "^") else inner
     if re.search(r"\[[:.=]", members):
         return "classes like [:alpha:] aren't known here; write [a-z]"
+    if members == inner and not any(map(_LITERAL.match, members)):
+        return f"no package name has “{members[0]}” in it"
     for one, two in re.findall(r"(.)-(.)", members):
         if one > two:
             return f"from {one} to {two} there is nothing"

@@ -187,7 +187,7 @@ def _resting(survey: Survey) -> Iterable[Item]:
         yield Item(
             kind=Kind.RESTING,
             object=_object(survey, pool, one),
-            cause=f"Automatic sync leaves {names} alone: the last operation to this target {how}.",
+            cause=f"The last operation to this target {how}, so automatic sync rests for {names}.",
             since=rests[0].resting.since,
             count=len(rests),
             pool=_pool_name(survey, pool),

@@ -94,7 +94,7 @@ def find(pool: Pool, text: str) -> Proposed:
         return of_revision(_revisions().get(pk=pool.target.pk))
     kind, _, rest = text.partition(":")
     if kind not in ("endpoint", "revision") or not rest:
-        raise Invalid(f"Should be {FORMS}.", field="of")
+        raise Invalid(f"Name the packages as {FORMS}.", field="of")
     found = references.find(text)
     if kind == "revision":
         name, _, number = rest.partition("/")

@@ -30,7 +30,7 @@ def find(text: str) -> Reference:
     kind, _, rest = text.partition(":")
     finders = {_ENDPOINT: _endpoint, _REVISION: _revision, _STATE: _state}
     if kind not in finders or not rest:
-        raise Invalid(f"Should be {FORMS}.")
+        raise Invalid(f"Name a set of packages as {FORMS}.")
     if "\0" in rest or len(rest) > 1000:
         raise NotFound(f"There is no such {kind}.")
     return finders[kind](rest)

@@ -57,7 +57,9 @@ def _checked_goal(operation: Operation, endpoint: Endpoint) -> Goal:
 
 def _check_ended(operation: Operation) -> None:
     if operation.status in ACTIVE and not retrying.gives_way(operation):
-        raise OperationActive(f"The operation is {operation.status}: only one that has ended is run again.")
+        raise OperationActive(
+            f"The operation is {operation.status}: only one that has ended, or waits for its next try, is run again."
+        )
 
 
 def _goal_of(operation: Operation, endpoint: Endpoint) -> Goal:

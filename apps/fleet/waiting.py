@@ -50,7 +50,7 @@ def _queued(operation: Operation, now: datetime) -> Waiting:
     if operation.retry_at and operation.retry_at > now:
         return _next_try(operation)
     if status.is_offline(endpoint.last_seen, now):
-        text = "The machine is offline. It begins when the machine is back, if that is before the deadline."
+        text = "The machine is offline. The operation begins when it is back, if that is before the deadline."
         return Waiting(code="offline", text=text, since=endpoint.last_seen, until=operation.deadline)
     if _lost_before(operation):
         text = (

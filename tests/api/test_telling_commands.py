@@ -142,7 +142,10 @@ def test_analysis_says_what_endpoints_would_get_in_different_versions() -> None:
     found = document("analysis", "web")
     assert [one["name"] for one in found["conflicts"]] == ["app"]
     assert "In different versions: app" in said("analysis", "web")
-    assert "m1 has 0 packages of target #1; in another version: app" in said("analysis", "web")
+    assert (
+        "The repositories of m1 have 0 packages of target #1 in exactly that version; in another version: app"
+        in said("analysis", "web")
+    )
 
 
 def test_prune_dry_run_counts_what_prune_then_removes() -> None:

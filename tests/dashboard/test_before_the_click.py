@@ -56,7 +56,7 @@ def test_automatic_sync_says_how_many_follow(staff: Client, lab: Pool) -> None:
     text = page(staff, "/pools/lab/target/good")
     assert "1 of the 3 that change will follow by themselves; 2 wait to be synced by hand." in text
     pool_manager.change_pool(pool=lab, actor="test", conflict_resolution="oldest")
-    assert "3 of the 3 that change will follow by themselves." in page(staff, "/pools/lab/target/good")
+    assert "all 3 that change will follow by themselves." in page(staff, "/pools/lab/target/good")
 
 
 def test_going_back_shows_what_it_does_to_the_machines(reader: Client, lab: Pool) -> None:
@@ -125,7 +125,7 @@ def test_preview_of_what_is_not_there_says_so(reader: Client, lab: Pool) -> None
     for query, sentence in (
         ("?of=endpoint:none", "There is no such endpoint."),
         ("?of=revision:lab/7", "There is no such revision."),
-        ("?of=state:1", "Should be endpoint:NAME or revision:POOL/NUMBER."),
+        ("?of=state:1", "Name the packages as endpoint:NAME or revision:POOL/NUMBER."),
     ):
         answer = reader.get(f"/pools/lab/preview{query}")
         assert (answer.status_code, answer["Location"]) == (302, "/pools/lab")
@@ -154,7 +154,7 @@ def test_promote_shows_what_it_does_then_does_it(staff: Client, lab: Pool) -> No
     prod.refresh_from_db()
     assert prod.target and (prod.target.promoted_from, prod.target.comment) == ("lab", "from lab")
     text = page(staff, "/pools/prod/promote/lab")
-    assert "From the current target #1" in text and "They are the same packages." in text
+    assert "From the current target #1" in text and "Both have the same packages." in text
 
 
 @pytest.mark.parametrize("late", [{"expected_number": 5}, {"expected_source": 5}, {"expected_source": ""}])
@@ -198,7 +198,7 @@ def test_excluded_packages_show_what_they_match_and_another_can_be_tried(reader:
     assert "vi? nothing 1: vim ×1" in page(reader, "/pools/lab/excluded?try=vi%3F")
     refused = reader.get("/pools/lab/excluded?try=*")
     assert refused.status_code == 422
-    assert "* matches every package, so that nothing would be left for a target." in refused.content.decode()
+    assert "“*” matches every package, so that nothing would be left for a target." in refused.content.decode()
 
 
 @pytest.mark.parametrize("pattern", ["*", "linux["])

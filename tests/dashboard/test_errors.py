@@ -98,7 +98,7 @@ def test_address_that_only_takes_a_form_is_a_page_that_says_so(visitor: Client, 
     answer = visitor.get(path)
     assert (answer.status_code, "POST" in answer["Allow"]) == (405, True)
     page = answer.content.decode()
-    assert "Nothing was changed. Go back and press the button again." in page and "site-header" in page
+    assert "This address only answers the button that leads to it." in page and "site-header" in page
 
 
 def test_wrong_method_of_a_program_is_answered_as_before(visitor: Client) -> None:

@@ -117,8 +117,8 @@ def test_operation_of_an_offline_machine_says_since_when_and_the_deadline(reader
     operation = factories.queued()
     Endpoint.objects.update(last_seen=Now() - timedelta(hours=5, minutes=1))
     said = text(reader, operation)
-    assert "The machine is offline. It begins when the machine is back, if that is before the deadline." in said
-    assert "It was heard of last 5 h ago, and the deadline is in 23 h." in said
+    assert "The machine is offline. The operation begins when it is back, if that is before the deadline." in said
+    assert "The machine was last heard of 5 h ago, and the deadline is in 23 h." in said
 
 
 def test_operation_that_waits_for_its_next_try_says_it_once(reader: Client) -> None:

@@ -110,7 +110,7 @@ def test_run_again_of_what_waits_for_its_next_try_says_that_it_makes_way(staff: 
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (factories.leased, "The operation is leased: only one that has ended is run again."),
+        (factories.leased, "only one that has ended, or waits for its next try, is run again."),
         (lambda: factories.finish(factories.applying()), "is there already: nothing would change."),
     ],
 )

@@ -169,14 +169,14 @@ def test_compare_shows_changes_by_kind_and_name(reader: Client, lab: Pool) -> No
 
 
 def test_compare_equal_sides_and_sides_that_are_none(reader: Client, lab: Pool) -> None:
-    assert "They are the same packages" in text(reader.get("/compare?from=endpoint:box&to=endpoint:box").content)
+    assert "Both have the same packages" in text(reader.get("/compare?from=endpoint:box&to=endpoint:box").content)
     assert reader.get("/compare").status_code == 200
     for wrong, said in (
-        ("nothing", "Should be endpoint:NAME"),
+        ("nothing", "Name a set of packages as endpoint:NAME"),
         ("endpoint:none", "no such endpoint"),
         ("state:x", "no such state"),
     ):
         answer = reader.get(f"/compare?from=endpoint:box&to={wrong}")
-        assert answer.status_code == 422 and f"To: {'' if 'Should' in said else 'There is '}{said}" in text(
+        assert answer.status_code == 422 and f"To: {'' if 'Name' in said else 'There is '}{said}" in text(
             answer.content
         )

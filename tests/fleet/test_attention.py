@@ -156,7 +156,7 @@ def test_resting_automatic_sync_is_said_unless_its_failure_is(lab: Pool) -> None
     pool_manager.change_pool(pool=lab, actor="test", auto_sync=True)
     (item,) = items()
     assert (item.kind, item.object) == (Kind.RESTING, "endpoint:box")
-    assert "leaves box alone: the last operation to this target was cancelled." in item.cause
+    assert "The last operation to this target was cancelled, so automatic sync rests for box." in item.cause
     failed(box)
     assert [item.kind for item in items()] == [Kind.FAILED]
 
@@ -207,7 +207,7 @@ def test_the_same_in_many_pools_says_how_many_endpoints_it_is() -> None:
     diverged, offline = items()
     assert (diverged.count, offline.count) == (10, 4)
     assert diverged.cause.startswith("10 endpoints in 4 pools have diverged from their pool's target:")
-    assert offline.cause.startswith("4 endpoints in 3 pools and in none have not been heard of")
+    assert offline.cause.startswith("4 endpoints in 3 pools and in no pool have not been heard of")
 
 
 def test_failures_in_many_pools_say_how_many_and_one_cause() -> None:

@@ -40,12 +40,18 @@ def lines(seen: dict[str, Any]) -> Iterator[str]:
     yield f"Left out of every sync by the pool: {names(seen['excluded'])}"
     if seen["target"] is None:
         yield "The pool has no target yet."
+    complete = 0
     for one in seen["availability"]:
         if one["other"] or one["missing"]:
             yield (
-                f"{one['endpoint']} has {counted(one['exact'], 'package')} of target #{seen['target']}; "
-                f"in another version: {names(one['other'])}; not at all: {names(one['missing'])}"
+                f"The repositories of {one['endpoint']} have {counted(one['exact'], 'package')} of target "
+                f"#{seen['target']} in exactly that version; in another version: {names(one['other'])}; "
+                f"not at all: {names(one['missing'])}"
             )
+        else:
+            complete += 1
+    if complete:
+        yield f"The repositories of {counted(complete, 'endpoint')} have all of target #{seen['target']}."
 
 
 def _have(number: int) -> str:
