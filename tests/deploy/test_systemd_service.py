@@ -72,7 +72,7 @@ def test_enrolled_again_the_agent_speaks_with_its_new_token(joined: tuple[Endpoi
     code = manage(server, "create_enrolment_code")
     machine.sh(f"{AGENT} enroll --force --server http://server:8080 --code {code} --name again")
     assert machine.show(AGENT, "MainPID") not in {before, "0"}
-    assert "Reporting again to" in machine.journal(AGENT)
+    eventually(lambda: "Reporting again to" in machine.journal(AGENT), within=60, what="the new agent reports")
 
 
 def test_removed_service_leaves_nothing_behind(joined: tuple[Endpoint, str]) -> None:
