@@ -8,7 +8,8 @@ from django.urls import reverse
 
 from apps.dashboard.look import Look
 from apps.fleet.forecast import CANNOT, Effect, Forecast
-from apps.fleet.models import Pool
+from apps.fleet.going_back import Left
+from apps.fleet.models import OperationKind, OperationStatus, Pool
 from apps.fleet.proposed import Proposed
 
 NAMES_SHOWN = 10
@@ -51,6 +52,13 @@ class Names(NamedTuple):
     more: int
 
 
+class Counted(NamedTuple):
+    """Machines: how many, and the first of them."""
+
+    number: int
+    names: Names
+
+
 class Line(NamedTuple):
     """One effect: on `number` machines. `packages` are (name, on how many machines) pairs, the most frequent first."""
 
@@ -83,6 +91,17 @@ def told(pool: Pool, what: Proposed, found: Forecast) -> dict[str, Any]:
         "cannot": sum(map(found.count, CANNOT)),
         "what": what.words,
         "follow": _follow(pool, found),
+        "left": told_left(pool, found.left),
+    }
+
+
+def told_left(pool: Pool, left: Left) -> dict[str, Any]:
+    """For `pacsync/left_syncs.html`: the queued syncs that go with the change of the target, and those that stay."""
+    words = urlencode({"pool": pool.name, "status": OperationStatus.QUEUED.value, "kind": OperationKind.SYNC.value})
+    return {
+        "cancelled": Counted(len(left.cancelled), cut(left.cancelled)),
+        "staying": Counted(len(left.staying), cut(left.staying)),
+        "address": f"{reverse('operations')}?{words}",
     }
 
 
