@@ -80,9 +80,10 @@ def test_sync_all_shows_what_it_does_and_needs_the_target_that_was_seen(staff: C
     answer = staff.get("/pools/lab/sync")
     text = page(staff, "/pools/lab/sync")
     assert (
-        "Sync 3 endpoints of lab?" in text and "What it does to the machines 3 of 5 change, 1 can't be synced" in text
+        "Sync 3 machines of lab?" in text
+        and "What a sync of the whole pool would do 3 of 5 change, 1 can't be synced" in text
     )
-    assert "Not among them: 1 already in sync." in text
+    assert "Not among them: 1 already in sync, 1 can't be compared." in text
     assert "not reported yet what is on them isn't known, so no sync can be made 1: silent" in text
     seen = answer.context["form"].initial["expected_number"]
     pool_manager.set_target(pool=lab, endpoint=Endpoint.objects.get(name="new"), actor="test")
@@ -270,5 +271,5 @@ def test_going_back_says_which_syncs_it_cancels_above_what_it_does(staff: Client
 def test_busy_machine_is_told_apart(staff: Client, lab: Pool) -> None:
     sync_coordinator.create_operation(endpoint=Endpoint.objects.get(name="old"), kind="sync", actor="test")
     text = page(staff, "/pools/lab/sync")
-    assert "Sync 2 endpoints of lab?" in text
+    assert "Sync 2 machines of lab?" in text
     assert "at work an operation is queued or under way; that one comes first 1: old" in text
