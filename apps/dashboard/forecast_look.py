@@ -1,13 +1,13 @@
 """A forecast as the lines of a table: which machines, how many, which packages. It must not compare anything."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.urls import reverse
 
 from apps.dashboard.look import Look
-from apps.fleet.forecast import CANNOT, Effect, Forecast
+from apps.fleet.forecast import CANNOT, KEPT, Effect, Forecast
 from apps.fleet.going_back import Left
 from apps.fleet.models import OperationKind, OperationStatus, Pool
 from apps.fleet.proposed import Proposed
@@ -43,6 +43,10 @@ EFFECTS: dict[Effect, Look] = {
     Effect.UNMANAGED: Look("off", "‖", "keep unmanaged packages", "the target leaves alone what differs"),
     Effect.UNCHANGED: Look("ok", "✓", "stay as they are", "a sync would change nothing"),
 }
+
+
+# What changes nothing for the machine, and what its pool's policy does, isn't said in one line.
+UNSAID = (*KEPT, Effect.FOLLOWS)
 
 
 class Names(NamedTuple):
@@ -93,6 +97,11 @@ def told(pool: Pool, what: Proposed, found: Forecast) -> dict[str, Any]:
         "follow": _follow(pool, found),
         "left": told_left(pool, found.left),
     }
+
+
+def told_briefly(counts: Mapping[Effect, int]) -> list[tuple[Look, int]]:
+    """What is to be known before a click, in one line: the effects that there are, with how many machines."""
+    return [(look, counts[effect]) for effect, look in EFFECTS.items() if counts.get(effect) and effect not in UNSAID]
 
 
 def told_left(pool: Pool, left: Left) -> dict[str, Any]:
