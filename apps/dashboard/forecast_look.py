@@ -1,14 +1,15 @@
 """A forecast as the lines of a table: which machines, how many, which packages. It must not compare anything."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.urls import reverse
 
 from apps.dashboard.look import Look
-from apps.fleet.forecast import CANNOT, Effect, Forecast
-from apps.fleet.models import Pool
+from apps.fleet.forecast import CANNOT, KEPT, Effect, Forecast
+from apps.fleet.going_back import Left
+from apps.fleet.models import OperationKind, OperationStatus, Pool
 from apps.fleet.proposed import Proposed
 
 NAMES_SHOWN = 10
@@ -44,11 +45,22 @@ EFFECTS: dict[Effect, Look] = {
 }
 
 
+# What changes nothing for the machine, and what its pool's policy does, isn't said in one line.
+UNSAID = (*KEPT, Effect.FOLLOWS)
+
+
 class Names(NamedTuple):
     """At most ten names, and how many more there are."""
 
     shown: list[Any]
     more: int
+
+
+class Counted(NamedTuple):
+    """Machines: how many, and the first of them."""
+
+    number: int
+    names: Names
 
 
 class Line(NamedTuple):
@@ -83,6 +95,22 @@ def told(pool: Pool, what: Proposed, found: Forecast) -> dict[str, Any]:
         "cannot": sum(map(found.count, CANNOT)),
         "what": what.words,
         "follow": _follow(pool, found),
+        "left": told_left(pool, found.left),
+    }
+
+
+def told_briefly(counts: Mapping[Effect, int]) -> list[tuple[Look, int]]:
+    """What is to be known before a click, in one line: the effects that there are, with how many machines."""
+    return [(look, counts[effect]) for effect, look in EFFECTS.items() if counts.get(effect) and effect not in UNSAID]
+
+
+def told_left(pool: Pool, left: Left) -> dict[str, Any]:
+    """For `pacsync/left_syncs.html`: the queued syncs that go with the change of the target, and those that stay."""
+    words = urlencode({"pool": pool.name, "status": OperationStatus.QUEUED.value, "kind": OperationKind.SYNC.value})
+    return {
+        "cancelled": Counted(len(left.cancelled), cut(left.cancelled)),
+        "staying": Counted(len(left.staying), cut(left.staying)),
+        "address": f"{reverse('operations')}?{words}",
     }
 
 

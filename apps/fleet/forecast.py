@@ -5,18 +5,32 @@ docs/fleet.md has the effects. It goes by what the endpoints reported last; each
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
 
 from django.conf import settings
+from django.db.models import QuerySet
 
-from . import audit, clock, difference, examination, known_files, protection, retrying, states, status, sync_policy
+from . import (
+    audit,
+    clock,
+    difference,
+    examination,
+    going_back,
+    known_files,
+    protection,
+    retrying,
+    states,
+    status,
+    sync_policy,
+)
 from .alpm.names import machine_arch
 from .alpm.state import InstalledPackage
 from .difference import Change, ChangeKind, Kept
 from .exceptions import ComparisonTooLong
+from .going_back import Left
 from .models import Endpoint, Operation, OperationStatus, Pool
 from .proposed import Package, Proposed
 from .revisions import Offered
@@ -67,13 +81,14 @@ KEPT = (Effect.HELD, Effect.FOREIGN, Effect.EXCLUDED, Effect.UNMANAGED)
 class Forecast:
     """`machines` are names by effect, each list sorted; `packages` how many machines an effect has a package of.
 
-    `changes` counts the changes of each machine that was compared, by kind.
+    `changes` counts the changes of each machine that was compared, by kind; `left` has the syncs to other targets.
     """
 
     total: int
     machines: Mapping[Effect, list[str]]
     packages: Mapping[Effect, Counter[str]]
     changes: Mapping[str, Mapping[ChangeKind, int]]
+    left: Left
 
     def count(self, effect: Effect) -> int:
         return len(self.machines[effect])
@@ -99,13 +114,16 @@ class _Outcome:
     cannot: Effect | None = None
 
 
-def of(pool: Pool, proposed: Proposed) -> Forecast:
+def of(pool: Pool, proposed: Proposed, *, among: Collection[str] | None = None) -> Forecast:
     """What it would do to each endpoint of the pool, if it were the pool's target. `pool` with its target.
+
+    `among`: to those of these names only, which one statement can take.
 
     What there is no time left for is `not_compared`. A number of queries that doesn't grow with the endpoints, but for
     one for each 200 different states.
     """
-    return _Reader(pool, proposed).read()
+    found = Endpoint.objects.filter(pool=pool)
+    return _Reader(pool, proposed).read(found if among is None else found.filter(name__in=among))
 
 
 class _Reader:
@@ -118,9 +136,9 @@ class _Reader:
         # What automatic sync does with the current target is no forecast, unless it waits for an approval.
         self.follows = pool.auto_sync and pool.paused_since is None and (self.is_new or pool.target_needs_approval)
 
-    def read(self) -> Forecast:
-        endpoints = list(Endpoint.objects.filter(pool=self.pool).only(*_FIELDS).order_by("name"))
-        now, busy = clock.now(), _busy(self.pool, new_target=self.is_new)
+    def read(self, members: QuerySet[Endpoint]) -> Forecast:
+        endpoints = list(members.only(*_FIELDS).order_by("name"))
+        now, busy = clock.now(), self._busy()
         comparable = {one.pk: _alike(one) for one in endpoints if self._comparable(one)}
         outcomes = self._compared(set(comparable.values()))
         without = known_files.without(
@@ -141,7 +159,22 @@ class _Reader:
                 self._add(Effect.LOCKED_OUT, one, one.token_hash is None)
                 self._about(Effect.PROTECTED, one, self._protected(one, outcome, removed))
                 self._about(Effect.NO_FILE, one, without.get(one.pk, ()))
-        return Forecast(total=len(endpoints), machines=self.machines, packages=self.packages, changes=self.changes)
+        return Forecast(
+            total=len(endpoints),
+            machines=self.machines,
+            packages=self.packages,
+            changes=self.changes,
+            left=going_back.left(self.pool, revision=self.proposed.revision, of_pool=self.proposed.pool),
+        )
+
+    def _busy(self) -> set[int]:
+        """The endpoints with an operation that wouldn't give way: to a new one, nor to a new target."""
+        active = Operation.objects.active().filter(endpoint__pool=self.pool).exclude(retrying.GIVES_WAY)
+        if self.is_new:  # cancels what the policy has queued (`obsolete.cancel_automatic`)
+            active = active.exclude(status=OperationStatus.QUEUED, author__startswith=audit.POLICY)
+        if going_back.is_back(self.pool, revision=self.proposed.revision, of_pool=self.proposed.pool):
+            active = active.exclude(pk__in=going_back.cancelled_with(self.pool).values("pk"))
+        return set(active.values_list("endpoint", flat=True))
 
     def _comparable(self, one: Endpoint) -> bool:
         """An endpoint in exactly this state needs no look at anything, as in `status`."""
@@ -260,11 +293,3 @@ def _alike(one: Endpoint) -> _Alike:
 
 def _compare(packages: Mapping[int, InstalledPackage], before: Iterable[int], after: Iterable[int]) -> list[Change]:
     return difference.compare([packages[value] for value in before], [packages[value] for value in after])
-
-
-def _busy(pool: Pool, *, new_target: bool) -> set[int]:
-    """The endpoints with an operation that wouldn't give way: to a new one, nor to a new target."""
-    active = Operation.objects.active().filter(endpoint__pool=pool).exclude(retrying.GIVES_WAY)
-    if new_target:  # cancels what the policy has queued (`obsolete.cancel_automatic`)
-        active = active.exclude(status=OperationStatus.QUEUED, author__startswith=audit.POLICY)
-    return set(active.values_list("endpoint", flat=True))

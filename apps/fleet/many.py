@@ -28,7 +28,9 @@ _TIME_SHARE = 0.5
 UNCHANGED, NOTHING_TO_CANCEL, NOT_REACHED = "unchanged", "nothing_to_cancel", "not_reached"
 FIELDS = ("name", "pool__name", *status.FIELDS)
 """What `plan` needs of each endpoint, beside its pool."""
+# Each detail is a label that fits before the names of many, too.
 _GONE = "There is no such endpoint."
+_NOTHING = "No operation under way."
 
 
 class Action(StrEnum):
@@ -107,7 +109,7 @@ def _to_move(endpoints: list[Endpoint], pool: Pool | None) -> Judge:
 
     def judge(one: Endpoint) -> Case:
         if one.pool_id == there:
-            return Case(one.name, UNCHANGED, f"It is in {where} already.")
+            return Case(one.name, UNCHANGED, f"In {where} already.")
         if one.pk in active:
             return Case(one.name, OperationActive.code, "An operation is under way; cancel it or wait for its end.")
         return Case(one.name)
@@ -120,7 +122,7 @@ def _to_forget(endpoints: list[Endpoint], pool: Pool | None) -> Judge:
 
     def judge(one: Endpoint) -> Case:
         if one.pk in busy:
-            return Case(one.name, OperationActive.code, "It is carrying out an operation.")
+            return Case(one.name, OperationActive.code, "Carrying out an operation.")
         return Case(one.name)
 
     return judge
@@ -132,7 +134,7 @@ def _to_cancel(endpoints: list[Endpoint], pool: Pool | None) -> Judge:
     def judge(one: Endpoint) -> Case:
         operation = active.get(one.pk)
         if operation is None:
-            return Case(one.name, NOTHING_TO_CANCEL, "It has no operation under way.")
+            return Case(one.name, NOTHING_TO_CANCEL, _NOTHING)
         if operation.status not in CANCELLABLE:
             return Case(one.name, NotCancellable.code, "Pacman is running there, and is never stopped.", operation.pk)
         return Case(one.name, operation=operation.pk)
@@ -141,12 +143,12 @@ def _to_cancel(endpoints: list[Endpoint], pool: Pool | None) -> Judge:
 
 
 _WHY_NOT = {
-    Unknown.NO_POOL: ("no_pool", "It is in no pool."),
-    Unknown.NO_TARGET: ("no_target", "Its pool has no target yet."),
-    Unknown.NOT_REPORTED: ("state_unknown", "It has not reported its packages yet."),
-    Unknown.OTHER_ARCHITECTURE: (Conflict.code, "The target is for another architecture."),
-    Unknown.DATABASES_UNREADABLE: ("databases_unreadable", "It can't read its sync databases."),
-    Unknown.NOT_COMPARED: ("comparison_too_long", "It has too many packages, or no time was left to compare it."),
+    Unknown.NO_POOL: ("no_pool", "In no pool."),
+    Unknown.NO_TARGET: ("no_target", "In a pool that has no target yet."),
+    Unknown.NOT_REPORTED: ("state_unknown", "Packages not reported yet."),
+    Unknown.OTHER_ARCHITECTURE: (Conflict.code, "Of another architecture than the target."),
+    Unknown.DATABASES_UNREADABLE: ("databases_unreadable", "Sync databases can't be read there."),
+    Unknown.NOT_COMPARED: ("comparison_too_long", "Too many packages, or no time left to compare them."),
 }
 
 
@@ -160,7 +162,7 @@ def _to_sync(endpoints: list[Endpoint], pool: Pool | None) -> Judge:
         if not retrying.gives_way(active.get(one.pk)):
             return Case(one.name, OperationActive.code, "An operation is under way.")
         if known[one.pk] == Status.IN_SYNC:
-            return Case(one.name, AlreadyInSync.code, "It is in sync already.")
+            return Case(one.name, AlreadyInSync.code, "In sync already.")
         if known[one.pk] == Status.UNKNOWN:
             return Case(one.name, *_WHY_NOT[reasons.unknown(one, archs.get(one.pool_id or 0))])
         return Case(one.name)
@@ -248,7 +250,7 @@ def _sync(endpoint: Endpoint, actor: str) -> Case:
 
 def _cancel(endpoint: Endpoint, operation: Operation | None, actor: str) -> Case:
     if operation is None:
-        return Case(endpoint.name, NOTHING_TO_CANCEL, "It has no operation under way.")
+        return Case(endpoint.name, NOTHING_TO_CANCEL, _NOTHING)
     try:
         sync_coordinator.cancel(operation=operation, actor=actor)
     except FleetError as refusal:

@@ -23,8 +23,8 @@ class Proposed:
     """`values` are the packages, packed (`states`); `unrecorded` those of them of which nobody recorded the file.
 
     `of` is the reference (`references`), `words` what people call it. `recorded` are the digests of the repositories of
-    the source; `state` is the digest of exactly these packages and `revision` the key of the revision that it is, both
-    None for an endpoint's packages.
+    the source; `state` is the digest of exactly these packages, `revision` the key of the revision that it is and
+    `pool` that of its pool, all None for an endpoint's packages.
     """
 
     of: str
@@ -37,6 +37,7 @@ class Proposed:
     recorded: tuple[str, ...]
     unrecorded: frozenset[Package]
     revision: int | None
+    pool: int | None = None
 
 
 def of_revision(revision: TargetRevision) -> Proposed:
@@ -58,6 +59,7 @@ def of_revision(revision: TargetRevision) -> Proposed:
         recorded=tuple(one["digest"] for one in revision.repositories),
         unrecorded=frozenset(package[:3] for package in packages) - known,
         revision=revision.pk,
+        pool=revision.pool_id,
     )
 
 

@@ -12,13 +12,20 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
-from . import audit, obsolete, retrying, rows
+from . import audit, going_back, obsolete, retrying, rows
 from .models import Endpoint, Operation, OperationKind, OperationStatus
 from .models.operations import REACHED
 
 REVERTED = "reverted"
 # What ended an operation without the endpoint having tried: no reason not to try again.
-_UNTRIED = {"base_changed", retrying.ASKED_ANEW, obsolete.SYNC_PAUSED, obsolete.TARGET_CHANGED, obsolete.TOKEN_REVOKED}
+_UNTRIED = {
+    "base_changed",
+    retrying.ASKED_ANEW,
+    going_back.WENT_BACK,
+    obsolete.SYNC_PAUSED,
+    obsolete.TARGET_CHANGED,
+    obsolete.TOKEN_REVOKED,
+}
 # Nor is a failure that says nothing of target and machine.
 _NO_REASON = retrying.CODES | _UNTRIED
 # A sync from this very state to this very revision that was tried, and failed or was cancelled.

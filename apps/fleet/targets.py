@@ -7,7 +7,19 @@ from typing import Any
 
 from django.db import transaction
 
-from . import audit, examination, goals, obsolete, revisions, rows, source_packages, states, target_files, texts
+from . import (
+    audit,
+    examination,
+    goals,
+    going_back,
+    obsolete,
+    revisions,
+    rows,
+    source_packages,
+    states,
+    target_files,
+    texts,
+)
 from .exceptions import Conflict, Forbidden, MayNotSetTargets, NoTarget, NotFound, TargetChanged
 from .locks import share_content
 from .models import Endpoint, Pool, TargetRevision
@@ -98,12 +110,17 @@ def check_expected(pool: Pool, expected_number: int | None) -> None:
 def go_back(
     *, pool: Pool, number: int, actor: str, expected_number: int | None = None, comment: str = ""
 ) -> TargetRevision:
-    """A new revision that says what revision `number` says. Raises NotFound, TargetChanged."""
+    """A new revision that says what revision `number` says. Raises NotFound, TargetChanged.
+
+    Syncs to other revisions that no agent has begun are cancelled, whoever queued them.
+    """
     comment = comment_of(comment)
     with transaction.atomic():
         (pool,) = rows.lock_pools(pool)
         check_expected(pool, expected_number)
-        return copy(pool, revision_of(pool, number), actor=actor, comment=comment)
+        made = copy(pool, revision_of(pool, number), actor=actor, comment=comment)
+        going_back.cancel_left(pool, target=made, number=number, actor=actor)
+        return made
 
 
 def revision_of(pool: Pool, number: int) -> TargetRevision:

@@ -3,10 +3,10 @@
 It must not know HTTP. Whoever shows it adds the times.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from . import clock, obsolete, progress, status
+from . import clock, going_back, obsolete, progress, status
 from .leases import LEASE_SECONDS
 from .models import Operation, OperationStatus
 from .models.operations import LEASED
@@ -30,13 +30,15 @@ class Waiting:
 def of(operation: Operation) -> Waiting | None:
     """What it waits for; None for one that is at work or has ended. Wants the endpoint with it. A few queries."""
     if operation.status == OperationStatus.QUEUED:
-        return _queued(operation, clock.now())
+        now = clock.now()
+        return _in_vain(operation) or _with_way(operation, _queued(operation, now))
     if operation.status in LEASED:
         return _leased(operation, clock.now())
     return None
 
 
-def _queued(operation: Operation, now: datetime) -> Waiting:
+def _in_vain(operation: Operation) -> Waiting | None:
+    """Why it will never begin."""
     endpoint = operation.endpoint
     if endpoint.token_hash is None:
         text = "The machine's token was revoked: it can't ask for the operation until it is given a new one."
@@ -47,6 +49,20 @@ def _queued(operation: Operation, now: datetime) -> Waiting:
     if why := obsolete.why(operation):
         code, message = why
         return Waiting(code=code, text=f"{message} It is cancelled when the machine asks for it.")
+    return None
+
+
+def _with_way(operation: Operation, found: Waiting) -> Waiting:
+    """Say where a sync goes, if that isn't where it would go now."""
+    way = going_back.way(operation)
+    if way is None:
+        return found
+    target = f"#{way.target} now" if way.target else "none now"
+    return replace(found, text=f"{found.text} It goes to target #{way.number}; the pool's target is {target}.")
+
+
+def _queued(operation: Operation, now: datetime) -> Waiting:
+    endpoint = operation.endpoint
     if operation.retry_at and operation.retry_at > now:
         return _next_try(operation)
     if status.is_offline(endpoint.last_seen, now):

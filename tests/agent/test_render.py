@@ -59,6 +59,24 @@ def test_operation_whose_end_somebody_changed_names_the_packages(capsys: pytest.
     assert "Run `pacsync-agent sync` again." in said
 
 
+@pytest.mark.parametrize(
+    ("server", "more"),
+    [
+        ({"pool_target": 3}, "; the target is revision 3 now"),
+        ({"pool_target": 2}, ""),
+        ({"pool_target": None}, ""),
+        ({}, ""),
+    ],
+)
+def test_sync_to_what_is_no_target_any_more_says_so(
+    capsys: pytest.CaptureFixture[str], server: dict[str, int | None], more: str
+) -> None:
+    operation = {"status": "succeeded", "pool": "desk", "revision": 2, "plan": {"upgrade": 1}} | server
+    assert render.ended(Output(), "sync", Ended("sync", Outcome("succeeded"), operation)) == 0
+    said = capsys.readouterr().out.strip()
+    assert said.startswith("In sync with pool desk, revision 2 (") and said.endswith(f"){more}.")
+
+
 def test_help_of_set_latest_says_who_may(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.make_parser().parse_args(["set-latest", "--help"])

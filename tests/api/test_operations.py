@@ -146,6 +146,15 @@ def test_heartbeat_extends_then_applying_then_result(operator: Api, behind: Mach
     assert (reverted["kind"], reverted["target_state"], reverted["pool"]) == ("revert", behind.state, None)
 
 
+def test_result_says_what_the_target_is_by_now(operator: Api, behind: Machine) -> None:
+    operation, token = queue(behind), str(uuid4())
+    claim(behind, operation, token).ok()
+    operator.post("/pools/lab/targets", {"endpoint": "m1", "force": True}).ok(201)
+    result = {"lease_token": token, "outcome": "succeeded", "seq": 9, "state": behind.goal}  # type: ignore[attr-defined]
+    done = behind.api.post(f"/operations/{operation}/result", result).ok()
+    assert (done["status"], done["revision"], done["pool_target"]) == ("succeeded", 1, 2)
+
+
 def test_result_state_decides_not_the_outcome(behind: Machine) -> None:
     operation, token = queue(behind), str(uuid4())
     claim(behind, operation, token).ok()

@@ -48,6 +48,23 @@ def test_preview_of_another_target(viewer: Api, lab: Pool) -> None:
     viewer.get("/pools/lab/preview/endpoints?effect=none").refused(422, "invalid_request")
 
 
+def test_preview_names_queued_syncs_that_go_or_stay_with_the_change(viewer: Api, operator: Api, lab: Pool) -> None:
+    none = {"endpoints": 0, "names": []}
+    operator.post("/operations", {"kind": "sync", "endpoint": "old"}).ok(201)
+    operator.post("/pools/lab/targets", {"endpoint": "new"}).ok(201)
+
+    def syncs(of: str) -> tuple[object, object]:
+        body = viewer.get(f"/pools/lab/preview?of={of}").ok()
+        return body["cancelled_syncs"], body["staying_syncs"]
+
+    old = {"endpoints": 1, "names": ["old"]}
+    assert syncs("revision:lab/1") == (old, none)
+    assert syncs("revision:lab/2") == syncs("") == syncs("endpoint:more") == (none, old)
+    operator.post("/pools/lab/go-back", {"number": 1}).ok(201)
+    assert Operation.objects.get().status == "cancelled"
+    assert syncs("revision:lab/2") == (none, none)
+
+
 def test_exclusions_say_what_matches_and_refuse_what_makes_no_sense(operator: Api, viewer: Api, lab: Pool) -> None:
     operator.patch("/pools/lab", {"excluded_packages": ["*"]}).refused(422, "invalid_pattern")
     operator.post("/pools", {"name": "x", "excluded_packages": ["linux["]}).refused(422, "invalid_pattern")

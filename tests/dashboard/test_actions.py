@@ -213,7 +213,7 @@ def test_sync_all_queues_each_that_is_not_in_sync(staff: Client, pool: Pool) -> 
     page = staff.get("/pools/lab/sync")
     assert page.context["counts"] == {"behind": 1, "ahead": 1}
     said_then = said(staff.post("/pools/lab/sync"))
-    assert "2 operations created, 1 already in sync. Endpoints start at their next check-in." in said_then
+    assert "2 operations created, 1 already in sync. Machines start at their next check-in." in said_then
     assert sorted(Operation.objects.values_list("endpoint__name", flat=True)) == ["box", "box2"]
     again = said(staff.get("/pools/lab/sync"))
     assert "There is nothing to sync: 1 already in sync, 2 have an operation under way." in again

@@ -80,9 +80,10 @@ def test_sync_all_shows_what_it_does_and_needs_the_target_that_was_seen(staff: C
     answer = staff.get("/pools/lab/sync")
     text = page(staff, "/pools/lab/sync")
     assert (
-        "Sync 3 endpoints of lab?" in text and "What it does to the machines 3 of 5 change, 1 can't be synced" in text
+        "Sync 3 machines of lab?" in text
+        and "What a sync of the whole pool would do 3 of 5 change, 1 can't be synced" in text
     )
-    assert "Not among them: 1 already in sync." in text
+    assert "Not among them: 1 already in sync, 1 can't be compared." in text
     assert "not reported yet what is on them isn't known, so no sync can be made 1: silent" in text
     seen = answer.context["form"].initial["expected_number"]
     pool_manager.set_target(pool=lab, endpoint=Endpoint.objects.get(name="new"), actor="test")
@@ -225,8 +226,50 @@ def test_delete_code_asks_first(staff: Client, reader: Client, lab: Pool) -> Non
     assert not EnrolmentCode.objects.exists() and staff.get(path).status_code == 404
 
 
+@pytest.fixture
+def left(lab: Pool) -> Pool:
+    """A sync to #1 is queued for `old`; `new` would be, or is, #2."""
+    sync_coordinator.create_operation(endpoint=Endpoint.objects.get(name="old"), kind="sync", actor="user:bob")
+    return lab
+
+
+def second_target(pool: Pool) -> None:
+    pool_manager.set_target(pool=pool, endpoint=Endpoint.objects.get(name="new"), actor="test")
+
+
+STAYS = "1 machine still has a queued sync to an earlier target: old. It is brought there unless you cancel it"
+
+
+def test_new_target_says_whose_queued_sync_stays(staff: Client, left: Pool) -> None:
+    assert STAYS in page(staff, "/pools/lab/target/new")
+    assert "/operations?pool=lab&amp;status=queued&amp;kind=sync" in staff.get("/pools/lab/target/new").content.decode()
+    other = factories.pool("other")
+    factories.target(other, "app 9-1")
+    assert STAYS in page(staff, "/pools/lab/promote/other")
+    assert "still has a queued sync" not in page(staff, "/pools/lab")  # it is to the target of now
+
+
+def test_pool_and_sync_all_say_who_has_a_sync_to_an_earlier_target(staff: Client, reader: Client, left: Pool) -> None:
+    second_target(left)
+    assert STAYS in page(reader, "/pools/lab") and STAYS in page(reader, "/pools/lab/preview")
+    assert STAYS in page(staff, "/pools/lab/sync")
+    text = page(reader, "/endpoints/old")
+    assert "Sync to #1 queued. It begins with the machine's next report." in text
+    assert "It goes to target #1; the pool's target is #2 now." in text
+
+
+def test_going_back_says_which_syncs_it_cancels_above_what_it_does(staff: Client, reader: Client, left: Pool) -> None:
+    second_target(left)
+    says = "Going back cancels 1 queued sync to another target, whoever asked for it: old."
+    text = page(staff, "/pools/lab/revisions/1")
+    assert text.count(says) == 1 and "at work" not in text
+    assert text.index("It becomes the target again") < text.index("What going back to #1 would do")
+    assert page(reader, "/pools/lab/revisions/1").count(says) == 1
+    assert "queued sync" not in page(staff, "/pools/lab/revisions/2")
+
+
 def test_busy_machine_is_told_apart(staff: Client, lab: Pool) -> None:
     sync_coordinator.create_operation(endpoint=Endpoint.objects.get(name="old"), kind="sync", actor="test")
     text = page(staff, "/pools/lab/sync")
-    assert "Sync 2 endpoints of lab?" in text
+    assert "Sync 2 machines of lab?" in text
     assert "at work an operation is queued or under way; that one comes first 1: old" in text

@@ -177,4 +177,4 @@ def test_progress_is_on_the_pages_of_operation_machine_pool_and_fleet(reader: Cl
 def test_machine_page_says_what_its_operation_waits_for(reader: Client) -> None:
     operation = factories.queued()
     page = re.sub(r"\s+", " ", reader.get(f"/endpoints/{operation.endpoint.name}").content.decode())
-    assert "Sync</a> queued. It begins with the machine's next report. Asked for by" in html.unescape(page)
+    assert "Sync to #1</a> queued. It begins with the machine's next report. Asked for by" in html.unescape(page)

@@ -54,12 +54,14 @@ def test_list_has_a_box_for_each_machine_for_staff_only(staff: Client, reader: C
 def test_sync_asks_with_what_changes_then_queues(staff: Client, lab: Pool) -> None:
     asked = staff.post("/selected", {"action": "sync", "endpoint": ["new", "old", "good"]})
     text = text_of(asked)
-    assert "Sync 2 machines?" in text and "Left out: good: It is in sync already." in text
+    assert "Sync 2 machines?" in text and "Left out: In sync already: good" in text
+    assert "Each machine is brought to exactly its pool's target" in text
+    assert "by what was reported last: ± change: 2 ↓ go back: 1 Sync 2 machines Cancel" in text
     assert "↓ 1" in text and "↑ 1" in text  # what changes on each
     assert not Operation.objects.exists()
     answer = confirm(staff, asked)
     assert answer["Location"] == "/endpoints"
-    assert "2 operations created. Endpoints start at their next check-in." in said(answer)
+    assert "2 operations created. Machines start at their next check-in." in said(answer)
     assert set(Operation.objects.values_list("endpoint__name", "author")) == {("new", "user:ada"), ("old", "user:ada")}
 
 
@@ -74,11 +76,12 @@ def test_move_says_what_the_other_pool_means_and_does_it(staff: Client, lab: Poo
     attic = factories.pool("attic", auto_sync=True)
     asked = staff.post("/selected", {"action": "move", "pool": "attic", **BOTH})
     assert "Move 2 machines to pool attic?" in text_of(asked)
+    assert "From then on the target and the policy of pool attic apply to them." in text_of(asked)
     assert "Its automatic sync is on, and it has no target yet." in text_of(asked)
     assert "2 machines moved to pool attic." in said(confirm(staff, asked))
     assert set(attic.endpoints.values_list("name", flat=True)) == {"new", "old"}
     asked = staff.post("/selected", {"action": "move", "pool": "-", "endpoint": "new"})
-    assert "They are in no pool then" in text_of(asked)
+    assert "From then on it is in no pool: no target applies to it, and nothing is synced." in text_of(asked)
     assert "1 machine moved to no pool." in said(confirm(staff, asked))
 
 
@@ -87,12 +90,13 @@ def test_forget_and_cancel_leave_out_what_is_at_work(staff: Client, lab: Pool) -
     factories.applying(Operation.objects.get(endpoint__name="old"))
     asked = staff.post("/selected", {"action": "cancel", "endpoint": ["new", "old", "good"]})
     text = text_of(asked)
-    assert "Cancel the operations of 1 machine?" in text and "Cancel 1 operation" in text
-    assert "old: Pacman is running there, and is never stopped." in text
-    assert "good: It has no operation under way." in text
+    assert "Cancel the operation of 1 machine?" in text and "Cancel 1 operation Leave it" in text
+    assert "Pacman is running there, and is never stopped: old" in text
+    assert "No operation under way: good" in text
     assert "1 operation cancelled." in said(confirm(staff, asked))
     asked = staff.post("/selected", {"action": "forget", **BOTH})
-    assert "old: It is carrying out an operation." in text_of(asked)
+    assert "Carrying out an operation: old" in text_of(asked)
+    assert "Its history, operations and token go with it" in text_of(asked)
     assert "1 machine forgotten." in said(confirm(staff, asked))
     assert set(Endpoint.objects.values_list("name", flat=True)) == {"good", "old"}
 
@@ -101,7 +105,7 @@ def test_what_changed_meanwhile_is_left_out_and_said(staff: Client, lab: Pool) -
     asked = staff.post("/selected", {"action": "forget", **BOTH})
     Endpoint.objects.filter(name="old").delete()
     answer = confirm(staff, asked)
-    assert "1 machine forgotten. Left out: old. There is no such endpoint." in said(answer)
+    assert "1 machine forgotten. Left out. There is no such endpoint: old." in said(answer)
 
 
 def test_all_that_the_filter_found_are_meant_and_no_other(staff: Client, lab: Pool) -> None:
@@ -130,7 +134,7 @@ def test_more_than_can_be_done_at_a_time_begins_with_those_for_which_it_can(
         ({"action": "sync"}, "Nothing was selected"),
         ({"action": "none", **BOTH}, "There is no such action."),
         ({"action": "move", **BOTH}, "Choose the pool"),
-        ({"action": "move", "pool": "none\0", **BOTH}, "Choose the pool"),
+        ({"action": "move", "pool": "nosuch\0", **BOTH}, "There is no pool nosuch."),
         ({"action": "sync", "endpoint": "none\0"}, "Nothing was selected"),
     ],
 )
@@ -149,6 +153,7 @@ def test_senseless_selection_is_said_and_changes_nothing(
 
 def test_nothing_that_can_be_done_has_no_button(staff: Client, lab: Pool) -> None:
     asked = staff.post("/selected", {"action": "cancel", **BOTH})
+    assert "No operation to cancel" in text_of(asked)
     assert "It can be done with none of the 2 that were selected. Nothing was changed." in text_of(asked)
     assert "/selected/do" not in asked.content.decode()
 
@@ -156,5 +161,44 @@ def test_nothing_that_can_be_done_has_no_button(staff: Client, lab: Pool) -> Non
 def test_queries_of_the_question_do_not_grow(staff: Client, lab: Pool, django_assert_max_num_queries: Any) -> None:
     for number in range(20):
         factories.reporting_endpoint(pool=lab, state=factories.state(f"app 1-1.{number}"))
-    with django_assert_max_num_queries(24):
+    with django_assert_max_num_queries(27):
         staff.post("/selected", {"action": "sync", "all": "1"})
+
+
+def test_sync_of_machines_that_would_lose_something_or_are_off_says_how_many(staff: Client, lab: Pool) -> None:
+    """In whatever pools they are; those that aren't ticked don't count."""
+    other = factories.pool("other")
+    factories.target(other, "app 2-1")
+    for name, pool, packages in (("o1", other, ["app 1-1", "vim 1-1"]), ("l1", lab, ["app 3-1", "vim 1-1"])):
+        factories.reporting_endpoint(name, pool=pool, state=factories.state(*packages))
+    Endpoint.objects.filter(name="l1").update(last_seen=None)
+    text = text_of(staff.post("/selected", {"action": "sync", "endpoint": ["old", "o1", "l1"]}))
+    assert "± change: 3 ↓ go back: 1 − lose packages: 2 ○ offline: 1 Sync 3 machines" in text
+    one = text_of(staff.post("/selected", {"action": "sync", "endpoint": "old"}))
+    assert "What a sync does to it, by what was reported last: ± change: 1 Sync 1 machine" in one
+
+
+def test_machines_of_more_pools_than_are_compared_are_counted_as_that(
+    staff: Client, lab: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = factories.pool("other")
+    factories.target(other, "app 2-1")
+    factories.reporting_endpoint("o1", pool=other, state=factories.state("app 1-1"))
+    monkeypatch.setattr("apps.fleet.forecast_many.POOLS", 1)
+    text = text_of(staff.post("/selected", {"action": "sync", "endpoint": ["old", "new", "o1"]}))
+    assert "± change: 2 ↓ go back: 1 ? not compared: 1 Sync 3 machines" in text
+
+
+def test_sync_and_move_that_are_possible_with_none_say_why_in_one_list(staff: Client, lab: Pool) -> None:
+    for name in ("n1", "n2"):
+        factories.reporting_endpoint(name, state=factories.state())
+    text = text_of(staff.post("/selected", {"action": "sync", "endpoint": ["n1", "n2"]}))
+    assert "No machine to sync" in text and "In no pool: n1, n2" in text
+    factories.applying(many_sync("old"))
+    text = text_of(staff.post("/selected", {"action": "cancel", "endpoint": ["old", "new"]}))
+    assert "No operation to cancel" in text and "Leave" not in text
+
+
+def many_sync(name: str) -> Operation:
+    many.carry_out(many.Action.SYNC, [name], actor="test")
+    return Operation.objects.get(endpoint__name=name)

@@ -72,7 +72,7 @@ def ended(output: Output, command: str, ended: Ended, *, last: bool = True) -> i
         goal = _goal(ended)
         noted = ", with warnings" if ended.outcome.warnings else ""
         done = "" if ended.kind == "repair" else f" ({counts(ended.operation.get('plan') or {})})"
-        text = f"{goal}{noted}{done}."
+        text = f"{goal}{noted}{done}{_left_behind(ended.operation)}."
         (output.result if last else output.line)(text, status="succeeded", **data)
         return code
     result = ended.operation.get("result") or {}
@@ -128,6 +128,14 @@ def _goal(ended: Ended) -> str:
     if operation.get("pool"):
         return f"In sync with pool {operation['pool']}, revision {operation.get('revision')}"
     return "In sync"
+
+
+def _left_behind(operation: Mapping[str, Any]) -> str:
+    """That the target is another revision by now, if the server says so: an older one doesn't."""
+    target = operation.get("pool_target")
+    if not isinstance(target, int) or target == operation.get("revision"):
+        return ""
+    return f"; the target is revision {target} now"
 
 
 def checked_in(answer: dict[str, Any]) -> dict[str, Any]:

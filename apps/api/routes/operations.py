@@ -14,12 +14,14 @@ from apps.api.schemas.operation_detail import OperationDetail, as_answer, operat
 from apps.api.schemas.operations import (
     ClaimIn,
     ClaimOut,
+    FinishedOut,
     HeartbeatIn,
     HeartbeatOut,
     OperationIn,
     OperationOut,
     ResultIn,
     RunAgainIn,
+    finished_out,
     operation_out,
 )
 from apps.api.schemas.views import claim_out
@@ -168,12 +170,12 @@ def keep_lease(request: ApiRequest, operation_id: Id, payload: HeartbeatIn) -> H
 
 @router.post(
     "/operations/{operation_id}/result",
-    response=OperationOut,
+    response=FinishedOut,
     auth=ENDPOINT,
     summary="Say what came of an operation",
     openapi_extra=refuses("lease_lost", "state_unknown"),
 )
-def finish_operation(request: ApiRequest, operation_id: Id, payload: ResultIn) -> OperationOut:
+def finish_operation(request: ApiRequest, operation_id: Id, payload: ResultIn) -> FinishedOut:
     """It is a report too. `state` decides whether it succeeded, not `outcome`. A repeat gets the stored answer."""
     operation = sync_coordinator.finish(
         operation_id=operation_id,
@@ -187,4 +189,4 @@ def finish_operation(request: ApiRequest, operation_id: Id, payload: ResultIn) -
         hint=payload.hint,
         log_tail=payload.log_tail,
     )
-    return operation_out(operation)
+    return finished_out(operation)

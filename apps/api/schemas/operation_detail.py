@@ -24,7 +24,7 @@ class WaitingOut(BaseModel):
     code: str = Field(
         description="`next_report`, `offline`, `next_try`, `database_locked`, `another_operation`, `agent_silent`, "
         "`mirror`; or why it is cancelled when the machine asks for it: `base_changed`, `target_changed`, "
-        "`sync_paused`; or `token_revoked`."
+        "`sync_paused`, `pool_went_back`; or `token_revoked`."
     )
     text: str
     since: Time | None

@@ -26,7 +26,7 @@ from apps.api.fields import (
 from apps.fleet import progress
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.alpm.target_files import TargetFile
-from apps.fleet.models import Operation
+from apps.fleet.models import Operation, TargetRevision
 from apps.fleet.models.operations import OperationStatus
 
 Amount = Annotated[int, Field(ge=0, le=progress.MOST)]
@@ -129,6 +129,21 @@ def operation_out(operation: Operation) -> OperationOut:
         hook=Hook(**operation.hook) if operation.hook and operation.status == OperationStatus.APPLYING else None,
         progress=ProgressOut.model_validate(far, from_attributes=True) if far else None,
     )
+
+
+class FinishedOut(OperationOut):
+    """An operation with what became of the target meanwhile."""
+
+    pool_target: int | None = Field(
+        description="The revision that is the target of `pool` by now. Null: it has no pool, or that has no target."
+    )
+
+
+def finished_out(operation: Operation) -> FinishedOut:
+    """One query beside `operation_out`."""
+    revision = operation.revision
+    target = TargetRevision.objects.filter(pk=revision.pool.target_id or 0).first() if revision else None
+    return FinishedOut(**dict(operation_out(operation)), pool_target=target.number if target else None)
 
 
 class OperationIn(Body):

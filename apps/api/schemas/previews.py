@@ -32,6 +32,13 @@ class EffectOut(BaseModel):
     more_packages: int = Field(description="How many packages there are beside those.")
 
 
+class NamesOut(BaseModel):
+    """Endpoints: how many, and the first ten by name."""
+
+    endpoints: int
+    names: list[str]
+
+
 class PreviewOut(BaseModel):
     """What each endpoint of the pool would get, by what it reported last. An endpoint can have several effects."""
 
@@ -40,6 +47,12 @@ class PreviewOut(BaseModel):
     endpoints: int = Field(description="How many are in the pool.")
     changing: int
     effects: list[EffectOut] = Field(description="Those that there are.")
+    cancelled_syncs: NamesOut = Field(
+        description="Queued syncs to other targets that are cancelled when the pool goes back to it; else none."
+    )
+    staying_syncs: NamesOut = Field(
+        description="Queued syncs to other targets that stay when it is the target: what people asked for, or is begun."
+    )
 
 
 class PreviewedOut(BaseModel):
@@ -56,7 +69,13 @@ def preview_out(pool: Pool, what: Proposed, found: Forecast) -> PreviewOut:
         endpoints=found.total,
         changing=found.count(Effect.CHANGES),
         effects=[_effect(found, effect) for effect in Effect if found.machines[effect]],
+        cancelled_syncs=_names(found.left.cancelled),
+        staying_syncs=_names(found.left.staying),
     )
+
+
+def _names(names: list[str]) -> NamesOut:
+    return NamesOut(endpoints=len(names), names=names[:SHOWN])
 
 
 def _effect(found: Forecast, effect: Effect) -> EffectOut:

@@ -18,7 +18,7 @@ from apps.dashboard.views.operation import waits_of
 from apps.fleet import automatic, examination, goals, protection, reasons, retrying
 from apps.fleet.exceptions import FleetError
 from apps.fleet.filters import LAST_RESULTS
-from apps.fleet.models import Endpoint, Operation
+from apps.fleet.models import Endpoint, Operation, TargetRevision
 from apps.fleet.models.operations import FILES_DIFFER
 from apps.fleet.status import Status
 
@@ -84,6 +84,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "section": "endpoints",
         "endpoint": endpoint,
         "row": row,
+        "sync_to": row.operation and _number_of(row.operation),
         "waits": waits_of(row.operation) if row.operation else None,
         "was_heard_of_once": row.status == Status.OFFLINE and endpoint.is_as_enrolled,
         "goal": goal,
@@ -106,6 +107,11 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "assign_form": AssignForm(initial={"pool": endpoint.pool and endpoint.pool.name}),
     }
     return render(request, "pacsync/endpoint.html", context)
+
+
+def _number_of(operation: Operation) -> int | None:
+    """The number of the target revision that it leads to."""
+    return TargetRevision.objects.filter(pk=operation.revision_id or 0).values_list("number", flat=True).first()
 
 
 def _goal(endpoint: Endpoint) -> tuple[goals.Goal | None, str]:

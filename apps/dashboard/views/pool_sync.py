@@ -38,9 +38,10 @@ class _Members:
         """The statuses of those that wait, without those that can't be compared."""
         return [name for name in self.waiting.values() if name != UNKNOWN]
 
-    def why_nothing(self) -> list[str]:
-        """Why no endpoint is waiting that could be synced."""
-        return _words(self.in_sync, self.active) + ([f"{len(self.waiting)} can't be compared"] if self.waiting else [])
+    def others(self) -> list[str]:
+        """Those that aren't synced, and why: `2 already in sync`, `1 can't be compared`."""
+        unknown = len(self.waiting) - len(self.comparable())
+        return _words(self.in_sync, self.active) + ([f"{unknown} can't be compared"] if unknown else [])
 
 
 def _members(pool: Pool) -> _Members:
@@ -66,7 +67,7 @@ def _words(in_sync: int, active: int) -> list[str]:
 
 def _note(waiting: list[str], members: _Members) -> str:
     """Who isn't among them and why, as the forecast below is of the whole pool; how many are queued at once."""
-    others = _words(members.in_sync, members.active)
+    others = members.others()
     said = [f"Not among them: {', '.join(others)}."] if others else []
     return " ".join(said + ([f"{AT_ONCE} are queued at a time."] if len(waiting) > AT_ONCE else []))
 
@@ -87,13 +88,13 @@ def sync_all(request: HttpRequest, name: str) -> HttpResponse:
         _sync(request, members)
         return redirect("pool", name=name)
     if pool.target is None or not waiting:
-        why = members.why_nothing() if pool.target else ["the pool has no target yet"]
+        why = members.others() if pool.target else ["the pool has no target yet"]
         messages.info(request, f"There is nothing to sync: {', '.join(why) or 'the pool has no endpoints'}.")
         return redirect("pool", name=name)
     what = proposed.find(pool, "")
     return ask(
         request,
-        heading=f"Sync {len(waiting)} endpoint{'' if len(waiting) == 1 else 's'} of {name}?",
+        heading=f"Sync {len(waiting)} machine{'' if len(waiting) == 1 else 's'} of {name}?",
         text=f"Each is brought to exactly target #{pool.target.number} at its next check-in, downgrades and removals "
         "included. What it holds, its foreign packages, what the pool excludes and what the target doesn't manage "
         "stay as they are. "
@@ -103,7 +104,7 @@ def sync_all(request: HttpRequest, name: str) -> HttpResponse:
         note=_note(waiting, members),
         refusing=protection.refusing(pool),
         pool=pool,
-        forecast_heading="What it does to the machines",
+        forecast_heading="What a sync of the whole pool would do",
         form=form,
         forecast=told(pool, what, forecast.of(pool, what)),
         button="Sync them",
@@ -129,7 +130,7 @@ def _sync(request: HttpRequest, members: _Members) -> None:
     more = f" {left} more are waiting: press Sync all again." if left > 0 else ""
     if queued or not refused:
         parts = [f"{queued} operation{'' if queued == 1 else 's'} created", *_words(in_sync, active)]
-        start = " Endpoints start at their next check-in." if queued else ""
+        start = " Machines start at their next check-in." if queued else ""
         messages.success(request, f"{', '.join(parts)}.{start}{more}")
     for reason, count in refused.most_common(5):
         messages.warning(request, f"{count} not queued: {reason.partition(': ')[2]}")

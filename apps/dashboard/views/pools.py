@@ -5,9 +5,10 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from apps.dashboard.access import reader
+from apps.dashboard.forecast_look import told_left
 from apps.dashboard.pools_by_name import pool_named
 from apps.dashboard.reading import counted, page_of, rows, statuses_of
-from apps.fleet import last_results, pool_alarms
+from apps.fleet import going_back, last_results, pool_alarms
 from apps.fleet.models import Endpoint, Pool
 
 PER_PAGE = 50
@@ -28,6 +29,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "section": "fleet",
         "pool": pool,
         "total": len(statuses),
+        "left": told_left(pool, going_back.left(pool, revision=pool.target_id, of_pool=pool.pk)),
         "alarms": pool_alarms.of([pool])[pool.pk],
         "setters": members.filter(may_set_targets=True).values_list("name", flat=True)[:SETTERS_SHOWN],
         "counts": counted(status for _, status in statuses.values()),

@@ -9,51 +9,23 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
+from apps.dashboard import many_words
 from apps.dashboard.access import actor, staff
 from apps.dashboard.answers import attempt
 from apps.dashboard.endpoint_filter import found_by
-from apps.dashboard.forecast_look import cut
+from apps.dashboard.forecast_look import cut, told_briefly
 from apps.dashboard.list_query import ListQuery
+from apps.dashboard.look import Look
 from apps.dashboard.reading import rows
-from apps.fleet import many
+from apps.fleet import forecast_many, many
 from apps.fleet.filters import IN_NO_POOL
 from apps.fleet.many import MOST, Action, Case
 from apps.fleet.models import Endpoint, Pool
+from apps.fleet.names import NAME_MAX_LENGTH
 
 # So many machines are listed one by one with what a sync changes on them.
 LISTED = 50
 REASONS_SHOWN = 5
-# What is asked, what happens, and what the button says. The first `{}` is how many.
-WORDS = {
-    Action.MOVE: ("Move {} to {where}?", "{moved} All of them are moved, or none.", "Move {}"),
-    Action.SYNC: (
-        "Sync {}?",
-        "An operation is queued for each: it is brought to exactly its pool's target at its next check-in, downgrades "
-        "and removals included. What it holds, its foreign packages, what the pool excludes and what the target "
-        "doesn't manage stay as they are. A machine that is offline starts when it is back.",
-        "Sync {}",
-    ),
-    Action.FORGET: (
-        "Forget {}?",
-        "Their history, operations and tokens go with them, and there is no way back. The machines keep their "
-        "packages and their agents, whose tokens are then refused; to come back they have to enrol again. All of them "
-        "are forgotten, or none.",
-        "Forget {}",
-    ),
-    Action.CANCEL: (
-        "Cancel the operations of {}?",
-        "An operation is cancelled only before pacman is started for it, so nothing is changed on these machines. An "
-        "agent that has its operation already stops within a minute. Where pacman is started before you confirm, the "
-        "operation goes on and is left out.",
-        "Cancel {} operation{s}",
-    ),
-}
-DONE = {
-    Action.MOVE: "{} moved to {where}.",
-    Action.SYNC: "{} operation{s} created. Endpoints start at their next check-in.",
-    Action.FORGET: "{} forgotten.",
-    Action.CANCEL: "{} operation{s} cancelled.",
-}
 
 
 @staff
@@ -70,27 +42,18 @@ def ask_about(request: HttpRequest) -> HttpResponse:
     if not cases:
         messages.error(request, "Nothing was selected: tick machines in the list first.")
         return _back(request)
-    where = f"pool {pool.name}" if pool else "no pool"
-    heading, text, button = WORDS[action]
-    words = {
-        "s": "" if len(now) == 1 else "s",
-        "where": where,
-        "moved": _moved(pool),
-    }
-    machines = f"{len(now)} machine{words['s']}"
     context: dict[str, Any] = {
         "section": "endpoints",
         "action": action.value,
         "pool": pool.name if pool else IN_NO_POOL,
-        "heading": heading.format(machines if now else "machines", **words),
-        "text": text.format(**words),
-        "button": button.format(len(now) if action == Action.CANCEL else machines, **words),
+        **many_words.asked(action, len(now), pool),
         "danger": action == Action.FORGET,
         "total": len(cases),
         "now": now,
         "later": len(able) - len(now),
         "names": " ".join(case.endpoint for case in now),
         "targets": _targets(now) if action == Action.SYNC else "",
+        "effects": _effects(now) if action == Action.SYNC else [],
         "left": _reasons(case for case in cases if case.code),
         "rows": rows(
             Endpoint.objects.select_related("pool")
@@ -119,30 +82,20 @@ def carry_out(request: HttpRequest) -> HttpResponse:
     if cases is None:
         return _back(request)
     done = sum(not case.code for case in cases)
-    where = f"pool {pool.name}" if pool else "no pool"
-    count = str(done) if action in (Action.SYNC, Action.CANCEL) else f"{done} machine{'' if done == 1 else 's'}"
     if done or not cases:
-        messages.success(request, DONE[action].format(count, s="" if done == 1 else "s", where=where))
+        messages.success(request, many_words.done(action, done, pool))
     reasons = _reasons(case for case in cases if case.code)
     for reason, left in reasons[:REASONS_SHOWN]:
         who = ", ".join(left.shown) + (f" and {left.more} more" if left.more else "")
-        messages.warning(request, f"Left out: {who}. {reason}")
+        messages.warning(request, f"Left out. {reason}: {who}.")
     if len(reasons) > REASONS_SHOWN:
         rest = sum(len(left.shown) + left.more for _, left in reasons[REASONS_SHOWN:])
         messages.warning(request, f"Left out: {rest} more, for other reasons.")
     return _back(request)
 
 
-def _moved(pool: Pool | None) -> str:
-    """What being there means."""
-    if pool is None:
-        return "They are in no pool then: no target counts for them, and nothing is synced."
-    automatic = "Its automatic sync is on" if pool.auto_sync else "Its automatic sync is off"
-    target = f"its target is #{pool.target.number}" if pool.target else "it has no target yet"
-    return (
-        f"The target and the policy of pool {pool.name} count for them then. {automatic}, and {target}. Moving by "
-        "itself changes no package."
-    )
+def _effects(cases: list[Case]) -> list[tuple[Look, int]]:
+    return told_briefly(forecast_many.effects([case.endpoint for case in cases]))
 
 
 def _asked(request: HttpRequest) -> tuple[Action, Pool | None] | None:
@@ -156,7 +109,9 @@ def _asked(request: HttpRequest) -> tuple[Action, Pool | None] | None:
         return action, None
     pool = Pool.objects.select_related("target").filter(name=where).first()
     if pool is None:
-        messages.error(request, "Choose the pool that they should be moved to.")
+        shown = where[:NAME_MAX_LENGTH]
+        why = f"There is no pool {shown}." if shown else "Choose the pool that they should be moved to."
+        messages.error(request, why)
         return None
     return action, pool
 
@@ -170,10 +125,10 @@ def _chosen(request: HttpRequest) -> list[Endpoint]:
 
 
 def _reasons(cases: Iterable[Case]) -> list[tuple[str, Any]]:
-    """Each reason with the names that it is about, the most frequent first."""
+    """Each reason as a label, with the names that it is about, the most frequent first."""
     found: dict[str, list[str]] = {}
     for case in cases:
-        found.setdefault(case.detail, []).append(case.endpoint)
+        found.setdefault(many_words.label(case.detail), []).append(case.endpoint)
     return [(reason, cut(names)) for reason, names in sorted(found.items(), key=lambda one: -len(one[1]))]
 
 
