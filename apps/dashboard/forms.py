@@ -137,7 +137,13 @@ class PromoteForm(TargetForm):
     expected_source = forms.IntegerField(min_value=1, widget=forms.HiddenInput)
 
 
-class UnsoundSourceForm(TargetForm):
+class SourceForm(TargetForm):
+    """The same from an endpoint, with the digest of what the person saw that it would give."""
+
+    expected_digest = forms.CharField(max_length=64, widget=forms.HiddenInput)
+
+
+class UnsoundSourceForm(SourceForm):
     """The same from an endpoint whose examination speaks against it, where that may be forced."""
 
     force = forms.BooleanField(
