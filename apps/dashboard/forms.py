@@ -10,6 +10,7 @@ from apps.fleet.models import Pool
 from apps.fleet.models.pools import ConflictResolution
 
 HOUR = 3600
+INCOMPLETE = "The form didn't say what was shown. Nothing was queued: look at it and press the button again."
 
 
 class PatternsField(forms.CharField):
@@ -154,6 +155,7 @@ class UnsoundSourceForm(SourceForm):
 
 
 class OperationForm(forms.Form):
-    """The key that makes a double click one operation."""
+    """The key that makes a double click one operation, and where the operation leads by what the person saw."""
 
     idempotency_key = forms.UUIDField(widget=forms.HiddenInput)
+    shown = forms.CharField(max_length=64, widget=forms.HiddenInput)
