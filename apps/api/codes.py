@@ -51,6 +51,7 @@ CODES = {
     "not_cancellable": Code(409, "It is finished, or pacman was started for it, which is never stopped."),
     "lease_lost": Code(409, "Fenced: the lease token isn't that of the operation."),
     "target_changed": Code(409, "`expected_number` isn't the current revision."),
+    "source_changed": Code(409, "`expected_digest` isn't the digest of what the endpoint would give now."),
     "unsound_source": Code(
         409, "The endpoint's own examination speaks against a target made from it; `problems` has its findings."
     ),

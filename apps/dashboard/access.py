@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
-from urllib.parse import urlsplit
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
-from django.utils.http import url_has_allowed_host_and_scheme
+
+from apps.lifecycle import came_from
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -35,11 +35,7 @@ def _after_login(request: HttpRequest) -> str:
     """Where a visitor wanted to; for a form that came after the session had ended, the page that it was on."""
     if request.method in ("GET", "HEAD"):
         return request.get_full_path()
-    referrer = request.headers.get("Referer", "")
-    if not url_has_allowed_host_and_scheme(referrer, {request.get_host()}, require_https=request.is_secure()):
-        return reverse("overview")
-    parts = urlsplit(referrer)
-    return parts._replace(scheme="", netloc="", fragment="").geturl() or reverse("overview")
+    return came_from.page(request) or reverse("overview")
 
 
 def staff(view: View[P]) -> View[P]:

@@ -10,6 +10,7 @@ from apps.fleet.models import Pool
 from apps.fleet.models.pools import ConflictResolution
 
 HOUR = 3600
+INCOMPLETE = "The form didn't say what was shown. Nothing was queued: look at it and press the button again."
 
 
 class PatternsField(forms.CharField):
@@ -138,7 +139,13 @@ class PromoteForm(TargetForm):
     expected_source = forms.IntegerField(min_value=1, widget=forms.HiddenInput)
 
 
-class UnsoundSourceForm(TargetForm):
+class SourceForm(TargetForm):
+    """The same from an endpoint, with the digest of what the person saw that it would give."""
+
+    expected_digest = forms.CharField(max_length=64, widget=forms.HiddenInput)
+
+
+class UnsoundSourceForm(SourceForm):
     """The same from an endpoint whose examination speaks against it, where that may be forced."""
 
     force = forms.BooleanField(
@@ -149,6 +156,7 @@ class UnsoundSourceForm(TargetForm):
 
 
 class OperationForm(forms.Form):
-    """The key that makes a double click one operation."""
+    """The key that makes a double click one operation, and where the operation leads by what the person saw."""
 
     idempotency_key = forms.UUIDField(widget=forms.HiddenInput)
+    shown = forms.CharField(max_length=64, widget=forms.HiddenInput)

@@ -115,6 +115,12 @@ class TargetChanged(Conflict):
     code = "target_changed"
 
 
+class SourceChanged(Conflict):
+    """The endpoint would give another target than the one that was shown."""
+
+    code = "source_changed"
+
+
 class UnsoundSource(Conflict):
     """The endpoint found by itself that it can't be the source of a target; `problems` are its findings."""
 

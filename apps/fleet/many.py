@@ -7,30 +7,27 @@ each, and each endpoint's case says what became of it. It must not know HTTP, no
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
-from typing import NamedTuple
-from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, QuerySet
 
-from . import audit, reasons, retrying, rows, states, status, sync_coordinator, time_limit
-from .exceptions import AlreadyInSync, Conflict, FleetError, Invalid, NotCancellable, NotFound, OperationActive
-from .models import Endpoint, Operation, OperationKind, Pool
+from . import audit, one_by_one, reasons, retrying, rows, states, status
+from .exceptions import AlreadyInSync, Conflict, Invalid, NotCancellable, NotFound, OperationActive
+from .models import Endpoint, Operation, Pool
 from .models.operations import ACTIVE, CANCELLABLE, LEASED
 from .names import validate_name
+from .one_by_one import NOTHING, NOTHING_TO_CANCEL
+from .one_by_one import Case as Case
 from .reasons import Unknown
 from .status import Status
 
 MOST = 200
 """So many endpoints are changed at a time."""
-# A batch of single transactions ends early when it has used up this part of the time that a request has.
-_TIME_SHARE = 0.5
-UNCHANGED, NOTHING_TO_CANCEL, NOT_REACHED = "unchanged", "nothing_to_cancel", "not_reached"
+UNCHANGED = "unchanged"
 FIELDS = ("name", "pool__name", *status.FIELDS)
 """What `plan` needs of each endpoint, beside its pool."""
 # Each detail is a label that fits before the names of many, too.
 _GONE = "There is no such endpoint."
-_NOTHING = "No operation under way."
 
 
 class Action(StrEnum):
@@ -40,15 +37,6 @@ class Action(StrEnum):
     SYNC = "sync"
     FORGET = "forget"
     CANCEL = "cancel"
-
-
-class Case(NamedTuple):
-    """One endpoint of many. It is done, or would be, where `code` is empty; else `detail` is why it is left out."""
-
-    endpoint: str
-    code: str = ""
-    detail: str = ""
-    operation: UUID | None = None
 
 
 def plan(action: Action, endpoints: Iterable[Endpoint], *, pool: Pool | None = None) -> list[Case]:
@@ -61,10 +49,13 @@ def plan(action: Action, endpoints: Iterable[Endpoint], *, pool: Pool | None = N
     return [judge(endpoint) for endpoint in endpoints]
 
 
-def carry_out(action: Action, names: Sequence[str], *, actor: str, pool: Pool | None = None) -> list[Case]:
+def carry_out(
+    action: Action, names: Sequence[str], *, actor: str, pool: Pool | None = None, shown: Sequence[str] | None = None
+) -> list[Case]:
     """Do it for those of `names` for which it can be done, and say what became of each, in their order.
 
-    Raises Invalid (more than MOST, or a name twice), NotFound (the pool).
+    `shown` has what was shown of each (`Case.shown`): a sync to another target, or the cancellation of another
+    operation, is left out. Raises Invalid (more than MOST, or a name twice), NotFound (the pool).
     """
     if len(names) > MOST or len(set(names)) < len(names):
         raise Invalid(f"Name at most {MOST} endpoints, each once.", field="endpoints")
@@ -72,7 +63,7 @@ def carry_out(action: Action, names: Sequence[str], *, actor: str, pool: Pool | 
         return _together(names, lambda locked: _move(locked, pool, actor), pool)
     if action == Action.FORGET:
         return _together(names, lambda locked: _forget(locked, actor), None)
-    return list(_one_by_one(action, names, actor))
+    return list(_one_by_one(action, names, actor, shown))
 
 
 def foretell(action: Action, names: Sequence[str], *, pool: Pool | None = None) -> list[Case]:
@@ -134,10 +125,10 @@ def _to_cancel(endpoints: list[Endpoint], pool: Pool | None) -> Judge:
     def judge(one: Endpoint) -> Case:
         operation = active.get(one.pk)
         if operation is None:
-            return Case(one.name, NOTHING_TO_CANCEL, _NOTHING)
+            return Case(one.name, NOTHING_TO_CANCEL, NOTHING)
         if operation.status not in CANCELLABLE:
             return Case(one.name, NotCancellable.code, "Pacman is running there, and is never stopped.", operation.pk)
-        return Case(one.name, operation=operation.pk)
+        return Case(one.name, operation=operation.pk, shown=str(operation.pk))
 
     return judge
 
@@ -157,6 +148,7 @@ def _to_sync(endpoints: list[Endpoint], pool: Pool | None) -> Judge:
     known, active = status.by_packages(endpoints), _operations(endpoints, ACTIVE)
     found = Pool.objects.filter(pk__in={one.pool_id for one in endpoints if one.pool_id})
     archs = dict(found.annotate(arch=F("target__state__arch")).values_list("pk", "arch"))
+    targets = dict(found.values_list("pk", "target"))
 
     def judge(one: Endpoint) -> Case:
         if not retrying.gives_way(active.get(one.pk)):
@@ -165,7 +157,7 @@ def _to_sync(endpoints: list[Endpoint], pool: Pool | None) -> Judge:
             return Case(one.name, AlreadyInSync.code, "In sync already.")
         if known[one.pk] == Status.UNKNOWN:
             return Case(one.name, *_WHY_NOT[reasons.unknown(one, archs.get(one.pool_id or 0))])
-        return Case(one.name)
+        return Case(one.name, shown=str(targets.get(one.pool_id or 0)))
 
     return judge
 
@@ -225,34 +217,17 @@ def _forget(locked: list[Endpoint], actor: str) -> list[Case]:
     return cases
 
 
-def _one_by_one(action: Action, names: Sequence[str], actor: str) -> Iterator[Case]:
+def _one_by_one(action: Action, names: Sequence[str], actor: str, shown: Sequence[str] | None) -> Iterator[Case]:
     known = {one.name: one for one in find(names)}
     active = _operations(list(known.values()), ACTIVE)
-    for name in names:
+    seen: dict[str, str] = dict(zip(names, shown, strict=True)) if shown is not None else {}
+
+    def do(name: str) -> Case:
         endpoint = known.get(name)
-        if time_limit.spent() > _TIME_SHARE:
-            yield Case(name, NOT_REACHED, "There was no time left in this request. Do it again for this one.")
-        elif endpoint is None:
-            yield Case(name, NotFound.code, _GONE)
-        elif action == Action.SYNC:
-            yield _sync(endpoint, actor)
-        else:
-            yield _cancel(endpoint, active.get(endpoint.pk), actor)
+        if endpoint is None:
+            return Case(name, NotFound.code, _GONE)
+        if action == Action.SYNC:
+            return one_by_one.sync(endpoint, actor=actor, shown=seen.get(name))
+        return one_by_one.cancel(endpoint, active.get(endpoint.pk), actor=actor, shown=seen.get(name))
 
-
-def _sync(endpoint: Endpoint, actor: str) -> Case:
-    try:
-        made, _ = sync_coordinator.create_operation(endpoint=endpoint, kind=OperationKind.SYNC, actor=actor)
-    except FleetError as refusal:
-        return Case(endpoint.name, refusal.code, str(refusal))
-    return Case(endpoint.name, operation=made.pk)
-
-
-def _cancel(endpoint: Endpoint, operation: Operation | None, actor: str) -> Case:
-    if operation is None:
-        return Case(endpoint.name, NOTHING_TO_CANCEL, _NOTHING)
-    try:
-        sync_coordinator.cancel(operation=operation, actor=actor)
-    except FleetError as refusal:
-        return Case(endpoint.name, refusal.code, str(refusal), operation.pk)
-    return Case(endpoint.name, operation=operation.pk)
+    return one_by_one.each(((name, name) for name in names), do)

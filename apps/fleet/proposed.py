@@ -24,12 +24,14 @@ class Proposed:
 
     `of` is the reference (`references`), `words` what people call it. `recorded` are the digests of the repositories of
     the source; `state` is the digest of exactly these packages, `revision` the key of the revision that it is and
-    `pool` that of its pool, all None for an endpoint's packages.
+    `pool` that of its pool, all None for an endpoint's packages. `digest` is that of the revision, or the one that a
+    revision of it would get.
     """
 
     of: str
     words: str
     state: str | None
+    digest: str
     values: frozenset[int]
     names: frozenset[str]
     arch: str
@@ -52,6 +54,7 @@ def of_revision(revision: TargetRevision) -> Proposed:
         of=references.of_revision(revision.pool.name, revision.number),
         words=f"target #{revision.number} of {revision.pool.name}",
         state=revision.state_id,
+        digest=revisions.digest(revision),
         values=frozenset(states.unpack(revision.state.packages)),
         names=frozenset(package.name for package in packages),
         arch=revision.state.arch,
@@ -75,6 +78,7 @@ def of_endpoint(pool: Pool, endpoint: Endpoint, proposal: Proposal | None = None
         of=references.of_endpoint(endpoint.name),
         words=f"the packages of {endpoint.name}",
         state=None,
+        digest=proposal.digest,
         values=frozenset(value for value, package in values.items() if package in shared),
         names=frozenset(package.name for package in shared),
         arch=states.arch_of(proposal.packages),

@@ -5,7 +5,7 @@ It must not know HTTP, nor leases.
 
 from django.db import transaction
 
-from . import audit, goals, retrying, sync_coordinator
+from . import as_shown, audit, goals, retrying, sync_coordinator
 from .exceptions import AlreadyInSync, NothingToRevert, OperationActive
 from .goals import Goal
 from .models import Endpoint, Operation, OperationKind
@@ -27,12 +27,14 @@ def goal(operation: Operation) -> Goal:
     return found
 
 
-def run_again(*, operation: Operation, actor: str, idempotency_key: str | None = None) -> tuple[Operation, bool]:
-    """Queue the new one; (operation, False) when this key made it before.
+def run_again(
+    *, operation: Operation, actor: str, idempotency_key: str | None = None, shown: str | None = None
+) -> tuple[Operation, bool]:
+    """Queue the new one; (operation, False) when this key made it before. `shown`: `as_shown.key` of the goal that was.
 
     One that waits for its next try makes way for it. Raises OperationActive (this one hasn't ended, or another one of
     the endpoint), NothingToRevert (the sync that it took back isn't kept any more, or a newer one has to be taken back
-    first), and what `sync_coordinator.create_operation` raises.
+    first), TargetChanged (to another target than was shown), and what `sync_coordinator.create_operation` raises.
     """
     with transaction.atomic():
         made, new = sync_coordinator.create_operation(
@@ -40,7 +42,7 @@ def run_again(*, operation: Operation, actor: str, idempotency_key: str | None =
             kind=operation.kind,
             actor=actor,
             idempotency_key=idempotency_key,
-            goal_of=lambda endpoint: _checked_goal(operation, endpoint),
+            goal_of=as_shown.goal_of(lambda endpoint: _checked_goal(operation, endpoint), shown),
         )
         if new:
             after = {"operation": str(made.pk)}

@@ -5,9 +5,10 @@ It must not know who may set targets, nor how the pool's endpoints follow.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from . import goals, mirrors, repositories, states, target_files, time_limit
+from . import goals, mirrors, repositories, revisions, states, target_files, time_limit
 from .alpm.state import InstalledPackage
 from .alpm.target_files import TargetFile
 from .exceptions import Conflict
@@ -28,6 +29,12 @@ class Proposal:
     files: list[TargetFile]
     unmanaged: list[Unmanaged]
     repositories: list[dict[str, Any]]
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest that a revision of exactly this gets. Nothing is saved for it."""
+        state, files = states.digest(self.packages), target_files.digest(self.files)
+        return revisions.digest_of(state=state, files=files, unmanaged=self.unmanaged)
 
 
 def propose(*, pool: Pool, endpoint: Endpoint) -> Proposal:

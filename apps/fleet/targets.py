@@ -20,7 +20,7 @@ from . import (
     target_files,
     texts,
 )
-from .exceptions import Conflict, Forbidden, MayNotSetTargets, NoTarget, NotFound, TargetChanged
+from .exceptions import Conflict, Forbidden, MayNotSetTargets, NoTarget, NotFound, SourceChanged, TargetChanged
 from .locks import share_content
 from .models import Endpoint, Pool, TargetRevision
 from .source_packages import Proposal
@@ -33,6 +33,7 @@ def set_target(
     actor: str,
     setter: Endpoint | None = None,
     expected_number: int | None = None,
+    expected_digest: str | None = None,
     comment: str = "",
     force: bool = False,
 ) -> tuple[TargetRevision, bool]:
@@ -40,8 +41,9 @@ def set_target(
 
     (revision, True); or (the current revision, False) when it says the same and names the same repositories, unless
     `force`. `setter` is the endpoint that asks, None for an operator. `expected_number` is the number that the caller
-    saw (0: no target yet). Raises TargetChanged when that is not the current one, StateUnknown when the endpoint
-    hasn't reported, Conflict when it is of another pool or has nothing to share, UnsoundSource when its last
+    saw (0: no target yet), `expected_digest` the digest of the proposal that it saw (`source_packages.Proposal`).
+    Raises TargetChanged and SourceChanged when there is another one now, StateUnknown when the endpoint hasn't
+    reported, Conflict when it is of another pool or has nothing to share, UnsoundSource when its last
     examination speaks against it (`force` overrides what may be), Forbidden, MayNotSetTargets.
     """
     comment = comment_of(comment)
@@ -56,7 +58,13 @@ def set_target(
             raise Conflict(f"{endpoint.name} is not in the pool {pool.name}.")
         goals.reported_state(endpoint)
         examination.check_source(endpoint, force=force)
-        fields = _fields(source_packages.propose(pool=pool, endpoint=endpoint))
+        proposal = source_packages.propose(pool=pool, endpoint=endpoint)
+        if expected_digest is not None and expected_digest != proposal.digest:
+            raise SourceChanged(
+                f"{endpoint.name} would give another target by now: it has reported since, or what is left out of the "
+                "target has changed. Nothing was changed; look at what it would be now."
+            )
+        fields = _fields(proposal)
         current = pool.target
         if current and not force and _says(current, fields) and (current.approved or setter):
             return current, False
@@ -142,9 +150,12 @@ def promote(
 ) -> TargetRevision:
     """A new revision that says what the current target of the pool `source` says.
 
-    `expected_source` is the number of that target that the caller saw. Raises NoTarget, TargetChanged.
+    `expected_source` is the number of that target that the caller saw. Raises NoTarget, TargetChanged, Conflict (the
+    pool itself: it would only approve what nobody approved).
     """
     comment = comment_of(comment)
+    if pool.pk == source.pk:
+        raise Conflict(f"{pool.name} can't be promoted to itself. To approve its target, approve that revision.")
     with transaction.atomic():
         pool, source = rows.lock_pools(pool, source)
         check_expected(pool, expected_number)

@@ -65,6 +65,25 @@ def test_preview_names_queued_syncs_that_go_or_stay_with_the_change(viewer: Api,
     assert syncs("revision:lab/2") == (none, none)
 
 
+def test_target_that_was_previewed_is_the_one_that_is_set(operator: Api, viewer: Api, lab: Pool) -> None:
+    shown = viewer.get("/pools/lab/preview?of=endpoint:old").ok()["digest"]
+    body = {"endpoint": "old", "expected_digest": shown}
+    old = Endpoint.objects.get(name="old")
+    factories.report(old, factories.state("app 1-2"))
+    operator.post("/pools/lab/targets", body).refused(409, "source_changed")
+    operator.post("/pools/lab/targets", body | {"expected_digest": "x"}).refused(422, "invalid_request")
+    assert lab.revisions.count() == 1
+    factories.report(old, factories.state("app 1-1"))
+    assert operator.post("/pools/lab/targets", body).ok(201)["digest"] == shown
+    assert viewer.get("/pools/lab/preview").ok()["digest"] == shown
+
+
+def test_pool_is_not_promoted_to_itself(operator: Api, lab: Pool) -> None:
+    lab.revisions.update(approved=False)
+    operator.post("/pools/lab/promote", {"source": "lab"}).refused(409, "conflict")
+    assert lab.revisions.get().approved is False
+
+
 def test_exclusions_say_what_matches_and_refuse_what_makes_no_sense(operator: Api, viewer: Api, lab: Pool) -> None:
     operator.patch("/pools/lab", {"excluded_packages": ["*"]}).refused(422, "invalid_pattern")
     operator.post("/pools", {"name": "x", "excluded_packages": ["linux["]}).refused(422, "invalid_pattern")

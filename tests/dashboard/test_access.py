@@ -126,7 +126,7 @@ def test_action_from_another_origin_names_the_one_that_was_expected(fleet: Pool,
 
 
 @pytest.mark.parametrize(
-    "path", ["/endpoints/box/pool", "/endpoints/box/sync", "/pools/lab/revisions/1/go-back", "/logout", "/selected"]
+    "path", ["/endpoints/box/pool", "/endpoints/box/sync", "/pools/lab/revisions/1/go-back", "/logout"]
 )
 def test_action_by_get_is_405(staff: Client, fleet: Pool, path: str) -> None:
     assert staff.get(path).status_code == 405

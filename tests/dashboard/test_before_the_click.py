@@ -11,6 +11,7 @@ from django.test import Client
 from apps.fleet import endpoint_manager, pool_manager, sync_coordinator
 from apps.fleet.models import Endpoint, EnrolmentCode, Operation, Pool
 from tests import factories
+from tests.dashboard.confirming import confirm
 
 pytestmark = pytest.mark.django_db
 
@@ -104,7 +105,7 @@ def test_machines_that_cannot_be_compared_keep_nobody_from_being_synced(
     monkeypatch.setattr("apps.dashboard.views.pool_sync.AT_ONCE", 3)
     for number in range(3):
         factories.endpoint(f"a{number}", pool=lab)  # first by name
-    assert "3 operations created" in said(staff.post("/pools/lab/sync"))
+    assert "3 operations created" in said(confirm(staff, "/pools/lab/sync"))
     assert set(Operation.objects.values_list("endpoint__name", flat=True)) == {"old", "new", "more"}
 
 

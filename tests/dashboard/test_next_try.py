@@ -11,6 +11,7 @@ from django.utils.html import strip_tags
 from apps.fleet import clock, sync_coordinator
 from apps.fleet.models import Operation
 from tests import factories
+from tests.dashboard.confirming import confirm
 from tests.fleet.test_retrying import come_due, fail
 
 pytestmark = pytest.mark.django_db
@@ -59,7 +60,7 @@ def test_sync_is_offered_while_an_operation_waits_for_its_next_try(staff: Client
     name, pool = waiting.endpoint.name, waiting.endpoint.pool
     assert pool and staff.get(f"/endpoints/{name}").context["can_sync"]
     assert staff.get(f"/pools/{pool.name}/sync").context["counts"] == {"behind": 1}
-    staff.post(f"/pools/{pool.name}/sync")
+    confirm(staff, f"/pools/{pool.name}/sync")
     waiting.refresh_from_db()
     assert (waiting.status, waiting.result and waiting.result["code"]) == ("cancelled", "asked_again")
     assert Operation.objects.get(status="queued").retries == 0

@@ -14,6 +14,7 @@ from django.utils.html import strip_tags
 from apps.fleet import pool_manager, sync_coordinator
 from apps.fleet.models import AuditEvent, Endpoint, Operation, Pool
 from tests import factories
+from tests.dashboard.confirming import confirm, seen
 from tests.fleet.test_retrying import fail
 
 pytestmark = pytest.mark.django_db
@@ -81,12 +82,24 @@ def test_run_again_shows_what_it_would_change_then_does_it_once(staff: Client) -
     words = text(staff, path)
     assert "is brought to target #2" in words and "The operation that is run again went to #1." in words
     assert "Last time it failed: It was pacman_failed." in words
-    key = uuid.uuid4()
-    answers = [staff.post(path, {"idempotency_key": key}) for _ in range(2)]
+    form = seen(staff, path)
+    answers = [staff.post(path, form) for _ in range(2)]
     made = Operation.objects.get(status="queued")
     assert [answer["Location"] for answer in answers] == [f"/operations/{made.pk}"] * 2
     assert (made.author, AuditEvent.objects.get(verb="run_again").actor) == ("user:ada", "user:ada")
     assert f"ran the sync of {made.endpoint.name} again" in text(staff, "/audit")
+
+
+def test_run_again_to_another_target_than_was_shown_asks_again(staff: Client) -> None:
+    path = f"/operations/{failed().pk}/run-again"
+    form = seen(staff, path)
+    factories.target(Pool.objects.get(), "app 3.0-1")
+    answer = staff.post(path, form)
+    assert answer["Location"] == path and "by now, another one than was shown." in said(answer)
+    assert "The form didn't say what was shown." in said(staff.post(path, {"idempotency_key": uuid.uuid4()}))
+    assert Operation.objects.count() == 1
+    confirm(staff, path)
+    assert Operation.objects.filter(status="queued", revision__number=2).count() == 1
 
 
 def test_run_again_of_a_revert_names_the_sync_that_it_takes_back(staff: Client) -> None:
@@ -96,7 +109,7 @@ def test_run_again_of_a_revert_names_the_sync_that_it_takes_back(staff: Client) 
     factories.finish(factories.applying(revert), synced.target_state, outcome="failed", code="x")
     path = f"/operations/{revert.pk}/run-again"
     assert "go back to what they were before the sync that was queued at" in text(staff, path)
-    staff.post(path, {"idempotency_key": uuid.uuid4()})
+    confirm(staff, path)
     assert Operation.objects.get(status="queued").target_state == synced.base_state
 
 
@@ -119,7 +132,8 @@ def test_run_again_that_makes_no_sense_is_refused(staff: Client, make: Callable[
     path = f"/operations/{operation.pk}/run-again"
     answer = staff.get(path)
     assert answer["Location"] == f"/operations/{operation.pk}" and sentence in said(answer)
-    assert staff.post(path)["Location"] == f"/operations/{operation.pk}"
+    shown = {"idempotency_key": uuid.uuid4(), "shown": str(operation.revision_id)}
+    assert staff.post(path, shown)["Location"] == f"/operations/{operation.pk}"
     assert Operation.objects.count() == 1
 
 

@@ -8,9 +8,10 @@ import pytest
 from django.contrib.messages import get_messages
 from django.test import Client
 
-from apps.fleet import many, pool_manager
+from apps.fleet import many, pool_manager, sync_coordinator
 from apps.fleet.models import AuditEvent, Endpoint, Operation, Pool
 from tests import factories
+from tests.dashboard.confirming import fields
 
 pytestmark = pytest.mark.django_db
 BOTH = {"endpoint": ["new", "old"]}
@@ -28,9 +29,7 @@ def said(answer: Any) -> str:
 def confirm(client: Client, asked: Any, **instead: str) -> Any:
     """Send the form of the page that asks."""
     assert asked.status_code == 200
-    form = asked.content.decode().partition('action="/selected/do"')[2].partition("</form>")[0]
-    fields = {name: html.unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', form)}
-    return client.post("/selected/do", fields | instead)
+    return client.post("/selected/do", fields(asked, "/selected/do") | instead)
 
 
 @pytest.fixture
@@ -68,8 +67,74 @@ def test_sync_asks_with_what_changes_then_queues(staff: Client, lab: Pool) -> No
 def test_sync_is_refused_when_the_target_changed_meanwhile(staff: Client, lab: Pool) -> None:
     asked = staff.post("/selected", {"action": "sync", **BOTH})
     pool_manager.set_target(pool=lab, endpoint=Endpoint.objects.get(name="new"), actor="test")
-    assert "The target of lab is another one by now. Nothing was queued" in said(confirm(staff, asked))
+    again = confirm(staff, asked)
+    assert again.status_code == 200  # the same question, as things are now
+    text = text_of(again)
+    assert "Left out: new, old. The target is #2 of lab by now, another one than was shown." in text
+    assert "Sync 1 machine?" in text and "In sync already: new" in text
     assert not Operation.objects.exists()
+    assert "1 operation created." in said(confirm(staff, again))
+
+
+def test_sync_of_a_machine_that_was_moved_meanwhile_asks_again(staff: Client, lab: Pool) -> None:
+    attic = factories.pool("attic")
+    factories.target(attic, "app 7-1")
+    asked = staff.post("/selected", {"action": "sync", **BOTH})
+    Endpoint.objects.filter(name="old").update(pool=attic)
+    again = confirm(staff, asked)
+    assert "1 operation created." in text_of(again)
+    assert "Left out: old. The target is #1 of attic by now, another one than was shown." in text_of(again)
+    assert "Sync 1 machine?" in text_of(again)
+    assert Operation.objects.get().endpoint.name == "new"
+
+
+def test_cancel_of_another_operation_than_was_shown_is_left_out(staff: Client, lab: Pool) -> None:
+    confirm(staff, staff.post("/selected", {"action": "sync", **BOTH}))
+    asked = staff.post("/selected", {"action": "cancel", **BOTH})
+    shown = Operation.objects.get(endpoint__name="old")
+    sync_coordinator.cancel(operation=shown, actor="user:bob")
+    other, _ = sync_coordinator.create_operation(endpoint=shown.endpoint, kind="sync", actor="user:bob")
+    answer = confirm(staff, asked)
+    assert "1 operation cancelled. Left out: old. Another operation is under way by now." in said(answer)
+    other.refresh_from_db()
+    assert other.status == "queued"
+
+
+@pytest.mark.parametrize("action", ["sync", "cancel"])
+@pytest.mark.parametrize("shown", [None, "", "1", "\0", "1 2 3"])
+def test_form_without_what_was_shown_of_each_asks_again(
+    staff: Client, lab: Pool, action: str, shown: str | None
+) -> None:
+    waits, _ = sync_coordinator.create_operation(
+        endpoint=Endpoint.objects.get(name="old"), kind="sync", actor="user:bob"
+    )
+    data = {"action": action, "names": "new old"} | ({} if shown is None else {"shown": shown})
+    answer = staff.post("/selected/do", data)
+    assert answer.status_code == 200 and "machine?" in text_of(answer)
+    assert Operation.objects.get().status == waits.status == "queued"
+
+
+def test_same_reason_is_said_once_for_all_machines(staff: Client, lab: Pool) -> None:
+    asked = staff.post("/selected", {"action": "sync", **BOTH})
+    confirm(staff, asked)
+    assert said(confirm(staff, asked)).endswith("check-in. Left out: new, old. An operation is under way.")
+
+
+def test_what_was_shown_of_each_may_be_any_text(staff: Client, lab: Pool) -> None:
+    for shown in ("\0 \0", "-1 x", "9" * 5000 + " \0/1"):
+        for action in ("sync", "cancel"):
+            assert staff.post("/selected/do", {"action": action, "names": "new old", "shown": shown}).status_code < 400
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize("path", ["/selected", "/selected/do"])
+def test_page_that_only_takes_a_form_leads_to_the_list_when_it_is_opened_again(staff: Client, path: str) -> None:
+    assert staff.get(path)["Location"] == "/endpoints"
+
+
+def test_confirmation_that_names_nobody_is_no_success(staff: Client, lab: Pool) -> None:
+    for action in ("sync", "cancel", "forget"):
+        assert said(staff.post("/selected/do", {"action": action, "names": ""})).startswith("Nothing was selected")
 
 
 def test_move_says_what_the_other_pool_means_and_does_it(staff: Client, lab: Pool) -> None:
@@ -105,7 +170,7 @@ def test_what_changed_meanwhile_is_left_out_and_said(staff: Client, lab: Pool) -
     asked = staff.post("/selected", {"action": "forget", **BOTH})
     Endpoint.objects.filter(name="old").delete()
     answer = confirm(staff, asked)
-    assert "1 machine forgotten. Left out. There is no such endpoint: old." in said(answer)
+    assert "1 machine forgotten. Left out: old. There is no such endpoint." in said(answer)
 
 
 def test_all_that_the_filter_found_are_meant_and_no_other(staff: Client, lab: Pool) -> None:

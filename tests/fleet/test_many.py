@@ -149,8 +149,8 @@ def test_too_many_or_twice_the_same_is_refused(lab: Pool, names: list[str]) -> N
 
 
 def test_time_that_is_used_up_ends_a_batch_with_a_clear_count(lab: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    spent = iter([0.0, 0.9])
-    monkeypatch.setattr(many.time_limit, "spent", lambda: next(spent))
+    spent = iter([0.0, 0.0, 0.9])
+    monkeypatch.setattr(many.one_by_one.time_limit, "spent", lambda: next(spent))
     done = many.carry_out(Action.CANCEL, ["waits", "works"], actor="test")
     assert codes(done) == {"waits": "", "works": "not_reached"}
 

@@ -93,7 +93,9 @@ def diff_targets(
     response={200: RevisionDetail, 201: RevisionDetail},
     auth=[*OPERATOR, *ENDPOINT],
     summary="Set the target from an endpoint",
-    openapi_extra=refuses("may_not_set_targets", "target_changed", "state_unknown", "unsound_source", "conflict"),
+    openapi_extra=refuses(
+        "may_not_set_targets", "target_changed", "source_changed", "state_unknown", "unsound_source", "conflict"
+    ),
 )
 def set_target(request: ApiRequest, name: Name, payload: TargetIn) -> Status[RevisionDetail]:
     """201, or 200 with the current revision when it says the same and names the same repositories already.
@@ -110,6 +112,7 @@ def set_target(request: ApiRequest, name: Name, payload: TargetIn) -> Status[Rev
         actor=request.auth.actor,
         setter=setter,
         expected_number=payload.expected_number,
+        expected_digest=payload.expected_digest,
         comment=payload.comment,
         force=payload.force,
     )
@@ -154,7 +157,7 @@ def go_back(request: ApiRequest, name: Name, payload: GoBackIn) -> Status[Revisi
     response={201: RevisionDetail},
     auth=OPERATOR,
     summary="Promote another pool's target",
-    openapi_extra=refuses("target_changed", "no_target"),
+    openapi_extra=refuses("target_changed", "no_target", "conflict"),
 )
 def promote(request: ApiRequest, name: Name, payload: PromoteIn) -> Status[RevisionDetail]:
     """Makes a new revision with the current target of the pool `source`."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, Field
 
+from apps.api.fields import Digest
 from apps.api.schemas.operations import Plan
 from apps.fleet import difference
 from apps.fleet.exclusions import Match
@@ -44,6 +45,7 @@ class PreviewOut(BaseModel):
 
     pool: str
     of: str = Field(description="What would be the target, as a reference.")
+    digest: Digest = Field(description="That of the revision, or the one that it would get: for `expected_digest`.")
     endpoints: int = Field(description="How many are in the pool.")
     changing: int
     effects: list[EffectOut] = Field(description="Those that there are.")
@@ -66,6 +68,7 @@ def preview_out(pool: Pool, what: Proposed, found: Forecast) -> PreviewOut:
     return PreviewOut(
         pool=pool.name,
         of=what.of,
+        digest=what.digest,
         endpoints=found.total,
         changing=found.count(Effect.CHANGES),
         effects=[_effect(found, effect) for effect in Effect if found.machines[effect]],

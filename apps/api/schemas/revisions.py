@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpResponse
 from pydantic import BaseModel, Field
 
-from apps.api.fields import MAX_INTEGER, Body, Name, RevisionNumber, Text500, Time
+from apps.api.fields import MAX_INTEGER, Body, Digest, Name, RevisionNumber, Text500, Time
 from apps.api.schemas.alarms import ChecksumConflictOut
 from apps.api.schemas.endpoints import ChangeOut
 from apps.api.schemas.operations import Plan, RevisionNamed, TargetPackageOut, UnmanagedOut, target_package_out
@@ -180,6 +180,9 @@ class TargetIn(_TargetChange):
     """Take the current state of `endpoint` as the pool's target."""
 
     endpoint: Name
+    expected_digest: Digest | None = Field(
+        None, description="The `digest` of the preview that you saw. If it isn't what it would be: `source_changed`."
+    )
     force: bool = Field(
         False,
         description="Make a new revision also when it has what the current one has, and from a source that isn't sound "

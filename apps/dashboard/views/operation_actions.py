@@ -11,10 +11,10 @@ from django.views.decorators.http import require_http_methods
 from apps.dashboard import progress_words
 from apps.dashboard.access import actor, staff
 from apps.dashboard.ages import moment_text
-from apps.dashboard.answers import ask, attempt
-from apps.dashboard.forms import OperationForm
+from apps.dashboard.answers import ask, attempt, attempt_as_shown
+from apps.dashboard.forms import INCOMPLETE, OperationForm
 from apps.dashboard.reading import shown
-from apps.fleet import progress, protection, running_again, sync_coordinator
+from apps.fleet import as_shown, progress, protection, running_again, sync_coordinator
 from apps.fleet.goals import Goal
 from apps.fleet.models import Operation, OperationStatus
 from apps.fleet.models.operations import CANCELLABLE, WENT_WRONG
@@ -95,13 +95,18 @@ def run_again(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
     name = operation.endpoint.name
     if request.method == "POST":
         form = OperationForm(request.POST)
-        key = str(form.cleaned_data["idempotency_key"]) if form.is_valid() else None
-        made = attempt(
+        if not form.is_valid():
+            messages.error(request, INCOMPLETE)
+            return redirect(request.path)
+        key, seen = str(form.cleaned_data["idempotency_key"]), form.cleaned_data["shown"]
+        made = attempt_as_shown(
             request,
-            lambda: running_again.run_again(operation=operation, actor=actor(request), idempotency_key=key),
+            lambda: running_again.run_again(operation=operation, actor=actor(request), idempotency_key=key, shown=seen),
+            asks=request.path,
+            refused=reverse("operation", args=[id]),
         )
-        if made is None:
-            return redirect("operation", id=id)
+        if isinstance(made, HttpResponse):
+            return made
         messages.success(request, f"Queued. {name} starts it at its next check-in.")
         return redirect("operation", id=made[0].pk)
     goal = attempt(request, lambda: running_again.goal(operation))
@@ -114,7 +119,7 @@ def run_again(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
         warning=_refused(operation, goal),
         note=_last_time(operation),
         difference=shown(request, goal.changes),
-        form=OperationForm(initial={"idempotency_key": uuid.uuid4()}),
+        form=OperationForm(initial={"idempotency_key": uuid.uuid4(), "shown": as_shown.key(goal)}),
         button="Run it again",
         back_words="Leave it",
         back=reverse("operation", args=[id]),

@@ -12,17 +12,19 @@ from django.views.decorators.http import require_http_methods
 from apps.dashboard.access import actor, staff
 from apps.dashboard.answers import ask
 from apps.dashboard.forecast_look import told
-from apps.dashboard.forms import ExpectedForm
+from apps.dashboard.forms import INCOMPLETE, ExpectedForm
 from apps.dashboard.pools_by_name import pool_named
 from apps.dashboard.reading import counted, statuses_of
-from apps.fleet import forecast, proposed, protection, retrying, status, sync_coordinator
-from apps.fleet.exceptions import AlreadyInSync, FleetError, OperationActive
+from apps.fleet import forecast, one_by_one, proposed, protection, retrying, status
+from apps.fleet.exceptions import AlreadyInSync, OperationActive, TargetChanged
 from apps.fleet.models import Endpoint, Operation, Pool
 from apps.fleet.models.operations import ACTIVE
 
 # Each reads and compares two states of some 1,500 packages; so many keep the request within seconds.
 AT_ONCE = 200
 UNKNOWN = str(status.Status.UNKNOWN)
+# What a case may be without being a refusal.
+COUNTED = ("", AlreadyInSync.code, OperationActive.code, one_by_one.NOT_REACHED)
 IN_SYNC = ("in_sync", "files_differ")  # a sync changes no package of either
 
 
@@ -82,11 +84,13 @@ def sync_all(request: HttpRequest, name: str) -> HttpResponse:
     number = pool.target.number if pool.target else 0
     form = ExpectedForm(request.POST or None, initial={"expected_number": number})
     if request.method == "POST":
-        if form.is_valid() and form.cleaned_data["expected_number"] != number:
+        if not form.is_valid():
+            messages.error(request, INCOMPLETE)
+            return redirect(request.path)
+        if form.cleaned_data["expected_number"] != number:
             messages.error(request, f"The target of {name} is #{number} by now. Look at what it does first.")
             return redirect(request.path)
-        _sync(request, members)
-        return redirect("pool", name=name)
+        return redirect("pool", name=name) if _sync(request, pool, members) else redirect(request.path)
     if pool.target is None or not waiting:
         why = members.others() if pool.target else ["the pool has no target yet"]
         messages.info(request, f"There is nothing to sync: {', '.join(why) or 'the pool has no endpoints'}.")
@@ -113,28 +117,32 @@ def sync_all(request: HttpRequest, name: str) -> HttpResponse:
     )
 
 
-def _sync(request: HttpRequest, members: _Members) -> None:
+def _sync(request: HttpRequest, pool: Pool, members: _Members) -> bool:
+    """Queue them and say what came of it; False where the target is another one by now."""
     keys = list(members.waiting)[:AT_ONCE]
-    queued, in_sync, active, refused = 0, members.in_sync, members.active, Counter[str]()
-    for endpoint in Endpoint.objects.filter(pk__in=keys).select_related("pool__target__state", "state"):
-        try:
-            sync_coordinator.create_operation(endpoint=endpoint, kind="sync", actor=actor(request))
-            queued += 1
-        except AlreadyInSync:
-            in_sync += 1
-        except OperationActive:
-            active += 1
-        except FleetError as refusal:
-            refused[f"{refusal.code}: {refusal}"] += 1
-    left = len(members.comparable()) - len(keys)
-    more = f" {left} more are waiting: press Sync all again." if left > 0 else ""
-    if queued or not refused:
+    found = Endpoint.objects.filter(pk__in=keys).select_related("pool__target__state", "state")
+    by, shown = actor(request), str(pool.target_id)
+    cases = list(
+        one_by_one.each(
+            ((one.name, one) for one in found), lambda endpoint: one_by_one.sync(endpoint, actor=by, shown=shown)
+        )
+    )
+    codes = Counter(case.code for case in cases)
+    queued = codes[""]
+    in_sync, active = members.in_sync + codes[AlreadyInSync.code], members.active + codes[OperationActive.code]
+    left = max(0, len(members.comparable()) - len(keys)) + codes[one_by_one.NOT_REACHED]
+    more = f" {left} more are waiting: press Sync all again." if left else ""
+    refused = Counter(case.detail for case in cases if case.code not in COUNTED)
+    if queued or left or not refused:
         parts = [f"{queued} operation{'' if queued == 1 else 's'} created", *_words(in_sync, active)]
         start = " Machines start at their next check-in." if queued else ""
         messages.success(request, f"{', '.join(parts)}.{start}{more}")
+    if any(case.detail == one_by_one.NO_DATABASE for case in cases):
+        messages.warning(request, "The database failed in the middle: the others were not reached.")
     for reason, count in refused.most_common(5):
-        messages.warning(request, f"{count} not queued: {reason.partition(': ')[2]}")
+        messages.warning(request, f"{count} not queued: {reason}")
     if len(refused) > 5:
         messages.warning(
             request, f"and {sum(refused.values()) - sum(n for _, n in refused.most_common(5))} more not queued."
         )
+    return not codes[TargetChanged.code]

@@ -7,17 +7,19 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods
 
 from apps.dashboard import many_words
 from apps.dashboard.access import actor, staff
 from apps.dashboard.answers import attempt
 from apps.dashboard.endpoint_filter import found_by
 from apps.dashboard.forecast_look import cut, told_briefly
+from apps.dashboard.forms import INCOMPLETE
 from apps.dashboard.list_query import ListQuery
 from apps.dashboard.look import Look
 from apps.dashboard.reading import rows
 from apps.fleet import forecast_many, many
+from apps.fleet.exceptions import TargetChanged
 from apps.fleet.filters import IN_NO_POOL
 from apps.fleet.many import MOST, Action, Case
 from apps.fleet.models import Endpoint, Pool
@@ -26,21 +28,27 @@ from apps.fleet.names import NAME_MAX_LENGTH
 # So many machines are listed one by one with what a sync changes on them.
 LISTED = 50
 REASONS_SHOWN = 5
+NOTHING_SELECTED = "Nothing was selected: tick machines in the list first."
 
 
 @staff
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def ask_about(request: HttpRequest) -> HttpResponse:
-    """What would happen to whom, and who is left out and why. Nothing is changed yet."""
+    """What would happen to whom, and who is left out and why. Nothing is changed yet. GET leads to the list."""
+    if request.method != "POST":
+        return _back(request)
     asked = _asked(request)
     if asked is None:
         return _back(request)
-    action, pool = asked
-    cases = many.plan(action, _chosen(request), pool=pool)
+    return _ask(request, *asked, _chosen(request))
+
+
+def _ask(request: HttpRequest, action: Action, pool: Pool | None, endpoints: list[Endpoint]) -> HttpResponse:
+    cases = many.plan(action, endpoints, pool=pool)
     able = [case for case in cases if not case.code]
     now = able[:MOST]
     if not cases:
-        messages.error(request, "Nothing was selected: tick machines in the list first.")
+        messages.error(request, NOTHING_SELECTED)
         return _back(request)
     context: dict[str, Any] = {
         "section": "endpoints",
@@ -52,7 +60,7 @@ def ask_about(request: HttpRequest) -> HttpResponse:
         "now": now,
         "later": len(able) - len(now),
         "names": " ".join(case.endpoint for case in now),
-        "targets": _targets(now) if action == Action.SYNC else "",
+        "shown": " ".join(case.shown for case in now),
         "effects": _effects(now) if action == Action.SYNC else [],
         "left": _reasons(case for case in cases if case.code),
         "rows": rows(
@@ -67,31 +75,41 @@ def ask_about(request: HttpRequest) -> HttpResponse:
 
 
 @staff
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def carry_out(request: HttpRequest) -> HttpResponse:
-    """Do it with those that were shown, and say how many it was done with, and who was left out meanwhile."""
+    """Do it with those that were shown, and say how many it was done with, and who was left out meanwhile.
+
+    Where the target is another one by now, it asks again. GET leads to the list.
+    """
+    if request.method != "POST":
+        return _back(request)
     asked = _asked(request)
     if asked is None:
         return _back(request)
     action, pool = asked
     names = request.POST.get("names", "").replace("\0", "").split()
-    if action == Action.SYNC and (changed := _changed(request.POST.get("targets", ""))):
-        messages.error(request, f"{changed} Nothing was queued: look at what it changes first.")
+    if not names:
+        messages.error(request, NOTHING_SELECTED)
         return _back(request)
-    cases = attempt(request, lambda: many.carry_out(action, names, actor=actor(request), pool=pool))
+    shown = request.POST.get("shown", "").split() if action in (Action.SYNC, Action.CANCEL) else None
+    if shown is not None and len(shown) != len(names):
+        messages.error(request, INCOMPLETE)
+        return _ask(request, action, pool, many.find(names[:MOST]))
+    cases = attempt(request, lambda: many.carry_out(action, names, actor=actor(request), pool=pool, shown=shown))
     if cases is None:
         return _back(request)
     done = sum(not case.code for case in cases)
-    if done or not cases:
+    if done:
         messages.success(request, many_words.done(action, done, pool))
     reasons = _reasons(case for case in cases if case.code)
     for reason, left in reasons[:REASONS_SHOWN]:
         who = ", ".join(left.shown) + (f" and {left.more} more" if left.more else "")
-        messages.warning(request, f"Left out. {reason}: {who}.")
+        messages.warning(request, f"Left out: {who}. {reason}{'' if reason.endswith('.') else '.'}")
     if len(reasons) > REASONS_SHOWN:
         rest = sum(len(left.shown) + left.more for _, left in reasons[REASONS_SHOWN:])
         messages.warning(request, f"Left out: {rest} more, for other reasons.")
-    return _back(request)
+    changed = [case.endpoint for case in cases if case.code == TargetChanged.code]
+    return _ask(request, action, pool, many.find(changed)) if changed else _back(request)
 
 
 def _effects(cases: list[Case]) -> list[tuple[Look, int]]:
@@ -130,26 +148,6 @@ def _reasons(cases: Iterable[Case]) -> list[tuple[str, Any]]:
     for case in cases:
         found.setdefault(many_words.label(case.detail), []).append(case.endpoint)
     return [(reason, cut(names)) for reason, names in sorted(found.items(), key=lambda one: -len(one[1]))]
-
-
-def _targets(cases: Iterable[Case]) -> str:
-    """The targets that were shown, as `lab/4 prod/2`."""
-    pools = Pool.objects.filter(endpoints__name__in=[case.endpoint for case in cases], target__isnull=False)
-    return " ".join(f"{name}/{number}" for name, number in _numbers(pools).items())
-
-
-def _changed(targets: str) -> str:
-    """Which of the targets that were shown is another one by now; empty if none is."""
-    seen = {name: number for name, _, number in (one.partition("/") for one in targets.split())}
-    present = _numbers(Pool.objects.filter(name__in=list(seen)))
-    for name, number in seen.items():
-        if str(present.get(name, 0)) != number:
-            return f"The target of {name} is another one by now."
-    return ""
-
-
-def _numbers(pools: Any) -> dict[str, int]:
-    return dict(pools.order_by("name").values_list("name", "target__number").distinct())
 
 
 def _words(request: HttpRequest) -> str:

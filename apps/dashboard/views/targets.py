@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from apps.dashboard.access import actor, reader, staff
 from apps.dashboard.answers import ask, attempt, succeeded
 from apps.dashboard.forecast_look import told
-from apps.dashboard.forms import ExpectedForm, TargetForm, UnsoundSourceForm
+from apps.dashboard.forms import ExpectedForm, SourceForm, TargetForm, UnsoundSourceForm
 from apps.dashboard.pools_by_name import pool_named
 from apps.dashboard.reading import by_reason, page_of, shown
 from apps.dashboard.views.package_lists import narrowed
@@ -101,12 +101,13 @@ def choose(request: HttpRequest, name: str) -> HttpResponse:
 def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpResponse:
     """GET shows what would change, and what the endpoint's examination found; POST makes its packages the target.
 
-    Not if somebody else set it meanwhile, nor from a source that isn't sound, unless that may be forced and is.
+    Not if somebody else set it meanwhile, nor if the endpoint would give another target by now, nor from a source that
+    isn't sound, unless that may be forced and is.
     """
     pool = _pool(name)
     source = get_object_or_404(Endpoint.objects.select_related("state"), pool=pool, name=endpoint)
     found = examination.of(source)
-    kind = UnsoundSourceForm if found.forcible else TargetForm
+    kind = UnsoundSourceForm if found.forcible else SourceForm
     form = kind(request.POST or None, initial={"expected_number": _number(pool)})
     if request.method == "POST" and form.is_valid():
         made = attempt(
@@ -120,6 +121,7 @@ def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpRes
     proposal = attempt(request, lambda: pool_manager.propose(pool=pool, endpoint=source))
     if proposal is None:
         return redirect("choose_target", name=name)
+    form.initial["expected_digest"] = proposal.digest
     what = proposed.of_endpoint(pool, source, proposal)
     context = {
         "section": "fleet",
