@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE ?=
 # What the tools need to load the settings; no server runs with these.
 TOOLS := env -i PATH="$(PATH)" SECRET_KEY=only-for-tools ENVIRONMENT=development
 
-.PHONY: help run test lint lock bench clean env test-deploy
+.PHONY: help run demo screenshots test lint lock bench clean env test-deploy
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
@@ -27,6 +27,12 @@ $(VENV)/.test: requirements-dev.txt | $(BIN)/python
 
 run: $(VENV)/.run ## the server on http://localhost:8080, with SQLite in data/
 	@exec deploy/run.sh
+
+demo: $(VENV)/.run ## a server with 200 made-up machines, to look at (ENDPOINTS=1000 for more); leaves nothing
+	@exec $(BIN)/python -m demo $(if $(ENDPOINTS),--endpoints $(ENDPOINTS))
+
+screenshots: $(VENV)/.test ## the README's pictures, from the demo (needs Chromium)
+	$(BIN)/python -m tests.screenshots
 
 test: $(VENV)/.test ## every test but test-deploy; ONLY="unit sqlite postgresql e2e alone" for parts, or a path
 	@$(BIN)/python -I tests/__main__.py $(ONLY)

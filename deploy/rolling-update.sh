@@ -22,7 +22,7 @@ if command -v flock >/dev/null; then
   flock -n 9 || { echo "Another rolling update is at work." >&2; exit 1; }
 fi
 
-all() { # the service's containers, running or not, but for those of `run`
+all() { # the service's containers, running or not, except for those of `run`
   for id in $($compose "$@" ps -qa $service); do
     [ "$(docker inspect -f '{{index .Config.Labels "com.docker.compose.oneoff"}}' "$id")" != False ] || echo "$id"
   done

@@ -135,6 +135,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "apps.lifecycle.middleware.DatabaseUnavailableMiddleware",
     "apps.dashboard.middleware.ComparisonRefusedMiddleware",
+    "apps.lifecycle.trailing_slash.TrailingSlashMiddleware",
 ]
 ROOT_URLCONF = "pacsync.urls"
 WSGI_APPLICATION = "pacsync.wsgi.application"
@@ -180,6 +181,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
+CSRF_FAILURE_VIEW = "apps.dashboard.csrf.failure"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "login"

@@ -9,12 +9,15 @@ class AgentConfig(AppConfig):
 
     def ready(self) -> None:
         """Have the agent built with the server's start. (Its modules are imported then, as all of ours are.)"""
+        from apps.fleet import agent_file
         from apps.lifecycle import loading
 
-        loading.register("the agent", make_agent)
+        loading.register("the agent", sha256)
+        agent_file.register(sha256)
 
 
-def make_agent() -> None:
+def sha256() -> str:
+    """The checksum of the agent, in hexadecimal digits; it is built for that, once in each process."""
     from apps.agent import views
 
-    views.agent_sha256()
+    return views.agent_sha256().hex()

@@ -24,9 +24,14 @@ from apps.api.routes import (
     diff,
     endpoints,
     enrolment_codes,
+    exports,
+    fleet,
+    many,
     operations,
+    packages,
     pool_work,
     pools,
+    previews,
     targets,
     tokens,
 )
@@ -65,15 +70,20 @@ def make_api() -> PacSyncAPI:
     api.add_router("", agent.router, tags=["agents"])
     api.add_router("", contents.router, tags=["states"])
     api.add_router("", operations.router, tags=["operations"])
+    api.add_router("", fleet.router, tags=["fleet"])
     api.add_router("", pools.router, tags=["pools"])
     api.add_router("", pool_work.router, tags=["pools"])
+    api.add_router("", previews.router, tags=["pools"])
     api.add_router("", targets.router, tags=["targets"])
     api.add_router("", checksums.router, tags=["targets"])
     api.add_router("", endpoints.router, tags=["endpoints"])
+    api.add_router("", many.router, tags=["endpoints"])
     api.add_router("", diff.router, tags=["states"])
+    api.add_router("", packages.router, tags=["packages"])
     api.add_router("", enrolment_codes.router, tags=["access"])
     api.add_router("", tokens.router, tags=["access"])
     api.add_router("", audit.router, tags=["audit"])
+    api.add_router("", exports.router, tags=["exports"])
     return api
 
 

@@ -27,7 +27,7 @@ CODES = {
     ),
     "digest_mismatch": Code(400, "The text is not the one that the digest names."),
     "bad_request": Code(400, "The request can't be read as HTTP, or its host is not in the server's ALLOWED_HOSTS."),
-    "token_invalid": Code(401, "No token, or none that is known (any more)."),
+    "token_invalid": Code(401, "The request has no token, or its token is unknown or was revoked."),
     "forbidden": Code(403, "A valid token or session that may not do this."),
     "may_not_set_targets": Code(403, "The endpoint has no right to set targets; an operator can give it."),
     "csrf_failed": Code(403, "A change with a dashboard session needs its CSRF token (X-CSRFToken) and origin."),
@@ -36,7 +36,7 @@ CODES = {
     ),
     "not_found": Code(404, "There is no such path, or no such thing."),
     "method_not_allowed": Code(405, "The path exists, but not with this method; Allow lists those it has."),
-    "conflict": Code(409, "The request makes sense, but not in the present state of things."),
+    "conflict": Code(409, "The request makes sense, but not in the current state of things."),
     "name_taken": Code(409, "The name belongs to another one already; nothing is taken over."),
     "pool_not_empty": Code(409, "Endpoints are still assigned to the pool."),
     "no_pool": Code(409, "The endpoint is in no pool."),
@@ -49,8 +49,9 @@ CODES = {
     "base_changed": Code(409, "The endpoint isn't in the operation's base state any more; the operation is cancelled."),
     "not_claimable": Code(409, "The operation is leased by someone else, or finished."),
     "not_cancellable": Code(409, "It is finished, or pacman was started for it, which is never stopped."),
-    "lease_lost": Code(409, "Fenced: the lease is not this token's (any more)."),
+    "lease_lost": Code(409, "Fenced: the lease token isn't that of the operation."),
     "target_changed": Code(409, "`expected_number` isn't the current revision."),
+    "source_changed": Code(409, "`expected_digest` isn't the digest of what the endpoint would give now."),
     "unsound_source": Code(
         409, "The endpoint's own examination speaks against a target made from it; `problems` has its findings."
     ),
@@ -67,6 +68,9 @@ CODES = {
         422, "A field or parameter is missing, unknown, or of the wrong type; `errors` lists them."
     ),
     "invalid_name": Code(422, "Not a name: 1 to 63 letters, digits, dots, hyphens, underscores."),
+    "invalid_pattern": Code(
+        422, "A pattern of excluded packages matches everything, can't match anything, or has bad syntax."
+    ),
     "invalid_state": Code(422, "The state text is not canonical, or a line is malformed."),
     "invalid_repository": Code(422, "The repository text is not canonical, or a line is malformed."),
     "state_too_large": Code(

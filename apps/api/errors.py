@@ -17,7 +17,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from apps.api.auth import principal_of
 from apps.api.fields import PATTERNS
 from apps.api.problems import FieldError, Refused, problem
-from apps.fleet.exceptions import FleetError
+from apps.fleet.exceptions import FleetError, Renamed
 from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted, is_unavailable
 from apps.lifecycle.middleware import BUSY, UNAVAILABLE, code_of
 
@@ -39,6 +39,14 @@ def on_fleet_error(request: HttpRequest, error: FleetError) -> HttpResponse:
     wait = getattr(error, "retry_after", None)
     headers = {"Retry-After": str(wait)} if wait else None
     return problem(error.code, str(error), errors=errors, headers=headers, **extra)
+
+
+def on_renamed(request: HttpRequest, error: Renamed) -> HttpResponse:
+    """Whoever reads is led on to the current name; whoever changes something is told, and decides again."""
+    before, mark, rest = request.get_full_path().partition(f"/pools/{error.former}")
+    if request.method in ("GET", "HEAD") and mark and rest[:1] in ("", "/", "?"):
+        return HttpResponse(status=308, headers={"Location": f"{before}/pools/{error.name}{rest}"})
+    return on_fleet_error(request, error)
 
 
 def on_validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
@@ -125,6 +133,7 @@ def on_exception(request: HttpRequest, error: Exception) -> HttpResponse:
 HANDLERS: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
     Exception: on_exception,
     Refused: on_refused,
+    Renamed: on_renamed,
     FleetError: on_fleet_error,
     ValidationError: on_validation_error,
     AuthenticationError: on_unauthenticated,

@@ -17,12 +17,14 @@ NO_NUL = r"^[^\x00]*$"
 HEX_DIGITS = r"^[0-9a-f]{64}$"
 ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 NO_SPACES = r"^[^\x00-\x20\x7f]+$"
+NAME_OR_NONE = f"^-$|{NAME_PATTERN}"
 # What each of them says to a person whose text doesn't match it.
 PATTERNS = {
     HEX_DIGITS: "A digest has 64 hex digits, in lower case.",
     ONE_LINE: "It is one line without control characters.",
     NO_SPACES: "A pattern has no spaces.",
     NAME_PATTERN: str(validate_name.message),
+    NAME_OR_NONE: str(validate_name.message),
 }
 LOG_TAIL_LENGTH = 65_536
 

@@ -6,7 +6,8 @@ A name that could never exist is not found, without asking the database. It must
 import re
 from uuid import UUID
 
-from apps.fleet.exceptions import InvalidName, NotFound
+from apps.fleet import renamed
+from apps.fleet.exceptions import InvalidName, NotFound, Renamed
 from apps.fleet.models import Endpoint, Operation, Pool, State
 from apps.fleet.names import validate_name
 
@@ -14,10 +15,11 @@ _NAME: re.Pattern[str] = validate_name.regex  # type: ignore[assignment]
 
 
 def pool_named(name: str) -> Pool:
-    """The pool, with its target. Raises NotFound."""
+    """The pool, with its target. Raises NotFound, Renamed."""
     pool = Pool.objects.select_related("target").filter(name=name).first() if _NAME.match(name) else None
     if pool is None:
-        raise NotFound("There is no such pool.")
+        present = renamed.present_name(name) if _NAME.match(name) else None
+        raise Renamed(name, present) if present else NotFound("There is no such pool.")
     return pool
 
 

@@ -43,7 +43,7 @@ class RequestMiddleware:
             time_limit.end()
         if request.path_info.startswith(PREFIX):
             response = _as_problem(response)
-            if response.status_code >= 400:
+            if response.status_code >= 300:  # its body was not read
                 drain(request)
             response["Cache-Control"] = "no-store"
         response[request_id.HEADER] = identity

@@ -13,6 +13,8 @@ ALWAYS = ("bad_request", "rate_limited", "internal_error", "busy", "database_una
 WITH_AUTH = ("token_invalid", "forbidden")
 # Of routes that compare states (`refuses(*COMPARES)`).
 COMPARES = ("state_too_large", "comparison_too_long")
+POOLS = "/api/v1/pools"
+MOVED = "The pool was renamed: `Location` is the same under its current name."
 WITH_BODY = ("too_large", "length_required", "unsupported_media_type")
 
 
@@ -61,6 +63,8 @@ def _add_problems(operation: dict[str, Any], path: str, method: str) -> None:
         if code in codes:
             by_status.setdefault(CODES[code].status, []).append(code)
     responses = operation["responses"]
+    if method == "get" and path.startswith(f"{POOLS}/{{name}}"):
+        responses[308] = {"description": MOVED, "headers": {"Location": {"schema": {"type": "string"}}}}
     for status, names in sorted(by_status.items()):
         responses.setdefault(status, _response(names))
     operation["x-codes"] = [name for names in by_status.values() for name in names]

@@ -4,10 +4,13 @@ A cursor is signed: it can't be made up, nor used for another list. It must not 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 from django.core import signing
-from django.db.models import Model, Q, QuerySet
+from django.db import connection
+from django.db.models import DateTimeField, F, Model, Q, QuerySet, TextField
+from django.db.models.functions import Cast
 from ninja import Query
 from pydantic import BaseModel, BeforeValidator, Field
 
@@ -16,6 +19,7 @@ from apps.api.problems import Refused
 
 Row = TypeVar("Row", bound=Model)
 Item = TypeVar("Item")
+NamedItem = TypeVar("NamedItem", bound="Named")
 CHUNK = 500
 
 Limit = Annotated[int, BeforeValidator(decimal), Query(50, ge=1, le=200, description="Items per page.")]
@@ -53,12 +57,12 @@ def page_of(
     cursor: str | None,
     match: Callable[[list[Row]], list[Row]] | None = None,
 ) -> tuple[list[Row], str | None]:
-    """The rows of one page, and the cursor of the next one.
+    """The rows of one page, and the cursor of the next one. `order` may name annotations, none of them null.
 
     `match` picks rows by what isn't in the database: then rows are read in chunks until the page is full.
     Raises Refused (invalid_cursor).
     """
-    fields = [field.lstrip("-") for field in order]
+    rows, fields = _comparable(rows, [field.lstrip("-") for field in order])
     salt = f"{rows.model.__name__}:{','.join(order)}"
     size = max(limit + 1, CHUNK) if match else limit + 1
     after = _values(cursor, salt, len(fields)) if cursor is not None else None
@@ -74,6 +78,45 @@ def page_of(
     return page, signing.dumps(_key(page[-1], fields), salt=salt) if more else None
 
 
+class Named(Protocol):
+    """An item of a list that is sorted by a unique name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+def page_of_names(
+    read: Callable[[str], Sequence[NamedItem]], what: str, *, limit: int, cursor: str | None
+) -> tuple[Sequence[NamedItem], str | None]:
+    """The items of one page of a list that isn't rows, and the cursor of the next one.
+
+    `read` gives the items after a name, in its order; `what` tells this list's cursors from those of others.
+    Raises Refused (invalid_cursor).
+    """
+    (after,) = _values(cursor, what, 1) if cursor is not None else ("",)
+    found = read(after)
+    more = len(found) > limit
+    return found[:limit], signing.dumps([found[limit - 1].name], salt=what) if more else None
+
+
+def _comparable(rows: QuerySet[Row], fields: Sequence[str]) -> tuple[QuerySet[Row], list[str]]:
+    """The rows, and the names by which their order is compared.
+
+    SQLite keeps times as text: what its clock wrote has milliseconds, what Python asks for has microseconds, and
+    `….123` comes before `….123000`, so that a row would follow on itself. There the text is compared as it was kept.
+    """
+    if connection.vendor != "sqlite":
+        return rows, list(fields)
+    times = [field for field in fields if isinstance(_type(rows, field), DateTimeField)]
+    kept = {f"{field}_as_kept": Cast(F(field), TextField()) for field in times}
+    return rows.annotate(**kept), [f"{field}_as_kept" if field in times else field for field in fields]
+
+
+def _type(rows: QuerySet[Row], field: str) -> Any:
+    annotation = rows.query.annotations.get(field)
+    return annotation.output_field if annotation is not None else rows.model._meta.get_field(field)
+
+
 def _read(
     rows: QuerySet[Row], fields: Sequence[str], after: Sequence[Any] | None, size: int, *, descending: bool
 ) -> list[Row]:
@@ -83,7 +126,13 @@ def _read(
 
 
 def _key(row: Model, fields: Sequence[str]) -> list[str]:
-    return [row._meta.get_field(field).value_to_string(row) for field in fields]  # type: ignore[union-attr]
+    return [_text(row, field) for field in fields]
+
+
+def _text(row: Model, field: str) -> str:
+    """The value of a field, or of an annotation, as text that a filter takes."""
+    value = getattr(row, field)
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _values(cursor: str, salt: str, count: int) -> list[str]:

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
-from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
+
+from apps.lifecycle import came_from
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -18,11 +21,21 @@ def reader(view: View[P]) -> View[P]:
 
     @wraps(view)
     def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        response = view(request, *args, **kwargs)
+        if request.user.is_authenticated:
+            response = view(request, *args, **kwargs)
+        else:
+            response = redirect_to_login(_after_login(request))
         add_never_cache_headers(response)
         return response
 
-    return login_required(wrapped)
+    return wrapped
+
+
+def _after_login(request: HttpRequest) -> str:
+    """Where a visitor wanted to; for a form that came after the session had ended, the page that it was on."""
+    if request.method in ("GET", "HEAD"):
+        return request.get_full_path()
+    return came_from.page(request) or reverse("overview")
 
 
 def staff(view: View[P]) -> View[P]:

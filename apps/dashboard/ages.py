@@ -1,6 +1,6 @@
 """Ages in words. It must not know a clock: both times are given."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 STEPS = ((60, 1, "s"), (3600, 60, "min"), (48 * 3600, 3600, "h"), (60 * 86400, 86400, "d"))
 
@@ -15,6 +15,11 @@ def age(then: datetime, now: datetime) -> str:
             return f"{int(seconds // unit)} {name}"
     months = int(seconds // (30.44 * 86400))
     return f"{months} months" if months < 24 else f"{months // 12} years"
+
+
+def moment_text(moment: datetime | None) -> str:
+    """`2026-01-15 10:30 UTC`: how a moment is written wherever its age isn't enough."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment else "never"
 
 
 def ago(then: datetime, now: datetime) -> str:

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 
-from apps.fleet.exceptions import FleetError, NameTaken
+from apps.fleet.exceptions import FleetError, NameTaken, TargetChanged
 
 T = TypeVar("T")
 
@@ -20,6 +20,16 @@ def attempt(request: HttpRequest, do: Callable[[], T]) -> T | None:
     except FleetError as refusal:
         messages.error(request, str(refusal))
         return None
+
+
+def attempt_as_shown(request: HttpRequest, do: Callable[[], T], *, asks: str, refused: str) -> T | HttpResponse:
+    """What `do` returns; when the fleet refused, the way on, with the reason as a message: to the page `asks` where
+    what was shown is another one by now, so that it is shown again, else to the page `refused`."""
+    try:
+        return do()
+    except FleetError as refusal:
+        messages.error(request, str(refusal))
+        return redirect(asks if isinstance(refusal, TargetChanged) else refused)
 
 
 def succeeded(request: HttpRequest, do: Callable[[], object]) -> bool:

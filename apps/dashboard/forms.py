@@ -10,6 +10,7 @@ from apps.fleet.models import Pool
 from apps.fleet.models.pools import ConflictResolution
 
 HOUR = 3600
+INCOMPLETE = "The form didn't say what was shown. Nothing was queued: look at it and press the button again."
 
 
 class PatternsField(forms.CharField):
@@ -36,7 +37,7 @@ class PoolForm(forms.Form):
     auto_sync = forms.BooleanField(
         required=False,
         label="Sync automatically",
-        help_text="An endpoint that leaves the target is brought back without anybody asking.",
+        help_text="A sync starts by itself for the endpoints that the conflict resolution below allows.",
     )
     conflict_resolution = forms.ChoiceField(
         label="Conflict resolution",
@@ -46,7 +47,8 @@ class PoolForm(forms.Form):
     excluded_packages = PatternsField(
         required=False,
         label="Excluded packages",
-        help_text="Never part of the target. Shell patterns as in IgnorePkg, one a line: <code>linux*</code>",
+        help_text="Never part of the target. Shell patterns as in IgnorePkg, one a line or separated by spaces: "
+        "<code>linux*</code>",
     )
     endpoint_targets_need_approval = forms.BooleanField(
         required=False,
@@ -131,7 +133,19 @@ class TargetForm(forms.Form):
     )
 
 
-class UnsoundSourceForm(TargetForm):
+class PromoteForm(TargetForm):
+    """The same from another pool, with the number of its target that the person saw."""
+
+    expected_source = forms.IntegerField(min_value=1, widget=forms.HiddenInput)
+
+
+class SourceForm(TargetForm):
+    """The same from an endpoint, with the digest of what the person saw that it would give."""
+
+    expected_digest = forms.CharField(max_length=64, widget=forms.HiddenInput)
+
+
+class UnsoundSourceForm(SourceForm):
     """The same from an endpoint whose examination speaks against it, where that may be forced."""
 
     force = forms.BooleanField(
@@ -142,6 +156,7 @@ class UnsoundSourceForm(TargetForm):
 
 
 class OperationForm(forms.Form):
-    """The key that makes a double click one operation."""
+    """The key that makes a double click one operation, and where the operation leads by what the person saw."""
 
     idempotency_key = forms.UUIDField(widget=forms.HiddenInput)
+    shown = forms.CharField(max_length=64, widget=forms.HiddenInput)

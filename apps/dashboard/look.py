@@ -14,16 +14,18 @@ class Look(NamedTuple):
 
 STATUSES = {
     # Endpoints, worst first: the order in which they are counted and listed. `files_differ` is `in_sync` in the API.
-    "diverged": Look("bad", "⇅", "diverged", "some packages are older than the target and some are newer"),
+    "diverged": Look(
+        "bad", "⇅", "diverged", "differs from the target, and is neither behind it nor ahead of it: its page says how"
+    ),
     "behind": Look("warn", "↓", "behind", "packages are older than the target, or missing"),
     "ahead": Look("info", "↑", "ahead", "packages are newer than the target, or not in it"),
-    "unknown": Look("odd", "?", "unknown", "has not reported, or there is no target to compare with"),
+    "unknown": Look("odd", "?", "unknown", "can't be compared with a target: its page says why"),
     # The packages are the target's, but the endpoint found files that aren't the packages'.
     "files_differ": Look(
-        "warn", "≠", "in sync, files differ", "it has the target's packages, but files on its disk differ from them"
+        "warn", "≠", "in sync, files differ", "has the target's packages, but files on its disk differ from them"
     ),
     "offline": Look("off", "○", "offline", "has not been heard of for three poll intervals"),
-    "in_sync": Look("ok", "✓", "in sync", "exactly the target"),
+    "in_sync": Look("ok", "✓", "in sync", "has the target's packages, apart from those that it keeps"),
 }
 OPERATIONS = {
     "queued": Look("off", "…", "queued", "waits for the endpoint's next check-in"),
@@ -39,7 +41,7 @@ CHANGES = {
     "upgrade": Look("ok", "↑", "upgrade"),
     "downgrade": Look("warn", "↓", "downgrade"),
     "remove": Look("bad", "−", "remove"),
-    "replace": Look("odd", "=", "replace", "the same version for another architecture"),
+    "replace": Look("odd", "=", "replace", "another build of the same version"),
     "reason": Look("off", "•", "reason", "only the install reason changes"),
 }
 # Between two revisions: a package that one of them doesn't manage, so that nothing is said about it there.
@@ -54,7 +56,23 @@ LEFT_OUT = {
     "excluded": "Excluded by the pool",
     "held": "Held at the source",
 }
-LOOKS = {**STATUSES, **OPERATIONS, **CHANGES, **MANAGEMENT}
+# What needs attention, by its kind, where no status or result is called so, or it is more than that status.
+ATTENTION = {
+    "unknown_revision": Look("bad", "!", "target lost", "an endpoint has seen a target that isn't here"),
+    "revoked_source": Look("bad", "!", "source revoked", "the target comes from an endpoint whose token was revoked"),
+    "checksums": Look("bad", "≠", "checksums differ", "the fleet has more than one file for a package version"),
+    "files_differ": Look("warn", "≠", "files differ", "files on the disk differ from their packages"),
+    "databases_unreadable": Look("odd", "?", "databases unreadable", "a sync database is missing or unreadable"),
+    "unapproved_target": Look("warn", "…", "waits for approval", "automatic sync waits for an operator's approval"),
+    "other_architecture": Look("odd", "≠", "other architecture", "the target is for another architecture"),
+    "resting": Look(
+        "warn",
+        "‖",
+        "automatic sync rests",
+        "the last operation to this target failed, was cancelled, lost or taken back",
+    ),
+}
+LOOKS = {**ATTENTION, **STATUSES, **OPERATIONS, **CHANGES, **MANAGEMENT}
 TONES = {"success": "ok", "error": "bad", "warning": "warn", "info": "info", "debug": "off"}
 
 

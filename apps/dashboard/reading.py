@@ -11,11 +11,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.dashboard.look import STATUSES
-from apps.fleet import examination, status
+from apps.fleet import examination, last_results, status
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.difference import Change
-from apps.fleet.models import Endpoint, Operation
-from apps.fleet.models.operations import ACTIVE
+from apps.fleet.models import Endpoint, Operation, Pool
+from apps.fleet.models.operations import ACTIVE, FILES_DIFFER, WENT_WRONG
 from apps.fleet.revisions import Unmanaged
 
 CHUNK = 10_000
@@ -23,6 +23,7 @@ CHANGES_SHOWN = 200
 # (pool id, name in look.STATUSES) of endpoints by their primary key.
 Statuses = dict[int, tuple[int | None, str]]
 StatusRule = Callable[[Iterable[Endpoint]], Mapping[int, str]]
+POOLS_OFFERED = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,18 @@ class Row:
     look: str
     counts: Mapping[str, int] | None
     operation: Operation | None
+    last: Operation | None = None
+
+    @property
+    def status(self) -> str:
+        """The status that the API gives it."""
+        return status.Status.IN_SYNC if self.look == FILES_DIFFER else self.look
+
+    @property
+    def went_wrong(self) -> bool:
+        """Whether its newest operation failed or was lost, and it isn't in sync since."""
+        newest = self.last if self.operation is None and self.status != status.Status.IN_SYNC else None
+        return newest is not None and newest.status in WENT_WRONG
 
 
 class Line(NamedTuple):
@@ -46,18 +59,20 @@ class Line(NamedTuple):
 
 
 def rows(endpoints: Iterable[Endpoint], known: Statuses | None = None) -> list[Row]:
-    """The endpoints with their status, the counts of their difference and their active operation."""
+    """The endpoints with status, counts of their difference, active operation and last finished one."""
     endpoints = list(endpoints)
     looks = {pk: name for pk, (_, name) in known.items()} if known else looks_of(endpoints)
     counts = status.differences(endpoints)
     found = Operation.objects.filter(endpoint__in=endpoints, status__in=ACTIVE).defer("result", "foreign")
     active = {operation.endpoint_id: operation for operation in found}
+    last = last_results.of([endpoint.pk for endpoint in endpoints])
     return [
         Row(
             endpoint=endpoint,
             look=looks[endpoint.pk],
             counts=counts.get(endpoint.pk),
             operation=active.get(endpoint.pk),
+            last=last.get(endpoint.pk),
         )
         for endpoint in endpoints
     ]
@@ -67,15 +82,13 @@ def looks_of(endpoints: Collection[Endpoint], rule: StatusRule = status.of) -> d
     """What each endpoint looks like: its status by `rule`, or that it is in sync and has files that differ."""
     known = rule(endpoints)
     differ = {one.pk for one in endpoints if known[one.pk] == status.Status.IN_SYNC and examination.files_differ(one)}
-    return {pk: "files_differ" if pk in differ else str(name) for pk, name in known.items()}
+    return {pk: FILES_DIFFER if pk in differ else str(name) for pk, name in known.items()}
 
 
 def statuses_of(endpoints: QuerySet[Endpoint], rule: StatusRule = status.of) -> Statuses:
     """(pool id, name in look.STATUSES) of each endpoint by `rule` (of apps.fleet.status), in the order of the query."""
     found: Statuses = {}
-    each = endpoints.only("pool_id", "state_id", "holds", "foreign", "examination", "last_seen").iterator(
-        chunk_size=CHUNK
-    )
+    each = endpoints.only(*status.FIELDS).iterator(chunk_size=CHUNK)
     while chunk := list(islice(each, CHUNK)):
         known = looks_of(chunk, rule)
         found.update((endpoint.pk, (endpoint.pool_id, known[endpoint.pk])) for endpoint in chunk)
@@ -88,9 +101,20 @@ def counted(statuses: Iterable[str]) -> dict[str, int]:
     return {name: found[name] for name in STATUSES}
 
 
+def by_look(counts: Mapping[Any, int], files_differ: int) -> dict[str, int]:
+    """Counts by status as they are shown, in order: those in sync whose files differ apart from the others."""
+    apart = {FILES_DIFFER: files_differ, status.Status.IN_SYNC: counts.get(status.Status.IN_SYNC, 0) - files_differ}
+    return {name: apart[name] if name in apart else counts.get(name, 0) for name in STATUSES}
+
+
 def page_of(request: HttpRequest, found: Any, per_page: int, parameter: str = "page") -> Page[Any]:
     """The page that the request asks for; the nearest one when there is no such page."""
     return Paginator(found, per_page).get_page(request.GET.get(parameter))
+
+
+def pool_names() -> list[str]:
+    """The names of pools that are offered while somebody types one: the first POOLS_OFFERED."""
+    return list(Pool.objects.order_by("name").values_list("name", flat=True)[:POOLS_OFFERED])
 
 
 def by_reason(unmanaged: Iterable[Unmanaged]) -> dict[str, list[str]]:

@@ -1,5 +1,6 @@
 """Who changed what: one row per change, written in the change's own transaction. It must not know what is changed."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import models
@@ -15,6 +16,12 @@ POLICY = "policy:"
 def record(*, actor: str, verb: str, object: str, before: Any = None, after: Any = None) -> AuditEvent:
     """Add a row. `object` is like `pool:lab`; `before` and `after` are JSON values of the changed fields."""
     return AuditEvent.objects.create(actor=actor[:200], verb=verb, object=object[:200], before=before, after=after)
+
+
+def record_many(*, actor: str, verb: str, objects: Iterable[str], before: Any = None, after: Any = None) -> None:
+    """`record` for each of these objects, of which the same is to be said."""
+    same = {"actor": actor[:200], "verb": verb, "before": before, "after": after}
+    AuditEvent.objects.bulk_create([AuditEvent(object=one[:200], **same) for one in objects], batch_size=500)
 
 
 def name_of(row: models.Model) -> str:

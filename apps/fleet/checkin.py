@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from . import examination as examinations
-from . import judgement, mirrors, protection, queueing, reports, restored, retrying, rows, states, texts
+from . import judgement, mirrors, presence, protection, queueing, reports, restored, retrying, rows, states, texts
 from .examination import Problem
 from .exceptions import Invalid
 from .locks import share_content
@@ -62,6 +62,7 @@ def check_in(
     reported = _checked(repositories)
     problems = None if examination is None else examinations.checked(examination)
     restored.notice(endpoint, revision_seen)
+    presence.notice_return(endpoint)
     operation = _active(endpoint)
     guarded = None if protected is None else protection.checked(protected)
     said = {"holds": holds, "agent_version": agent_version, "examination": problems, "protected": guarded}

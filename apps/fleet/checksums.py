@@ -1,7 +1,7 @@
 """The alarm of two files for one package version: found by a chore, read by whoever shows it. It refuses nothing.
 
-A repository that builds a package anew under its old version has machines disagree about its bytes; so has whoever
-tampers with it. Compared are the repositories that endpoints see now and the files of present targets. It must not know
+A repository that rebuilds a package under its old version has machines disagree about its bytes; so has whoever
+tampers with it. Compared are the repositories that endpoints see now and the files of current targets. It must not know
 which file is right, nor HTTP.
 """
 
@@ -88,7 +88,7 @@ def _contents() -> dict[str, int]:
 
 
 def _targets() -> dict[str, list[str]]:
-    """The files of the pools' present targets: digest → the targets that hold it."""
+    """The files of the pools' current targets: digest → the targets that hold it."""
     found: dict[str, list[str]] = {}
     pools = Pool.objects.filter(target__files__isnull=False).order_by("name")
     for name, number, digest in pools.values_list("name", "target__number", "target__files"):

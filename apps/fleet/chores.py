@@ -2,11 +2,12 @@
 
 from apps.lifecycle.chores import register_chore
 
-from . import checksums, leases, retention, upload_quota
+from . import checksums, leases, package_index, retention, upload_quota
 
 LEASES_SECONDS = 15
 CHECKSUMS_SECONDS = 60
 RETENTION_SECONDS = 600
+PACKAGE_INDEX_SECONDS = 15
 
 
 def register() -> None:
@@ -15,3 +16,4 @@ def register() -> None:
     register_chore("checksums", CHECKSUMS_SECONDS, checksums.refresh)
     register_chore("retention", RETENTION_SECONDS, retention.clean)
     register_chore("uploads", RETENTION_SECONDS, upload_quota.forget)
+    register_chore(package_index.CHORE, PACKAGE_INDEX_SECONDS, package_index.refresh)

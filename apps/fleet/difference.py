@@ -119,7 +119,7 @@ class Kept:
 def goal(
     installed: Iterable[InstalledPackage], target: Iterable[InstalledPackage], kept: Kept
 ) -> list[InstalledPackage]:
-    """The target of one endpoint: `target` but for the kept names, which are as they are in `installed`."""
+    """The target of one endpoint: `target` except for the kept names, which are as they are in `installed`."""
     follow = [package for package in bounded(target) if not kept.why(package.name)]
     return sorted(follow + [package for package in bounded(installed) if kept.why(package.name)])
 

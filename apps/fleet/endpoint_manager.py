@@ -49,7 +49,7 @@ __all__ = [
 
 MAX_USES = 10_000
 MAX_VALIDITY = timedelta(days=365)
-_INVALID_CODE = "The enrolment code is not valid (any more)."
+_INVALID_CODE = "The enrolment code is unknown, expired or used up."
 _ARCH = re.compile(r"(?!any\Z)[a-z0-9_]{1,32}\Z")
 
 

@@ -13,6 +13,7 @@ from . import texts
 from .exceptions import DatabasesUnreadable, Invalid, UnsoundSource
 from .models import Endpoint
 from .models.operations import FILES_DIFFER
+from .reported_problem import Reported
 
 MAX_PROBLEMS = 20
 MAX_NAMES = 100
@@ -40,6 +41,7 @@ VERDICTS = {
     UNREADABLE: Verdict.REFUSES,  # what is foreign can't be told, so no force makes a target of it
     "broken_entries": Verdict.REFUSES,  # nor what is installed
     LOCKED: Verdict.REFUSES_UNLESS_FORCED,  # a pacman may be half-way, or somebody keeps pacman away
+    "pacman_unusable": Verdict.REFUSES_UNLESS_FORCED,  # nobody has seen whether the packages fit together
     "broken_dependencies": Verdict.REFUSES_UNLESS_FORCED,
     "half_upgraded": Verdict.REFUSES_UNLESS_FORCED,
     "foreign_dependencies": Verdict.WARNS,
@@ -102,14 +104,13 @@ def check_source(endpoint: Endpoint, *, force: bool) -> None:
 
 
 def files_differ(endpoint: Endpoint) -> bool:
-    """Whether the endpoint said that files of its packages aren't as the packages have them."""
+    """Whether the endpoint said that files on its disk differ from its packages."""
     return any(problem["code"] == FILES_DIFFER for problem in endpoint.examination or [])
 
 
 def count_files_differ() -> int:
     """How many endpoints said so, whatever their status."""
-    found = Endpoint.objects.filter(examination__isnull=False).only("examination")
-    return sum(files_differ(endpoint) for endpoint in found.iterator(chunk_size=2000))
+    return Endpoint.objects.filter(Reported(FILES_DIFFER)).count()
 
 
 def may_be_half_way(endpoint: Endpoint) -> bool:
@@ -126,4 +127,5 @@ def check_databases(endpoint: Endpoint) -> None:
     """Raise DatabasesUnreadable while it isn't known which of the endpoint's packages are foreign."""
     for problem in endpoint.examination or []:
         if problem["code"] == UNREADABLE:
-            raise DatabasesUnreadable(f"{endpoint.name} can't be synced. {problem['text']}", names=problem["names"])
+            then = "It can be synced once the machine can read its databases."
+            raise DatabasesUnreadable(f"{problem['text']} {then}", names=problem["names"])

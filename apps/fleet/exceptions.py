@@ -23,6 +23,12 @@ class InvalidName(Invalid):
     code = "invalid_name"
 
 
+class InvalidPattern(Invalid):
+    """A pattern of excluded packages that matches everything, or can't match anything."""
+
+    code = "invalid_pattern"
+
+
 class InvalidState(Invalid):
     code = "invalid_state"
 
@@ -42,7 +48,7 @@ class DigestMismatch(Invalid):
 
 
 class Conflict(FleetError):
-    """The input makes sense, but not in the present state of things."""
+    """The input makes sense, but not in the current state of things."""
 
     code = "conflict"
 
@@ -109,6 +115,12 @@ class TargetChanged(Conflict):
     code = "target_changed"
 
 
+class SourceChanged(Conflict):
+    """The endpoint would give another target than the one that was shown."""
+
+    code = "source_changed"
+
+
 class UnsoundSource(Conflict):
     """The endpoint found by itself that it can't be the source of a target; `problems` are its findings."""
 
@@ -161,3 +173,11 @@ class EnrolmentCodeInvalid(Forbidden):
 
 class NotFound(FleetError):
     code = "not_found"
+
+
+class Renamed(NotFound):
+    """A pool that was asked for by a former name. `name` is the current one."""
+
+    def __init__(self, former: str, name: str) -> None:
+        super().__init__(f"The pool {former} is called {name} now.")
+        self.former, self.name = former, name

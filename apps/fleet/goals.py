@@ -63,7 +63,23 @@ def revert_goal(endpoint: Endpoint) -> Goal:
     reverted = newest_unreverted(endpoint)
     if reverted is None:
         raise NothingToRevert(f"{endpoint.name} has no sync to take back.")
-    return _goal(endpoint, base, states.load(reverted.base_state), reverts=reverted, once_foreign=reverted.foreign)
+    return _back_to(endpoint, base, reverted)
+
+
+def revert_goal_of(endpoint: Endpoint, sync: Operation) -> Goal:
+    """What a revert of exactly this sync would do now, taken back before or not.
+
+    Raises StateUnknown, NothingToRevert (a newer sync has to be taken back first).
+    """
+    base = reported_state(endpoint)
+    newest = newest_unreverted(endpoint)
+    if newest is not None and newest.created > sync.created:
+        raise NothingToRevert(f"{endpoint.name} was synced since: that sync has to be taken back first.")
+    return _back_to(endpoint, base, sync)
+
+
+def _back_to(endpoint: Endpoint, base: State, sync: Operation) -> Goal:
+    return _goal(endpoint, base, states.load(sync.base_state), reverts=sync, once_foreign=sync.foreign)
 
 
 def newest_unreverted(endpoint: Endpoint) -> Operation | None:

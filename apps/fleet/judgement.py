@@ -75,13 +75,13 @@ def judge_lost(endpoint: Endpoint, state: str) -> None:
     message = "The agent was lost while it was applying; its next report decided."
     if state == lost.target_state_id:
         result = server_result("succeeded", "judged_by_report", message)
-        end(lost, status=OperationStatus.SUCCEEDED, actor=audit.SERVER, result=result, lost=True)
+        end(lost, status=OperationStatus.SUCCEEDED, actor=audit.SERVER, result=result, lost=True, end_state=state)
     elif state == lost.base_state_id and lost.attempt < MAX_ATTEMPTS:
         queue_again(lost)
     else:
         code = "lost_applying" if state == lost.base_state_id else "state_differs"
         result = server_result("failed", code, message) | {"difference": difference_to(lost, state)}
-        end(lost, status=OperationStatus.FAILED, actor=audit.SERVER, result=result, lost=True)
+        end(lost, status=OperationStatus.FAILED, actor=audit.SERVER, result=result, lost=True, end_state=state)
 
 
 def server_result(outcome: str, code: str, message: str) -> dict[str, Any]:

@@ -50,7 +50,11 @@ def _each(operations: QuerySet[Operation], step: Callable[[Operation], bool]) ->
 
 
 def _give_up(operation: Operation) -> bool:
-    result = judgement.server_result("lost", "deadline_passed", "Nothing was heard of it until its deadline.")
+    result = judgement.server_result(
+        "lost",
+        "deadline_passed",
+        "No result came before the deadline: the agent was stopped, or can't reach this server.",
+    )
     return judgement.end(operation, status=OperationStatus.LOST, actor=audit.SERVER, result=result, lost=True)
 
 

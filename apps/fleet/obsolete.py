@@ -3,7 +3,7 @@
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from . import audit, judgement
+from . import audit, going_back, judgement
 from .models import Endpoint, Operation, OperationKind, OperationStatus, Pool, TargetRevision
 
 TARGET_CHANGED, TOKEN_REVOKED, SYNC_PAUSED = "target_changed", "token_revoked", "sync_paused"
@@ -14,7 +14,7 @@ REVOKED = "The endpoint's token was revoked."
 
 
 def cancel_automatic(pool: Pool, *, code: str, message: str, besides: TargetRevision | None = None) -> int:
-    """Cancel what the policy of the pool has queued, but for syncs to the revision `besides`; how many."""
+    """Cancel what the policy of the pool has queued, except for syncs to the revision `besides`; how many."""
     queued = Operation.objects.filter(Q(endpoint__pool=pool), author__startswith=audit.POLICY)
     return _cancel(queued.exclude(revision=besides) if besides else queued, code, message)
 
@@ -31,9 +31,11 @@ def _cancel(operations: QuerySet[Operation], code: str, message: str) -> int:
 
 
 def why(operation: Operation) -> tuple[str, str] | None:
-    """(code, message) when a pool's policy made the operation, and wouldn't make it now. One query at most."""
+    """(code, message) when a pool's policy made the operation, and wouldn't make it now, or when its pool went back
+    from where it leads to. One query at most.
+    """
     if not operation.author.startswith(audit.POLICY):
-        return None
+        return going_back.why(operation)
     pool = Pool.objects.filter(pk=operation.endpoint.pool_id or 0).values_list("paused_since", "target").first()
     paused, target = pool or (None, None)
     if paused is not None:

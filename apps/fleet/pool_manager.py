@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from . import audit, rows, texts
+from . import audit, exclusions, rows, texts
 from .exceptions import FleetError, Invalid, NameTaken, PoolNotEmpty
 from .models import AuditEvent, Endpoint, Pool, TargetRevision
 from .models.pools import ConflictResolution
@@ -121,7 +121,7 @@ _CHECKS: dict[str, Callable[[object], Any]] = {
     "name": texts.name,
     "description": lambda value: texts.line(value, field="description", maximum=500, empty=True),
     "auto_sync": _switch("auto_sync"),
-    "excluded_packages": lambda value: texts.patterns(value, field="excluded_packages"),
+    "excluded_packages": exclusions.checked,
     "conflict_resolution": _resolution,
     "endpoint_targets_need_approval": _switch("endpoint_targets_need_approval"),
     "retention": _retention,

@@ -90,7 +90,7 @@ def refused_by(endpoint: Endpoint, goal: goals.Goal) -> list[Removal]:
 
 
 def refusing(pool: Pool) -> list[Refusing]:
-    """The endpoints of the pool that would refuse its present target, by name."""
+    """The endpoints of the pool that would refuse its current target, by name."""
     target = pool.target
     if target is None:
         return []

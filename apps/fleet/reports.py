@@ -1,6 +1,6 @@
 """What an endpoint reported, written down: state, history, repositories, foreign packages.
 
-It must not know leases, policies, nor HTTP. Who calls this has locked the endpoint's row and shares the content
+It must not know leases, policies, nor HTTP. Whoever calls this has locked the endpoint's row and shares the content
 lock.
 """
 

@@ -30,7 +30,7 @@ class SeenRevision:
 def notice(endpoint: Endpoint, seen: SeenRevision | None) -> None:
     """Compare what the endpoint has seen with what is here; pause the pool's automatic sync if it was lost.
 
-    `endpoint` was just read, with pool and target. No query where it has seen the present target, as nearly always.
+    `endpoint` was just read, with pool and target. No query where it has seen the current target, as nearly always.
     """
     pool = endpoint.pool
     if seen is None or pool is None:
@@ -89,10 +89,10 @@ def _pause(pool: Pool, endpoint: Endpoint, seen: SeenRevision) -> None:
 
 
 def confirm(*, pool: Pool, actor: str, expected_number: int | None = None) -> Pool:
-    """An operator confirms the present target: automatic sync goes on. A repeat changes nothing.
+    """An operator confirms the current target: automatic sync goes on. A repeat changes nothing.
 
     Where an endpoint has seen this number or a higher one, the target becomes a new revision above all of them, so
-    that agents take it for news. Raises TargetChanged when `expected_number` is not the present one, NotFound.
+    that agents take it for news. Raises TargetChanged when `expected_number` is not the current one, NotFound.
     """
     with transaction.atomic():
         (pool,) = rows.lock_pools(pool)

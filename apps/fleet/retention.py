@@ -4,6 +4,7 @@ Everything is looked at and removed in one transaction under the content lock, s
 """
 
 import logging
+import uuid
 from collections.abc import Collection
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef, QuerySet, Window
 from django.db.models.functions import Coalesce, RowNumber
 
-from . import clock, states
+from . import clock, presence, states
 from .locks import own_content
 from .models import (
     Endpoint,
@@ -40,10 +41,27 @@ _ENDPOINTS, _CONTENTS, _VERSIONS = 100, 200, 2000
 
 
 def clean() -> dict[str, int]:
-    """One run: how many rows it removed of each kind. Does nothing where AUTO_CLEANUP_OLD_STATES is off."""
-    if not settings.AUTO_CLEANUP_OLD_STATES:
-        return {}
-    removed = {"history": trim_history(), "operations": trim_operations()}
+    """One run of the chore. Does nothing where AUTO_CLEANUP_OLD_STATES is off."""
+    return run() if settings.AUTO_CLEANUP_OLD_STATES else {}
+
+
+def removable() -> dict[str, int]:
+    """How many rows of each kind could be removed now. What is removed first may make more of the others removable."""
+    versions = set(PackageVersion.objects.values_list("pk", flat=True))
+    return {
+        "history": sum(entries - kept for _, entries, kept in _long_histories()),
+        "operations": sum(len(_beyond(endpoint)) for endpoint in _long_queues()),
+        "offline": presence.removable(),
+        "states": _unused_states().count(),
+        "repositories": len(_unused_contents()),
+        "files": _unused_files().count(),
+        "versions": len(versions.difference(_used_by(set()))),
+    }
+
+
+def run() -> dict[str, int]:
+    """One run: how many rows it removed of each kind."""
+    removed = {"history": trim_history(), "operations": trim_operations(), "offline": presence.trim()}
     with transaction.atomic():
         if own_content():
             removed["states"] = remove_states()
@@ -59,11 +77,8 @@ def clean() -> dict[str, int]:
 
 def trim_history() -> int:
     """Remove the entries of endpoints' histories beyond their pool's retention; the newest one always stays."""
-    default = Pool._meta.get_field("retention").default
-    kept = Coalesce(F("pool__retention"), default)
-    full = Endpoint.objects.annotate(kept=kept, entries=Count("history")).filter(entries__gt=F("kept"))
     removed = 0
-    for pk, keep in full.values_list("pk", "kept")[:_ENDPOINTS]:
+    for pk, _, keep in _long_histories(_ENDPOINTS):
         with transaction.atomic():
             history = EndpointState.objects.filter(endpoint=pk)
             oldest_kept = list(history.order_by("-seq").values_list("seq", flat=True)[keep - 1 : keep])
@@ -71,39 +86,61 @@ def trim_history() -> int:
     return removed
 
 
+def _long_histories(most: int | None = None) -> list[tuple[int, int, int]]:
+    """(endpoint, entries in its history, entries that are kept) of those that have more, `most` of them."""
+    default = Pool._meta.get_field("retention").default
+    kept = Coalesce(F("pool__retention"), default)
+    full = Endpoint.objects.annotate(kept=kept, entries=Count("history")).filter(entries__gt=F("kept"))
+    return list(full.values_list("pk", "entries", "kept")[:most])
+
+
 def trim_operations() -> int:
-    """Remove finished operations beyond the newest 200 of each endpoint, but for those that are still needed.
+    """Remove finished operations beyond the newest 200 of each endpoint, except for those that are still needed.
 
     The newest succeeded sync is what a revert takes back; the newest succeeded operation tells what is not foreign;
     what an active revert takes back is left alone until that has ended.
     """
+    removed = 0
+    for endpoint in _long_queues()[:_ENDPOINTS]:
+        with transaction.atomic():
+            beyond = _beyond(endpoint)[:_CONTENTS]
+            removed += len(beyond)
+            Operation.objects.filter(pk__in=beyond).delete()
+    return removed
+
+
+def _long_queues() -> QuerySet[Operation, int]:
+    """The endpoints (their keys) with more finished operations than are kept."""
     final = Operation.objects.filter(status__in=FINAL)
     full = final.values("endpoint").annotate(count=Count("pk")).filter(count__gt=OPERATIONS_KEPT).order_by()
-    removed = 0
-    for endpoint in full.values_list("endpoint", flat=True)[:_ENDPOINTS]:
-        with transaction.atomic():
-            mine = final.filter(endpoint=endpoint).order_by("-created", "-pk")
-            succeeded = mine.reached()
-            needed = {*succeeded.values_list("pk", flat=True)[:1]}
-            needed.update(succeeded.filter(kind=OperationKind.SYNC).values_list("pk", flat=True)[:1])
-            active = Operation.objects.filter(endpoint=endpoint, status__in=ACTIVE)
-            needed.update(pk for pk in active.values_list("reverts", flat=True) if pk)
-            beyond = [pk for pk in mine.values_list("pk", flat=True)[OPERATIONS_KEPT:] if pk not in needed]
-            removed += len(beyond[:_CONTENTS])
-            Operation.objects.filter(pk__in=beyond[:_CONTENTS]).delete()
-    return removed
+    return full.values_list("endpoint", flat=True)
+
+
+def _beyond(endpoint: int) -> list[uuid.UUID]:
+    """The finished operations of an endpoint that are beyond the newest ones and not needed."""
+    mine = Operation.objects.filter(status__in=FINAL, endpoint=endpoint).order_by("-created", "-pk")
+    succeeded = mine.reached()
+    needed = {*succeeded.values_list("pk", flat=True)[:1]}
+    needed.update(succeeded.filter(kind=OperationKind.SYNC).values_list("pk", flat=True)[:1])
+    active = Operation.objects.filter(endpoint=endpoint, status__in=ACTIVE)
+    needed.update(pk for pk in active.values_list("reverts", flat=True) if pk)
+    return [pk for pk in mine.values_list("pk", flat=True)[OPERATIONS_KEPT:] if pk not in needed]
 
 
 def remove_states() -> int:
     """Remove states that nothing refers to and that are older than a day. Wants the content lock."""
-    unused = State.objects.filter(created__lt=clock.moved(-UNREFERENCED_FOR)).exclude(
+    return _remove(_unused_states().order_by("created"))
+
+
+def _unused_states() -> QuerySet[State, State]:
+    return State.objects.filter(created__lt=clock.moved(-UNREFERENCED_FOR)).exclude(
         Exists(Endpoint.objects.filter(state=OuterRef("pk")))
         | Exists(EndpointState.objects.filter(state=OuterRef("pk")))
         | Exists(TargetRevision.objects.filter(state=OuterRef("pk")))
         | Exists(Operation.objects.filter(base_state=OuterRef("pk")))
         | Exists(Operation.objects.filter(target_state=OuterRef("pk")))
+        | Exists(Operation.objects.filter(end_state=OuterRef("pk")))
     )
-    return _remove(unused.order_by("created"))
 
 
 def remove_repositories() -> int:
@@ -111,17 +148,25 @@ def remove_repositories() -> int:
 
     Wants the content lock.
     """
+    return _remove(RepositoryContent.objects.filter(pk__in=_unused_contents()[:_CONTENTS]))
+
+
+def _unused_contents() -> list[str]:
+    """The digests of contents that can be removed, sorted."""
     unused = RepositoryContent.objects.filter(created__lt=clock.moved(-UNREFERENCED_FOR)).exclude(
         Exists(EndpointRepository.objects.filter(content=OuterRef("pk")))
     )
-    digests = set(unused.values_list("pk", flat=True)) - _named_contents()
-    return _remove(RepositoryContent.objects.filter(pk__in=sorted(digests)[:_CONTENTS]))
+    return sorted(set(unused.values_list("pk", flat=True)) - _named_contents())
 
 
 def remove_files() -> int:
     """Remove files of targets that no revision has any more (its pool was deleted). Wants the content lock."""
+    return _remove(_unused_files())
+
+
+def _unused_files() -> QuerySet[TargetFiles, TargetFiles]:
     unused = TargetFiles.objects.filter(created__lt=clock.moved(-UNREFERENCED_FOR))
-    return _remove(unused.exclude(Exists(TargetRevision.objects.filter(files=OuterRef("pk")))))
+    return unused.exclude(Exists(TargetRevision.objects.filter(files=OuterRef("pk"))))
 
 
 def _named_contents() -> set[str]:

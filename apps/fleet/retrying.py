@@ -19,7 +19,7 @@ CODES = frozenset(
     {"mirror_failed", "network_failed", "databases_unreadable", "disk_full", "database_locked", "lease_lost"}
     | {"pacman_killed", "server_unavailable", "too_many_requests", "attempts_exhausted", "deadline_passed"}
 )
-ASKED_ANEW = "asked_anew"
+ASKED_ANEW = "asked_again"
 """The code of an operation that waited for its next try, and gave way to one that somebody asked for."""
 PAUSES = (60, 300, 900, 3600)  # seconds until the next try; the last one for ever
 JITTER = 0.25  # so much longer at the most, so that a fleet that failed at once doesn't come back at once

@@ -6,14 +6,12 @@ transaction is alone anyway (BEGIN IMMEDIATE), and Django leaves FOR UPDATE out.
 
 import uuid
 
-from django.db.models.functions import Now
-
 from .exceptions import NotFound
 from .models import Endpoint, Operation, Pool
 
 
 def lock_pools(*pools: Pool) -> list[Pool]:
-    """The pools read anew, in the order given, locked until the end of the transaction. Raises NotFound."""
+    """The pools read again, in the order given, locked until the end of the transaction. Raises NotFound."""
     keys = sorted({pool.pk for pool in pools})
     locked = {pool.pk: pool for pool in Pool.objects.filter(pk__in=keys).order_by("pk").select_for_update()}
     for pool in pools:
@@ -23,7 +21,7 @@ def lock_pools(*pools: Pool) -> list[Pool]:
 
 
 def lock_endpoint(endpoint: Endpoint) -> Endpoint:
-    """The endpoint read anew with state and target, locked until the end of the transaction. Raises NotFound.
+    """The endpoint read again with state and target, locked until the end of the transaction. Raises NotFound.
 
     Locked without the joins: PostgreSQL would give a row that had to be waited for with its old neighbours.
     """
@@ -32,11 +30,6 @@ def lock_endpoint(endpoint: Endpoint) -> Endpoint:
     if locked is None:
         raise NotFound("The endpoint was deleted.")
     return locked
-
-
-def seen(endpoint: Endpoint) -> None:
-    """Note that the endpoint's agent is speaking now. On its own, before any lock of its operation."""
-    Endpoint.objects.filter(pk=endpoint.pk).update(last_seen=Now())
 
 
 def operation_of(endpoint: Endpoint, operation_id: uuid.UUID) -> Operation:

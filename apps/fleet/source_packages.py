@@ -5,9 +5,10 @@ It must not know who may set targets, nor how the pool's endpoints follow.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from . import goals, mirrors, repositories, states, target_files, time_limit
+from . import goals, mirrors, repositories, revisions, states, target_files, time_limit
 from .alpm.state import InstalledPackage
 from .alpm.target_files import TargetFile
 from .exceptions import Conflict
@@ -28,6 +29,12 @@ class Proposal:
     files: list[TargetFile]
     unmanaged: list[Unmanaged]
     repositories: list[dict[str, Any]]
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest that a revision of exactly this gets. Nothing is saved for it."""
+        state, files = states.digest(self.packages), target_files.digest(self.files)
+        return revisions.digest_of(state=state, files=files, unmanaged=self.unmanaged)
 
 
 def propose(*, pool: Pool, endpoint: Endpoint) -> Proposal:
@@ -96,7 +103,7 @@ def _dropped_elsewhere(installed: Collection[str], *, pool: Pool, endpoint: Endp
     """What upstream dropped, the source hasn't, and another endpoint has as foreign: everybody keeps it.
 
     An endpoint with older databases would else remove what its twin with newer ones keeps. It counts only where exactly
-    this build was in one of the repositories: what somebody built anew is that endpoint's own affair.
+    this build was in one of the repositories: what somebody rebuilt is that endpoint's own affair.
     """
     others = Endpoint.objects.filter(pool=pool).exclude(pk=endpoint.pk).exclude(foreign=[])
     names: dict[str, set[str]] = {}
@@ -120,7 +127,7 @@ def _dropped_elsewhere(installed: Collection[str], *, pool: Pool, endpoint: Endp
 
 
 def _dropped(foreign: Collection[str], *, pool: Pool, endpoint: Endpoint) -> set[str]:
-    """The foreign names that the present target has, or that its repositories offer elsewhere in the pool."""
+    """The foreign names that the current target has, or that its repositories offer elsewhere in the pool."""
     if not foreign:
         return set()
     offered = Offered(_other_contents(pool=pool, endpoint=endpoint))

@@ -14,7 +14,7 @@ from django.conf import settings
 from . import mirrors, repositories, revisions, states, target_files
 from .alpm.repository import OfferedPackage
 from .alpm.state import InstalledPackage
-from .models import Operation, TargetRevision
+from .models import Endpoint, Operation, TargetRevision
 
 # The layout of the Arch Linux Archive: whole days under repos/, every file for good under packages/.
 _DATED = re.compile(r"(.*)/repos/\d{4}/\d{2}/\d{2}/[^/]+/os/[^/]+/?")
@@ -48,13 +48,24 @@ class _Source:
 
 def fetch(operation: Operation) -> tuple[Fetch, ...]:
     """What the operation's target has and its base has not, in any install reason, with where to get each."""
-    base = {_key(package) for package in states.load(operation.base_state)}
-    missing = [package for package in states.load(operation.target_state) if _key(package) not in base]
+    base, target = states.load(operation.base_state), states.load(operation.target_state)
+    return fetch_for(operation.endpoint, base, target, operation.revision)
+
+
+def fetch_for(
+    endpoint: Endpoint,
+    base: Iterable[InstalledPackage],
+    target: Iterable[InstalledPackage],
+    revision: TargetRevision | None,
+) -> tuple[Fetch, ...]:
+    """The same for any two sets of packages; `revision` is the one that `target` comes from."""
+    there = {_key(package) for package in base}
+    missing = [package for package in target if _key(package) not in there]
     if not missing:
         return ()
     names = {package.name for package in missing}
-    own = _sources(operation.endpoint.repositories.values_list("content_id", "mirrors"), names)
-    targets = _recorded(operation.revision, names) if operation.revision else []
+    own = _sources(endpoint.repositories.values_list("content_id", "mirrors"), names)
+    targets = _recorded(revision, names) if revision else []
     archives = list(dict.fromkeys((*_archives(own), *_archives(targets), settings.PACKAGE_ARCHIVE_URL.rstrip("/"))))
     return tuple(_fetch(package, own, targets, archives) for package in missing)
 
@@ -98,7 +109,7 @@ def _fetch(
     package: InstalledPackage, own: Sequence[_Source], targets: Sequence[_Source], archives: Sequence[str]
 ) -> Fetch:
     # What this endpoint's own databases say counts more than what the target's source knew under that version: a
-    # repository may have built it anew, and its own databases are what the machine's admin trusts.
+    # repository may have rebuilt it, and its own databases are what the machine's admin trusts.
     known = next((found for source in (*own, *targets) if (found := source.exactly(package))), None)
     filename = known.filename if known else f"{package.name}-{package.version}-{package.arch}.pkg.tar.zst"
     urls = [

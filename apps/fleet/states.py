@@ -63,7 +63,7 @@ def _insert(digest: str, packages: Sequence[InstalledPackage]) -> tuple[State, b
         share_content()  # the ids that are read now must still be there when the array is committed
         ids = intern(package[:3] for package in packages)
         values = pack(ids[package[:3]] << 1 | (package.reason == DEPENDENCY) for package in packages)
-        fields = {"arch": _arch(packages), "package_count": len(packages), "packages": values}
+        fields = {"arch": arch_of(packages), "package_count": len(packages), "packages": values}
         return State.objects.get_or_create(digest=digest, defaults=fields)
 
 
@@ -83,6 +83,16 @@ def load_values(values: Iterable[int]) -> dict[int, InstalledPackage]:
     rows = _by_ids(sorted({value >> 1 for value in values}))
     time_limit.check()
     return {value: InstalledPackage(*rows[value >> 1], DEPENDENCY if value & 1 else EXPLICIT) for value in values}
+
+
+def packed(digests: Iterable[str]) -> dict[str, frozenset[int]]:
+    """The packed values of each of these states. Raises ComparisonTooLong."""
+    found: dict[str, frozenset[int]] = {}
+    for chunk in chunks(sorted(digests)):
+        for digest, packages in State.objects.filter(pk__in=chunk).values_list("pk", "packages"):
+            time_limit.check()
+            found[digest] = frozenset(unpack(packages))
+    return found
 
 
 def pack(values: Iterable[int]) -> bytes:
@@ -174,7 +184,7 @@ def chunks(items: Sequence[T], share: int = 1) -> Iterator[Sequence[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _arch(packages: Iterable[InstalledPackage]) -> str:
+def arch_of(packages: Iterable[InstalledPackage]) -> str:
     """The machine's architecture: the one that most packages are built for; `any` when none needs one."""
     counts = Counter(machine_arch(package.arch) for package in packages if package.arch != "any")
     return counts.most_common(1)[0][0] if counts else "any"

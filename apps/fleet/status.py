@@ -14,12 +14,14 @@ from itertools import islice
 from typing import NamedTuple
 
 from django.conf import settings
+from django.db.models import F
 
-from . import clock, difference, examination, revisions, states, time_limit
+from . import clock, difference, examination, revisions, states
+from .alpm.names import machine_arch
 from .alpm.state import InstalledPackage
 from .difference import Change, ChangeKind, Kept
 from .exceptions import ComparisonTooLong
-from .models import Endpoint, Pool, State
+from .models import Endpoint, Pool
 from .models.endpoints import OFFLINE_AFTER_POLLS
 from .recent import Recent
 from .revisions import Offered
@@ -60,13 +62,17 @@ class _Target(NamedTuple):
     """A pool's part of the cases of its endpoints."""
 
     state: str | None
+    arch: str
     excluded: tuple[str, ...]
     recorded: tuple[str, ...]
     unmanaged: frozenset[str]
 
 
+# What of an endpoint its status is derived from: a query that leaves out others may be given to `of` and its kind.
+FIELDS = ("pool_id", "state_id", "arch", "holds", "foreign", "examination", "last_seen")
 # How many changes of each kind there are in a case; None for states that are too large to be compared.
-_known_counts: Recent[bytes, Counts | None] = Recent(4096)
+# As many as a fleet of 10,000 endpoints has, each in a state of its own: some 400 bytes each.
+_known_counts: Recent[bytes, Counts | None] = Recent(16_384)
 
 
 def forget() -> None:
@@ -93,7 +99,7 @@ def counts() -> dict[Status, int]:
     now, pools = clock.now(), _pools(set(Pool.objects.values_list("pk", flat=True)))
     found = dict.fromkeys(Status, 0)
     cases: Counter[_Case] = Counter()
-    rows = Endpoint.objects.only("pool_id", "state_id", "holds", "foreign", "examination", "last_seen")
+    rows = Endpoint.objects.only(*FIELDS)
     for endpoint in rows.iterator(chunk_size=2000):
         case = _case(endpoint, pools)
         if is_offline(endpoint.last_seen, now):
@@ -127,23 +133,25 @@ def by_packages(endpoints: Iterable[Endpoint]) -> dict[int, Status]:
 
 
 def differences(endpoints: Iterable[Endpoint]) -> dict[int, dict[str, int]]:
-    """How many changes of each kind would bring each endpoint to its goal; without those that have no goal.
+    """How many changes of each kind would bring each endpoint to its goal.
 
-    None are counted where the states are too large to be compared: the status is `unknown` then.
+    Without those that have no goal, and those that weren't compared (too large, or no time was left): `unknown`.
     """
     endpoints = list(endpoints)
     pools = _pools({endpoint.pool_id for endpoint in endpoints if endpoint.pool_id})
     cases = {endpoint.pk: case for endpoint in endpoints if (case := _case(endpoint, pools))}
     known = _counted(set(cases.values()))
-    return {pk: difference.count_kinds(known[case] or {}) for pk, case in cases.items()}
+    counted = {pk: known[case] for pk, case in cases.items()}
+    return {pk: difference.count_kinds(kinds) for pk, kinds in counted.items() if kinds is not None}
 
 
 def classify(changes: Iterable[Change]) -> Status:
     """The status of an endpoint that these changes would bring to its goal."""
-    return _classified_by({change.kind for change in changes})
+    return of_kinds({change.kind for change in changes})
 
 
-def _classified_by(kinds: Iterable[ChangeKind]) -> Status:
+def of_kinds(kinds: Iterable[ChangeKind]) -> Status:
+    """The status of an endpoint that changes of these kinds would bring to its goal."""
     kinds = set(kinds)
     if not kinds:
         return Status.IN_SYNC
@@ -159,10 +167,11 @@ def _pools(keys: set[int]) -> dict[int, _Target]:
     """The target of each pool, with its excluded patterns."""
     found: dict[int, _Target] = {}
     for chunk in states.chunks(sorted(keys)):
-        for pool in Pool.objects.filter(pk__in=chunk).select_related("target"):
+        for pool in Pool.objects.filter(pk__in=chunk).select_related("target").annotate(arch=F("target__state__arch")):
             target = pool.target
             found[pool.pk] = _Target(
                 state=target.state_id if target else None,
+                arch=pool.arch or "",
                 excluded=tuple(pool.excluded_packages),
                 recorded=tuple(repository["digest"] for repository in target.repositories) if target else (),
                 unmanaged=revisions.unmanaged_names(target) if target else frozenset(),
@@ -174,7 +183,9 @@ def _case(endpoint: Endpoint, pools: Mapping[int, _Target]) -> _Case | None:
     target = pools.get(endpoint.pool_id or 0)
     if endpoint.state_id is None or target is None or target.state is None:
         return None
-    if endpoint.state_id != target.state and examination.databases_unreadable(endpoint):
+    if endpoint.state_id != target.state and (
+        target.arch not in (machine_arch(endpoint.arch), "any") or examination.databases_unreadable(endpoint)
+    ):
         return None
     return _Case(
         state=endpoint.state_id,
@@ -189,10 +200,10 @@ def _case(endpoint: Endpoint, pools: Mapping[int, _Target]) -> _Case | None:
 
 
 def _classified(cases: set[_Case]) -> dict[_Case, Status]:
-    """The status of each case. Who is exactly in the target state needs no look at packages."""
+    """The status of each case. An endpoint that is exactly in the target state needs no look at packages."""
     known = {case: Status.IN_SYNC for case in cases if case.state == case.target}
     for case, counts in _counted(cases - known.keys()).items():
-        known[case] = Status.UNKNOWN if counts is None else _classified_by(counts)
+        known[case] = Status.UNKNOWN if counts is None else of_kinds(counts)
     return known
 
 
@@ -236,7 +247,7 @@ def _changes(case: _Case, installed: Side, target: Side) -> Iterator[Change]:
 
 def _differing(pairs: set[tuple[str, str]], limit: int) -> dict[tuple[str, str], tuple[Side, Side] | None]:
     """For each pair of states, the packages that only one of the two has; None with a state of more than `limit`."""
-    packed = _packed({digest for pair in pairs for digest in pair})
+    packed = states.packed({digest for pair in pairs for digest in pair})
     small = {pair for pair in pairs if max(len(packed[pair[0]]), len(packed[pair[1]])) <= limit}
     apart = {pair: (packed[pair[0]] - packed[pair[1]], packed[pair[1]] - packed[pair[0]]) for pair in small}
     values = states.load_values(set().union(*(one | two for one, two in apart.values())))
@@ -244,13 +255,3 @@ def _differing(pairs: set[tuple[str, str]], limit: int) -> dict[tuple[str, str],
     for pair, (one, two) in apart.items():
         found[pair] = ([values[value] for value in one], [values[value] for value in two])
     return found
-
-
-def _packed(digests: set[str]) -> dict[str, frozenset[int]]:
-    rows: dict[str, frozenset[int]] = {}
-    for chunk in states.chunks(sorted(digests)):
-        found = State.objects.filter(pk__in=chunk).values_list("pk", "packages")
-        for pk, packages in found:
-            time_limit.check()
-            rows[pk] = frozenset(states.unpack(packages))
-    return rows

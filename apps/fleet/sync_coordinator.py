@@ -1,17 +1,33 @@
 """Operations: creation, leases, results. Every transition is a guarded UPDATE; 0 rows changed is a lost race.
 
-It must not know HTTP. Time is the database's clock. Who creates, claims or finishes locks the endpoint's row first.
+It must not know HTTP. Time is the database's clock. Whoever creates, claims or finishes locks the endpoint's row first.
 """
 
 import logging
 import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from . import audit, clock, goals, judgement, leases, obsolete, queueing, reports, retrying, rows, sources, texts
+from . import (
+    audit,
+    clock,
+    goals,
+    judgement,
+    leases,
+    obsolete,
+    presence,
+    queueing,
+    reports,
+    retrying,
+    rows,
+    sources,
+    texts,
+)
 from .exceptions import (
     BaseChanged,
     IdempotencyKeyReused,
@@ -22,10 +38,12 @@ from .exceptions import (
     OperationActive,
     StateUnknown,
 )
+from .goals import Goal
 from .leases import EXPIRED, LEASE_SECONDS, LIVE, expire_leases
 from .locks import share_content
 from .models import Endpoint, EndpointState, Operation, OperationKind, OperationStatus, State
 from .models.operations import CANCELLABLE, FILES_DIFFER, LEASED, MAX_ATTEMPTS
+from .progress import checked as checked_progress
 from .sources import Fetch
 
 __all__ = [
@@ -58,9 +76,14 @@ class Claim:
 
 
 def create_operation(
-    *, endpoint: Endpoint, kind: str, actor: str, idempotency_key: str | None = None
+    *,
+    endpoint: Endpoint,
+    kind: str,
+    actor: str,
+    idempotency_key: str | None = None,
+    goal_of: Callable[[Endpoint], Goal] | None = None,
 ) -> tuple[Operation, bool]:
-    """Queue an operation; (operation, False) when this key made it before.
+    """Queue an operation; (operation, False) when this key made it before. `goal_of`: instead of the kind's own goal.
 
     Raises NoPool, NoTarget, StateUnknown, AlreadyInSync, NothingToRevert, OperationActive, IdempotencyKeyReused,
     Invalid (an unknown kind, a key that is too long), Conflict (the target is for another architecture).
@@ -79,7 +102,7 @@ def create_operation(
             active = Operation.objects.with_names().filter(endpoint=endpoint).active().first()
             if active and not retrying.make_way(active, actor=actor):
                 raise OperationActive(f"An operation of {endpoint.name} is under way.")
-            goal = GOALS[kind](endpoint)
+            goal = (goal_of or GOALS[kind])(endpoint)
             return queueing.queue(endpoint, kind=kind, goal=goal, actor=actor, idempotency_key=idempotency_key), True
     except (
         IntegrityError
@@ -123,7 +146,7 @@ def claim(*, operation_id: uuid.UUID, endpoint: Endpoint, lease_token: uuid.UUID
 
     A repeat with the token that has the lease gets it again, extended. BaseChanged cancels the operation for good.
     """
-    rows.seen(endpoint)
+    presence.seen(endpoint)
     with transaction.atomic():
         operation = rows.operation_of(rows.lock_endpoint(endpoint), operation_id)
         refused = None if _has_lease(operation, lease_token) else _claim(operation, lease_token, state)
@@ -161,6 +184,7 @@ def _claim(operation: Operation, lease_token: uuid.UUID, state: str) -> Exceptio
         lease_until=leases.until(),
         attempt=F("attempt") + 1,
         retry_at=None,
+        progress=None,
     )
     return None if changed else NotClaimable("Another agent claimed the operation first.")
 
@@ -178,23 +202,30 @@ def heartbeat(
     lease_token: uuid.UUID,
     phase: str,
     hook: dict[str, str] | None = None,
+    progress: Mapping[str, Any] | None = None,
 ) -> Operation:
     """Extend the lease; `phase` "applying" moves the operation there, for good. Raises NotFound, LeaseLost, Invalid.
 
-    `hook` is what pacman is running (name, description, since), None where it does something else.
+    `hook` is what pacman is running (name, description, since), None where it does something else; `progress` is how
+    far the agent is: the fields of `apps.fleet.progress.Progress`.
 
     A lease that ran out while applying is taken up again: no other agent can have it, and pacman isn't killed. The
     endpoint is online: a machine at work doesn't check in until it is done.
     """
     if phase not in PHASES:
         raise Invalid(f"phase must be one of {', '.join(PHASES)}.", field="phase")
-    rows.seen(endpoint)
+    how_far = checked_progress(progress)
+    presence.seen(endpoint)
     held = Operation.objects.filter(LIVE, pk=operation_id, endpoint=endpoint, lease_token=lease_token)
+    leased = held.filter(status=OperationStatus.LEASED)
+    told: dict[str, Any] = {"lease_until": leases.until(), "progress": how_far}
     with transaction.atomic():
-        began = phase == "applying" and held.filter(status=OperationStatus.LEASED).update(
-            status=OperationStatus.APPLYING, applying_since=Now(), lease_until=leases.until()
-        )
-        if not began and not held.update(lease_until=leases.until(), hook=hook):
+        if phase == "applying":
+            begins = {"status": OperationStatus.APPLYING, "applying_since": Now()}
+            taken = leased.update(**begins, **told) or held.update(hook=hook, **told)
+        else:  # one that comes late, from before pacman began, extends the lease and tells nothing
+            taken = leased.update(hook=hook, **told) or held.update(lease_until=leases.until())
+        if not taken:
             rows.operation_of(endpoint, operation_id)
             raise LeaseLost("The lease is not this token's any more.")
     return rows.operation(operation_id)
@@ -230,6 +261,7 @@ def finish(
     }
     if hint:
         said["hint"] = texts.head(hint, maximum=1000)
+    presence.notice_return(endpoint)
     with transaction.atomic():
         endpoint = rows.lock_endpoint(endpoint)
         share_content()
@@ -255,7 +287,9 @@ def _end(operation: Operation, said: dict[str, object], *, lease_token: uuid.UUI
             return
         result["difference"] = judgement.difference_to(operation, state)
         result["code"] = result["code"] or "state_differs"
-    if not judgement.end(operation, status=status, actor=actor, result=result, result_token=lease_token):
+    if not judgement.end(
+        operation, status=status, actor=actor, result=result, result_token=lease_token, end_state=state
+    ):
         raise LeaseLost("The lease is not this token's any more.")
 
 

@@ -14,7 +14,7 @@ from .alpm.state import InstalledPackage
 from .alpm.target_files import TargetFile
 from .models import Endpoint, TargetFiles, TargetRevision
 
-__all__ = ["FileChange", "TargetFile", "compare", "found_at", "load", "save"]
+__all__ = ["FileChange", "TargetFile", "compare", "digest", "found_at", "load", "save"]
 
 
 class FileChange(NamedTuple):
@@ -54,6 +54,11 @@ def save(files: Iterable[TargetFile]) -> TargetFiles:
     text = canonical.to_text(files)
     values = {"file_count": len(files), "files": zlib.compress(text)}
     return TargetFiles.objects.get_or_create(digest=canonical.digest_of(text), defaults=values)[0]
+
+
+def digest(files: Iterable[TargetFile]) -> str:
+    """The digest of the row that `save` makes of these files."""
+    return canonical.digest_of(canonical.to_text(files))
 
 
 def load(revision: TargetRevision) -> dict[str, TargetFile]:

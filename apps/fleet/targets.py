@@ -7,8 +7,20 @@ from typing import Any
 
 from django.db import transaction
 
-from . import audit, examination, goals, obsolete, revisions, rows, source_packages, states, target_files, texts
-from .exceptions import Conflict, Forbidden, MayNotSetTargets, NoTarget, NotFound, TargetChanged
+from . import (
+    audit,
+    examination,
+    goals,
+    going_back,
+    obsolete,
+    revisions,
+    rows,
+    source_packages,
+    states,
+    target_files,
+    texts,
+)
+from .exceptions import Conflict, Forbidden, MayNotSetTargets, NoTarget, NotFound, SourceChanged, TargetChanged
 from .locks import share_content
 from .models import Endpoint, Pool, TargetRevision
 from .source_packages import Proposal
@@ -21,15 +33,17 @@ def set_target(
     actor: str,
     setter: Endpoint | None = None,
     expected_number: int | None = None,
+    expected_digest: str | None = None,
     comment: str = "",
     force: bool = False,
 ) -> tuple[TargetRevision, bool]:
-    """A new revision: the endpoint's present packages with their files, less what `source_packages` leaves out.
+    """A new revision: the endpoint's current packages with their files, less what `source_packages` leaves out.
 
     (revision, True); or (the current revision, False) when it says the same and names the same repositories, unless
     `force`. `setter` is the endpoint that asks, None for an operator. `expected_number` is the number that the caller
-    saw (0: no target yet). Raises TargetChanged when that is not the current one, StateUnknown when the endpoint
-    hasn't reported, Conflict when it is of another pool or has nothing to share, UnsoundSource when its last
+    saw (0: no target yet), `expected_digest` the digest of the proposal that it saw (`source_packages.Proposal`).
+    Raises TargetChanged and SourceChanged when there is another one now, StateUnknown when the endpoint hasn't
+    reported, Conflict when it is of another pool or has nothing to share, UnsoundSource when its last
     examination speaks against it (`force` overrides what may be), Forbidden, MayNotSetTargets.
     """
     comment = comment_of(comment)
@@ -44,7 +58,13 @@ def set_target(
             raise Conflict(f"{endpoint.name} is not in the pool {pool.name}.")
         goals.reported_state(endpoint)
         examination.check_source(endpoint, force=force)
-        fields = _fields(source_packages.propose(pool=pool, endpoint=endpoint))
+        proposal = source_packages.propose(pool=pool, endpoint=endpoint)
+        if expected_digest is not None and expected_digest != proposal.digest:
+            raise SourceChanged(
+                f"{endpoint.name} would give another target by now: it has reported since, or what is left out of the "
+                "target has changed. Nothing was changed; look at what it would be now."
+            )
+        fields = _fields(proposal)
         current = pool.target
         if current and not force and _says(current, fields) and (current.approved or setter):
             return current, False
@@ -89,7 +109,7 @@ def comment_of(text: object) -> str:
 
 
 def check_expected(pool: Pool, expected_number: int | None) -> None:
-    """Raise TargetChanged unless `expected_number` is None or the present target's number (0: none yet)."""
+    """Raise TargetChanged unless `expected_number` is None or the current target's number (0: none yet)."""
     number = pool.target.number if pool.target else 0
     if expected_number is not None and expected_number != number:
         raise TargetChanged(f"The target of {pool.name} is revision {number} by now.", number=number)
@@ -98,12 +118,17 @@ def check_expected(pool: Pool, expected_number: int | None) -> None:
 def go_back(
     *, pool: Pool, number: int, actor: str, expected_number: int | None = None, comment: str = ""
 ) -> TargetRevision:
-    """A new revision that says what revision `number` says. Raises NotFound, TargetChanged."""
+    """A new revision that says what revision `number` says. Raises NotFound, TargetChanged.
+
+    Syncs to other revisions that no agent has begun are cancelled, whoever queued them.
+    """
     comment = comment_of(comment)
     with transaction.atomic():
         (pool,) = rows.lock_pools(pool)
         check_expected(pool, expected_number)
-        return copy(pool, revision_of(pool, number), actor=actor, comment=comment)
+        made = copy(pool, revision_of(pool, number), actor=actor, comment=comment)
+        going_back.cancel_left(pool, target=made, number=number, actor=actor)
+        return made
 
 
 def revision_of(pool: Pool, number: int) -> TargetRevision:
@@ -115,15 +140,28 @@ def revision_of(pool: Pool, number: int) -> TargetRevision:
 
 
 def promote(
-    *, pool: Pool, source: Pool, actor: str, expected_number: int | None = None, comment: str = ""
+    *,
+    pool: Pool,
+    source: Pool,
+    actor: str,
+    expected_number: int | None = None,
+    expected_source: int | None = None,
+    comment: str = "",
 ) -> TargetRevision:
-    """A new revision that says what the present target of the pool `source` says. Raises NoTarget, TargetChanged."""
+    """A new revision that says what the current target of the pool `source` says.
+
+    `expected_source` is the number of that target that the caller saw. Raises NoTarget, TargetChanged, Conflict (the
+    pool itself: it would only approve what nobody approved).
+    """
     comment = comment_of(comment)
+    if pool.pk == source.pk:
+        raise Conflict(f"{pool.name} can't be promoted to itself. To approve its target, approve that revision.")
     with transaction.atomic():
         pool, source = rows.lock_pools(pool, source)
         check_expected(pool, expected_number)
         if source.target is None:
             raise NoTarget(f"The pool {source.name} has no target yet.")
+        check_expected(source, expected_source)
         return copy(pool, source.target, actor=actor, comment=comment, promoted_from=source.name)
 
 

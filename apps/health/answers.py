@@ -16,6 +16,7 @@ from apps.health.results import DATABASE_UNHEALTHY, Readiness, Snapshot, Status
 from apps.lifecycle import instance, memory, phase
 
 Environ = Mapping[str, Any]
+Answer = Callable[[Environ], Response]
 
 REMEMBERED = 30.0
 """Seconds for which a worker's word counts that it isn't ready. It is renewed each second meanwhile."""
@@ -72,7 +73,10 @@ def live(_: Environ) -> Response:
 
 
 def ready(_: Environ) -> Response:
-    found = readiness()
+    return readiness_answer(readiness())
+
+
+def readiness_answer(found: Readiness) -> Response:
     if not found.reason:
         return Response(OK, _with_uptime("ready"))
     body: dict[str, object] = {"status": "not_ready", "reason": found.reason}
@@ -109,7 +113,7 @@ def _with_uptime(status: str) -> bytes:
     return body
 
 
-PROBES: dict[str, Callable[[Environ], Response]] = {
+PROBES: dict[str, Answer] = {
     "/health": health,
     "/health/live": live,
     "/health/ready": ready,

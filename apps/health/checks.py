@@ -48,6 +48,14 @@ class NotWritable(ServiceUnavailable):  # type: ignore[misc]
         self.problem = problem
 
 
+class Waits(ServiceWarning):  # type: ignore[misc]
+    """It works, but somebody had to wait; `problem` says for what."""
+
+    def __init__(self, message: str, problem: str) -> None:
+        super().__init__(message)
+        self.problem = problem
+
+
 class Role(StrEnum):
     """What a failing check does to readiness."""
 
@@ -136,10 +144,11 @@ class Dbpool(HealthCheck):  # type: ignore[misc]
 
     def run(self) -> None:
         if dbpool.writes_refused():
-            raise ServiceWarning("another program holds SQLite's write lock: writes are refused, reads go on")
+            text = "another program holds SQLite's write lock: writes are refused, reads go on"
+            raise Waits(text, "write_lock_held")
         sample = dbpool.sample()
         if sample and sample.waiting and not sample.idle and sample.size >= sample.max_size:
-            raise ServiceWarning(f"{sample.waiting} requests wait for a connection")
+            raise Waits(f"{sample.waiting} requests wait for a connection", "waits_for_connection")
 
 
 @dataclass
@@ -169,7 +178,7 @@ class Component(HealthCheck):  # type: ignore[misc]
                 self.probe()
         except DatabaseError as error:
             if is_waiting_for_others(error):
-                raise ServiceWarning(f"{self.name} waits for a lock") from error
+                raise Waits(f"{self.name} waits for a lock", "waits_for_lock") from error
             if isinstance(error, ProgrammingError) or "no such table" in str(error):
                 raise NotInitialized(f"the tables of {self.name} are missing") from error
             raise
@@ -179,7 +188,9 @@ class Component(HealthCheck):  # type: ignore[misc]
 class Registered:
     """One check that runs. `name` is how reports, metrics and `healthcheck --component` call it.
 
-    `check` is any check of django-health-check. `advice` is shown to everybody: what it means and what to do.
+    `check` is any check of django-health-check. `advice` is shown to everybody: what to do about a failure, where
+    `apps.health.words` knows none for the problem. `fails_with_database`: its own run needs no database, but it isn't
+    healthy while the database can't be used.
     """
 
     name: str
@@ -187,6 +198,7 @@ class Registered:
     role: Role
     advice: str = ""
     needs_database: bool = True
+    fails_with_database: bool = False
 
     @property
     def limit(self) -> float:
@@ -194,33 +206,32 @@ class Registered:
         return float(self.check.timeout.total_seconds())
 
 
-_COMPONENT = "Look in the server's log for the error, and whether the migrations were applied."
+_COMPONENT = "Look for the error in the server's log."
 CHECKS: tuple[Registered, ...] = (
     Registered(
         "database",
         Database(),
         Role.DATABASE,
-        "No usable connection to the database: is it running, reachable and writable?"
+        "See that it runs, that this server reaches it, and that it takes changes; the server's log has its words."
         if settings.DATABASE_TYPE == "postgresql"
-        else "The database file cannot be read and written: does it exist, and is its folder writable?",
+        else "See that the database file exists, and that it and its folder can be written.",
         needs_database=False,
     ),
     Registered(
         "database_writes",
         DatabaseWrites(),
         Role.WRITES,
-        "The database can be read, but takes no changes. Runbook in docs/operations.md: The database takes no changes.",
+        "It can be read, but takes no changes: the runbook (docs/operations.md) has a section on that.",
     ),
     Registered(
         "dbpool",
         Dbpool(),
         Role.INFORMATION,
-        "Requests wait for a database connection: raise DB_POOL_MAX_SIZE, or look for slow queries."
-        if settings.DATABASE_TYPE == "postgresql"
-        else "Another program holds SQLite's write lock (a backup, a shell): writes are refused until it lets go.",
+        _COMPONENT,
         needs_database=False,
+        fails_with_database=settings.DATABASE_TYPE == "postgresql",
     ),
-    Registered("migrations", Migrations(), Role.MIGRATIONS, f"Apply them: {settings.MANAGE_COMMAND} migrate"),
+    Registered("migrations", Migrations(), Role.MIGRATIONS, _COMPONENT),
     Registered("pool_manager", Component("pool_manager", pool_manager.probe), Role.DEPENDENCY, _COMPONENT),
     Registered("sync_coordinator", Component("sync_coordinator", sync_coordinator.probe), Role.DEPENDENCY, _COMPONENT),
     Registered("endpoint_manager", Component("endpoint_manager", endpoint_manager.probe), Role.DEPENDENCY, _COMPONENT),

@@ -10,10 +10,10 @@ from typing import Any
 
 from django.conf import settings
 
-from apps.health import notes, process
+from apps.health import notes, process, words
 from apps.health.checker import HISTORY
 from apps.health.checks import Registered
-from apps.health.results import DATABASE_UNHEALTHY, Outcome, Readiness, Snapshot, Status, assess
+from apps.health.results import Outcome, Readiness, Snapshot, Status, assess
 
 _WORST = (Status.HEALTHY, Status.DEGRADED, Status.NOT_INITIALIZED, Status.UNHEALTHY)
 
@@ -33,8 +33,7 @@ class Component:
     @property
     def advice(self) -> str:
         """What to do about it; empty when there is nothing to do."""
-        blameless = self.outcome.status is Status.HEALTHY or self.outcome.problem == DATABASE_UNHEALTHY
-        return "" if blameless else self.registered.advice
+        return words.advice(self.outcome.problem, self.registered.advice)
 
 
 @dataclass(frozen=True)

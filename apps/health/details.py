@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 from apps.health import access, exposition, page, process, report
 from apps.health.access import Level
-from apps.health.negotiation import Form, choose
+from apps.health.negotiation import OPENMETRICS, Form, choose
 from apps.health.response import Response
 from apps.health.results import Status
 from apps.lifecycle import rates
@@ -16,6 +16,16 @@ from apps.lifecycle import rates
 Environ = Mapping[str, Any]
 PATIENCE = 0.3
 """Seconds that a report waits for checks newer than a second. A probe or a scrape never does."""
+EXACTLY = {Form.PROMETHEUS: "text/plain", Form.OPENMETRICS: OPENMETRICS}
+"""The Accept header that stands for what `?format=` wants."""
+UNKNOWN_FORM = Response(
+    "400 Bad Request",
+    json.dumps({"status": "bad_request", "detail": f"format is one of {', '.join(Form)}."}).encode(),
+)
+REPEATED_FORM = Response(
+    "400 Bad Request",
+    json.dumps({"status": "bad_request", "detail": "format is given more than once: give it once."}).encode(),
+)
 VARY = ("Vary", "Accept, Authorization, Cookie")
 
 
@@ -24,12 +34,19 @@ def detailed(environ: Environ) -> Response:
     refused = limited(environ)
     if refused is not None:
         return refused
+    query = parse_qs(str(environ.get("QUERY_STRING", ""))[:200], keep_blank_values=True)
+    given = query.get("format", [])
+    wanted = given[0] if given else None
+    accept = str(environ.get("HTTP_ACCEPT", ""))
+    if len(given) > 1:
+        return REPEATED_FORM
+    if wanted is not None and wanted not in list(Form):
+        return UNKNOWN_FORM
     level = access.level(environ)
-    query = parse_qs(str(environ.get("QUERY_STRING", ""))[:200])
-    form = choose(environ.get("HTTP_ACCEPT"), query.get("format", [""])[-1])
-    if form is Form.PROMETHEUS:
+    form = choose(accept, wanted or "")
+    if form in (Form.PROMETHEUS, Form.OPENMETRICS):
         process.checker().ask()
-        return _metrics(environ, level)
+        return _metrics(accept if wanted is None else EXACTLY[form], level)
     process.checker().await_round(PATIENCE)
     content = report.status_only() if level is Level.STATUS else report.report(names=level is Level.NAMES)
     # Only these two have the status in their status line: a scrape that fails would hide what is wrong.
@@ -45,7 +62,7 @@ def metrics(environ: Environ) -> Response:
     if refused is not None:
         return refused
     process.checker().ask()
-    return _metrics(environ, access.level(environ))
+    return _metrics(str(environ.get("HTTP_ACCEPT", "")), access.level(environ))
 
 
 def limited(environ: Environ) -> Response | None:
@@ -61,6 +78,6 @@ def limited(environ: Environ) -> Response | None:
     )
 
 
-def _metrics(environ: Environ, level: Level) -> Response:
-    body, media_type = exposition.text(str(environ.get("HTTP_ACCEPT", "")), everything=level is not Level.STATUS)
+def _metrics(accept: str, level: Level) -> Response:
+    body, media_type = exposition.text(accept, everything=level is not Level.STATUS)
     return Response("200 OK", body, media_type, (VARY,))

@@ -50,7 +50,7 @@ def _judge(error: Exception) -> tuple[Status, str]:
     if isinstance(error, MigrationsPending):
         return Status.UNHEALTHY, "migrations_pending"
     if isinstance(error, ServiceWarning):
-        return Status.DEGRADED, "warning"
+        return Status.DEGRADED, str(getattr(error, "problem", "warning"))
     return Status.UNHEALTHY, "failed"
 
 

@@ -69,7 +69,7 @@ def _by(label: str, name: str, documentation: str, pairs: Pairs) -> Metric:
 
 
 def _one_of(label: str, name: str, documentation: str, keys: Iterable[str], present: str) -> Metric:
-    """A gauge per key, 1 for the present one and 0 for the others."""
+    """A gauge per key, 1 for the current one and 0 for the others."""
     return _by(label, name, documentation, ((key, float(key == present)) for key in keys))
 
 

@@ -5,6 +5,7 @@ settings must be a sentence. Only `apps.health.local` (the configuration itself)
 """
 
 import argparse
+import contextlib
 import http.client
 import json
 import os
@@ -17,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from apps.lifecycle import memory
+from apps.lifecycle import memory, standard_output
 
 READY, NOT_READY, UNDETERMINED = 0, 1, 2
 STATUS = {READY: "ready", NOT_READY: "not_ready", UNDETERMINED: "undetermined"}
@@ -300,4 +301,13 @@ def run(options: argparse.Namespace, output: IO[str] | None = None) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command with these arguments; the exit code. SystemExit for --help and unknown options."""
-    return run(parser().parse_args(arguments))
+    options = parser().parse_args(arguments)
+    try:
+        return run(options)
+    except Exception as error:  # the edge: Python's own exit code is 1, which means something else here
+        text = f"undetermined: {type(error).__name__}: {error}"
+        with contextlib.suppress(OSError):
+            print("".join(letter if letter.isprintable() else " " for letter in text), file=sys.stderr, flush=True)
+        return UNDETERMINED
+    finally:
+        standard_output.abandon()

@@ -7,7 +7,8 @@ from typing import NamedTuple
 class Form(StrEnum):
     JSON = "json"
     HTML = "html"
-    PROMETHEUS = "prometheus"
+    PROMETHEUS = "prometheus"  # the older text, or OpenMetrics where the header prefers it
+    OPENMETRICS = "openmetrics"
 
 
 OPENMETRICS = "application/openmetrics-text"
@@ -62,8 +63,11 @@ def quality_of(media_type: str, wishes: list[Wish]) -> float:
 
 
 def choose(header: str | None, override: str = "") -> Form:
-    """The form to answer in: `override` if it is one, else by the header. JSON when in doubt, and for `*/*`."""
-    if override in list(Form):
+    """The form to answer in: `override` if there is one, else by the header. JSON when in doubt, and for `*/*`.
+
+    Raises ValueError for an `override` that is no form.
+    """
+    if override:
         return Form(override)
     wishes = parse(header or "")
     best, best_quality = Form.JSON, 0.0

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.shortcuts import resolve_url
 from django.template.loader import render_to_string
 
-from apps.health import charts
+from apps.health import charts, words
 
 # Everything comes from this server, nothing is inline, nobody may frame it.
 POLICY = (
@@ -23,39 +23,12 @@ HEADERS = (
 REFRESH = 5  # seconds
 SIGNS = {"healthy": ("ok", "✓"), "degraded": ("warn", "!"), "unhealthy": ("bad", "✕"), "not_initialized": ("bad", "✕")}
 PHASES = ("starting", "serving", "draining", "stopping")
-SENTENCES = {
-    "": "Ready for requests.",
-    "starting": "Not ready for requests: its first checks are not done.",
-    "checker_stalled": "Not ready for requests: nobody knows, because the health checks don't run any more.",
-    "database_unhealthy": "Not ready for requests: the database cannot be used.",
-    "database_not_writable": "Not ready for requests: the database takes no changes. What only reads still works.",
-    "migrations_pending": "Not ready for requests: the database lacks migrations.",
-    "dependencies_not_ready": "Not ready for requests: not every component works.",
-    "shutting_down": "Shutting down: new requests should go to another instance.",
-}
-PROBLEMS = {
-    "not_checked_yet": "Not checked yet.",
-    "checker_stalled": "Not known: the health checks don't run any more.",
-    "timed_out": "It gave no answer in time.",
-    "failed": "It failed.",
-    "not_initialized": "It was not set up.",
-    "migrations_pending": "Migrations are pending.",
-    "disk_full": "Its disk is full.",
-    "transaction_ids_used_up": "Its transaction ids are used up: it must be vacuumed.",
-    "no_right": "The server's role has no right to write.",
-    "input_output_error": "It can't write to its disk.",
-    "read_only": "It, or its folder, is read-only.",
-    "refused": "It refuses changes; the server's log has its words.",
-    "commit_timed_out": "It takes changes, but doesn't confirm them: a synchronous standby may be gone.",
-    "warning": "It works, with a warning.",
-    "database_unhealthy": "The database it needs is unhealthy.",
-}
 ENDPOINT_TONES = {
     "in_sync": "ok",
     "behind": "warn",
     "ahead": "info",
     "diverged": "bad",
-    "unknown": "off",
+    "unknown": "odd",
     "offline": "off",
 }
 OPERATION_TONES = {
@@ -72,6 +45,7 @@ def render(report: dict[str, Any]) -> bytes:
     """The page for a report, or for a status alone."""
     context = {
         "report": report,
+        "heading": report["status"].capitalize(),
         "tone": SIGNS[report["status"]][0],
         "sign": SIGNS[report["status"]][1],
         "refresh": REFRESH,
@@ -84,11 +58,16 @@ def _details(report: dict[str, Any]) -> dict[str, Any]:
     database = report["components"]["database"]
     pooled = "size" in database
     reason = report["readiness"].get("reason", "")
+    usable = report["components"]["database"]["status"] in ("healthy", "degraded")
     return {
         # Not ready, yet not broken: not as green as ready.
         **({"tone": "info", "sign": "…"} if reason and report["status"] == "healthy" else {}),
+        "heading": _heading(report),
         "details": True,
-        "sentence": SENTENCES[reason],
+        "sentence": words.SENTENCES[reason],
+        "faults": _faults(report["checks"]),
+        "usable": usable,
+        "counted": ago(report["fleet"]["as_of"]) if report["fleet"] else "",
         "uptime": duration(report["uptime_seconds"]),
         "phases": _phases(report["lifecycle"]),
         "shutdown": _shutdown(report["lifecycle"].get("shutdown")),
@@ -101,6 +80,25 @@ def _details(report: dict[str, Any]) -> dict[str, Any]:
         "endpoints": _tiles(report["fleet"], "endpoints", ENDPOINT_TONES),
         "operations": _tiles(report["fleet"], "operations", OPERATION_TONES),
     }
+
+
+def _heading(report: dict[str, Any]) -> str:
+    """The first words of the page. Whether it leaves comes first: then what it is like concerns nobody for long."""
+    phase, status = report["lifecycle"]["phase"], report["status"]
+    return f"{phase.capitalize()}, {status}" if phase in ("draining", "stopping") else str(status).capitalize()
+
+
+def _faults(checks: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """What is wrong and what to do, with the components that aren't healthy for that reason of their own."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for check in checks:
+        if check["status"] != "healthy" and check["problem"] not in ("database_unhealthy", "not_checked_yet"):
+            said = (words.problem(check["problem"] or ""), check["advice"] or "")
+            found.setdefault(said, []).append(check["name"].replace("_", " "))
+    return [
+        {"label": ", ".join(names).capitalize(), "said": said, "advice": advice}
+        for (said, advice), names in found.items()
+    ]
 
 
 def duration(seconds: float) -> str:
@@ -129,9 +127,9 @@ def ago(timestamp: str | None) -> str:
 
 
 def _check(check: dict[str, Any], *, pooled: bool) -> dict[str, Any]:
-    said = PROBLEMS.get(check["problem"] or "", "")
+    said = words.problem(check["problem"] or "")
     if check["name"] == "dbpool" and not pooled:
-        said = said or "SQLite has none, so no request can wait for a connection."
+        said = said or "With SQLite there is no dbpool: each thread opens the file itself."
     tone, sign = SIGNS[check["status"]]
     return check | {
         "label": check["name"].replace("_", " "),

@@ -113,7 +113,9 @@ class Snapshot:
 
     def _effective(self, item: Registered, database_works: bool) -> Outcome:
         outcome = self.outcomes.get(item.name, UNKNOWN)
-        if self.complete and not self.stalled and item.needs_database and not database_works:
+        if not self.complete or self.stalled or database_works:
+            return outcome
+        if item.needs_database or (item.fails_with_database and outcome.status is Status.HEALTHY):
             return outcome._replace(status=Status.UNHEALTHY, problem=DATABASE_UNHEALTHY)
         return outcome
 

@@ -2,7 +2,8 @@
 
 from django.http import HttpRequest, HttpResponse
 
-from apps.health import process, wsgi
+from apps.health import inspection, process, wsgi
+from apps.health.response import Response
 
 
 def health(request: HttpRequest, path: str) -> HttpResponse:
@@ -10,7 +11,15 @@ def health(request: HttpRequest, path: str) -> HttpResponse:
     checker = process.checker()
     if not checker.running and not checker.fresh:
         checker.step()
-    answer = wsgi.answer(request.META, path)
+    return _response(wsgi.answer(request.META, path))
+
+
+def unknown_component(request: HttpRequest) -> HttpResponse:
+    """What no layer knows under /health/components."""
+    return _response(inspection.unknown(request.META))
+
+
+def _response(answer: Response) -> HttpResponse:
     response = HttpResponse(answer.body, status=int(answer.status[:3]), content_type=answer.content_type)
     response["Cache-Control"] = "no-store"
     for name, value in answer.headers:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from apps.health import details, measurements, process
+from apps.health import details, inspection, measurements, process
 from apps.health.answers import PROBES
 from apps.health.response import Response
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROUTE = "pacsync.route"
 """Where in the environ the pattern of the route is, once Django has found it (`apps.health.middleware`)."""
-PATHS = {**PROBES, "/health/detailed": details.detailed, "/metrics": details.metrics}
+PATHS = {**PROBES, "/health/detailed": details.detailed, "/metrics": details.metrics, **inspection.PATHS}
 _ROUTES = {path + end: (path, answer) for path, answer in PATHS.items() for end in ("", "/")}
 STATIC = urlsplit(settings.STATIC_URL).path
 NOT_ALLOWED = Response("405 Method Not Allowed", b'{"status":"method_not_allowed"}', headers=(("Allow", "GET, HEAD"),))

@@ -11,6 +11,7 @@ from django.conf import settings
 from gunicorn.errors import HaltServer
 
 from apps.lifecycle import memory, phase, shutdown
+from apps.lifecycle.drain_log import DrainLog
 from apps.lifecycle.phase import Phase
 from apps.lifecycle.reload import Reload
 from apps.lifecycle.rollover import Rollover
@@ -42,6 +43,7 @@ class _Watched:
         self._stop, self._reap, self._wait = server.stop, server.reap_workers, server.wait_for_signals
         self.rollover = Rollover(server)
         self.reload = Reload(server, self.rollover)
+        self.drain_log = DrainLog()
         server.stop, server.reap_workers, server.wait_for_signals = self.stop, self.reap_workers, self.wait_for_signals
         server.reload, server.manage_workers = self.reload.begin, self.manage_workers
 
@@ -56,6 +58,7 @@ class _Watched:
 
     def manage_workers(self) -> None:
         """Called by the main loop after each signal, and once a second."""
+        self.drain_log.look()
         self.reload.go_on()
         self.rollover.go_on()
 

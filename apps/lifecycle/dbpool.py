@@ -92,7 +92,7 @@ def writes_refused() -> bool:
 
 
 def publish() -> None:
-    """Put the present numbers on the board."""
+    """Put the current numbers on the board."""
     numbers = sample()
     if numbers:
         write(numbers)

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template import TemplateDoesNotExist
 
-from apps.lifecycle import dbpool, writes
+from apps.lifecycle import came_from, dbpool, writes
 from apps.lifecycle.dbpool import DbpoolExhausted, OutcomeUnknown, is_locked, is_unavailable
 
 logger = logging.getLogger(__name__)
@@ -65,10 +65,17 @@ class DatabaseUnavailableMiddleware:
         return unavailable(request, code_of(error, request.method or ""), getattr(error, "retry_after", 2))
 
 
+def again(request: HttpRequest) -> str:
+    """Where to try again: the page itself; for what a form sent, the page of this server that the form was on."""
+    if request.method in SAFE_METHODS:
+        return ""
+    return came_from.page(request) or "/"
+
+
 def unavailable(request: HttpRequest, code: str, retry_after: int = 2) -> HttpResponse:
     """The 503 page for one of TEXTS, or that text where even the page needs the database."""
     try:
-        response = render(request, "503.html", {"code": code}, status=503)
+        response = render(request, "503.html", {"code": code, "again": again(request)}, status=503)
     except (TemplateDoesNotExist, AnyDatabaseError):
         response = HttpResponse(f"{TEXTS[code]} Try again in a moment.\n", content_type="text/plain", status=503)
     response["Retry-After"] = str(retry_after)

@@ -22,7 +22,7 @@ def current() -> Phase:
 
 
 def since() -> float:
-    """When the present phase began, in Unix seconds."""
+    """When the current phase began, in Unix seconds."""
     return wall(_phase(memory.current())[1])
 
 
@@ -44,7 +44,7 @@ def _phase(board: memory.Memory) -> tuple[Phase, float]:
 
 
 def began(board: memory.Memory) -> float:
-    """The monotonic time of the start of the present phase."""
+    """The monotonic time of the start of the current phase."""
     return _phase(board)[1]
 
 

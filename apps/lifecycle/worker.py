@@ -35,8 +35,9 @@ PIPELINED = 1000  # requests that one connection may have answered without a pau
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 PAUSE = 0.05  # seconds without accepting, when there is nothing left to accept with
 SETTLE = 0.1  # seconds in which handshakes that are under way end
-# Those whose answers need no I/O and no waiting (apps/health/answers.py).
-PROBE = re.compile(rb"(?:GET|HEAD) /health(?:/(?:live|ready|startup))?/?[ ?]")
+# Those whose answers need no I/O and no waiting (apps/health/answers.py). One that leaves checks out puts together what
+# all workers have found, for people; that is work for a thread (apps/health/inspection.py).
+PROBE = re.compile(rb"(?:GET|HEAD) /health(?:/(?:live|ready|startup))?/?(?: |\?(?![^ ]*exclude=))")
 # Behind such a head comes more: a body, or another protocol.
 MORE = re.compile(rb"\n(?:content-length|transfer-encoding|expect|upgrade)[ \t]*:", re.IGNORECASE)
 

@@ -60,7 +60,9 @@ def python39() -> str:
     pytest.skip("no Python 3.9 on PATH")
 
 
-@pytest.mark.parametrize("command", ["enroll", "once", "run", "status", "diff", "sync", "set-latest", "revert"])
+@pytest.mark.parametrize(
+    "command", ["enroll", "service", "once", "run", "status", "diff", "sync", "set-latest", "revert"]
+)
 def test_agent_python_39_shows_help_of_every_command(command: str, tmp_path: Path) -> None:
     target = tmp_path / "pacsync-agent"
     build.write(target)

@@ -10,6 +10,9 @@ from apps.agent.pacsync_agent import errors
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.AgentError)}
 
+# Where classes of errors are, each with a code of its own.
+OF_THEIR_OWN = {"errors.py", "rehearsal_refusal.py"}
+
 
 def codes() -> Iterator[str]:
     """The first argument of each error that the agent's source makes."""
@@ -17,7 +20,7 @@ def codes() -> Iterator[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
                 name = ast.unparse(node.func)
-                if name in KINDS or (name == "super().__init__" and path.name == "errors.py"):
+                if name in KINDS or (name == "super().__init__" and path.name in OF_THEIR_OWN):
                     yield str(node.args[0].value)
 
 

@@ -164,12 +164,15 @@ def test_file_that_failed_gets_one_more_try_once_its_host_gave_another(first: Be
     fleet = Fleet(tmp_path)
     made = [fleet.package(name, "1-1") for name in ("a", "b", "c")]
     asked: list[str] = []
+    second_asked = threading.Event()
 
     def answer(peer: Peer) -> None:
         asked.append(peer.path)
         if len(asked) == 1:
+            second_asked.wait(20)  # after this answer nothing new is asked of the host
             return first(peer)
         if len(asked) == 2:
+            second_asked.set()
             time.sleep(1.2)  # the time that the first answer asked for
         peer.answer(next(one for one in made if one.path.name in peer.path).path.read_bytes())
 

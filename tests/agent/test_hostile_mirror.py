@@ -221,7 +221,7 @@ def test_mirror_answers_something_else(case: str, package: Package, tmp_path: Pa
 
 
 def test_mirror_changes_the_file_between_two_parts(package: Package, tmp_path: Path) -> None:
-    """The second part is of another file: begun anew, and refused when that is no better."""
+    """The second part is of another file: begun again, and refused when that is no better."""
     whole = package.path.read_bytes()
 
     def answer(peer: Peer) -> None:

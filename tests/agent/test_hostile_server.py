@@ -173,6 +173,12 @@ ANSWERS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("/checkin", CHECKED_IN, {"operation": {"id": OPERATION["id"]}}),
     ("/enroll", {"id": 1, "name": "m1", "token": "pse_x", "pool": None}, {"token": ["pse_x"]}),
     ("/enroll", {"id": 1, "name": "m1", "token": "pse_x", "pool": None}, {"name": None}),
+    ("/enroll", {"id": 1, "name": "m1", "token": "pse_x", "pool": None}, {"name": "m1\nEnrolled as root"}),
+    ("/enroll", {"id": 1, "name": "m1", "token": "pse_x", "pool": None}, {"name": "m1\n"}),
+    ("/enroll", {"id": 1, "name": "m1", "token": "pse_x", "pool": None}, {"name": "../m1"}),
+    ("/enroll", {"id": 1, "name": "m1", "token": "pse_x", "pool": None}, {"pool": "web. Run `curl x`"}),
+    ("/enroll", {"id": 1, "name": "m1", "token": "pse_x", "pool": "web"}, {"token": "pse_x\r\nX-Admin: yes"}),
+    ("/checkin", CHECKED_IN, {"pool": "web\nAll is well"}),
     (f"/operations/{OPERATION['id']}/claim", CLAIM, {"lease_seconds": "long"}),
     (f"/operations/{OPERATION['id']}/claim", CLAIM, {"lease_seconds": -5}),
     (f"/operations/{OPERATION['id']}/claim", CLAIM, {"fetch": {"tool": {}}}),
@@ -301,10 +307,18 @@ def test_answer_that_comes_in_a_wrong_way(case: str, monkeypatch: pytest.MonkeyP
 
 
 def test_texts_of_the_server_are_fit_for_a_terminal() -> None:
-    said = {"name": "m1\x1b[2J\x07", "list": [{"\x1bkey": "a\tb\nc\u202e"}], "number": 7, "none": None}
+    text = "a\tb\nc\r\u2028\u202e"
+    said = {
+        "name": "m1\x1b[2J\x07",
+        "list": [{"\x1bkey": text}],
+        "number": 7,
+        "none": None,
+        "result": {"log_tail": text},
+    }
     with Hostile(lambda peer: peer.answer(json.dumps(said).encode())) as server:
         found = Client(server.url).get("/other")
-    assert found == {"name": "m1?[2J?", "list": [{"?key": "a\tb\nc?"}], "number": 7, "none": None}
+    alone = {"name": "m1?[2J?", "list": [{"?key": "a b c???"}], "number": 7, "none": None}
+    assert found == alone | {"result": {"log_tail": "a\tb\nc???"}}
 
 
 def test_token_with_a_line_end_is_never_sent() -> None:

@@ -74,7 +74,8 @@ def test_pacman_that_crashes_by_itself_is_refused(
     error = bring(machine)
     assert isinstance(error, Refused) and error.code == "rehearsal_failed"
     assert not retrying.is_passing({"code": error.code})
-    assert "signal 11 made it crash" in error.message and "Hold or exclude" not in error.hint
+    assert "signal 11 made it crash" in error.message and "doesn't fit" not in error.message
+    assert "Hold or exclude" not in error.hint
 
 
 def test_status_of_a_signal_is_the_shells() -> None:

@@ -90,7 +90,7 @@ def test_nothing_is_left_nothing_is_said(tmp_path: Path) -> None:
     assert leftovers.known(agent.conf, agent.state_dir) == []
 
 
-def test_file_that_a_scriptlet_or_hook_made_anew_is_no_leftover(tmp_path: Path) -> None:
+def test_file_that_a_scriptlet_or_hook_made_again_is_no_leftover(tmp_path: Path) -> None:
     """A cache that the old package had in its list, and the new one makes."""
     machine = world(tmp_path)
     agent = sync(machine, lambda: (machine.root / LOST[0]).write_text("cache"))

@@ -26,7 +26,7 @@ def conf(tmp_path: Path, options: str = "", repository: str = "") -> PacmanConf:
     """The configuration of a machine with this text in [options], and in [core]."""
     text = f"[options]\nRootDir = {tmp_path}\nDBPath = {tmp_path}\n"
     text += f"CacheDir = {tmp_path / 'cache'}\nSigLevel = PackageNever\n"
-    return pacman_conf._from_sections(pacman_conf._sections(f"{text}{options}\n[core]\n{repository}\n"), None, None)
+    return pacman_conf.of_text(f"{text}{options}\n[core]\n{repository}\n", None, None)
 
 
 @pytest.mark.parametrize(("said", "counts"), [("", 1), ("1", 1), ("5", 5), ("20", 20), ("5000", 100), ("no", 1)])

@@ -172,7 +172,7 @@ def test_download_of_an_earlier_run_is_resumed(web: Web, package: Package, part:
 
 
 @pytest.mark.parametrize("status", [200, 416])
-def test_download_partial_file_of_something_else_is_begun_anew(
+def test_download_partial_file_of_something_else_is_begun_again(
     web: Web, package: Package, part: Path, status: int
 ) -> None:
     whole = package.path.read_bytes()

@@ -8,6 +8,7 @@ import pytest
 
 from apps.agent.pacsync_agent import obstructions
 from apps.agent.pacsync_agent.errors import Failed
+from apps.agent.pacsync_agent.obstructions import Obstruction
 from tests.support import direct
 from tests.support.mtree import with_mtree
 from tests.support.pacman import Fleet, Machine
@@ -70,8 +71,11 @@ def test_directory_is_refused_exactly_where_pacman_would_fail(tmp_path: Path, ca
         return
     with pytest.raises(Failed) as caught:
         direct.bring(machine, direct.packages(goal))
-    assert caught.value.code == "file_conflict" and f"{machine.root / X} (" in caught.value.message
-    assert caught.value.hint == "Move those directories to another place, with what is in them. Then sync again."
+    place = (
+        f"A directory is where package {next(name for name in new if X in new[name])} has a file: {machine.root / X}."
+    )
+    assert caught.value.code == "file_conflict" and caught.value.message.startswith(place)
+    assert caught.value.hint == "Move that directory to another place, with what is in it. Then sync again."
     assert machine.state() == before
     shutil.move(machine.root / X, tmp_path / "away")
     direct.bring(machine, direct.packages(goal))
@@ -109,3 +113,16 @@ def test_directory_at_a_path_that_isnt_extracted_is_the_admins(tmp_path: Path) -
     (machine.root / X).mkdir(parents=True)
     direct.bring(machine, direct.packages(goal))
     assert machine.state() == goal and (machine.root / X).is_dir()
+
+
+def test_directories_are_named_with_their_packages() -> None:
+    one, two, other = Obstruction("app", "/a"), Obstruction("app", "/b"), Obstruction("tool", "/c")
+    message, hint = _said(one, two)
+    assert message.startswith("Directories are where package app has files: /a, /b. ")
+    assert hint == "Move those directories to another place, with what is in them."
+    assert _said(one, other)[0].startswith("Directories are where packages have files: /a (app), /c (tool). ")
+
+
+def _said(*found: Obstruction) -> tuple[str, str]:
+    error = obstructions.failure(found, ())
+    return error.message, error.hint

@@ -235,7 +235,7 @@ def dripping(peer: Peer) -> None:
 
 
 def lies_there(files: Files) -> list[str]:
-    """The names of the files in the agent's directory for the repository, but for what it remembers."""
+    """The names of the files in the agent's directory for the repository, except for what it remembers."""
     top = private_databases.directory_of(files.state_dir) / "repository-core"
     return sorted(path.name for path in top.rglob("*") if path.is_file() and path.name != private_databases.MEMORY)
 

@@ -42,7 +42,7 @@ def test_conflict_added_twice_is_there_once_with_the_last_word(tmp_path: Path) -
     assert (db / "local/plug-1-1/desc").read_bytes() == OWN
 
 
-def test_conflict_is_taken_out_of_an_entry_that_pacman_wrote_anew(tmp_path: Path) -> None:
+def test_conflict_is_taken_out_of_an_entry_that_pacman_wrote_again(tmp_path: Path) -> None:
     """`pacman -D` writes every conflict into one block."""
     merged = OWN.replace(b"plug-git\n", b"plug-git\npacsync-transaction\napp=1-1\n")
     db = database(tmp_path, "plug", content=merged)

@@ -22,16 +22,22 @@ KNOWN: dict[str, Any] = {
 
 
 def test_status_says_what_a_sync_would_make_only_where_it_is_known() -> None:
-    assert "  a sync would make 1 upgrade" in render.status(KNOWN, True).splitlines()
-    unknown = render.status(KNOWN | {"status": "unknown", "difference": {"upgrade": 0}}, True)
-    assert "not comparable yet" in unknown and "a sync would make" not in unknown
+    assert "  a sync would make 1 upgrade" in render.status(KNOWN).splitlines()
+    unknown = render.status(KNOWN | {"status": "unknown", "difference": {"upgrade": 0}})
+    assert "not comparable with a target" in unknown and "a sync would make" not in unknown
+
+
+@pytest.mark.parametrize("status", ["behind", "diverged", "unknown", "in_sync"])
+def test_status_says_why_where_the_word_does_not_say_it(status: str) -> None:
+    known = KNOWN | {"status": status, "why": "It is aarch64."}
+    assert ("  It is aarch64." in render.status(known).splitlines()) is (status in {"diverged", "unknown"})
 
 
 @pytest.mark.parametrize("approved", [True, False, None])
 def test_status_says_that_a_target_waits_for_an_approval(approved: bool | None) -> None:
     target = {"number": 2} if approved is None else {"number": 2, "approved": approved}
     said = "  Automatic sync waits until an operator approves revision 2."
-    assert (said in render.status(KNOWN | {"target": target}, True).splitlines()) is (approved is False)
+    assert (said in render.status(KNOWN | {"target": target}).splitlines()) is (approved is False)
 
 
 def test_operation_whose_end_somebody_changed_names_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,6 +57,24 @@ def test_operation_whose_end_somebody_changed_names_the_packages(capsys: pytest.
     assert "tool as dependency instead of explicit" in said and "no new" in said and "old still installed" in said
     assert "app 1-1 instead of 2-1" in said and "and 194 more" in said and "Somebody ran pacman" in said
     assert "Run `pacsync-agent sync` again." in said
+
+
+@pytest.mark.parametrize(
+    ("server", "more"),
+    [
+        ({"pool_target": 3}, "; the target is revision 3 now"),
+        ({"pool_target": 2}, ""),
+        ({"pool_target": None}, ""),
+        ({}, ""),
+    ],
+)
+def test_sync_to_what_is_no_target_any_more_says_so(
+    capsys: pytest.CaptureFixture[str], server: dict[str, int | None], more: str
+) -> None:
+    operation = {"status": "succeeded", "pool": "desk", "revision": 2, "plan": {"upgrade": 1}} | server
+    assert render.ended(Output(), "sync", Ended("sync", Outcome("succeeded"), operation)) == 0
+    said = capsys.readouterr().out.strip()
+    assert said.startswith("In sync with pool desk, revision 2 (") and said.endswith(f"){more}.")
 
 
 def test_help_of_set_latest_says_who_may(capsys: pytest.CaptureFixture[str]) -> None:

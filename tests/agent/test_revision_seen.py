@@ -40,7 +40,7 @@ def test_note_older_or_another_one_is_said_and_not_taken_up(
     assert seen.load() == Revision(3, A)
 
 
-def test_note_another_pool_begins_anew(seen: RevisionSeen) -> None:
+def test_note_another_pool_begins_again(seen: RevisionSeen) -> None:
     assert seen.note("lab", answer(1, B)) == ""
     assert (seen.load("lab"), seen.load("web")) == (Revision(1, B), None)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from apps.fleet import enrolment
 from apps.fleet.models import EnrolmentCode, Pool
 from apps.lifecycle import bookkeeping
 from tests.api.support import Api
@@ -16,6 +17,7 @@ def test_enrolment_code_shown_once_and_works(operator: Api, pool: Pool) -> None:
     body = operator.post("/enrolment-codes", {"pool": "lab", "uses": 2, "valid_hours": 48}).ok(201)
     assert body["code"].startswith("psc_")
     assert (body["pool"], body["uses"], body["used"], body["author"]) == ("lab", 2, 0, "token:operator")
+    assert body["line"] == enrolment.command("http://testserver", body["code"])
     left = datetime.fromisoformat(body["expires"]) - datetime.now(UTC)
     assert timedelta(hours=47) < left <= timedelta(hours=48, minutes=1)
     Api().post("/enroll", {"code": body["code"], "name": "m1", "arch": "x86_64"}).ok(201)

@@ -1,6 +1,7 @@
 """The agent's routes: enrolment, check-in, its own view."""
 
 import gzip
+import uuid
 from typing import Any
 
 import pytest
@@ -101,6 +102,32 @@ def test_me_behind_counts_the_difference(machine: Machine, operator: Api) -> Non
     assert me["status"] == "behind"
     assert me["difference"] == {"install": 1, "upgrade": 1, "downgrade": 0, "replace": 0, "remove": 0, "reason": 0}
     assert me["target"]["number"] == 1
+
+
+def test_me_says_how_the_last_operation_failed_and_that_automatic_sync_rests(machine: Machine, operator: Api) -> None:
+    machine.report("linux 6.1-1")
+    operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
+    operator.patch("/pools/lab", {"auto_sync": True}).ok()
+    operation = machine.report("linux 6.0-1")["operation"]
+    me = machine.api.get("/me").ok()
+    assert (me["last_failure"], me["resting"]) == (None, None)
+    claim = {"lease_token": str(uuid.uuid4()), "state": machine.state}
+    machine.api.post(f"/operations/{operation['id']}/claim", claim).ok()
+    machine.seq += 1
+    said = {
+        "outcome": "failed",
+        "code": "file_conflict",
+        "message": "A file is in the way.\nAnd more.",
+        "seq": machine.seq,
+    }
+    machine.api.post(f"/operations/{operation['id']}/result", claim | said).ok()
+    me = machine.api.get("/me").ok()
+    failed = me["last_failure"]
+    assert (failed["operation"], failed["kind"], failed["status"]) == (operation["id"], "sync", "failed")
+    assert (failed["code"], failed["message"]) == ("file_conflict", "A file is in the way.")
+    assert (me["resting"]["why"], me["resting"]["since"]) == ("failed", failed["finished"])
+    machine.report("linux 6.1-1")
+    assert machine.api.get("/me").ok()["resting"] is None
 
 
 def test_checkin_unchanged_in_sync_takes_four_statements(

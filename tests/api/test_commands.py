@@ -1,5 +1,6 @@
 """The management commands for the first ways in: what they print, and one clear line when they can't."""
 
+import json
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from apps.fleet import enrolment
 from apps.fleet.models import ApiToken, AuditEvent, Endpoint, EnrolmentCode, Pool
 from tests.api.support import Api, Machine
 from tests.support.server import manage
@@ -70,6 +72,39 @@ def test_create_enrolment_code_prints_only_a_code_that_works(pool: Pool) -> None
     code = run("create_enrolment_code", "--pool", "lab", "--uses", "2", "--valid-hours", "1").strip()
     body = Api().post("/enroll", {"code": code, "name": "m1", "arch": "x86_64"}).ok(201)
     assert body["pool"] == "lab" and EnrolmentCode.objects.get().uses == 2
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("url", ["https://pacsync.example:8443/", "http://10.1.2.3:8080", "http://[fd00::1]:8080"])
+def test_create_enrolment_code_with_the_server_prints_the_line(pool: Pool, url: str) -> None:
+    line = run("create_enrolment_code", "--pool", "lab", "--server", url).strip()
+    code = line.rpartition("--code ")[2].rstrip("'")
+    assert line == enrolment.command(url.rstrip("/"), code)
+    told = json.loads(run("create_enrolment_code", "--server", url, "--format", "json"))
+    assert told["line"] == enrolment.command(url.rstrip("/"), told["code"])
+    Api().post("/enroll", {"code": code, "name": "m1", "arch": "x86_64"}).ok(201)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "url", ["", "pacsync.example", "https://x'; rm -rf /", "ftp://x", "http://x/path", "http://-x"]
+)
+def test_create_enrolment_code_with_no_address_of_a_server_makes_none(url: str) -> None:
+    with pytest.raises(CommandError, match="is no address of a server"):
+        run("create_enrolment_code", "--server", url)
+    assert not EnrolmentCode.objects.exists()
+
+
+@pytest.mark.django_db
+def test_create_enrolment_code_says_where_the_line_is_to_people_only() -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for out, said in ((Terminal(), True), (StringIO(), False)):
+        errors = StringIO()
+        call_command("create_enrolment_code", stdout=out, stderr=errors)
+        assert out.getvalue().startswith("psc_") and ("--server URL" in errors.getvalue()) is said
 
 
 @pytest.mark.django_db

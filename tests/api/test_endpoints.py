@@ -1,5 +1,6 @@
 """Endpoints: list with derived status, get, assign, delete, tokens, history, difference."""
 
+import uuid
 from typing import Any
 
 import pytest
@@ -139,8 +140,15 @@ def test_diff_of_endpoint_says_what_a_sync_would_do(operator: Api, machine: Mach
     }
     assert body["kept"] == {"held": ["vim"], "foreign": ["local"], "excluded": [], "unmanaged": []}
     assert operator.get("/endpoints/m1/diff").ok() == body
+    asked = machine.api.get("/endpoints/m1/diff?fetch=true").ok()
+    fetch = asked.pop("fetch")
+    assert body.pop("fetch") is None and asked == body
+    machine.api.get("/endpoints/m1/diff?fetch=perhaps").refused(422, "invalid_request")
     made = operator.post("/operations", {"kind": "sync", "endpoint": "m1"}).ok(201)
     assert (made["base_state"], made["target_state"]) == (body["from"], body["to"])
+    claimed = {"lease_token": str(uuid.uuid4()), "state": machine.state}
+    claim = machine.api.post(f"/operations/{made['id']}/claim", claimed).ok()
+    assert [one["name"] for one in fetch] == ["linux"] and claim["fetch"] == fetch
 
 
 def test_diff_of_another_endpoint_with_an_endpoints_token_403(machine: Machine, pool: Pool) -> None:

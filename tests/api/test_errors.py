@@ -33,7 +33,14 @@ def test_codes_every_refusal_of_the_domain_has_a_status() -> None:
 
 
 # What no route of an agent answers with.
-FOR_OPERATORS = {"csrf_failed", "pool_not_empty", "not_cancellable", "invalid_cursor", "feature_disabled"}
+FOR_OPERATORS = {
+    "csrf_failed",
+    "pool_not_empty",
+    "not_cancellable",
+    "invalid_cursor",
+    "invalid_pattern",
+    "feature_disabled",
+}
 
 
 @pytest.mark.parametrize(("document", "left_out"), [("docs/api.md", set()), ("docs/protocol.md", FOR_OPERATORS)])
@@ -45,7 +52,7 @@ def test_codes_documents_name_all_of_them_and_no_other(document: str, left_out: 
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v1/none", "/api/v1/pools/", "/api/v2/pools", "/api/", "/api/v1", "/api/v1/", "/api/v1/pools/a/b/c"]
+    "path", ["/api/v1/none", "/api/v2/pools", "/api/", "/api/v1", "/api/v1/", "/api/v1/pools/a/b/c"]
 )
 def test_unknown_path_404_problem(path: str, operator: Api) -> None:
     Answer(Client().get(path)).refused(404, "not_found")

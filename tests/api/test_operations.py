@@ -146,6 +146,15 @@ def test_heartbeat_extends_then_applying_then_result(operator: Api, behind: Mach
     assert (reverted["kind"], reverted["target_state"], reverted["pool"]) == ("revert", behind.state, None)
 
 
+def test_result_says_what_the_target_is_by_now(operator: Api, behind: Machine) -> None:
+    operation, token = queue(behind), str(uuid4())
+    claim(behind, operation, token).ok()
+    operator.post("/pools/lab/targets", {"endpoint": "m1", "force": True}).ok(201)
+    result = {"lease_token": token, "outcome": "succeeded", "seq": 9, "state": behind.goal}  # type: ignore[attr-defined]
+    done = behind.api.post(f"/operations/{operation}/result", result).ok()
+    assert (done["status"], done["revision"], done["pool_target"]) == ("succeeded", 1, 2)
+
+
 def test_result_state_decides_not_the_outcome(behind: Machine) -> None:
     operation, token = queue(behind), str(uuid4())
     claim(behind, operation, token).ok()
@@ -271,3 +280,84 @@ def test_list_operations_takes_the_same_statements_for_many(
         operator.post(f"/operations/{queue(behind)}/cancel").ok()
     with django_assert_num_queries(2):
         assert len(viewer.get("/operations").ok()["items"]) == 5
+
+
+def test_operation_has_its_packages_and_what_it_waits_for(operator: Api, behind: Machine) -> None:
+    path = f"/operations/{queue(behind)}"
+    body = operator.get(path).ok()
+    assert (body["waits_for"]["code"], body["waits_for"]["until"]) == ("next_report", None)
+    packages = body["packages"]
+    assert (packages["what"], packages["from"], packages["to"]) == ("planned", body["base_state"], body["target_state"])
+    assert packages["counts"] == body["plan"] and packages["refusal"] is None
+    assert packages["changes"] == [
+        {
+            "name": "linux",
+            "change": "upgrade",
+            "from": {"version": "1-1", "arch": "x86_64", "reason": "explicit"},
+            "to": {"version": "2-1", "arch": "x86_64", "reason": "explicit"},
+        },
+        {
+            "name": "nano",
+            "change": "install",
+            "from": None,
+            "to": {"version": "1-1", "arch": "x86_64", "reason": "dependency"},
+        },
+    ]
+    assert packages["kept"] == {"held": [], "foreign": [], "excluded": [], "unmanaged": []}
+    assert not behind.api.get(path).ok().keys() & {"packages", "waits_for"}
+    ended = operator.post(f"{path}/cancel").ok()
+    body = operator.get(path).ok()
+    assert (body["waits_for"], body["packages"]["what"], body["packages"]["kept"]) == (None, "not_begun", None)
+    assert body["finished"] == ended["finished"]
+
+
+def test_operation_whose_states_are_too_large_says_why_it_has_no_packages(
+    operator: Api, behind: Machine, settings: Any
+) -> None:
+    path = f"/operations/{queue(behind)}"
+    settings.STATE_MAX_PACKAGES = 1
+    packages = operator.get(path).ok()["packages"]
+    assert (packages["counts"], packages["changes"], packages["refusal"]["code"]) == (None, None, "state_too_large")
+
+
+def test_heartbeat_tells_how_far_it_is(operator: Api, behind: Machine) -> None:
+    operation, token = queue(behind), str(uuid4())
+    claim(behind, operation, token).ok()
+    path = f"/operations/{operation}"
+    far = {"phase": "downloading", "done": 1, "total": 2, "bytes_done": 5, "bytes_total": 10}
+    far |= {"package": "linux", "hosts": ["https://mirror.example:443"], "waiting": ""}
+    behind.api.post(f"{path}/heartbeat", {"lease_token": token, "phase": "leased", "progress": far}).ok()
+    assert operator.get(path).ok()["progress"] == far
+    assert operator.get("/operations").ok()["items"][0]["progress"] == far
+    brief = {"lease_token": token, "phase": "leased", "progress": {"phase": "rehearsing"}}
+    behind.api.post(f"{path}/heartbeat", brief).ok()
+    assert operator.get(path).ok()["progress"]["total"] == 0
+    behind.api.post(f"{path}/heartbeat", {"lease_token": token, "phase": "leased"}).ok()
+    assert operator.get(path).ok()["progress"] is None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"phase": "No"}, {"done": -1}, {"total": 2**53}, {"hosts": ["h"] * 5}, {"package": "a\x1b"}, {"new": 1}]
+)
+def test_heartbeat_with_progress_that_makes_no_sense_422(behind: Machine, wrong: dict[str, Any]) -> None:
+    operation, token = queue(behind), str(uuid4())
+    claim(behind, operation, token).ok()
+    body = {"lease_token": token, "phase": "applying", "progress": {"phase": "downloading"} | wrong}
+    behind.api.post(f"/operations/{operation}/heartbeat", body).refused(422, "invalid_request")
+    assert Operation.objects.get().status == "leased"
+
+
+def test_run_again_is_a_new_operation_once_this_one_has_ended(operator: Api, viewer: Api, behind: Machine) -> None:
+    operation = queue(behind)
+    path = f"/operations/{operation}/run-again"
+    operator.post(path).refused(409, "operation_active")
+    operator.post(f"/operations/{operation}/cancel").ok()
+    viewer.post(path).refused(403, "forbidden")
+    behind.api.post(path).refused(403, "forbidden")
+    operator.post(path, {"idempotency_key": "k", "more": 1}).refused(422, "invalid_request")
+    made = operator.post(path, {"idempotency_key": "k"}).ok(201)
+    assert (made["kind"], made["status"], made["endpoint"]) == ("sync", "queued", "m1") and made["id"] != operation
+    assert operator.post(path, {"idempotency_key": "k"}).ok(200) == made
+    operator.post(path).refused(409, "operation_active")
+    operator.post(f"/operations/{uuid4()}/run-again").refused(404, "not_found")
+    assert Operation.objects.count() == 2

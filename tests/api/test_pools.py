@@ -44,7 +44,7 @@ def test_change_pool_leaves_the_rest(operator: Api, pool: Pool) -> None:
     body = operator.patch("/pools/lab", {"name": "lab2", "retention": 7}).ok()
     assert (body["name"], body["retention"], body["auto_sync"]) == ("lab2", 7, True)
     assert body["excluded_packages"] == ["linux*"]
-    operator.get("/pools/lab").refused(404, "not_found")
+    operator.patch("/pools/lab", {"retention": 8}).refused(404, "not_found")
 
 
 @pytest.mark.parametrize(

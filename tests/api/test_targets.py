@@ -152,7 +152,7 @@ def test_target_diff_shows_packages_files_and_unmanaged_names(operator: Api, mac
     assert [change["name"] for change in body["changes"]] == ["lib"]
     assert (body["equal"], body["unmanaged_before"]) == (False, [])
     assert body["unmanaged_after"] == [{"name": "yay", "why": "foreign"}]
-    back = operator.get("/pools/lab/targets/1/diff").ok()  # from the present target
+    back = operator.get("/pools/lab/targets/1/diff").ok()  # from the current target
     assert (back["from"]["number"], back["counts"]["downgrade"]) == (2, 1)
     assert operator.get("/pools/lab/targets/2/diff").ok()["equal"] is True
 

@@ -13,7 +13,7 @@ import os
 import platform
 from pathlib import Path
 
-from tests.bench import faults, rolling, throughput
+from tests.bench import faults, packages, rolling, throughput
 from tests.bench.row import Row
 from tests.support import preloaded
 from tests.support.isolation import isolate
@@ -28,6 +28,7 @@ PARTS = {
     "locked": faults.locked,
     "killed": faults.killed,
     "growth": faults.growth,
+    "packages": packages.packages,
     "rolling": rolling.rolling,
     "rolling-restarted": rolling.rolling_while_postgresql_restarts,
 }

@@ -1,6 +1,7 @@
 """Who may see and who may act."""
 
 import uuid
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,14 +14,20 @@ READ = [
     "/",
     "/pools/lab",
     "/pools/lab/revisions/1",
+    "/pools/lab/preview",
+    "/pools/lab/analysis",
+    "/pools/lab/excluded",
     "/endpoints",
     "/endpoints/box",
     "/operations",
+    "/audit",
     "/enrol",
     "/password",
 ]
 STAFF = [
     "/create-pool",
+    "/pools/lab/promote",
+    "/pools/lab/promote/other",
     "/pools/lab/change",
     "/pools/lab/delete",
     "/pools/lab/sync",
@@ -33,6 +40,7 @@ STAFF = [
 ]
 POSTS = [
     "/create-pool",
+    "/pools/lab/promote/other",
     "/pools/lab/change",
     "/pools/lab/delete",
     "/pools/lab/sync",
@@ -40,11 +48,14 @@ POSTS = [
     "/pools/lab/revisions/1/go-back",
     "/endpoints/box/pool",
     "/endpoints/box/sync",
+    "/endpoints/box/resume",
     "/endpoints/box/revert",
     "/endpoints/box/delete",
     "/endpoints/box/revoke-token",
     "/endpoints/box/new-token",
     "/enrol",
+    "/selected",
+    "/selected/do",
 ]
 
 
@@ -54,6 +65,7 @@ def fleet(db: None) -> Pool:
     pool = factories.pool("lab")
     factories.reporting_endpoint("box", pool=pool, state=factories.state("app 1-1"))
     factories.target(pool, "app 2-1")
+    factories.target(factories.pool("other"), "app 1-1")
     return pool
 
 
@@ -100,6 +112,19 @@ def test_action_without_csrf_token_is_refused(fleet: Pool, path: str) -> None:
     assert AuditEvent.objects.count() == before
 
 
+def test_action_from_another_origin_names_the_one_that_was_expected(fleet: Pool, settings: Any) -> None:
+    settings.CSRF_TRUSTED_ORIGINS = ["https://pacsync.example"]
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_superuser("ada"))
+    origin = {"Origin": "https://proxy.example:8443"}
+    page = client.post("/endpoints/box/sync", headers=origin).content.decode()
+    assert "sent the form from <code>https://proxy.example:8443</code>" in page
+    assert "expected <code>http://testserver</code> or <code>https://pacsync.example</code>" in page
+    assert "too old" not in page
+    same = client.post("/endpoints/box/sync", headers={"Origin": "http://testserver"}).content.decode()
+    assert "too old" in same and "CSRF_TRUSTED_ORIGINS" not in same
+
+
 @pytest.mark.parametrize(
     "path", ["/endpoints/box/pool", "/endpoints/box/sync", "/pools/lab/revisions/1/go-back", "/logout"]
 )
@@ -120,7 +145,6 @@ def test_action_by_get_is_405(staff: Client, fleet: Pool, path: str) -> None:
         "/pools/lab/revisions/99999999999999999999",
         "/pools/lab/target/none",
         "/endpoints/none",
-        "/endpoints/box%2F",
         f"/operations/{uuid.UUID(int=1)}",
         "/operations/none",
         "/nothing",

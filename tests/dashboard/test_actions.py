@@ -10,11 +10,13 @@ from django.contrib.messages import get_messages
 from django.db.models.functions import Now
 from django.test import Client
 
-from apps.fleet import endpoint_manager, sync_coordinator
+from apps.fleet import endpoint_manager, one_by_one, pool_manager, sync_coordinator
 from apps.fleet.models import AuditEvent, Endpoint, EnrolmentCode, Operation, Pool
 from apps.fleet.tokens import hash_of
 from tests import factories
+from tests.dashboard.confirming import confirm, fields, seen, sync
 
+SHOWN = {"idempotency_key": str(uuid.uuid4()), "shown": "1"}
 POLICY = {"conflict_resolution": "newest", "retention": 7, "excluded_packages": "linux* \r\n nvidia", "auto_sync": "on"}
 
 
@@ -98,6 +100,31 @@ def test_delete_pool_with_endpoints_is_refused(staff: Client, pool: Pool) -> Non
     assert "Endpoints are assigned to the pool lab" in said(answer)
 
 
+def test_delete_pool_with_endpoints_says_how_many_and_has_no_button(staff: Client, pool: Pool) -> None:
+    factories.endpoint("one-more", pool=pool)
+    count = pool.endpoints.count()
+    page = staff.get("/pools/lab/delete").content.decode()
+    assert f"It still has {count} endpoints; give them another pool first." in page
+    assert "Delete the pool" not in page and ">Back</a>" in page
+
+
+@pytest.mark.parametrize(
+    ("revisions", "said"),
+    [
+        (0, "It has no target revisions and no endpoints. There is no way back."),
+        (1, "Its 1 target revision goes with it, and there is no way back."),
+        (2, "Its 2 target revisions go with it, and there is no way back."),
+    ],
+)
+def test_delete_pool_says_what_goes_with_it(staff: Client, revisions: int, said: str) -> None:
+    pool = factories.pool("old")
+    for number in range(revisions):
+        factories.target(pool, f"app {number}-1")
+    Endpoint.objects.update(pool=None)
+    page = staff.get("/pools/old/delete").content.decode()
+    assert said in page and "Delete the pool" in page
+
+
 def test_delete_pool_empty_is_gone(staff: Client) -> None:
     factories.pool("lab")
     assert staff.get("/pools/lab/delete").status_code == 200
@@ -145,16 +172,17 @@ def test_assign_endpoint_unknown_pool_changes_nothing(staff: Client, pool: Pool)
 
 
 def test_sync_endpoint_makes_one_operation_however_often_clicked(staff: Client, pool: Pool) -> None:
-    key = staff.get("/endpoints/box").context["key"]
-    answers = [staff.post("/endpoints/box/sync", {"idempotency_key": key}) for _ in range(2)]
+    form = fields(staff.get("/endpoints/box"), "/endpoints/box/sync")
+    answers = [staff.post("/endpoints/box/sync", form) for _ in range(2)]
     operation = Operation.objects.get()
     assert [answer["Location"] for answer in answers] == [f"/operations/{operation.pk}"] * 2
     assert (operation.kind, operation.author) == ("sync", "user:ada")
 
 
 def test_sync_endpoint_already_under_way_is_refused(staff: Client, pool: Pool) -> None:
-    staff.post("/endpoints/box/sync")
-    answer = staff.post("/endpoints/box/sync")
+    form = fields(staff.get("/endpoints/box"), "/endpoints/box/sync")
+    staff.post("/endpoints/box/sync", form)
+    answer = staff.post("/endpoints/box/sync", form | {"idempotency_key": str(uuid.uuid4())})
     assert answer["Location"] == "/endpoints/box"
     assert said(answer)
     assert Operation.objects.count() == 1
@@ -164,12 +192,12 @@ def test_endpoint_page_sync_offered_only_where_it_changes_something(staff: Clien
     assert staff.get("/endpoints/box").context["can_sync"]
     factories.reporting_endpoint("good", pool=pool, state=factories.state("app 2-1"))
     assert not staff.get("/endpoints/good").context["can_sync"]
-    staff.post("/endpoints/box/sync")
+    sync(staff, "box")
     assert not staff.get("/endpoints/box").context["can_sync"]
 
 
 def test_revert_nothing_to_take_back_is_refused(staff: Client, pool: Pool) -> None:
-    for answer in (staff.get("/endpoints/box/revert"), staff.post("/endpoints/box/revert")):
+    for answer in (staff.get("/endpoints/box/revert"), staff.post("/endpoints/box/revert", SHOWN)):
         assert answer["Location"] == "/endpoints/box"
         assert "no sync to take back" in said(answer)
 
@@ -179,16 +207,91 @@ def test_revert_after_a_sync_shows_what_and_does_it(staff: Client, pool: Pool) -
     page = staff.get("/endpoints/box/revert")
     assert page.status_code == 200
     assert [change.kind for change in page.context["difference"]["changes"]] == ["downgrade"]
-    staff.post("/endpoints/box/revert", {"idempotency_key": uuid.uuid4()})
+    confirm(staff, "/endpoints/box/revert")
     assert Operation.objects.get(kind="revert").reverts == synced
+
+
+def test_sync_of_another_target_than_was_shown_asks_again(staff: Client, pool: Pool) -> None:
+    form = fields(staff.get("/endpoints/box"), "/endpoints/box/sync")
+    factories.target(pool, "app 3-1")
+    answer = staff.post("/endpoints/box/sync", form)
+    assert answer["Location"] == "/endpoints/box"
+    assert "The target is #2 of lab by now, another one than was shown." in said(answer)
+    for incomplete in ({}, {"idempotency_key": form["idempotency_key"]}, {"shown": form["shown"]}):
+        assert "The form didn't say what was shown." in said(staff.post("/endpoints/box/sync", incomplete))
+    assert not Operation.objects.exists()
+    sync(staff, "box")
+    assert Operation.objects.select_related("revision").get().revision.number == 2  # type: ignore[union-attr]
+
+
+def test_revert_of_another_sync_than_was_shown_asks_again(staff: Client, pool: Pool) -> None:
+    path = "/endpoints/box/revert"
+    factories.synced(Endpoint.objects.get(name="box"))
+    Operation.objects.update(created=Now() - timedelta(hours=1), finished=Now() - timedelta(hours=1))
+    form = seen(staff, path)
+    factories.target(pool, "app 3-1")
+    newest = factories.synced(Endpoint.objects.get(name="box"))
+    answer = staff.post(path, form)
+    assert answer["Location"] == path and "The sync that would be taken back is another one by now" in said(answer)
+    assert "The form didn't say what was shown." in said(staff.post(path, {}))
+    assert not Operation.objects.filter(kind="revert").exists()
+    confirm(staff, path)
+    assert Operation.objects.get(kind="revert").reverts == newest
+
+
+@pytest.mark.parametrize("number", [None, "", "abc", "-1", "9" * 5000, "0"])
+def test_sync_all_without_the_number_that_was_shown_asks_again(staff: Client, pool: Pool, number: str | None) -> None:
+    answer = staff.post("/pools/lab/sync", {} if number is None else {"expected_number": number})
+    assert answer["Location"] == "/pools/lab/sync" and said(answer)
+    assert not Operation.objects.exists()
+
+
+def changes_the_target(monkeypatch: pytest.MonkeyPatch, pool: Pool) -> None:
+    """Before the second operation of a batch, somebody else goes back to #1."""
+    create, calls = sync_coordinator.create_operation, []
+
+    def meanwhile(**arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2:
+            pool_manager.go_back(pool=pool, number=1, actor="user:bob")
+        return create(**arguments)
+
+    monkeypatch.setattr(sync_coordinator, "create_operation", meanwhile)
+
+
+def test_sync_all_whose_target_changes_meanwhile_stops_and_asks_again(
+    staff: Client, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factories.target(pool, "app 3-1")
+    for number in range(2):
+        factories.reporting_endpoint(f"more{number}", pool=pool, state=factories.state(f"app 1-{number}"))
+    form = seen(staff, "/pools/lab/sync")
+    changes_the_target(monkeypatch, pool)
+    answer = staff.post("/pools/lab/sync", form)
+    assert answer["Location"] == "/pools/lab/sync"
+    assert "1 operation created" in said(answer)
+    assert "3 not queued: The target is #3 of lab by now, another one than was shown." in said(answer)
+    assert set(Operation.objects.values_list("revision__number", flat=True)) == {2}
+
+
+def test_sync_all_without_time_left_counts_the_rest_as_waiting(
+    staff: Client, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factories.reporting_endpoint("box2", pool=pool, state=factories.state("app 1-2"))
+    form = seen(staff, "/pools/lab/sync")
+    spent = iter([0.4, 0.4, 0.8])
+    monkeypatch.setattr(one_by_one.time_limit, "spent", lambda: next(spent, 0.8))
+    answer = staff.post("/pools/lab/sync", form)
+    assert "1 operation created" in said(answer) and "1 more are waiting: press Sync all again." in said(answer)
+    assert "not queued" not in said(answer) and Operation.objects.count() == 1
 
 
 def test_sync_all_queues_each_that_is_not_in_sync(staff: Client, pool: Pool) -> None:
     factories.reporting_endpoint("box2", pool=pool, state=factories.state("app 3-1"))
     page = staff.get("/pools/lab/sync")
     assert page.context["counts"] == {"behind": 1, "ahead": 1}
-    said_then = said(staff.post("/pools/lab/sync"))
-    assert "2 operations created, 1 already in sync. Endpoints start at their next check-in." in said_then
+    said_then = said(confirm(staff, "/pools/lab/sync"))
+    assert "2 operations created, 1 already in sync. Machines start at their next check-in." in said_then
     assert sorted(Operation.objects.values_list("endpoint__name", flat=True)) == ["box", "box2"]
     again = said(staff.get("/pools/lab/sync"))
     assert "There is nothing to sync: 1 already in sync, 2 have an operation under way." in again
@@ -198,15 +301,15 @@ def test_sync_all_offline_counts_by_its_packages(staff: Client, pool: Pool) -> N
     factories.reporting_endpoint("there", pool=pool, state=factories.state("app 2-1"))
     Endpoint.objects.update(last_seen=Now() - timedelta(days=1))
     assert staff.get("/pools/lab/sync").context["counts"] == {"behind": 1}
-    assert "1 operation created, 2 already in sync." in said(staff.post("/pools/lab/sync"))
+    assert "1 operation created, 2 already in sync." in said(confirm(staff, "/pools/lab/sync"))
     assert list(Operation.objects.values_list("endpoint__name", flat=True)) == ["box"]
 
 
 def test_sync_all_one_refused_says_so_and_does_the_rest(staff: Client, pool: Pool) -> None:
     factories.endpoint("silent", pool=pool)
-    answer = staff.post("/pools/lab/sync")
+    answer = confirm(staff, "/pools/lab/sync")
     assert "1 operation created" in said(answer)
-    assert "1 not queued: silent has not reported its packages yet." in said(answer)
+    assert "1 not queued: It has not reported its packages yet." in said(answer)
 
 
 def test_sync_all_no_target_has_nothing_to_do(staff: Client) -> None:
@@ -219,24 +322,48 @@ def test_sync_all_no_target_has_nothing_to_do(staff: Client) -> None:
 def test_set_target_shows_the_change_then_does_it(staff: Client, pool: Pool) -> None:
     page = staff.get("/pools/lab/target/box")
     assert [change.kind for change in page.context["difference"]["changes"]] == ["downgrade"]
-    answer = staff.post("/pools/lab/target/box", {"expected_number": 1, "comment": "older is better"})
+    answer = confirm(staff, "/pools/lab/target/box", comment="older is better")
     assert "Target #2 of lab was set." in said(answer)
     pool.refresh_from_db()
     assert pool.target and (pool.target.number, pool.target.comment) == (2, "older is better")
 
 
 def test_set_target_same_again_changes_nothing(staff: Client, pool: Pool) -> None:
-    staff.post("/pools/lab/target/box", {"expected_number": 1})
-    answer = staff.post("/pools/lab/target/box", {"expected_number": 2})
+    confirm(staff, "/pools/lab/target/box")
+    answer = confirm(staff, "/pools/lab/target/box")
     assert "Nothing was changed: target #2 of lab has exactly that." in said(answer)
     assert pool.revisions.count() == 2
 
 
 def test_set_target_somebody_was_faster_is_refused(staff: Client, pool: Pool) -> None:
-    answer = staff.post("/pools/lab/target/box", {"expected_number": 0})
+    answer = confirm(staff, "/pools/lab/target/box", expected_number=0)
     assert "is revision 1 by now" in said(answer)
     pool.refresh_from_db()
     assert pool.target and pool.target.number == 1
+
+
+def test_set_target_of_another_machine_state_than_was_shown_asks_again(staff: Client, pool: Pool) -> None:
+    path = "/pools/lab/target/box"
+    shown = seen(staff, path)
+    box = Endpoint.objects.get(name="box")
+    factories.report(box, factories.state("app 3-1"))
+    answer = staff.post(path, shown)
+    assert answer["Location"] == path and "box would give another target by now" in said(answer)
+    assert pool.revisions.count() == 1
+    both = factories.state("app 3-1", "vim 1-1")
+    factories.report(box, both)
+    shown = seen(staff, path)
+    factories.report(box, both, holds=["vim"])  # the same packages, and one of them left out
+    assert "box would give another target by now" in said(staff.post(path, shown))
+    assert pool.revisions.count() == 1
+    factories.report(box, both)
+    assert "Target #2 of lab was set." in said(staff.post(path, shown))
+
+
+def test_set_target_form_without_what_was_shown_changes_nothing(staff: Client, pool: Pool) -> None:
+    assert staff.post("/pools/lab/target/box", {"expected_number": 1}).status_code == 422
+    assert staff.post("/pools/lab/target/box", {"expected_digest": "0" * 64}).status_code == 422
+    assert pool.revisions.count() == 1
 
 
 def test_set_target_silent_endpoint_is_refused(staff: Client, pool: Pool) -> None:
@@ -252,7 +379,7 @@ def test_set_target_endpoint_of_another_pool_is_404(staff: Client, pool: Pool) -
 
 
 def test_go_back_makes_a_new_revision(staff: Client, pool: Pool) -> None:
-    staff.post("/pools/lab/target/box", {"expected_number": 1})
+    confirm(staff, "/pools/lab/target/box")
     page = staff.get("/pools/lab/revisions/1")
     assert [change.kind for change in page.context["difference"]["changes"]] == ["upgrade"]
     answer = staff.post("/pools/lab/revisions/1/go-back", {"expected_number": 2, "comment": ""})

@@ -11,7 +11,19 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.fleet import endpoint_manager
-from apps.fleet.models import ApiToken, AuditEvent, ChecksumConflict, Endpoint, EnrolmentCode, Operation, Pool, Upload
+from apps.fleet.models import (
+    ApiToken,
+    AuditEvent,
+    ChecksumConflict,
+    Endpoint,
+    EnrolmentCode,
+    IndexSegment,
+    OfflinePeriod,
+    Operation,
+    Pool,
+    Posting,
+    Upload,
+)
 from apps.lifecycle.models import Instance
 from tests import factories
 
@@ -34,6 +46,9 @@ def rows(db: None) -> None:
     endpoint_manager.create_enrolment_code(actor="test", pool=operation.endpoint.pool)
     ChecksumConflict.objects.create(name="app", version="1-1", arch="any", files=[])
     Upload.objects.create(endpoint=operation.endpoint, digest="a" * 64, size=1)
+    OfflinePeriod.objects.create(endpoint=operation.endpoint, since=timezone.now())
+    IndexSegment.objects.create(states=1)
+    Posting.objects.create(version=1, segment=1, bits=b"1")
     ApiToken.objects.create(name="ci", token_hash="c" * 64, role="viewer")
     Instance.objects.create(name="one", version="1", phase="serving")
 

@@ -1,11 +1,13 @@
 """What pages may load and run: nothing inline, nothing from elsewhere."""
 
 import re
+from datetime import timedelta
 
 import pytest
+from django.db.models.functions import Now
 from django.test import Client
 
-from apps.fleet.models import Endpoint
+from apps.fleet.models import Endpoint, EnrolmentCode
 from tests import factories
 
 INLINE = re.compile(rb"<style|\sstyle=|\son[a-z]+=\"|<script(?![^>]*\ssrc=)|javascript:", re.IGNORECASE)
@@ -13,16 +15,35 @@ ELSEWHERE = re.compile(rb"(?:src|href|action)=\"(?:https?:)?//", re.IGNORECASE)
 PAGES = [
     "/",
     "/create-pool",
+    "/audit",
     "/enrol",
     "/endpoints",
     "/endpoints/box",
     "/endpoints/box/revoke-token",
     "/endpoints/box/new-token",
+    "/endpoints/box/packages",
+    "/endpoints/box/packages?q=nothing",
+    "/endpoints/box/timeline",
+    "/endpoints/box/timeline?since=2020-01-01",
+    "/packages",
+    "/packages?q=x",
+    "/packages/app",
+    "/packages/app?missing=1&version=1",
+    "/compare",
+    "/compare?from=endpoint:box&to=revision:lab/1",
+    "/compare?from=endpoint:box&to=endpoint:nothing",
     "/operations",
     "/pools/lab",
     "/pools/lab/change",
     "/pools/lab/delete",
     "/pools/lab/sync",
+    "/pools/lab/preview",
+    "/pools/lab/preview?machines=changes",
+    "/pools/lab/analysis",
+    "/pools/lab/excluded?try=a*",
+    "/pools/lab/promote",
+    "/pools/other/promote/lab",
+    "/enrol/1/delete",
     "/pools/lab/target",
     "/pools/lab/target/box",
     "/pools/lab/revisions/1",
@@ -38,6 +59,8 @@ PAGES = [
 def lab(db: None) -> Endpoint:
     pool = factories.pool("lab")
     factories.target(pool, "app 2-1")
+    factories.pool("other")
+    EnrolmentCode.objects.create(pk=1, code_hash="1", expires=Now() + timedelta(days=1), uses=1, author="user:ada")
     return factories.reporting_endpoint("box", pool=pool, state=factories.state("app 1-1"))
 
 

@@ -9,6 +9,7 @@ from django.db import OperationalError
 from django.test import Client
 
 from apps.dashboard.views import overview
+from apps.fleet.exceptions import NotFound
 
 
 def fail(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
@@ -17,7 +18,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def failing(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(overview, "statuses_of", failing)
+    monkeypatch.setattr(overview, "Survey", failing)
 
 
 @pytest.fixture
@@ -63,3 +64,42 @@ def test_senseless_request_is_a_400_page(visitor: Client, monkeypatch: pytest.Mo
 def test_error_pages_ask_no_database(client: Client, django_assert_num_queries: Any, db: None) -> None:
     with django_assert_num_queries(0):
         assert client.get("/nothing").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/packages/{'a' * 256}",
+        f"/packages/{'a' * 5000}",
+        "/packages/a%2Fb",
+        "/endpoints/nobody/packages",
+        "/pools/nobody/revisions/1",
+    ],
+)
+def test_what_the_fleet_does_not_have_is_a_404_page(visitor: Client, path: str) -> None:
+    answer = visitor.get(path)
+    assert answer.status_code == 404
+    assert "There is nothing at this address." in answer.content.decode()
+
+
+def test_longest_package_name_is_a_page(visitor: Client) -> None:
+    assert visitor.get(f"/packages/{'a' * 255}").status_code == 200
+
+
+def test_not_found_of_the_fleet_in_any_view_is_a_404_page(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail(monkeypatch, NotFound("There is no such thing."))
+    answer = visitor.get("/")
+    assert answer.status_code == 404
+    assert "There is nothing at this address." in answer.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/endpoints/box/sync", "/logout", "/endpoints/box/resume"])
+def test_address_that_only_takes_a_form_is_a_page_that_says_so(visitor: Client, path: str) -> None:
+    answer = visitor.get(path)
+    assert (answer.status_code, "POST" in answer["Allow"]) == (405, True)
+    page = answer.content.decode()
+    assert "This address only answers the button that leads to it." in page and "site-header" in page
+
+
+def test_wrong_method_of_a_program_is_answered_as_before(visitor: Client) -> None:
+    assert visitor.post("/agent/pacsync-agent").content == b""

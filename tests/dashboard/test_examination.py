@@ -6,6 +6,7 @@ from django.test import Client
 
 from apps.fleet.models import Endpoint, Pool
 from tests import factories
+from tests.dashboard.confirming import confirm
 
 pytestmark = pytest.mark.django_db
 PATH = "/pools/lab/target/box"
@@ -36,7 +37,7 @@ def test_set_target_warning_is_shown_and_no_obstacle(staff: Client) -> None:
     found = page(staff)
     assert "Something is wrong with app&lt;b&gt;." in found and "<code>held_back</code>" in found
     assert "Take it all the same" not in found
-    staff.post(PATH, {"expected_number": 0})
+    confirm(staff, PATH)
     assert target() == 1
 
 
@@ -45,17 +46,17 @@ def test_set_target_forcible_problem_needs_the_box_to_be_ticked(staff: Client) -
     found = page(staff)
     assert "isn&#x27;t a sound source" in found or "isn't a sound source" in found
     assert 'name="force"' in found
-    answer = staff.post(PATH, {"expected_number": 0})
+    answer = confirm(staff, PATH)
     said = " ".join(str(message) for message in get_messages(answer.wsgi_request))
     assert "Something is wrong with app" in said and target() is None
-    staff.post(PATH, {"expected_number": 0, "force": "on"})
+    confirm(staff, PATH, force="on")
     assert target() == 1
 
 
 def test_set_target_refusing_problem_has_no_button_and_no_way(staff: Client) -> None:
     box("broken_entries", "half_upgraded")
     assert '<button class="primary">' not in page(staff)
-    staff.post(PATH, {"expected_number": 0, "force": "on"})
+    confirm(staff, PATH, force="on")
     assert target() is None
 
 
@@ -92,7 +93,7 @@ def test_files_that_differ_are_said_beside_in_sync(staff: Client, path: str) -> 
     badge = "</span>in sync, files differ</span>"  # not the filter's option
     endpoint = box("files_differ")
     assert badge not in page(staff, path)  # there is no target yet
-    staff.post(PATH, {"expected_number": 0})
+    confirm(staff, PATH)
     assert badge in page(staff, path)
     endpoint.examination = [factories.problem("modes_differ", "app")]
     endpoint.save()
@@ -105,7 +106,7 @@ def test_files_that_differ_have_a_count_and_a_notice_of_their_own(staff: Client)
     found[0]["text"] = "Files differ: /usr/bin/app. `pacsync-agent sync --repair` puts them back."
     factories.reporting_endpoint("box", pool=pool, state=state, examination=found)
     factories.reporting_endpoint("good", pool=pool, state=state)
-    staff.post("/pools/lab/target/good", {"expected_number": 0})
+    confirm(staff, "/pools/lab/target/good")
     for path in ("/", "/pools/lab"):
         counts = staff.get(path).context["counts"]
         assert (counts["files_differ"], sum(counts.values())) == (1, Endpoint.objects.count() if path == "/" else 2)
@@ -114,11 +115,14 @@ def test_files_that_differ_have_a_count_and_a_notice_of_their_own(staff: Client)
     for chosen, name in (("files_differ", "box"), ("in_sync", "good")):
         rows = staff.get(f"/endpoints?pool=lab&status={chosen}").context["rows"]
         assert [row.endpoint.name for row in rows] == [name]
+        exported = staff.get(f"/endpoints?pool=lab&status={chosen}").context["exported"]
+        lines = staff.get(f"/api/v1/exports/endpoints?{exported}").content.decode().splitlines()
+        assert [line.split(",")[0] for line in lines] == ["name", name]
     shown = page(staff, "/endpoints/box")
     notice, _, after = shown.partition("Look at this before you make it the target.")
     assert "Files on its disk differ from its packages." in notice and "held_back" in after
     assert "<code>pacsync-agent sync --repair</code> puts them back." in notice and "files_differ" not in after
-    assert "It has the target&#x27;s packages, but files on its disk differ from them." in notice
+    assert "It has target #1&#x27;s packages, but files on its disk differ from them." in notice
     assert "There is nothing to sync: 2 already in sync." in " ".join(
         str(message) for message in get_messages(staff.get("/pools/lab/sync").wsgi_request)
     )

@@ -1,5 +1,7 @@
 """Logging in and out, and the way to the first account."""
 
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -30,6 +32,29 @@ def test_login_next_elsewhere_stays_here(client: Client) -> None:
     User.objects.create_user("vic", password="right")
     answer = client.post("/login", {"username": "vic", "password": "right", "next": "https://evil.example/"})
     assert (answer.status_code, answer["Location"]) == (302, "/")
+
+
+REFERRERS = [
+    ("http://testserver/endpoints/box?x=1#y", "/endpoints/box?x=1"),
+    ("https://evil.example/endpoints", "/"),
+    ("http://testserver", "/"),
+    ("http://[", "/"),
+    ("", "/"),
+]
+
+
+@pytest.mark.parametrize(("referrer", "next_"), REFERRERS)
+def test_login_after_a_form_that_came_too_late_goes_to_the_page_of_the_form(
+    client: Client, db: None, referrer: str, next_: str
+) -> None:
+    answer = client.post("/endpoints/box/sync", headers={"Referer": referrer} if referrer else {})
+    assert answer.status_code == 302
+    assert parse_qs(urlsplit(answer["Location"]).query)["next"] == [next_]
+
+
+def test_login_on_the_way_to_a_page_goes_there(client: Client, db: None) -> None:
+    answer = client.get("/endpoints?name=x", headers={"Referer": "http://testserver/operations"})
+    assert parse_qs(urlsplit(answer["Location"]).query)["next"] == ["/endpoints?name=x"]
 
 
 def test_login_wrong_password_is_said(client: Client) -> None:

@@ -11,6 +11,7 @@ from django.utils.html import strip_tags
 from apps.fleet import clock, sync_coordinator
 from apps.fleet.models import Operation
 from tests import factories
+from tests.dashboard.confirming import confirm
 from tests.fleet.test_retrying import come_due, fail
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +25,7 @@ def waiting() -> Operation:
 
 def pages(client: Client, operation: Operation) -> list[str]:
     """The text of every page that tells of the next try."""
-    paths = ("/", "/operations", f"/operations/{operation.pk}", f"/endpoints/{operation.endpoint.name}")
+    paths = ("/operations", f"/operations/{operation.pk}", f"/endpoints/{operation.endpoint.name}")
     return [re.sub(r"\s+", " ", html.unescape(strip_tags(client.get(path).content.decode()))) for path in paths]
 
 
@@ -42,7 +43,7 @@ def test_next_try_whose_time_has_come_is_at_the_next_report(reader: Client, wait
 
 
 def test_reason_has_its_code_before_the_full_stop(reader: Client, waiting: Operation) -> None:
-    _, _, operation, endpoint = pages(reader, waiting)
+    _, operation, endpoint = pages(reader, waiting)
     assert "It was mirror_failed (mirror_failed). " in operation
     assert "It was mirror_failed (mirror_failed). " in endpoint
     assert ". (" not in operation + endpoint
@@ -59,9 +60,9 @@ def test_sync_is_offered_while_an_operation_waits_for_its_next_try(staff: Client
     name, pool = waiting.endpoint.name, waiting.endpoint.pool
     assert pool and staff.get(f"/endpoints/{name}").context["can_sync"]
     assert staff.get(f"/pools/{pool.name}/sync").context["counts"] == {"behind": 1}
-    staff.post(f"/pools/{pool.name}/sync")
+    confirm(staff, f"/pools/{pool.name}/sync")
     waiting.refresh_from_db()
-    assert (waiting.status, waiting.result and waiting.result["code"]) == ("cancelled", "asked_anew")
+    assert (waiting.status, waiting.result and waiting.result["code"]) == ("cancelled", "asked_again")
     assert Operation.objects.get(status="queued").retries == 0
     # The new one gives way to nobody: nothing more is offered.
     assert not staff.get(f"/endpoints/{name}").context["can_sync"]

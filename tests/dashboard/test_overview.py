@@ -1,13 +1,14 @@
 """The first page."""
 
+import re
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils.html import escape
 
-from apps.dashboard import enrolment
-from apps.fleet import pool_manager, status
+from apps.fleet import enrolment, pool_manager, status
+from apps.fleet.models import Endpoint
 from tests import factories
 
 
@@ -54,31 +55,87 @@ def test_overview_fleet_counts_by_derived_status(staff: Client) -> None:
     factories.reporting_endpoint("ahead", pool=pool, state=factories.state("app 3-1", "libfoo 1-1"))
     factories.endpoint("silent", pool=pool)
     factories.reporting_endpoint("stray", state=factories.state())
-    shown = staff.get("/").context
-    assert {name: count for name, count in shown["counts"].items() if count} == dict.fromkeys(
+    answer = staff.get("/")
+    assert {name: count for name, count in answer.context["counts"].items() if count} == dict.fromkeys(
         ("behind", "ahead", "unknown", "offline", "in_sync"), 1
     )
-    assert shown["unassigned_total"] == 1
-    assert [row.endpoint.name for row in shown["unassigned"]] == ["stray"]
+    page = answer.content.decode()
+    assert (
+        '<a href="/endpoints?pool=-">1 endpoint in no pool</a>: only an endpoint that is in a pool is synced.' in page
+    )
 
 
-def test_overview_large_pool_shows_the_worst_first(staff: Client) -> None:
-    pool = factories.pool("lab")
-    revision = factories.target(pool, "app 2-1")
-    for number in range(12):
-        factories.reporting_endpoint(f"good{number:02}", pool=pool, state=revision.state)
-    factories.reporting_endpoint("zz-behind", pool=pool, state=factories.state("app 1-1"))
-    section = staff.get("/").context["pools"][0]
-    assert section["total"] == 14
-    assert len(section["rows"]) == 10
-    assert "zz-behind" in [row.endpoint.name for row in section["rows"]]
-
-
-def test_overview_active_operation_is_listed(staff: Client) -> None:
-    operation = factories.queued()
+def test_overview_all_well_says_so(staff: Client) -> None:
+    factories.target(factories.pool("lab"), "app 1-1")
+    said = "No operation failed, no endpoint is offline or has diverged, and none has reported files that differ"
+    assert said in text_of(staff)
+    Endpoint.objects.all().delete()
     page = text_of(staff)
-    assert f"/operations/{operation.pk}" in page
-    assert "Active operations" in page
+    assert "No machine has enrolled yet." in page and "No operation failed" not in page
+
+
+def test_overview_what_is_wrong_leads_to_it(staff: Client) -> None:
+    pool = factories.pool("lab")
+    factories.target(pool, "app 2-1", "lib 2-1")
+    factories.endpoint("silent", pool=pool)
+    factories.endpoint("quiet", pool=pool)
+    factories.reporting_endpoint("odd", pool=pool, state=factories.state("app 1-1", "lib 3-1"))
+    page = text_of(staff)
+    assert 'href="/endpoints/odd"' in page and "1 package is older and 1 newer." in page
+    assert 'href="/endpoints?pool=lab&amp;status=offline"' in page
+    assert "quiet and 1 more have not been heard of for three poll intervals." in page
+    assert "for <time" in page
+
+
+def test_overview_ten_of_what_is_wrong_then_all(staff: Client) -> None:
+    unreadable = [factories.problem("database_unreadable", "core")]
+    for number in range(3):
+        pool = factories.pool(f"p{number}")
+        factories.target(pool, "app 2-1", "lib 2-1")
+        state = factories.state("app 1-1", "lib 3-1")
+        factories.reporting_endpoint(f"odd{number}", pool=pool, state=state)
+        factories.endpoint(f"silent{number}", pool=pool)
+        factories.reporting_endpoint(f"blind{number}", pool=pool, state=factories.state(), examination=unreadable)
+        arm = factories.endpoint(f"arm{number}", pool=pool, arch="aarch64")
+        factories.report(arm, factories.state("app 2-1 aarch64"))
+    shown = staff.get("/").context
+    assert (len(shown["attention"]), shown["attention_total"]) == (10, 12)
+    assert '<a href="?attention=all">All 12</a>' in text_of(staff)
+    assert len(staff.get("/?attention=all").context["attention"]) == 12
+
+
+def test_overview_the_same_in_many_pools_is_one_thing(staff: Client) -> None:
+    for number in range(11):
+        state = factories.state(f"app 1-{number + 1}", "lib 3-1")
+        pool = factories.pool(f"p{number}")
+        factories.target(pool, "app 2-1", "lib 2-1")
+        factories.reporting_endpoint(f"odd{number}", pool=pool, state=state)
+    shown = staff.get("/").context
+    assert len(shown["attention"]) == 1
+    assert shown["attention"][0][1] == "/endpoints?status=diverged"
+
+
+def test_overview_pool_in_one_line(staff: Client) -> None:
+    operation = factories.queued()
+    pool = operation.endpoint.pool
+    assert pool
+    page = text_of(staff)
+    assert "0 of 1 done" in page and f'href="/operations?pool={pool.name}&amp;status=active"' in page
+    assert "1&nbsp;in sync" in page and "1&nbsp;behind" in page
+    assert page.count("<rect ") == 2
+    widths = [float(width) for width in re.findall(r'<rect [^>]*width="([\d.]+)"', page)]
+    assert sum(widths) == 100
+
+
+def test_overview_many_pools_are_paged_and_found(staff: Client) -> None:
+    for number in range(23):
+        factories.pool(f"pool{number:02}")
+    factories.endpoint("silent", pool=factories.pool("zoo"))
+    shown = staff.get("/").context
+    assert len(shown["pools"]) == 20 and shown["pool_total"] == 24
+    assert [row.name for row, _ in staff.get("/?name=ZO").context["pools"]] == ["zoo"]
+    assert [row.name for row, _ in staff.get("/?pools=attention").context["pools"]] == ["zoo"]
+    assert "No pool matches." in text_of(staff, "/?name=none")
 
 
 def test_overview_names_are_escaped(staff: Client) -> None:

@@ -1,5 +1,6 @@
 """The number of queries of a page doesn't grow with what it shows."""
 
+import re
 from typing import Any
 
 import pytest
@@ -18,10 +19,22 @@ PAGES = [
     "/pools/lab/target",
     "/pools/lab/revisions/1",
     "/checksums",
+    "/pools/lab/revisions/1/packages",
+    "/packages",
+    "/packages?q=none",
+    "/packages/app",
+    "/packages/app?older_than=2&pool=lab",
+    "/compare?from=revision:lab/1&to=revision:lab/1",
     "/pools/lab/sync",
+    "/pools/lab/preview?machines=changes",
+    "/pools/lab/excluded?try=a*",
+    "/pools/lab/promote",
+    "/pools/other/promote/lab",
     "/endpoints",
     "/endpoints?status=behind",
     "/endpoints?pool=lab",
+    "/endpoints?last_result=failed&sort=-last_seen",
+    "/audit",
     "/operations",
     "/operations?status=active",
     "/enrol",
@@ -60,6 +73,7 @@ def queries(client: Client, path: str) -> int:
 def lab(db: None) -> Pool:
     pool = factories.pool("lab")
     factories.target(pool, "app 2-1")
+    factories.pool("other", excluded_packages=["vi*"])
     return pool
 
 
@@ -69,7 +83,7 @@ def test_pages_ten_times_the_endpoints_same_number_of_queries(staff: Client, lab
     grow(lab, 27)
     many = {path: queries(staff, path) for path in PAGES}
     assert {path: count for path, count in many.items() if count > few[path]} == {}
-    assert max(few.values()) <= 18, few
+    assert max(few.values()) <= 26, few
 
 
 @pytest.mark.parametrize("count", [3, 30])
@@ -77,7 +91,7 @@ def test_overview_queries_are_as_planned(
     lab: Pool, staff: Client, django_assert_max_num_queries: Any, count: int
 ) -> None:
     grow(lab, count)
-    with django_assert_max_num_queries(18):
+    with django_assert_max_num_queries(26):
         staff.get("/")
 
 
@@ -98,7 +112,7 @@ def test_pages_of_a_large_fleet_are_cut(staff: Client, lab: Pool) -> None:
     )
     for path in ("/endpoints", "/endpoints?status=offline", "/pools/lab", "/pools/lab/target"):
         first, third = staff.get(path), staff.get(f"{path}{'&' if '?' in path else '?'}page=3")
-        assert first.content.count(b"/endpoints/big") <= 51, path
+        assert len(set(re.findall(rb"/endpoints/(big\d+)", first.content))) <= 50, path
         assert b"big000" in first.content and b"big119" in third.content, path
 
 

@@ -1,13 +1,16 @@
 """Ages, changes and actors in words."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
 
-from apps.dashboard.ages import age, ago
+from apps.dashboard.ages import age, ago, moment_text
+from apps.dashboard.attention_look import address_of, segments
 from apps.dashboard.look import CHANGES, MANAGEMENT, OPERATIONS, STATUSES, look
 from apps.dashboard.templatetags import pacsync
 from apps.fleet import audit
+from apps.fleet.attention import Item, Kind, PoolRow
 from apps.fleet.difference import ChangeKind
 from apps.fleet.models.operations import OperationStatus
 from apps.fleet.status import Status
@@ -66,6 +69,57 @@ def test_badge_escapes_what_it_shows() -> None:
     assert pacsync.breakable("a-b.<i>") == "a-<wbr>b.<wbr>&lt;i&gt;"
 
 
+def test_fields_of_an_event_are_short_and_escaped() -> None:
+    shown = pacsync.fields(
+        {"plan": {"upgrade": 7, "remove": 0}, "state": "a" * 64, "code": "", "name": "<b>", "on": True}
+    )
+    assert shown == (
+        '<span class="muted">plan</span> upgrade 7, <span class="muted">state</span> aaaaaaaaaaaa, '
+        '<span class="muted">code</span> none, <span class="muted">name</span> &lt;b&gt;, '
+        '<span class="muted">on</span> true'
+    )
+    assert len(pacsync.fields({"text": "x" * 1000})) < 120
+    assert pacsync.fields(None) == pacsync.fields([1]) == ""
+
+
+def test_moment_is_written_with_its_zone() -> None:
+    local = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
+    assert moment_text(local) == "2026-01-15 10:30 UTC"
+    assert ">2026-01-15 10:30 UTC</time>" in pacsync.moment(local)
+    assert pacsync.moment(None) == "never"
+
+
+def test_bar_is_whole_and_its_parts_are_in_order() -> None:
+    pool = PoolRow(
+        name="lab",
+        endpoints=7,
+        counts={Status.IN_SYNC: 4, Status.BEHIND: 2, Status.OFFLINE: 1, Status.AHEAD: 0},
+        files_differ=1,
+        target=1,
+        target_set=NOW,
+        running=None,
+        failed=0,
+        alarms=(),
+    )
+    parts = segments(pool)
+    numbers = [("in_sync", 3), ("offline", 1), ("files_differ", 1), ("behind", 2)]
+    assert [(part.status, part.number) for part in parts] == numbers
+    assert round(parts[-1].start + parts[-1].width, 1) == 100
+    assert all(after.start == pytest.approx(one.start + one.width, abs=0.02) for one, after in pairwise(parts))
+    assert "style" not in pacsync.bar(parts)
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_what_needs_attention_looks_like_something_and_leads_somewhere(kind: Kind) -> None:
+    assert 'aria-hidden="true">•' not in pacsync.attention_badge(kind)
+    several = Item(kind=kind, object="pool:lab", cause="x", since=None, count=2, pool="lab")
+    fleet = Item(kind=kind, object="fleet", cause="x", since=None, count=9)
+    one = Item(kind=kind, object="endpoint:m1", cause="x", since=None, pool="lab", endpoint="m1")
+    assert address_of(several).startswith(("/endpoints?pool=lab&", "/pools/lab", "/checksums"))
+    assert address_of(fleet).startswith(("/endpoints?", "/?pools=attention", "/checksums"))
+    assert address_of(one) == "/endpoints/m1"
+
+
 def test_counts_leave_out_what_is_zero() -> None:
     shown = pacsync.counts({"upgrade": 3, "install": 0, "remove": 1})
     assert "3 upgrade" in shown and "1 remove" in shown and "install" not in shown
@@ -84,6 +138,7 @@ def test_commands_in_backquotes_are_code_and_nothing_else_is_markup() -> None:
         ({"message": "Not downloaded: a.", "code": "x"}, 'Not downloaded: a <span class="mono">(x)</span>.'),
         ({"message": "No <b>", "code": "x"}, 'No &lt;b&gt; <span class="mono">(x)</span>.'),
         ({"message": "Only words.", "code": ""}, "Only words."),
+        ({"message": "Why.\nWarning: b.", "code": "x"}, 'Why <span class="mono">(x)</span>.'),
         ({"code": "x"}, "x"),
         ({}, ""),
     ],

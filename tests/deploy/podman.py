@@ -27,7 +27,7 @@ RUN printf '[containers]\\nlog_driver = "k8s-file"\\n[engine]\\ncgroup_manager =
 events_logger = "file"\\n' >/etc/containers/containers.conf
 ENV PODMAN_IGNORE_CGROUPSV1_WARNING=1
 """
-# What --privileged gives, but for SYS_RESOURCE, which not every machine has to give; and cgroups that may be written.
+# What --privileged gives, except SYS_RESOURCE, which not every machine has to give; and cgroups that may be written.
 PRIVILEGES = (
     "--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--security-opt=seccomp=unconfined",
     "--security-opt=apparmor=unconfined",

@@ -22,7 +22,11 @@ def test_package_holds_the_agent_its_units_and_its_hook(agent_package: Path) -> 
         "usr/lib/systemd/system/pacsync-agent.timer",
         "usr/share/libalpm/hooks/zz-pacsync-agent.hook",
         "usr/lib/tmpfiles.d/pacsync-agent.conf",
+        "usr/share/bash-completion/completions/pacsync-agent",
+        "usr/share/zsh/site-functions/_pacsync-agent",
+        "usr/share/fish/vendor_completions.d/pacsync-agent.fish",
     } <= names
+    assert names & {"usr/share/man/man8/pacsync-agent.8", "usr/share/man/man8/pacsync-agent.8.gz"}
 
 
 @pytest.mark.needs("makepkg", "bsdtar", "zstd", "fakeroot", "pacman")

@@ -1,11 +1,15 @@
-"""A lock of somebody else's: the machine says so and goes on reporting, and what it reports is no target."""
+"""Somebody else's lock, a pacman that doesn't start: the machine says so, goes on reporting, finishes later."""
 
+import contextlib
+import os
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.agent.test_pacman_said import broken_pacman
 from tests.e2e.test_agent_service import endpoint_name, two_machines
 from tests.support import agent
 from tests.support.pacman import Machine
@@ -13,6 +17,7 @@ from tests.support.site import Site
 from tests.support.wait import until
 
 pytestmark = pytest.mark.needs("pacman")
+Away = Callable[[], contextlib.AbstractContextManager[None]]
 BEGINNING = "Going on with the operation"
 
 
@@ -103,3 +108,62 @@ def test_lock_of_the_pacman_whose_hook_reports_is_no_problem(site: Site, one: Ma
         agent.run(one, "once").ok()
     (one.dbpath / "db.lck").unlink()
     assert codes(site, one) == []
+
+
+@pytest.fixture
+def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Away:
+    """A context in which neither pacman nor pacman-conf starts."""
+    path = f"{broken_pacman(tmp_path / 'bin', 'pacman', 'pacman-conf')}:{os.environ['PATH']}"
+
+    @contextlib.contextmanager
+    def pacman_away() -> Iterator[None]:
+        with monkeypatch.context() as patched:
+            patched.setenv("PATH", path)
+            yield
+
+    return pacman_away
+
+
+def test_pacman_that_stops_starting_in_the_middle_keeps_the_machine_reporting(
+    site: Site, one: Machine, away: Away
+) -> None:
+    agent.run(one, "once").ok()
+    assert agent.run_killed_at(one, "pacman:cut:installing extra", "sync").code == -signal.SIGKILL
+    with away():
+        seen = endpoint(site, one)["last_seen"]
+        done = agent.run(one, "once").ok()
+        assert (
+            "pacman doesn't start here: " in done.out + done.err
+            and "has to finish the operation" in done.out + done.err
+        )
+        assert agent.run(one, "once", "--json").ok().last["busy"] is True
+        assert endpoint(site, one)["last_seen"] > seen and "pacman_unusable" in codes(site, one)
+        assert agent.run(one, "sync", "--json").refused(7).last["code"] == "pacman_unusable"
+    assert [operation["status"] for operation in site.operations(endpoint_name(one))] == ["applying"]
+    agent.run(one, "once").ok()
+    agent.run(one, "once").ok()
+    assert set(one.state()) == {"tool", "extra"} and codes(site, one) == []
+    assert [operation["status"] for operation in site.operations(endpoint_name(one))] == ["succeeded"]
+
+
+@pytest.mark.parametrize("point", ["sent:/operations", "enter:claim", "enter:gather", "enter:rehearse"])
+def test_operation_for_which_pacman_was_not_started_fails_where_it_does_not_start(
+    site: Site, one: Machine, away: Away, point: str
+) -> None:
+    agent.run(one, "once").ok()
+    assert agent.run_killed_at(one, point, "sync").code == -signal.SIGKILL
+    with away():
+        assert agent.run(one, "once", "--json").refused(7).last["code"] == "pacman_unusable"
+        agent.run(one, "once").ok()
+    [operation] = site.operations(endpoint_name(one))
+    assert (operation["status"], operation["result"]["code"]) == ("failed", "pacman_unusable")
+    agent.run(one, "sync").ok()
+    assert set(one.state()) == {"tool", "extra"}
+
+
+def test_result_that_waits_is_sent_without_pacman(site: Site, one: Machine, away: Away) -> None:
+    agent.run(one, "once").ok()
+    assert agent.run_killed_at(one, "enter:report", "sync").code == -signal.SIGKILL
+    with away():
+        agent.run(one, "once").ok()
+    assert [operation["status"] for operation in site.operations(endpoint_name(one))] == ["succeeded"]

@@ -225,8 +225,8 @@ def test_repair_directory_in_the_way_of_one_package_the_others_are_repaired(
     (taken / "mine").write_text("mine")
     (one.root / "etc/sec/private/key").unlink()
     done = agent.run(one, "sync", "--repair").refused(1)
-    assert f"in the way: app. Directories lie where packages bring a file or a link: {taken} (app)" in done.err
-    assert "Move those directories to another place" in done.err and "can't be had" not in done.err
+    assert f"in the way: app. A directory is where package app has a file: {taken}." in done.err
+    assert "Move that directory to another place" in done.err and "can't be had" not in done.err
     assert one.file("etc/sec/private/key") == b"key 2" and (taken / "mine").exists()
     taken.rename(tmp_path / "away")
     agent.run(one, "sync", "--repair").ok()

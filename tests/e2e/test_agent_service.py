@@ -94,8 +94,8 @@ def test_revoked_token_is_said_so_and_both_ways_back_work(site: Site, pair: tupl
     agent.run(one, "sync").ok()
     site.call("DELETE", f"/endpoints/{name}")
     assert "run `pacsync-agent enroll --force" in agent.run(one, "once").refused(4).err
-    anew = ("--force", "--server", site.server.url, "--code", site.code(pool), "--name", name)
-    agent.run(one, "enroll", *anew).ok()
+    again = ("--force", "--server", site.server.url, "--code", site.code(pool), "--name", name)
+    agent.run(one, "enroll", *again).ok()
     agent.run(one, "once").ok()
 
 

@@ -243,7 +243,7 @@ def test_sync_package_nowhere_to_be_had_is_refused_by_name(site: Site, fleet: Fl
     assert one.state() == two.state()
 
 
-def test_sync_corrupt_cached_file_is_downloaded_anew(site: Site, fleet: Fleet) -> None:
+def test_sync_corrupt_cached_file_is_downloaded_again(site: Site, fleet: Fleet) -> None:
     one, two = machines(fleet, "m1", "m2")
     two.go_to(FEBRUARY)
     two.upgrade()
@@ -310,7 +310,7 @@ def test_sync_failing_scriptlet_is_a_warning(site: Site, fleet: Fleet) -> None:
     done = agent.run(one, "sync", "--json").ok()
     assert one.state() == two.state()
     assert done.last["warnings"]
-    assert "ommand failed to execute" in done.out or "change the root" in done.out
+    assert "the scriptlet of script failed: " in done.out or "change the root" in done.out
 
 
 def test_sync_big_target_without_a_cache_is_exact(site: Site, fleet: Fleet) -> None:

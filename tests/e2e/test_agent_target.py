@@ -226,7 +226,7 @@ def test_once_automatic_sync_to_another_content_under_the_same_number_is_refused
     assert "isn't what this machine has seen under that number" in done["message"]
 
 
-def test_enroll_anew_forgets_what_was_seen(site: Site, fleet: Fleet) -> None:
+def test_enroll_again_forgets_what_was_seen(site: Site, fleet: Fleet) -> None:
     source = machine(fleet, "m1")
     pool = site.pool()
     site.enroll(pool, source)
@@ -235,6 +235,6 @@ def test_enroll_anew_forgets_what_was_seen(site: Site, fleet: Fleet) -> None:
     seen = agent.state_dir(source) / "revision.json"
     assert json.loads(seen.read_text()) | {"digest": ""} == {"pool": pool, "number": 1, "digest": ""}
     other = site.pool()
-    known = ("--server", site.server.url, "--code", site.code(other), "--name", f"{source.name}-anew", "--force")
+    known = ("--server", site.server.url, "--code", site.code(other), "--name", f"{source.name}-again", "--force")
     agent.run(source, "enroll", *known).ok()
     assert not seen.exists()

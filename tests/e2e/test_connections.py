@@ -46,19 +46,30 @@ def test_clients_that_keep_their_end_open_after_the_answer_hold_no_probe(
     serving: Serve, sent: bytes, protected: bool
 ) -> None:
     """The negative twin waits 2 seconds for each of ten clients, in the main loop."""
-    server = serving() if protected else serving(PLAYGROUND_WITHOUT_LINGERING="1")
+    if not protected:
+        unprotected = serving(PLAYGROUND_WITHOUT_LINGERING="1")
+        # On a busy machine the main loop may not have got enough of them back when the probe comes.
+        assert any(a_probe_is_held(unprotected.port, sent) for _ in range(3))
+        return
+    server = serving()
     with clients(server.port, 10, sent) as held:
         assert held[0].recv(100).startswith(b"HTTP/1.")
-        if protected:
-            assert probe(server.port) == 200
-            for one in held:
-                one.settimeout(15)
-                while one.recv(4096):  # the whole answer, and the end
-                    pass
-        else:
-            time.sleep(0.5)  # the main loop has got them back
-            with pytest.raises(TimeoutError):
-                probe(server.port)
+        assert probe(server.port) == 200
+        for one in held:
+            one.settimeout(15)
+            while one.recv(4096):  # the whole answer, and the end
+                pass
+
+
+def a_probe_is_held(port: int, sent: bytes) -> bool:
+    with clients(port, 10, sent) as held:
+        assert held[0].recv(100).startswith(b"HTTP/1.")
+        time.sleep(0.5)  # the main loop has got them back
+        try:
+            probe(port)
+        except TimeoutError:
+            return True
+        return False
 
 
 def test_next_request_begun_in_the_packet_of_the_last_one_costs_no_thread(playground: Start, sqlite_url: str) -> None:

@@ -158,7 +158,7 @@ def new_code(browser: Browser, server: Server, pool: str, machines: int = 1) -> 
     driver.find_element(By.XPATH, "//button[text()='Create the code']").click()
     until(browser, lambda: "Your enrolment code" in text(browser))
     code, command = (box.text for box in driver.find_elements(By.CSS_SELECTOR, "#made ~ * code, .copyable code")[:2])
-    assert command.endswith(f"enroll --server {server.url} --code {code}")
+    assert command.endswith(f"enroll --server {server.url} --code {code}'")
     return code
 
 
@@ -190,7 +190,9 @@ def test_first_steps_new_admin_to_a_synced_pool(browser: Browser, empty_server: 
     assert row.split() == ["app", "1-1", "2-1", "↑", "upgrade"] or row.split() == ["app", "1-1", "2-1", "↑upgrade"]
     driver.find_element(By.XPATH, "//button[text()='Sync to #1']").click()
     until(browser, lambda: "Queued. old starts it at its next check-in." in text(browser))
-    driver.find_element(By.XPATH, "//button[text()='Cancel it']").click()
+    driver.find_element(By.LINK_TEXT, "Cancel it").click()
+    assert "old has not begun it. Nothing is changed there." in text(browser)
+    driver.find_element(By.XPATH, "//button[text()='Cancel the operation']").click()
     until(browser, lambda: "The operation was cancelled." in text(browser))
     assert "cancelled" in driver.find_element(By.ID, "status").text
 
@@ -202,6 +204,11 @@ def test_every_page_silent_console_and_own_origin(browser: Browser, server: Serv
         "/pools/lab/revisions/1",
         "/endpoints",
         "/endpoints/old",
+        "/endpoints/old/packages",
+        "/endpoints/old/timeline",
+        "/packages?q=p",
+        "/packages/app",
+        "/compare?from=endpoint:old&to=revision:lab/1",
         "/endpoints/old/delete",
         "/operations",
         "/enrol",
@@ -220,8 +227,17 @@ def test_every_page_fits_the_width(browser: Browser, server: Server, width: int)
     browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
         paths = ["/", "/pools/lab", "/pools/lab/target", "/pools/lab/target/old", "/pools/lab/revisions/1"]
-        paths += ["/pools/lab/revisions/1/packages", "/endpoints", "/endpoints/old", "/operations", "/checksums"]
-        for path in (*paths, "/enrol", "/create-pool"):
+        paths += [
+            "/pools/lab/revisions/1/packages",
+            "/endpoints",
+            "/endpoints/old",
+            "/operations",
+            "/checksums",
+            "/audit",
+        ]
+        paths += ["/endpoints/old/packages", "/endpoints/old/timeline", "/packages?q=p", "/packages/app"]
+        paths += ["/packages/python-sphinxcontrib-serializinghtml", "/compare?from=endpoint:old&to=revision:lab/1"]
+        for path in (*paths, "/audit", "/enrol", "/create-pool"):
             browser.driver.get(server.url + path)
             wide = browser.driver.execute_script("return document.documentElement.scrollWidth")
             assert wide <= width, path
@@ -276,6 +292,39 @@ def test_page_refreshes_itself_focus_and_scroll_stay(browser: Browser, server: S
         assert after[0] == "old" and abs(after[1] - before[1]) < 3  # pixels; a row is 30
     finally:
         driver.set_window_size(1280, 900)
+
+
+def test_page_of_a_renamed_pool_leads_on_and_that_of_a_deleted_one_says_so(browser: Browser, server: Server) -> None:
+    log_in(browser, server)
+    driver = browser.driver
+    driver.get(server.url + "/create-pool")
+    driver.find_element(By.NAME, "name").send_keys("moved")
+    driver.find_element(By.XPATH, "//button[text()='Create the pool']").click()
+    until(browser, lambda: driver.current_url == server.url + "/pools/moved")
+    watching = driver.current_window_handle
+    driver.switch_to.new_window("tab")
+    acting = driver.current_window_handle
+    try:
+        driver.get(server.url + "/pools/moved/change")
+        field = driver.find_element(By.NAME, "name")
+        field.clear()
+        field.send_keys("moved-on")
+        field.submit()
+        until(browser, lambda: driver.current_url == server.url + "/pools/moved-on")
+        driver.switch_to.window(watching)
+        until(browser, lambda: driver.current_url == server.url + "/pools/moved-on")
+        driver.switch_to.window(acting)
+        driver.get(server.url + "/pools/moved-on/delete")
+        driver.find_element(By.XPATH, "//button[text()='Delete the pool']").click()
+        until(browser, lambda: "Pool moved-on was deleted." in text(browser))
+        driver.switch_to.window(watching)
+        until(browser, lambda: "This is gone" in driver.find_element(By.TAG_NAME, "footer").text)
+        driver.get(server.url + "/")  # so that the page that is gone asks for nothing more
+        assert all("404" in one for one in browser.complaints())  # Chromium's own words about it
+    finally:
+        driver.switch_to.window(acting)
+        driver.close()
+        driver.switch_to.window(watching)
 
 
 def test_ages_tick_without_a_request(browser: Browser, server: Server) -> None:

@@ -39,10 +39,18 @@ def test_drain_readiness_503_still_serving_until_undone(playground: Start, sqlit
         status, headers, _ = get(server.port, "/board")
         assert (status, headers["connection"]) == (200, "close")
         assert phase(server) == "draining"
+        until(lambda: "`manage.py drain` was asked for" in server.log())
+        code, said = drain(server, "--format", "json")
+        assert (code, json.loads(said)) == (
+            0,
+            {"port": server.port, "pid": server.pid, "draining": True, "in_progress": {}},
+        )
         code, said = drain(server, "--undo")
         assert code == 0 and "serves normally again" in said
         until(lambda: get(server.port, "/health/ready")[0] == 200)
         assert phase(server) == "serving"
+        until(lambda: "taken back" in server.log())
+        assert server.log().count("`manage.py drain` was asked for") == server.log().count("taken back") == 1
 
 
 def test_drain_wait_returns_when_the_request_is_answered_and_sigterm_then_stops_without_delay(

@@ -157,7 +157,9 @@ def test_unreachable_database_at_the_start_is_not_ready_but_alive() -> None:
         until(lambda: reason(server) == "database_unhealthy")
         assert get(server, "/health/live").status == get(server, "/health/startup").status == 200
         assert get(server, "/health").status == 503
-        for form in ("json", "html", "prometheus"):
+        assert get(server, "/health/components/dbpool").status == 503
+        assert get(server, "/health/ready?exclude=dbpool").status == 503
+        for form in ("json", "html", "prometheus", "openmetrics"):
             body = get(server, f"/health/detailed?format={form}").body
             assert b"hunter2" not in body
             assert b"Connection refused" not in body

@@ -223,7 +223,7 @@ def test_sqlite_write_lock_of_another_program_reads_go_on_and_writes_are_refused
             for pending in late:
                 pending.join(20)
                 assert pending.status == 503
-            until(lambda: b"write lock" in get(server.port, "/health/detailed")[2])
+            until(lambda: b"write_lock_held" in get(server.port, "/health/detailed")[2])
             assert get(server.port, "/health/ready")[0] == 200
             foreign.execute("ROLLBACK")
         until(lambda: get(server.port, "/write/again")[0] == 200)

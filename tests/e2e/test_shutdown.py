@@ -62,7 +62,7 @@ def test_sigterm_drain_serves_new_and_reused_connections_until_it_ends(playgroun
         assert status_line["abandoned"] == {} and status_line["workers_killed"] == 0
 
 
-def asked_anew(port: int) -> object:
+def asked_again(port: int) -> object:
     """The status of a request on a new connection, or what became of it instead."""
     try:
         return get(port, "/sleep/20")[0]
@@ -84,7 +84,7 @@ def test_sigterm_new_connections_are_answered_or_refused_while_a_request_is_fini
         server.signal(signal.SIGTERM)
         seen = []
         while slow.is_alive():
-            seen.append(asked_anew(server.port))
+            seen.append(asked_again(server.port))
         assert slow.status == 200
         assert set(seen) <= {200, "refused"}, seen
         assert seen[-1] == "refused"

@@ -70,7 +70,7 @@ def test_check_in_tried_from_this_state_to_this_revision_is_not_tried_again(end:
     assert endpoint.state and endpoint.pool
     factories.report(endpoint, endpoint.state)
     assert Operation.objects.count() == 1
-    pool_manager.go_back(pool=endpoint.pool, number=1, actor="anna")  # another revision: tried anew
+    pool_manager.go_back(pool=endpoint.pool, number=1, actor="anna")  # another revision: tried again
     factories.report(endpoint, endpoint.state)
     assert Operation.objects.count() == 2
 

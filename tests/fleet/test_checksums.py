@@ -55,7 +55,7 @@ def _compressed(text: bytes) -> bytes:
     return zlib.compress(text)
 
 
-def test_conflict_of_a_target_with_a_repository_that_was_built_anew() -> None:
+def test_conflict_of_a_target_with_a_repository_that_was_built_again() -> None:
     pool = factories.pool("lab")
     source = machine("box1", pool=pool)
     revision, _ = pool_manager.set_target(pool=pool, endpoint=source, actor="test")

@@ -19,6 +19,7 @@ from apps.fleet.models import (
     Operation,
     PackageVersion,
     Pool,
+    Posting,
     State,
     TargetRevision,
 )
@@ -69,6 +70,7 @@ BAD_ROWS: dict[str, Callable[[], Any]] = {
         for at in (0, 1)
     ],
     "package_version_unique": lambda: twice(PackageVersion.objects.create, name="a", version="1", arch="any"),
+    "posting_unique": lambda: twice(Posting.objects.create, version=1, segment=1, bits=b"1"),
     "api_token_role_known": lambda: ApiToken.objects.create(name="t", token_hash="h", role="admin"),
     "enrolment_code_uses_positive": lambda: EnrolmentCode.objects.create(code_hash="h", expires=Now(), uses=0),
     "enrolment_code_not_overused": lambda: EnrolmentCode.objects.create(code_hash="h", expires=Now(), uses=1, used=2),

@@ -50,7 +50,7 @@ def test_enroll_code_that_is_not_valid_is_refused_alike(why: str) -> None:
         endpoint_manager.enroll(code=text, name="first", arch="x86_64")
     with pytest.raises(exceptions.EnrolmentCodeInvalid) as refusal:
         endpoint_manager.enroll(code=text, name="m1", arch="x86_64")
-    assert str(refusal.value) == "The enrolment code is not valid (any more)."
+    assert str(refusal.value) == "The enrolment code is unknown, expired or used up."
     assert not Endpoint.objects.filter(name="m1").exists()
 
 

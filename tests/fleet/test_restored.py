@@ -67,7 +67,7 @@ def test_restored_newer_revision_seen_pauses_automatic_sync_before_anything_is_q
 @pytest.mark.parametrize("number", [1, 2])
 def test_restored_same_number_with_other_contents_pauses_too(number: int) -> None:
     pool = automatic_pool()
-    if number == 2:  # an old number that isn't the present one
+    if number == 2:  # an old number that isn't the current one
         factories.target(pool, "app 9-1")
         number = 1
     check_in(factories.endpoint(pool=pool), number=number)
@@ -230,7 +230,7 @@ def test_restored_confirming_a_number_approves_no_packages() -> None:
     assert confirmed.target and confirmed.target.number == 8 and not confirmed.target.approved
 
 
-def test_pool_made_anew_goes_on_counting_where_the_deleted_one_was() -> None:
+def test_pool_made_again_goes_on_counting_where_the_deleted_one_was() -> None:
     """Machines that were in it remember its numbers under its name."""
     pool = factories.pool(name="again")
     for version in ("1-1", "2-1", "3-1"):

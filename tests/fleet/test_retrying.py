@@ -124,7 +124,7 @@ def test_somebody_who_asks_meanwhile_gets_a_new_one_at_once(kind: str) -> None:
     )
     waiting.refresh_from_db()
     assert new and made.pk != waiting.pk and made.retry_at is None
-    assert (waiting.status, waiting.result["code"], waiting.retry_at) == ("cancelled", "asked_anew", None)
+    assert (waiting.status, waiting.result["code"], waiting.retry_at) == ("cancelled", "asked_again", None)
     again, new = sync_coordinator.create_operation(
         endpoint=waiting.endpoint, kind=kind, actor="anna", idempotency_key="key"
     )

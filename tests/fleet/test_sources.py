@@ -124,7 +124,7 @@ def test_fetch_contents_of_a_revision_without_files_are_gone_the_archive_is_left
     assert fetch.urls == (f"{ARCHIVE}/packages/a/app/app-2.0-1-x86_64.pkg.tar.zst",)
 
 
-def test_fetch_built_anew_under_the_same_version_the_own_database_counts() -> None:
+def test_fetch_built_again_under_the_same_version_the_own_database_counts() -> None:
     endpoint = machines(("app 2.0-1",), ("app 2.0-1",), ("app 1.0-1",))
     rebuilt = factories.repository("app 2.0-1", build="two")
     factories.report(endpoint, endpoint.state, factories.reported_repository(rebuilt, mirrors=("https://own/core",)))

@@ -88,7 +88,7 @@ def test_dropped_that_a_machine_was_never_seen_to_have_from_a_repository_stays_e
     assert after_sync(old) == after_sync(refreshed) == {"app 2-1", "base 2-1", "tray 1-1"}
 
 
-def test_dropped_that_one_machine_built_anew_goes_from_the_others() -> None:
+def test_dropped_that_one_machine_built_again_goes_from_the_others() -> None:
     pool = factories.pool()
     old = machine(pool, OLD, OLD)
     aur = machine(pool, (*OLD[:2], "tray 1-2"), NEW)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import parser
 
-from apps.health import page, results
+from apps.health import results, words
 from apps.health.checker import Checker
 from apps.lifecycle.board import DbpoolSample
 from apps.lifecycle.dbpool import write
@@ -36,12 +36,12 @@ def test_documents_metrics_are_those_of_the_server(checker: Checker, get: Get) -
 
 
 def test_documents_reasons_and_problems_are_those_of_the_code() -> None:
-    for word in (*results.REASONS, *page.PROBLEMS):
+    for word in (*results.REASONS, *words.PROBLEMS):
         assert f"`{word}`" in TEXT
 
 
 def test_page_has_words_for_every_reason() -> None:
-    assert set(page.SENTENCES) == {"", *results.REASONS}
+    assert set(words.SENTENCES) == {"", *results.REASONS}
 
 
 def test_alerts_ask_for_metrics_that_exist() -> None:

@@ -47,8 +47,37 @@ def test_choose_override_wins(form: Form) -> None:
     assert choose(BROWSER, form.value) is form
 
 
-def test_choose_unknown_override_is_ignored() -> None:
-    assert choose(BROWSER, "xml") is Form.HTML
+def test_choose_unknown_override_is_refused() -> None:
+    with pytest.raises(ValueError, match="xml"):
+        choose(BROWSER, "xml")
+
+
+@pytest.mark.parametrize(
+    ("query", "content_type"),
+    [
+        ("format=json", "application/json"),
+        ("format=html", "text/html; charset=utf-8"),
+        ("format=prometheus", "text/plain; version=0.0.4; charset=utf-8"),
+        ("format=openmetrics", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+    ],
+)
+@pytest.mark.parametrize("accept", [BROWSER, PROMETHEUS, "application/json"])
+def test_detailed_format_decides_whatever_the_header_says(get: Get, query: str, content_type: str, accept: str) -> None:
+    assert get(f"/health/detailed?{query}", Accept=accept).headers["Content-Type"] == content_type
+
+
+@pytest.mark.parametrize("query", ["format=json&format=html", "format=json&format=json", "format=json&x=1&format=yaml"])
+def test_detailed_format_given_twice_is_refused(get: Get, query: str) -> None:
+    answer = get(f"/health/detailed?{query}", Accept=BROWSER)
+    assert (answer.status, answer.json["status"]) == (400, "bad_request")
+    assert answer.json["detail"] == "format is given more than once: give it once."
+
+
+@pytest.mark.parametrize("query", ["format=xml", "format=", "format=JSON"])
+def test_detailed_unknown_format_is_refused_with_the_known_ones(get: Get, query: str) -> None:
+    answer = get(f"/health/detailed?{query}", Accept=BROWSER)
+    assert (answer.status, answer.json["status"]) == (400, "bad_request")
+    assert all(form in answer.json["detail"] for form in ("json", "html", "prometheus", "openmetrics"))
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_page_shows_every_component_and_the_work(checker: Checker, get: Get) -> 
 def test_page_dbpool_where_there_is_none_says_so(checker: Checker, get: Get) -> None:
     checker.step()
     text = get("/health/detailed?format=html").text
-    assert ("SQLite has none" in text) == (connection.vendor == "sqlite")
+    assert ("With SQLite there is no dbpool" in text) == (connection.vendor == "sqlite")
     assert '<a href="/">Dashboard</a>' in text
 
 

@@ -36,5 +36,25 @@ def test_process_exception_database_error_503(
     assert str(error).encode() not in response.content
 
 
+@pytest.mark.parametrize(
+    ("method", "came", "again"),
+    [
+        ("get", "http://testserver/pools/lab", ""),
+        ("post", "http://testserver/pools/lab/sync?x=1#y", "/pools/lab/sync?x=1"),
+        ("post", "http://testserver//evil.example/x", "/"),
+        ("post", "https://evil.example/x", "/"),
+        ("post", "http://[", "/"),
+        ("post", "", "/"),
+    ],
+)
+def test_way_on_from_a_form_is_the_page_that_it_was_on(
+    middleware: DatabaseUnavailableMiddleware, method: str, came: str, again: str
+) -> None:
+    """A GET of an address that only takes forms would be refused, and say that nothing was changed."""
+    request = getattr(RequestFactory(), method)("/selected/do", headers={"Referer": came})
+    response = middleware.process_exception(request, DatabaseUnavailable("down"))
+    assert response and f'<a href="{again}">' in response.content.decode()
+
+
 def test_process_exception_other_error_is_left_alone(middleware: DatabaseUnavailableMiddleware) -> None:
     assert middleware.process_exception(RequestFactory().get("/"), ValueError()) is None

@@ -31,7 +31,7 @@ def _write(path: Path) -> None:
     """Python takes the bytecode only if it is of its own version and the hash in it is that of the source."""
     build.write(path)
     with zipfile.ZipFile(path, "a") as archive:
-        for name in archive.namelist():
+        for name in [name for name in archive.namelist() if name.endswith(".py")]:
             source = archive.read(name)
             checked_by_hash = (0b11).to_bytes(4, "little")
             head = importlib.util.MAGIC_NUMBER + checked_by_hash + importlib.util.source_hash(source)

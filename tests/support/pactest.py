@@ -76,7 +76,7 @@ class Root:
         return {line for stream in ("stdout", "stderr") for line in self._lines("-Dk", stream) if "error: " in line}
 
     def altered(self) -> set[str]:
-        """What `pacman -Qkk` finds wrong with the files of packages, but for configuration files."""
+        """What `pacman -Qkk` finds wrong with the files of packages, except for configuration files."""
         return {line for line in self._lines("-Qkk", "stderr") if line.startswith(("warning: ", "error: "))}
 
 

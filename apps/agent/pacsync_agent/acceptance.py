@@ -116,6 +116,14 @@ def named(names: Collection[str]) -> str:
     return ", ".join(listed[:NAMED]) + more
 
 
+def named_and(names: Collection[str]) -> str:
+    """The same within a sentence: `a, b and c`."""
+    if 1 < len(names) <= NAMED:
+        *before, last = sorted(names)
+        return f"{', '.join(before)} and {last}"
+    return named(names)
+
+
 def untrusted(names: Collection[str], databases: Collection[str] = (), cached: Collection[str] = ()) -> Refused:
     """The refusal of files that nobody vouches for whom this machine trusts.
 

@@ -40,6 +40,11 @@ class Address:
         parts = urllib.parse.urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
 
+    @property
+    def name(self) -> str:
+        """The name of the host alone, without its port; empty where it has none."""
+        return urllib.parse.urlsplit(self.url).hostname or ""
+
 
 def shown(url: str) -> str:
     """The address without user, password, query and fragment; a text that can't be parsed is not shown at all."""

@@ -14,6 +14,8 @@ from typing import Any, Optional
 Check = Callable[[Any], bool]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")  # of a pool or an endpoint
+_TOKEN = re.compile(r"[!-~]{1,500}")
 _KINDS = {"sync", "revert"}
 _CHANGES = {"install", "remove", "upgrade", "downgrade", "replace", "reason"}
 MOST_WANTED = 1000  # texts that a check-in may ask for
@@ -23,6 +25,14 @@ LARGEST = 2**31 - 1  # number that a server takes back: what the agent remembers
 
 def _text(value: Any) -> bool:
     return isinstance(value, str)
+
+
+def _name(value: Any) -> bool:
+    return _text(value) and _NAME.fullmatch(value) is not None
+
+
+def _token(value: Any) -> bool:
+    return _text(value) and _TOKEN.fullmatch(value) is not None
 
 
 def _number(value: Any) -> bool:
@@ -85,19 +95,21 @@ _OPERATION = {
     "target_state": _text,
     "result": _optional(_object()),
 }
+_LAST_FAILURE = _object(kind=_text, status=_text, finished=_text)
+_RESTING = _object(why=_text, since=_text)
 _UNMANAGED = _list_of(_object(name=_text, why=_text))
 _REVISION = _object(number=_number, digest=is_digest)
 _TARGET = _optional(_object(number=_number))
 _VERSION = _optional(_object(version=_text, arch=_text, reason=_text))
 # By request: the fields of its answer. One with a question mark may be missing or null.
 _SHAPES: tuple[tuple[str, dict[str, Check]], ...] = (
-    (r"POST /enroll", {"id": _any_of(_text, _number), "name": _text, "token": _text, "pool": _optional(_text)}),
+    (r"POST /enroll", {"id": _any_of(_text, _number), "name": _name, "token": _token, "pool": _optional(_name)}),
     (
         r"POST /checkin",
         {
             "want": _digests,
             "status": _optional(_text),
-            "pool": _optional(_text),
+            "pool": _optional(_name),
             "target": _TARGET,
             "revision?": _REVISION,
             "operation": _optional(_object(**_OPERATION)),
@@ -107,12 +119,14 @@ _SHAPES: tuple[tuple[str, dict[str, Check]], ...] = (
     (
         r"GET /me",
         {
-            "name": _text,
+            "name": _name,
             "status?": _text,
-            "pool?": _text,
+            "pool?": _name,
             "target?": _any_of(_TARGET, _number),
             "difference?": _counts,
             "operation?": _object(**_OPERATION),
+            "last_failure?": _LAST_FAILURE,
+            "resting?": _RESTING,
             "holds?": _list_of(_text),
             "foreign?": _list_of(_text),
             "unmanaged?": _UNMANAGED,
@@ -120,12 +134,13 @@ _SHAPES: tuple[tuple[str, dict[str, Check]], ...] = (
         },
     ),
     (
-        r"GET /endpoints/[^/]+/diff",
+        r"GET /endpoints/[^/]+/diff(\?fetch=true)?",
         {
             "equal": lambda value: isinstance(value, bool),
             "counts": _counts,
             "kept": lambda value: isinstance(value, dict) and all(map(_list_of(_text), value.values())),
             "unmanaged?": _UNMANAGED,
+            "fetch?": _list_of(_object()),
             "changes": _list_of(
                 _object(
                     **{"name": _text, "from": _VERSION, "to": _VERSION},
@@ -169,12 +184,21 @@ def problem(method: str, path: str, answer: Mapping[str, Any]) -> Optional[str]:
     return None
 
 
-def printable(value: Any) -> Any:
-    """The answer with every control character of its texts replaced, line ends and tabs apart: it may be printed."""
+def printable(value: Any, *, lines: bool = False) -> Any:
+    """The answer with every control character of its texts replaced: it may be printed, each text on one line.
+
+    `lines`: a text may have several. Only the `result` of an operation has such ones: what an agent said of it.
+    """
     if isinstance(value, str):
-        return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in value)
+        return "".join(letter if letter.isprintable() else _instead(letter, lines) for letter in value)
     if isinstance(value, list):
-        return [printable(one) for one in value]
+        return [printable(one, lines=lines) for one in value]
     if isinstance(value, dict):
-        return {printable(key): printable(one) for key, one in value.items()}
+        return {printable(key): printable(one, lines=lines or key == "result") for key, one in value.items()}
     return value
+
+
+def _instead(letter: str, lines: bool) -> str:
+    if letter in "\n\t":
+        return letter if lines else " "
+    return "?"

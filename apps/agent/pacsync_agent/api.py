@@ -54,7 +54,10 @@ class ApiError(Exception):
                 f"An operator can give {name} a new token (to be put into credentials.json), or delete it on the "
                 "server. When it is deleted, run `pacsync-agent enroll --force …` with a new code."
             )
-            return NotAuthorized(self.code, "The server doesn't know this machine's token (any more).", hint)
+            said = (
+                "The server doesn't know this machine's token: it was revoked or replaced, or the endpoint was deleted."
+            )
+            return NotAuthorized(self.code, said, hint)
         if self.unknown:
             return Refused(
                 "server_older",
@@ -99,6 +102,9 @@ class Client:
         self.timeout = timeout
         self.stop = stop or threading.Event()
         self.proxy = proxy
+        self.waits_for_name = False
+        """Whether a name that no host has is asked for again: a service may be started before the network is up."""
+        self._answered = False
 
     def get(self, path: str) -> dict[str, Any]:
         return self.request("GET", path)
@@ -129,7 +135,8 @@ class Client:
             except _Again as again:
                 delay = max(again.after, random.uniform(0.5, 1) * min(8.0, 0.25 * 2**attempt))  # noqa: S311 - jitter
                 attempt += 1
-                if time.monotonic() + delay > deadline or self.stop.wait(delay):
+                hopeless = again.no_name and not (self.waits_for_name or self._answered)
+                if hopeless or time.monotonic() + delay > deadline or self.stop.wait(delay):
                     raise again.as_agent_error(self.server, self.proxy) from None
 
     def _once(self, method: str, path: str, body: Optional[bytes], kind: str, encoding: str) -> dict[str, Any]:
@@ -149,7 +156,12 @@ class Client:
                 with contextlib.closing(answer):
                     content = answer.read(ANSWER_LIMIT + 1)
             except bounded_http.ERRORS as error:
-                raise _Again(bounded_http.reason_of(error, guard), connected=guard.connected) from None
+                raise _Again(
+                    bounded_http.reason_of(error, guard),
+                    connected=guard.connected,
+                    no_name=bounded_http.is_no_name(error),
+                ) from None
+            self._answered = True
             if guard.reason:
                 raise _Again(guard.reason)
             if answer.length and len(content) <= ANSWER_LIMIT:
@@ -215,10 +227,20 @@ class _Again(Exception):
 
     `too_many`: the server is there, and says in `reason` that this machine or its network asked too often.
     `connected`: to the proxy, where there is one; what fails after that may be the server's fault or the proxy's.
+    `no_name`: the name service knows no such host.
     """
 
-    def __init__(self, reason: str, after: float = 0, *, too_many: bool = False, connected: bool = True) -> None:
+    def __init__(
+        self,
+        reason: str,
+        after: float = 0,
+        *,
+        too_many: bool = False,
+        connected: bool = True,
+        no_name: bool = False,
+    ) -> None:
         super().__init__(reason)
+        self.no_name = no_name
         self.reason = reason
         self.after = after
         self.too_many = too_many

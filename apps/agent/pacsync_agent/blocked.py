@@ -9,17 +9,21 @@ from typing import Optional
 
 from . import work
 from .context import Context
-from .errors import Busy
+from .errors import AgentError, Busy, Local
+from .pacman_conf_kept import NOT_STARTED
 from .result import Ended
+
+_IN_THE_WAY = {"database_locked", *NOT_STARTED}
 
 
 def resume(context: Context) -> Optional[Ended]:
-    """Bring what was begun to its end; where a lock is in the way, say so and set `blocked`. Raises AgentError."""
+    """Bring what was begun to its end; where a lock, or a pacman that doesn't start, is in the way, say so and set
+    `blocked`. Raises AgentError."""
     context.blocked = False
     try:
         ended = work.resume(context)
-    except Busy as error:
-        if error.code != "database_locked":
+    except (Busy, Local) as error:
+        if error.code not in _IN_THE_WAY:
             raise
         context.blocked = True
         say_once(context, error)
@@ -28,7 +32,7 @@ def resume(context: Context) -> Optional[Ended]:
     return ended
 
 
-def say_once(context: Context, error: Busy) -> None:
+def say_once(context: Context, error: AgentError) -> None:
     """Say it, unless it was the last thing of this kind. Another agent isn't worth a word: it just reports, mostly."""
     if error.code == "agent_busy" or error.message == context.said:
         return

@@ -17,6 +17,7 @@ from typing import Any, Optional
 from . import proxies, socks, this_machine
 from .guard import Guard
 
+NO_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 # What a connection that doesn't work out is reported with; the texts of `reason_of` are all that is said of it.
 ERRORS = (OSError, http.client.HTTPException, ValueError)
 
@@ -117,6 +118,12 @@ def is_network(error: BaseException) -> bool:
 def is_unknown_name(error: BaseException) -> bool:
     """Whether the host's name can't be resolved."""
     return isinstance(cause_of(error), socket.gaierror)
+
+
+def is_no_name(error: BaseException) -> bool:
+    """Whether the name service says that there is no such host: not that it can't say so now."""
+    inner = cause_of(error)
+    return isinstance(inner, socket.gaierror) and inner.errno in NO_NAME
 
 
 def is_silence(error: BaseException) -> bool:

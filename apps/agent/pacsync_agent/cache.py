@@ -58,7 +58,7 @@ class Cache:
         return self.private / f"{hashlib.sha256(key).hexdigest()[:32]}.part"
 
     def open_private(self, kept: Iterable[Wanted]) -> None:
-        """Make the private directory, for its owner alone, empty but for parts of these packages. Raises OSError."""
+        """Make the private directory, for its owner alone, empty except for parts of these packages. Raises OSError."""
         parts = {self.part(wanted).name for wanted in kept}
         if self.private.is_symlink() or (self.private.exists() and not self.private.is_dir()):
             self.private.unlink()

@@ -7,7 +7,7 @@ from .errors import AgentError, Refused
 
 
 def check(client: Client, operation: str) -> None:
-    """Raise Refused (`cancelled`) when somebody did: then it mustn't be made anew. Nothing if the server can't say."""
+    """Raise Refused (`cancelled`) when somebody did: then it mustn't be made again. Nothing if the server can't say."""
     try:
         answer = client.get(f"/operations/{operation}")
     except (ApiError, AgentError):

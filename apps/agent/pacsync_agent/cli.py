@@ -7,10 +7,25 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Optional
 
-from . import __version__, commands, file_commands, no_room, preload, set_latest, surroundings
+from . import (
+    __version__,
+    commands,
+    completion,
+    diff_command,
+    enroll,
+    file_commands,
+    manual,
+    no_room,
+    preload,
+    service,
+    set_latest,
+    status_command,
+    surroundings,
+)
 from .errors import AgentError, Exit, Failed, PacmanGoesOn
 from .hints import Hints
 from .output import Output
+from .parser import Parser
 from .signals import Signals
 
 EXITS = """exit statuses:
@@ -20,15 +35,29 @@ EXITS = """exit statuses:
   3  refused, nothing was changed    10 `diff --exit-code`, `verify`: there are differences
   4  not enrolled, or not allowed    128+N stopped by signal N before pacman started"""
 
-NOTES = {"set-latest": "The endpoint needs the right to set targets; an operator gives it."}
+NOTES = {
+    "set-latest": "The endpoint needs the right to set targets; an operator gives it.",
+    "enroll": "The code may also come from the environment, as PACSYNC_ENROLMENT_CODE.",
+    "service": (
+        "`install` writes units of systemd to /etc/systemd/system and a hook to pacman's directory of hooks, or takes\n"
+        "those of the package, enables the service and starts it. `enroll` does it, too."
+    ),
+}
 
 # name: (function, what it does, example, needs --wait)
 COMMANDS: dict[str, tuple[Callable[[commands.Call], int], str, str, bool]] = {
     "enroll": (
-        commands.enroll,
-        "make this machine known to a server",
-        "sudo pacsync-agent enroll --server http://pacsync.lan:8080 --code psc_…",
+        enroll.enroll,
+        "make this machine known to a server, and keep the agent running",
+        "sudo pacsync-agent enroll --server https://pacsync.lan --code psc_…\n"
+        "  sudo pacsync-agent enroll --server https://pacsync.lan --code-file /root/code     (not seen in `ps`)",
         True,
+    ),
+    "service": (
+        service.command,
+        "keep the agent running, now and after each start of the machine; or no longer",
+        "sudo pacsync-agent service install\n  sudo pacsync-agent service remove",
+        False,
     ),
     "once": (
         commands.once,
@@ -38,15 +67,16 @@ COMMANDS: dict[str, tuple[Callable[[commands.Call], int], str, str, bool]] = {
     ),
     "run": (commands.run, "do `once` for ever (the service)", "sudo pacsync-agent run", False),
     "status": (
-        commands.status,
+        status_command.status,
         "how this machine stands",
         "pacsync-agent status\n  pacsync-agent status --json\n  pacsync-agent status --waybar     (for waybar)",
         False,
     ),
     "diff": (
-        commands.diff,
+        diff_command.diff,
         "what a sync would change",
-        "sudo pacsync-agent diff\n  sudo pacsync-agent diff --exit-code && echo in sync",
+        "sudo pacsync-agent diff\n  sudo pacsync-agent diff --exit-code && echo in sync\n"
+        "  sudo pacsync-agent diff --rehearse     (would it work?)",
         True,
     ),
     "sync": (
@@ -72,9 +102,24 @@ COMMANDS: dict[str, tuple[Callable[[commands.Call], int], str, str, bool]] = {
 }
 
 
-def _common() -> argparse.ArgumentParser:
+# What is printed from the parser alone: (what it makes of parser and arguments, what it does, example).
+PRINTED: dict[str, tuple[Callable[[Parser, argparse.Namespace], str], str, str]] = {
+    "completion": (
+        lambda parser, arguments: completion.of(arguments.shell, parser),
+        "print the completion for a shell",
+        "pacsync-agent completion bash >/usr/share/bash-completion/completions/pacsync-agent",
+    ),
+    "manual": (
+        lambda parser, arguments: manual.page(parser, EXITS),
+        "print the man page",
+        "pacsync-agent manual | man -l -",
+    ),
+}
+
+
+def _common() -> Parser:
     """Options that may stand before and after the command."""
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     machine = common.add_argument_group("which machine (default: this one)")
     machine.add_argument("--config", metavar="FILE", help="the pacman.conf to use")
     machine.add_argument("--root", metavar="DIR", help="the machine's root directory")
@@ -90,10 +135,10 @@ def _common() -> argparse.ArgumentParser:
     return common
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     common = _common()
     shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pacsync-agent",
         description="Keeps this Arch Linux machine on the packages of its pool, with pacman.",
         epilog=EXITS,
@@ -102,7 +147,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pacsync-agent {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (_, text, example, waits) in COMMANDS.items():
+    described = {name: (text, example, waits) for name, (_, text, example, waits) in COMMANDS.items()}
+    described.update({name: (text, example, False) for name, (_, text, example) in PRINTED.items()})
+    for name, (text, example, waits) in described.items():
         epilog = "\n\n".join([*([NOTES[name]] if name in NOTES else []), f"example:\n  {example}", EXITS])
         command = subparsers.add_parser(
             name,
@@ -120,17 +167,25 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _own_arguments(name: str, command: argparse.ArgumentParser) -> None:
+def _own_arguments(name: str, command: Parser) -> None:
     if name == "enroll":
-        command.add_argument("--code", required=True, help="an enrolment code of the server (psc_…)")
+        code = command.add_mutually_exclusive_group()
+        code.add_argument("--code", help="an enrolment code of the server (psc_…)")
+        code.add_argument("--code-file", metavar="FILE", help="a file with the code alone (- is the standard input)")
         command.add_argument("--name", help="the name of this machine (default: its host name)")
         command.add_argument("--force", action="store_true", help="even if it is enrolled already")
+        command.add_argument("--no-service", action="store_true", help="don't keep the agent running")
+    elif name == "service":
+        command.add_argument("action", choices=("install", "remove"), help="install, or undo all of that")
     elif name == "once":
         command.add_argument("--report-only", action="store_true", help="carry nothing out")
     elif name == "status":
         command.add_argument("--waybar", action="store_true", help="JSON for a custom module of waybar")
     elif name == "diff":
         command.add_argument("--exit-code", action="store_true", help="exit status 10 when there are differences")
+        command.add_argument(
+            "--rehearse", action="store_true", help="download the packages, and try it on a copy of pacman's database"
+        )
     elif name in {"sync", "revert"}:
         command.add_argument(
             "--force-remove",
@@ -145,6 +200,8 @@ def _own_arguments(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument(
             "--checksums", action="store_true", help="read every file, also where size and time are the package's"
         )
+    elif name == "completion":
+        command.add_argument("shell", choices=list(completion.SHELLS), help="the shell")
     elif name == "set-latest":
         command.add_argument("--comment", default="", help="why, for the history")
         command.add_argument(
@@ -154,9 +211,21 @@ def _own_arguments(name: str, command: argparse.ArgumentParser) -> None:
         )
 
 
+def _print(text: str) -> int:
+    try:
+        print(text, end="", flush=True)
+    except BrokenPipeError:  # the reader went away
+        sys.stderr.close()
+        return int(Exit.FAILED)
+    return int(Exit.OK)
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command; its exit status. Every error is one sentence and what to do, never a traceback."""
-    arguments = make_parser().parse_args(argv)
+    parser = make_parser()
+    arguments = parser.parse(argv)
+    if arguments.command in PRINTED:
+        return _print(PRINTED[arguments.command][0](parser, arguments))
     output = Output(as_json=getattr(arguments, "json", False), quiet=getattr(arguments, "quiet", False))
     output.hints = Hints(arguments)
     signals = Signals()

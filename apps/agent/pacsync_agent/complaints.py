@@ -7,27 +7,32 @@ it was. Configuration files that it put beside the old ones are said too, becaus
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+from . import pacman_said
 
 _MOST = 10
 _ALWAYS = re.compile(
-    r"command failed to execute|\.pacnew|\.pacsave|command failed|could not (chdir|change the root)"
+    r"\.pacnew|\.pacsave|could not (chdir|change the root)"
     r"|warning given when extracting|directory (permissions|ownership) differs? on"
 )
 _LAST_RUN = re.compile(r"error: ")
 _DETAIL = re.compile(r"filesystem: \S+\s+package: \S+")
 
 
-def of(output: str, last_run: str) -> tuple[str, ...]:
+def of(output: str, last_run: str, hooks: Sequence[str] = ()) -> tuple[str, ...]:
     """The complaints in `output`, all that pacman said, one sentence each: of each kind at most ten, and how many more.
 
-    Errors count only in `last_run`, the part of the run that came to its end: those before it were overcome.
+    Errors count only in `last_run`, the part of the run that came to its end: those before it were overcome. A hook or
+    scriptlet that failed is named, with its own words; `hooks` are the names of those that ran last.
     """
-    kinds: dict[str, list[str]] = {}
+    failed = list(dict.fromkeys(str(one) for one in pacman_said.failed_commands(output, hooks)))
+    kinds: dict[str, list[str]] = {"failed": failed}
     for text, pattern in ((output, _ALWAYS), (last_run, _LAST_RUN)):
         lines = text.splitlines()
         for number, line in enumerate(lines):
             found = pattern.match(line) if pattern is _LAST_RUN else pattern.search(line)
-            if found:
+            if found and not pacman_said.FAILED_COMMAND.match(line):
                 said = re.sub(r"^(error|warning): ", "", line).strip()
                 detail = lines[number + 1].strip() if number + 1 < len(lines) else ""
                 if _DETAIL.fullmatch(detail):

@@ -16,6 +16,7 @@ from . import files, own_directory, settings
 from .api import Client
 from .errors import Busy, Local
 from .journal import Journal
+from .leaving import Leaving
 from .output import Output
 from .pacman import Transaction
 from .pacman_conf import PacmanConf
@@ -29,7 +30,8 @@ class Context:
     """One machine, one server, one run.
 
     `protect` is the setting of that name; `force_remove` are protected packages that the command line lets go.
-    `blocked`: a lock of somebody else's keeps what was begun from being finished; `said` is what was said of it.
+    `blocked`: somebody else's lock, or a pacman that doesn't start, keeps what was begun from being finished; `said` is
+    what was said of it.
     A report fills the last five: the file that counts as the sync database of each repository (where that isn't the
     machine's own), why a repository has none that can be read, what speaks against the machine as a source of a target
     (`examination`), what is wrong with the pool's revision, and the server's poll interval (seconds).
@@ -82,7 +84,7 @@ def make_context(
             "Leave --server out, or enrol the machine there with `enroll --force`.",
         )
     running = Transaction(directory)
-    running.is_to_leave = signals.is_terminated
+    running.is_to_leave = Leaving(signals, output)
     return Context(
         conf=conf,
         state_dir=directory,

@@ -38,7 +38,7 @@ def fetch(
     """What `accept` makes of the file in `part`, from the first address that gives an acceptable one.
 
     Addresses that fail at the moment are asked again, as long as the network's patience lasts. `size` is the declared
-    one in bytes, None: unknown. `accept` raises Refusal. `on_bytes` gets the growth (negative: begun anew). Raises
+    one in bytes, None: unknown. `accept` raises Refusal. `on_bytes` gets the growth (negative: begun again). Raises
     NotThere (and `part` is gone), Stopped (and `part` stays, to go on from), OSError for trouble on this disk.
     """
     counted = _Counted(on_bytes)

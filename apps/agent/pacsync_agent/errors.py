@@ -24,12 +24,20 @@ class AgentError(Exception):
     """One clear sentence, a stable code, and what to do about it."""
 
     exit: int = Exit.FAILED
+    log: str = ""
+    """All that pacman said, where it failed before a transaction began (in a rehearsal)."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.hint = hint
+
+
+class Misused(AgentError):
+    """The command line doesn't say what is needed."""
+
+    exit = Exit.USAGE
 
 
 class Failed(AgentError):
@@ -75,6 +83,22 @@ class Local(AgentError):
     exit = Exit.LOCAL
 
 
+READ_ONLY_HINT = (
+    "Look with `dmesg` and `findmnt` for why: a disk with errors is made read-only. If nothing is wrong with it, run "
+    "`mount -o remount,rw` on that place, and try again."
+)
+
+
+def pacman_unusable(reason: str) -> Local:
+    """pacman is there and doesn't start: a library of it is missing, as a rule. `reason`: the system's words."""
+    return Local(
+        "pacman_unusable",
+        f"pacman doesn't start here: {reason}.",
+        "Put right what is missing by other means: `pacman-static`, or the pacman of a rescue system with --root. "
+        "Until then this machine goes on reporting, and nothing is changed.",
+    )
+
+
 def of_system(error: OSError) -> Local:
     """What the system refused, where nothing more is known of it (no_room.py may know more)."""
     where = f" ({error.filename})" if error.filename else ""
@@ -84,6 +108,8 @@ def of_system(error: OSError) -> Local:
             f"The disk is full{where}: nothing more can be written.",
             "Free some space, for example with `paccache -r`, and run the command again.",
         )
+    if error.errno == errno.EROFS:
+        return Local("read_only", f"A file system is mounted read-only{where}: nothing can be written.", READ_ONLY_HINT)
     return Local("system_error", f"The system refused: {error.strerror or error}{where}.")
 
 

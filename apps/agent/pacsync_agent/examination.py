@@ -19,9 +19,12 @@ from apps.fleet.alpm.version import vercmp
 from . import files, local_db, pacman, plan, sync_databases
 from .accepted import Accepted
 from .context import Context
+from .errors import Local
 from .local_db import Installed
+from .pacman_conf_kept import NOT_STARTED
 
 Problem = dict[str, Any]
+UNUSABLE = "pacman_unusable"
 NAMES = 100  # so many are sent with a problem; its text has ten
 _DEPENDENCY = re.compile(r"missing '(.+)' dependency for '(.+)'")
 _CONFLICT = re.compile(r"'(.+)' conflicts with '(.+)'")
@@ -34,9 +37,11 @@ def examine(
     """The problems of the machine as a source, in a fixed order; none is a sound source.
 
     Wants a report's `Context.databases` and `Context.unreadable`; `databases` are the digests by repository, in
-    pacman's order, `held` the patterns of held packages. What takes long is asked anew only when something changed.
+    pacman's order, `held` the patterns of held packages. What takes long is asked again only when something changed.
     """
     problems = [*_unreadable(context.unreadable), *_broken(installed, context.conf.dbpath)]
+    if context.conf.unusable:
+        return [_unusable(context.conf.unusable), *problems]
     key = _key(context, installed, databases, held)
     path = context.state_dir / "examination.json"
     try:
@@ -44,7 +49,12 @@ def examine(
     except ValueError:
         known = {}
     if known.get("key") != key:
-        known = {"key": key, "problems": _compared(context, installed, databases, held)}
+        try:
+            known = {"key": key, "problems": _compared(context, installed, databases, held)}
+        except Local as error:
+            if error.code not in NOT_STARTED:
+                raise
+            return [_unusable(error), *problems]
         files.keep_json(path, known)
     return [*problems, *known["problems"]]
 
@@ -92,6 +102,10 @@ def _remember(context: Context, installed: Installed, packages: Iterable[Offered
         and (found := installed.get(package.name))
         and (found.version, found.arch) == (package.version, package.arch)
     )
+
+
+def _unusable(error: Local) -> Problem:
+    return _problem(UNUSABLE, error.message.replace("{", "(").replace("}", ")"), ())
 
 
 def _unreadable(reasons: Iterable[str]) -> list[Problem]:

@@ -25,9 +25,9 @@ from . import (
     verification,
     work,
 )
-from .commands import Call, refuse_half_way
+from .commands import Call, refuse_half_way, refuse_unfinished
 from .context import Context, only_agent
-from .errors import AgentError, Busy, Exit, Failed, Refused
+from .errors import AgentError, Exit, Failed, Refused
 from .installed_files import Finding, Since
 from .local_db import LocalPackage
 from .machine import Machine
@@ -45,7 +45,7 @@ def verify(call: Call) -> int:
     transaction.needs_root(os.geteuid())
     with only_agent(context.state_dir, wait=call.arguments.wait):
         refuse_half_way(context)
-        _refuse_unfinished(context)
+        refuse_unfinished(context)
         found = compare(context, every=call.arguments.checksums)
         found += leftovers.known(context.conf, context.state_dir)
         problem = _reported(context)
@@ -80,13 +80,6 @@ def _differ(files: int, modes: int) -> str:
 
 def _sendable(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
-
-
-def _refuse_unfinished(context: Context) -> None:
-    if context.journal.load():
-        raise Busy(
-            "operation_unfinished", "An operation of this machine is not finished.", "Run `pacsync-agent once` first."
-        )
 
 
 def _reported(context: Context) -> Optional[AgentError]:

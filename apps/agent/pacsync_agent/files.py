@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -28,20 +29,29 @@ def sync_directory(directory: Path) -> None:
 def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Replace the file as a whole: a reader, or a crash at any moment, finds the old content or the new."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    try:
-        os.fchmod(handle, mode)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException as error:
-        beside.unlink(missing_ok=True)
-        if isinstance(error, OSError) and not error.filename:  # a full disk has no name of its own
-            error.filename = str(path)
-        raise
+    with _named(path):
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        try:
+            os.fchmod(handle, mode)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
     sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """An OSError in here is about `path`: nobody knows the names in between, and a full disk has none of its own."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
 
 
 def remove_unfinished(directory: Path) -> None:
@@ -102,12 +112,13 @@ def place(part: Path, target: Path) -> None:
     part.chmod(0o644)
     with open(part, "rb") as file:
         os.fsync(file.fileno())
-    try:
-        os.replace(part, target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        _place_across(part, target)
+    with _named(target):
+        try:
+            os.replace(part, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _place_across(part, target)
     sync_directory(target.parent)
 
 

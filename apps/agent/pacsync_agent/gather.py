@@ -223,7 +223,11 @@ class Gatherer:
         )
 
         def one(candidate: Candidate) -> PackageFile:
-            file = self._one(candidate, directory, network, progress)
+            progress.on_package(candidate.wanted.name)
+            try:
+                file = self._one(candidate, directory, network, progress)
+            finally:
+                progress.on_package("")
             progress.add_file()
             return file
 

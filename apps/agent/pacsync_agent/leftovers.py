@@ -62,7 +62,7 @@ def forget_noted(state_dir: Path) -> None:
 def look(conf: PacmanConf, state_dir: Path) -> list[Finding]:
     """What was noted, is still there, and belongs to no package; it is kept for `known`.
 
-    A file that was changed since it was noted is one that a scriptlet or a hook made anew. Raises OSError.
+    A file that was changed since it was noted is one that a scriptlet or a hook made again. Raises OSError.
     """
     kept = _load(state_dir)
     there = {}

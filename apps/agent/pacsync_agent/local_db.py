@@ -40,6 +40,7 @@ class LocalPackage:
         return InstalledPackage(self.name, self.version, self.arch, self.reason)
 
 
+LOOK = "Look at it with `pacman -Dk`, and put the entry right that it names."
 Installed = dict[str, LocalPackage]
 
 
@@ -60,7 +61,9 @@ def read(dbpath: Path) -> Installed:
             "Name the right one with --config, --root or --dbpath.",
         ) from None
     except (OSError, ValueError) as error:
-        raise Local("pacman_database_unreadable", f"The pacman database in {dbpath} can't be read: {error}.") from None
+        raise Local(
+            "pacman_database_unreadable", f"The pacman database in {dbpath} can't be read: {error}.", LOOK
+        ) from None
     return packages
 
 
@@ -122,7 +125,7 @@ def text_of(packages: Iterable[InstalledPackage]) -> bytes:
     try:
         return state.to_text(packages)
     except ValueError as error:
-        raise Local("state_unreportable", f"The installed packages can't be reported: {error}.") from None
+        raise Local("state_unreportable", f"The installed packages can't be reported: {error}.", LOOK) from None
 
 
 def state_text(installed: Installed) -> bytes:

@@ -17,8 +17,6 @@ from apps.fleet.alpm.state import InstalledPackage
 from . import (
     candidates,
     durability,
-    failed_commands,
-    file_conflicts,
     leftovers,
     local_db,
     lock_check,
@@ -26,14 +24,16 @@ from . import (
     no_room,
     obstructions,
     pacman,
-    permission,
+    pacman_failure,
     plan,
     private_databases,
+    rehearsal_refusal,
     repair,
     sync_databases,
     transaction,
     verification,
     wanted,
+    way_back,
 )
 from . import xfer_command as xfer
 from .accepted import Accepted
@@ -49,6 +49,7 @@ from .pacman import Run, Transaction
 from .pacman_conf import PacmanConf
 from .patience import OUTAGE, Patience
 from .plan import Plan
+from .rehearsal_refusal import RehearsalFailed
 from .transaction import Prepared
 
 Packages = Sequence[InstalledPackage]
@@ -117,10 +118,32 @@ class Machine:
         obstructions.check(self.conf, installed, {package.name for package in steps.remove}, found)
         transaction.check_space(self.conf, found, installed)
         no_room.check_rehearsal(self.conf.dbpath, self.state_dir)
+        for text in self.without_way_back(installed, steps) if not (again or cached_only) else ():
+            self.output.warn(text)
         self.output.progress("rehearsing")
-        return transaction.rehearse(
-            self.conf, self.rehearsal_dir, installed=installed, wanted=goal, steps=steps, files=found
+        try:
+            return transaction.rehearse(
+                self.conf, self.rehearsal_dir, installed=installed, wanted=goal, steps=steps, files=found
+            )
+        except RehearsalFailed as error:
+            raise self._with_hint(error, installed, steps, held) from None
+
+    def _with_hint(
+        self, error: RehearsalFailed, installed: Installed, steps: Plan, held: Collection[str]
+    ) -> RehearsalFailed:
+        staying = installed.keys() - steps.touched
+        databases = self.databases()
+        hint = rehearsal_refusal.hint_of(
+            error.said, staying=staying, held=held, is_foreign=lambda name: databases.repository_of(name) is None
         )
+        error.hint = hint or error.hint
+        return error
+
+    def without_way_back(self, installed: Installed, steps: Plan) -> list[str]:
+        """What is to be said of packages that the plan takes away and that can't be had again."""
+        going = [installed[name].as_installed() for name in sorted(steps.touched & installed.keys())]
+        cache = Cache(self.conf, self.state_dir)
+        return way_back.sentences(way_back.lost(going, self.conf, self.databases(), self.trust, cache))
 
     def databases(self) -> OwnDatabases:
         """What the machine's own databases say of package files; read once.
@@ -210,7 +233,7 @@ class Machine:
                 prepared.arguments[1:1] = options
                 run = self.apply(prepared)
         if run is not None and run.status != 0:
-            raise pacman_failed(run, self.conf, self.state_dir, prepared.plan.touched)
+            raise pacman_failure.of_run(run, self.conf, self.state_dir, prepared.plan.touched)
 
     def is_unchanged(self, base: Packages, touched: Collection[str]) -> bool:
         """Whether a transaction left the packages of `base` as they were; reasons that were set for it are put back."""
@@ -248,19 +271,3 @@ class Machine:
     def check_files(self, names: Collection[str], began: Optional[float]) -> tuple[str, ...]:
         """See that the files of these packages are theirs; what to warn of. Raises Failed (`files_differ`)."""
         return verification.after_transaction(self.conf, self.state_dir, names, began)
-
-
-def pacman_failed(run: Run, conf: PacmanConf, state_dir: Path, touched: Collection[str]) -> Failed:
-    """pacman's own words, with a code for the common cases. `touched`: what the transaction changes or removes."""
-    if file_conflicts.of(run) or file_conflicts.between(run):
-        essential = permission.essential(conf, state_dir, local_db.read(conf.dbpath))
-        return file_conflicts.failure(run, conf, touched, essential)
-    said = Run(run.status, failed_commands.explained(run.output, conf)).errors
-    text = "; ".join(said[:5]) or f"it ended with status {run.status}"
-    if any("unable to lock database" in line for line in said):
-        return Failed("database_locked", f"Another pacman came first: {text}.", "Wait for it to finish, and try again.")
-    if "No space left" in run.output or "not enough free disk space" in run.output:
-        return Failed("disk_full", f"The disk is full: {text}.", "Free some space, and try again.")
-    return Failed(
-        "pacman_failed", f"pacman could not do it: {text}.", f"All that it said is in {state_dir / 'pacman.log'}."
-    )

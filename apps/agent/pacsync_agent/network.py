@@ -69,10 +69,11 @@ def why_not_now(hosts: Hosts, host: str) -> Optional[Refusal]:
     alone = hosts.left_alone(host)
     if alone is not None:
         reason, seconds = alone
-        return Refusal(f"{reason}; it asked to be left alone for {seconds:.0f} s more", passing=True, after=seconds)
+        text = f"{reason}; it asked to be left alone for {seconds:.0f} s more"
+        return Refusal(text, passing=True, after=seconds, cause=reason)
     known = hosts.passed_over(host)
     if known is not None:
-        return Refusal(f"passed over after errors of its host ({known})", kind=NETWORK, passing=True)
+        return Refusal(f"passed over after errors of its host ({known})", kind=NETWORK, passing=True, cause=known)
     return None
 
 
@@ -84,17 +85,26 @@ class Refusal(Exception):
     """An address gives nothing, or nothing that may be taken; the text says why in words of our own.
 
     `code` is set where the file came and was not accepted for what it is. `kind`: see above. `passing`: it may be over
-    in a moment, so it is worth another try; `after`: how many seconds the mirror asks to be left alone before that.
+    in a moment, so it is worth another try; `after`: how many seconds the mirror asks to be left alone before that;
+    `cause`: what its host said before, where it wasn't asked for this file any more.
     """
 
     def __init__(
-        self, reason: str, code: str = "", *, kind: str = MIRROR, passing: bool = False, after: float = 0
+        self,
+        reason: str,
+        code: str = "",
+        *,
+        kind: str = MIRROR,
+        passing: bool = False,
+        after: float = 0,
+        cause: str = "",
     ) -> None:
         super().__init__(reason)
         self.code = code
         self.kind = kind
         self.passing = passing
         self.after = after
+        self.cause = cause
 
 
 class NotThere(Exception):
@@ -107,6 +117,7 @@ class NotThere(Exception):
         texts = [f"{where}: {refusal}" for where, refusal in refusals[:SHOWN]]
         texts += [f"and {len(refusals) - SHOWN} more addresses"] if len(refusals) > SHOWN else []
         super().__init__("; ".join(texts) or "no address is known for it")
+        self.lines = "\n".join(texts)
         self.refusals = tuple(refusals)
         self.at = time.monotonic()
 

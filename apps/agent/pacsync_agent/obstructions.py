@@ -109,11 +109,22 @@ def _below(directory: bytes) -> Iterator[bytes]:
 def failure(found: Sequence[Obstruction], touched: Collection[str]) -> Failed:
     """What is in the way, and the remedy. `touched` are the packages that the transaction changes or removes."""
     others = {name for one in found for name in one.owners} - set(touched)
-    paths = acceptance.named([f"{one.path} ({one.package})" for one in found])
-    text = f"Directories lie where packages bring a file or a link: {paths}."
-    hint = "Move those directories to another place, with what is in them."
+    text, hint = _said(found), "Move those directories to another place, with what is in them."
+    if len(found) == 1:
+        hint = "Move that directory to another place, with what is in it."
     if others:
         newcomers = {one.package for one in found if not one.owners.isdisjoint(others)}
         said, remedy = file_conflicts.staying_owners(others, newcomers - others)
         return Failed("file_conflict", f"{text} {said}", f"{remedy}. {hint}")
     return Failed("file_conflict", f"{text} pacman doesn't replace a directory.", hint)
+
+
+def _said(found: Sequence[Obstruction]) -> str:
+    packages = sorted({one.package for one in found})
+    if len(found) == 1:
+        return f"A directory is where package {packages[0]} has a file: {found[0].path}."
+    if len(packages) == 1:
+        paths = acceptance.named([one.path for one in found])
+        return f"Directories are where package {packages[0]} has files: {paths}."
+    paths = acceptance.named([f"{one.path} ({one.package})" for one in found])
+    return f"Directories are where packages have files: {paths}."

@@ -39,7 +39,7 @@ from .outcome import Outcome
 from .result import Ended
 from .revision_seen import RevisionSeen
 
-# How often the lease of one operation is asked for anew: a suspended machine loses it, and may have it again.
+# How often the lease of one operation is asked for again: a suspended machine loses it, and may have it again.
 LEASES = 3
 
 
@@ -119,9 +119,11 @@ def _base_changed() -> Refused:
 def _work(context: Context, claim: dict[str, Any], *, give_back: bool) -> None:
     journal = context.journal
     operation, token = journal.data["operation"], journal.data["token"]
+    context.output.how_far = None
     try:
         with Heartbeat(context.client, operation, token, claim["lease_seconds"], poll=context.poll) as heartbeat:
             heartbeat.hook = lambda: running_hook.of(context.transaction.output(), context.conf)
+            heartbeat.progress = lambda: context.output.how_far
             outcome = _reach(context, claim, heartbeat)
     except (LeaseLost, Stopped):
         context.output.line("The lease of the operation ran out before pacman was started: asking for it again.")
@@ -205,5 +207,9 @@ def end_unbegun(context: Context, queued: dict[str, Any], error: AgentError) -> 
     context.journal.enter_unwritten(
         steps.CLAIM, kind=queued["kind"], operation=queued["id"], token=token, base=None, here=False
     )
-    claim = _claim(context)
-    return result.give_up(context, error) if claim else None
+    return end_before_pacman(context, error)
+
+
+def end_before_pacman(context: Context, error: AgentError) -> Optional[Ended]:
+    """End the journal's operation, for which pacman wasn't started; None when it isn't this agent's any more."""
+    return result.give_up(context, error) if _claim(context) else None

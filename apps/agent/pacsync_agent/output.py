@@ -12,8 +12,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, Optional, TextIO
 
+from . import colours
 from .errors import AgentError
 from .hints import Hints
+from .how_far import HowFar
 
 _PHASES = ("rehearsing", "downloading", "applying", "verifying", "comparing")
 TITLES = {phase: phase.capitalize() for phase in _PHASES}
@@ -44,10 +46,13 @@ class Output:
         # A closed stdout (`>&-`, some units) is no reason not to work: Python has None there.
         self.stream = stream or sys.stdout or io.StringIO()
         self._terminal = self.stream.isatty() and not as_json
+        self._coloured = self._terminal and colours.wanted(self.stream)
         self._open_line = False
         self._last = ("", 0.0)
         self._ended = self._waits = False
         self._lock = threading.Lock()
+        self.how_far: Optional[HowFar] = None
+        """What `progress` was told last, also where it said nothing."""
         self.interval = 0.1 if self._terminal else 5.0
         """Seconds between two words on how far a phase is."""
 
@@ -65,7 +70,7 @@ class Output:
         if self.as_json:
             self._object({"event": "warning", "message": text})
         else:
-            self._write(f"warning: {text}\n")
+            self._write(f"{colours.paint('warning:', colours.YELLOW) if self._coloured else 'warning:'} {text}\n")
 
     def progress(
         self,
@@ -77,11 +82,14 @@ class Output:
         *,
         hosts: Sequence[str] = (),
         waiting: str = "",
+        package: str = "",
     ) -> None:
         """How far a phase is: a line that is rewritten on a terminal, a few lines elsewhere.
 
-        `hosts`: those from which something comes now; `waiting`: what nothing goes on without.
+        `hosts`: those from which something comes now; `waiting`: what nothing goes on without; `package`: the one that
+        is worked on.
         """
+        self.how_far = HowFar(phase, done, total, bytes_done, bytes_total, package, tuple(hosts), waiting)
         now = time.monotonic()
         begins, ends = phase != self._last[0], bool(total) and done == total
         again, self._ended = ends and self._ended and not begins, ends
@@ -91,7 +99,7 @@ class Output:
         self._last = (phase, now)
         if self.as_json:
             numbers = {"done": done, "total": total, "bytes_done": bytes_done, "bytes_total": bytes_total}
-            now_at = {"hosts": list(hosts), "waiting": waiting}
+            now_at = {"hosts": list(hosts), "waiting": waiting, "package": package}
             self._object({"event": "progress", "phase": phase, **numbers, **now_at})
             return
         text = TITLES.get(phase, phase)
@@ -109,7 +117,8 @@ class Output:
         if self.as_json:
             self._object({"event": "result", **data})
         elif text:
-            self._write(self.hints.for_machine(text) + "\n")
+            text = self.hints.for_machine(text)
+            self._write((colours.of_result(text) if self._coloured else text) + "\n")
 
     def raw_json(self, value: dict[str, Any]) -> None:
         """An object that another program wants exactly so."""
@@ -123,9 +132,9 @@ class Output:
                 self._object({"event": "error", "code": error.code, "message": message, "hint": hint})
                 return
             self.finish_line()
-        print(f"error: {message}", file=sys.stderr)
-        if hint:
-            print(f"       {hint}", file=sys.stderr)
+        word = colours.paint("error:", f"{colours.BOLD};{colours.RED}") if colours.wanted(sys.stderr) else "error:"
+        text = f"{word} {message}" + (f"\n{hint}" if hint else "")
+        print(text.replace("\n", "\n       "), file=sys.stderr)
 
     def finish_line(self) -> None:
         if self._open_line:

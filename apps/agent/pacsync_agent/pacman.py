@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from . import complaints, database_lock, ended_by_signal, failed_commands, files, transaction_repository
-from .errors import Local, PacmanGoesOn
+from . import complaints, database_lock, ended_by_signal, files, pacman_said, running_hook, transaction_repository
+from .errors import Local, PacmanGoesOn, pacman_unusable
 from .own_lock import OwnLock
 from .pacman_conf import ENVIRONMENT, PacmanConf
 
@@ -42,15 +42,8 @@ class Run:
 
     @property
     def errors(self) -> list[str]:
-        """The lines that say what went wrong, without pacman's prefixes."""
-        pattern = r"(error: |:: .*(breaks dependency|are in conflict|unable to satisfy dependency))"
-        found = [line for line in self.output.splitlines() if re.match(pattern, line)]
-        details = [line for line in self.output.splitlines() if " exists in filesystem" in line]
-        if self.status > 128 and not (found or details):
-            return [ended_by_signal.words(self.status)]
-        if self.status and not (found or details):  # whatever it was, it is near the end
-            found = [line for line in self.output.splitlines() if line.strip()][-3:]
-        return [re.sub(r"^(error: |:: )", "", line).strip() for line in (*details, *found)]
+        """Why it failed, one line each, the first cause first (pacman_said.py)."""
+        return pacman_said.causes(self.status, self.output)
 
 
 def write_config(
@@ -82,7 +75,8 @@ def write_config(
 def run(config: Path, *arguments: object, doing: str) -> Run:
     """Run a pacman that changes nothing of the machine, and wait for it.
 
-    `doing` says what it is run for. Raises Failed (`pacman_killed`) when something else ended it.
+    `doing` says what it is run for. Raises Failed (`pacman_killed`) when something else ended it, Local where it
+    doesn't start.
     """
     command = ["pacman", "--config", str(config), *map(str, arguments)]
     try:
@@ -96,7 +90,11 @@ def run(config: Path, *arguments: object, doing: str) -> Run:
         )
     except FileNotFoundError:
         raise Local("pacman_missing", "pacman is not installed here.") from None
-    return Run(ended_by_signal.check(done.returncode, doing), done.stdout.decode(errors="replace"))
+    said = done.stdout.decode(errors="replace")
+    reason = pacman_said.did_not_start(done.returncode, said)
+    if reason:
+        raise pacman_unusable(reason)
+    return Run(ended_by_signal.check(done.returncode, doing), said)
 
 
 def database_problems(config: Path) -> set[str]:
@@ -158,8 +156,7 @@ class Transaction:
 
     def complaints(self, conf: PacmanConf) -> tuple[str, ...]:
         """What the transaction said against itself, although it succeeded."""
-        said = (self.output(), self.output(self._last))
-        return complaints.of(*(failed_commands.explained(text, conf) for text in said))
+        return complaints.of(self.output(), self.output(self._last), running_hook.ran(conf))
 
     def run_small(self, config: Path, *arguments: object, dbpath: Path) -> Run:
         """A pacman before or after the transaction, whose status is not the transaction's. It may be repeated: where it

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
 from . import surroundings
-from .errors import Local
+from .errors import Local, pacman_unusable
 
 # Untranslated messages, but UTF-8: in the plain C locale libarchive can't unpack file names that are not ASCII.
 _LANGUAGE = {"LANGUAGE", "LC_ALL", "LANG"}
@@ -58,7 +58,7 @@ class PacmanConf:
     """The parts of the configuration that matter here; `options` has all of [options] for making another one.
 
     `repositories` are those that give packages: one with `Usage = Search` or `Sync Search` is for looking, and counts
-    for nothing here.
+    for nothing here. `source` is what pacman-conf said; `unusable` why it doesn't start now (pacman_conf_kept.py).
     """
 
     root: Path
@@ -73,6 +73,8 @@ class PacmanConf:
     siglevel: SigLevel
     repositories: tuple[Repository, ...]
     options: tuple[tuple[str, str], ...]
+    source: str = field(default="", compare=False, repr=False)
+    unusable: Optional[Local] = field(default=None, compare=False)
 
     def siglevel_of(self, repository: Optional[str]) -> SigLevel:
         """The level of that repository, the general one when it is None."""
@@ -80,7 +82,7 @@ class PacmanConf:
 
 
 def read(config: Optional[Path], root: Optional[Path], dbpath: Optional[Path]) -> PacmanConf:
-    """Ask pacman-conf. Raises Local when pacman is missing or its configuration can't be read."""
+    """Ask pacman-conf. Raises Local when pacman is missing, doesn't start, or its configuration can't be read."""
     command = ["pacman-conf"]
     command += ["--config", str(config)] if config else []
     command += ["--rootdir", str(root)] if root else []
@@ -88,14 +90,21 @@ def read(config: Optional[Path], root: Optional[Path], dbpath: Optional[Path]) -
         done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, errors="surrogateescape")
     except FileNotFoundError:
         raise Local("pacman_missing", "pacman is not installed here (pacman-conf was not found).") from None
+    said = done.stderr.strip().splitlines()
+    if done.returncode < 0 or (done.returncode in {126, 127} and said):
+        raise pacman_unusable(said[-1] if said else f"signal {-done.returncode} ended pacman-conf")
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines()
         raise Local(
             "pacman_config_invalid",
             f"The pacman configuration {config or '/etc/pacman.conf'} can't be read: {said[0] if said else 'unknown'}.",
             "Correct it, or name another one with --config.",
         )
-    return _from_sections(_sections(done.stdout), root, dbpath)
+    return of_text(done.stdout, root, dbpath)
+
+
+def of_text(text: str, root: Optional[Path], dbpath: Optional[Path]) -> PacmanConf:
+    """What pacman-conf has said."""
+    return _from_sections(_sections(text), root, dbpath, text)
 
 
 def _sections(text: str) -> dict[str, list[tuple[str, str]]]:
@@ -135,7 +144,7 @@ def _repository(name: str, lines: list[tuple[str, str]], siglevel: SigLevel, dat
 
 
 def _from_sections(
-    sections: dict[str, list[tuple[str, str]]], root: Optional[Path], dbpath: Optional[Path]
+    sections: dict[str, list[tuple[str, str]]], root: Optional[Path], dbpath: Optional[Path], source: str
 ) -> PacmanConf:
     options = sections.pop("options")
 
@@ -165,4 +174,5 @@ def _from_sections(
             if (repository := _repository(name, lines, siglevel, database_level)).gives_packages
         ),
         options=tuple(options),
+        source=source,
     )

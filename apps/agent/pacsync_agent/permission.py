@@ -53,7 +53,7 @@ def _owners(conf: PacmanConf, state_dir: Path, installed: Installed) -> dict[str
         known = {}
     if known.get("key") != key:
         known = {"key": key, "owners": protection.owners_by_files(conf.dbpath, conf.root)}
-        with contextlib.suppress(OSError):  # a full disk: it is found out anew the next time
+        with contextlib.suppress(OSError):  # a full disk: it is found out again the next time
             files.write_json(path, known)
     owners: dict[str, list[str]] = known["owners"]
     return owners

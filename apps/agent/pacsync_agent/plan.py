@@ -10,6 +10,7 @@ from typing import Optional
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.alpm.version import vercmp
 
+from .acceptance import named
 from .errors import Refused
 from .local_db import Installed, LocalPackage
 from .package_file import PackageFile
@@ -85,7 +86,7 @@ def check_permitted(plan: Plan, *, protected: Iterable[str], held: Iterable[str]
     if names:
         raise Refused(
             "protected_package",
-            f"The target has no {', '.join(names)}, but HoldPkg protects {'it' if len(names) == 1 else 'them'} here.",
+            f"The target has no {named(names)}, but HoldPkg protects {'it' if len(names) == 1 else 'them'} here.",
             "Exclude it in the pool, or set a target that has it. HoldPkg in pacman.conf is for what pacman needs: "
             "take the package out of it only if this machine can do without.",
         )
@@ -94,7 +95,7 @@ def check_permitted(plan: Plan, *, protected: Iterable[str], held: Iterable[str]
     if names:
         raise Refused(
             "held_package",
-            f"The target changes {', '.join(names)}, but IgnorePkg or IgnoreGroup holds "
+            f"The target changes {named(names)}, but IgnorePkg or IgnoreGroup holds "
             f"{'it' if len(names) == 1 else 'them'} here.",
             "Report the holds with `pacsync-agent once` and try again, or lift the hold in pacman.conf.",
         )
@@ -106,7 +107,7 @@ def check_groups(files: Iterable[PackageFile], ignored_groups: Collection[str]) 
     if names:
         raise Refused(
             "held_package",
-            f"The target brings {', '.join(names)}, of a group that IgnoreGroup holds here; the sync databases of this "
+            f"The target brings {named(names)}, of a group that IgnoreGroup holds here; the sync databases of this "
             "machine don't say that yet.",
             "Exclude it in the pool. Or fetch them with `pacman -Sy`, report with `pacsync-agent once` and try again; "
             "install nothing with pacman in between, that would be a partial upgrade.",

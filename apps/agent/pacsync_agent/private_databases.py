@@ -170,7 +170,7 @@ class _Fetching:
         # Until pacman has taken what comes, nothing remembered may vouch for it: this run may be killed in between.
         (dbpath / MEMORY).unlink(missing_ok=True)
         config = self._write_config(repository, dbpath)
-        # Anew, not if it is newer: a mirror may have gone back to an older day.
+        # Again, not only if it is newer: a mirror may have gone back to an older day.
         reason = self._run(NOT_GIVEN, config, "-Syy")
         if not reason:  # what was downloaded lies there also when its signature isn't trusted; pacman reads none such
             said = "pacman doesn't take it: its signature is not valid, or it is damaged"

@@ -1,4 +1,4 @@
-"""Shows how far the downloads are: files, bytes, from which hosts, and what is being waited for.
+"""Shows how far the downloads are: files, bytes, which package, from which hosts, and what is waited for.
 
 Safe to use from several threads. It must not know what is downloaded.
 """
@@ -19,6 +19,7 @@ class Progress:
         self._done = self._bytes = 0
         self._hosts: Counter[str] = Counter()
         self._waiting: dict[int, str] = {}
+        self._packages: dict[int, str] = {}
         self._lock = threading.Lock()
         self._show()
 
@@ -30,6 +31,14 @@ class Progress:
     def add_file(self) -> None:
         with self._lock:
             self._done += 1
+            self._show()
+
+    def on_package(self, name: str) -> None:
+        """This thread works on this package now; empty: on none."""
+        with self._lock:
+            self._packages.pop(threading.get_ident(), None)
+            if name:
+                self._packages[threading.get_ident()] = name
             self._show()
 
     def on_host(self, host: str, begins: bool) -> None:
@@ -49,5 +58,6 @@ class Progress:
     def _show(self) -> None:
         hosts = sorted(host for host, count in self._hosts.items() if count > 0)
         waiting = next(iter(self._waiting.values()), "")
+        package = next(iter(self._packages.values()), "")
         numbers = (self._done, self._files, self._bytes, self._size)
-        self._output.progress("downloading", *numbers, hosts=hosts, waiting=waiting)
+        self._output.progress("downloading", *numbers, hosts=hosts, waiting=waiting, package=package)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 from typing import Optional
 
-from . import boot, pacman, result, running_hook, transaction
+from . import boot, kept_configuration, pacman, pacman_failure, result, running_hook, transaction
 from . import journal as steps
 from .context import Context
 from .errors import AgentError, Failed, Interrupted, PacmanGoesOn
 from .heartbeat import Heartbeat
-from .machine import Machine, Packages, pacman_failed
+from .machine import Machine, Packages
 from .make_machine import machine_of
 from .outcome import Outcome
 from .running_hook import HookWatch
@@ -93,7 +93,7 @@ def _nothing_begun(context: Context, machine: Machine) -> bool:
 
 
 def _power_was_cut(context: Context) -> bool:
-    """Whether the machine was started anew since pacman was."""
+    """Whether the machine was started again since pacman was."""
     return boot.is_another(context.journal.data.get("boot"))
 
 
@@ -112,6 +112,8 @@ def settle_and_verify(context: Context, machine: Machine) -> Outcome:
         journal.enter(steps.VERIFY)
         machine.verify(goal, journal.data["problems"], journal.data["install"])
         warnings += machine.check_files(journal.data["install"], journal.data.get("began"))
+        if journal.data["kind"] == "revert":
+            warnings += kept_configuration.beside(context.conf, journal.data["install"], warnings)
     except AgentError as error:
         return Outcome.failed(error, warnings)
     return Outcome("succeeded", warnings=warnings)
@@ -134,8 +136,7 @@ def after_failure(context: Context, machine: Machine, error: Failed, *, cut_off:
         machine.mend(goal, install, newcomers=[name for name in install if name not in known])
     except AgentError as second:
         context.output.warn(f"{second.message} Going back to where the machine was.")
-        remedy = second.hint if second.code == "file_conflict" else ""
-        return _back(context, machine, base, Failed(second.code, second.message, remedy))
+        return _back(context, machine, base, Failed(second.code, second.message, second.hint))
     return settle_and_verify(context, machine)
 
 
@@ -152,10 +153,9 @@ def _back(context: Context, machine: Machine, base: Packages, error: Failed) -> 
         if machine.is_unchanged(base, touched):
             return Outcome.failed(_nothing_changed(error))
         left = f"{error.message} The way back failed too: {third.message}"
-        remedy = (third.hint if third.code == "file_conflict" else "") or error.hint
-        return Outcome.failed(
-            Failed(error.code, left, remedy or "Put it right with pacman, and run `pacsync-agent sync`.")
-        )
+        remedies = [one.hint for one in (third, error) if one.code == "file_conflict"]
+        remedies += ["Put it right with pacman, and run `pacsync-agent sync`."]
+        return Outcome.failed(Failed(error.code, left, remedies[0]))
     return Outcome.failed(
         Failed(error.code, f"{error.message} The machine was brought back to where it was.", error.hint)
     )
@@ -169,7 +169,7 @@ def failure_of(context: Context, run: pacman.Run) -> Failed:
     """Why the transaction of the journal's operation failed."""
     journal = context.journal
     removed = {package.name for package in journal.base} - {package.name for package in journal.goal}
-    return pacman_failed(run, context.conf, context.state_dir, removed.union(journal.data["install"]))
+    return pacman_failure.of_run(run, context.conf, context.state_dir, removed.union(journal.data["install"]))
 
 
 def remove_rehearsal(context: Context) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-from .errors import AgentError, Exit
+from . import last_failure
+from .errors import AgentError, Exit, Unavailable
+from .examination import UNUSABLE
 from .output import Output
 from .result import Ended
 from .running_hook import RunningHook
@@ -25,8 +27,12 @@ STATUS = {
     "ahead": "ahead of the target",
     "diverged": "diverged from the target",
     "offline": "offline",
-    "unknown": "not comparable yet",
+    "unknown": "not comparable with a target",
 }
+
+
+EXPLAINED = {"diverged", "unknown"}  # a server says why, in a sentence, and an older one doesn't
+OFFLINE = "⏻"  # in waybar
 
 
 def plural(count: int, word: str) -> str:
@@ -66,7 +72,7 @@ def ended(output: Output, command: str, ended: Ended, *, last: bool = True) -> i
         goal = _goal(ended)
         noted = ", with warnings" if ended.outcome.warnings else ""
         done = "" if ended.kind == "repair" else f" ({counts(ended.operation.get('plan') or {})})"
-        text = f"{goal}{noted}{done}."
+        text = f"{goal}{noted}{done}{_left_behind(ended.operation)}."
         (output.result if last else output.line)(text, status="succeeded", **data)
         return code
     result = ended.operation.get("result") or {}
@@ -109,8 +115,8 @@ def output_next_try(output: Output, operation: Mapping[str, Any]) -> None:
 
 def next_try(operation: Mapping[str, Any]) -> str:
     """`the next try is at TIME`, or nothing."""
-    moment = operation.get("retry_at")
-    return f"the next try is at {moment[:16].replace('T', ' ')} UTC" if isinstance(moment, str) else ""
+    at = operation.get("retry_at")
+    return f"the next try is at {last_failure.moment(at)}" if isinstance(at, str) else ""
 
 
 def _goal(ended: Ended) -> str:
@@ -122,6 +128,14 @@ def _goal(ended: Ended) -> str:
     if operation.get("pool"):
         return f"In sync with pool {operation['pool']}, revision {operation.get('revision')}"
     return "In sync"
+
+
+def _left_behind(operation: Mapping[str, Any]) -> str:
+    """That the target is another revision by now, if the server says so: an older one doesn't."""
+    target = operation.get("pool_target")
+    if not isinstance(target, int) or target == operation.get("revision"):
+        return ""
+    return f"; the target is revision {target} now"
 
 
 def checked_in(answer: dict[str, Any]) -> dict[str, Any]:
@@ -148,12 +162,16 @@ def _place(answer: dict[str, Any]) -> str:
     )
 
 
-def status(known: dict[str, Any], fresh: bool) -> str:
+def stale_status(known: dict[str, Any], why: str) -> str:
+    """What the server said last, how long ago, and why nothing newer is known."""
+    first, stale = one_line(str(known.get("name")), known), f"  as of {ago(known['age'])} ago: {why}"
+    return "\n".join([first, stale, *last_failure.lines(known)])
+
+
+def status(known: dict[str, Any]) -> str:
     lines = [one_line(str(known.get("name")), known)]
-    if not fresh:
-        return "\n".join(
-            [*lines, f"  as of {ago(known['age'])} ago; only root can ask the server now, or it doesn't answer"]
-        )
+    if known.get("why") and known.get("status") in EXPLAINED:
+        lines.append(f"  {known['why']}")
     if known.get("difference") and known.get("target") and known.get("status") != "unknown":
         lines.append(f"  a sync would make {counts(known['difference'])}")
     lines += refused(known.get("refused")) + waiting(known.get("target"))
@@ -161,6 +179,7 @@ def status(known: dict[str, Any], fresh: bool) -> str:
     if operation:
         again = f", {next_try(operation)}" if next_try(operation) else ""
         lines.append(f"  {operation['kind']} {operation['status']} ({counts(operation['plan'])}){again}")
+    lines += last_failure.lines(known)
     if known.get("pacman"):
         hook = known["pacman"]["hook"]
         lines.append("  pacman is at work" + (f", in its hook {RunningHook(**hook)}" if hook else ""))
@@ -168,7 +187,8 @@ def status(known: dict[str, Any], fresh: bool) -> str:
     lines += left_alone(kept)
     lines += [f"{line} (not managed by the target)" for line in left_out(known.get("unmanaged"))]
     for problem in known.get("problems") or ():
-        lines.append(f"  {'' if problem['code'] in CODES else 'as a source of a target: '}{problem['text']}")
+        of_source = problem["code"] not in {*CODES, UNUSABLE}
+        lines.append(f"  {'as a source of a target: ' if of_source else ''}{problem['text']}")
     return "\n".join([*lines, f"  server: {known['server']}"])
 
 
@@ -185,14 +205,23 @@ def waybar(known: dict[str, Any]) -> dict[str, str]:
     changes = sum((known.get("difference") or {}).values())
     if name == "in_sync" and files_differ(known):
         return {"text": "≠", "tooltip": one_line(str(known.get("name")), known), "class": "in-sync"}
-    text = {"in_sync": "✓", "offline": "⏻", "unknown": "?"}.get(name) or (str(changes) if changes else "↻")
+    text = {"in_sync": "✓", "offline": OFFLINE, "unknown": "?"}.get(name) or (str(changes) if changes else "↻")
     tooltip = one_line(str(known.get("name")), known)
     if changes:
         tooltip += f"\n{counts(known['difference'])}"
     return {"text": text, "tooltip": tooltip, "class": name.replace("_", "-")}
 
 
+def waybar_stale(known: dict[str, Any], problem: AgentError) -> dict[str, str]:
+    """The same of what the server said last: offline where it doesn't answer."""
+    if not isinstance(problem, Unavailable):
+        return waybar(known)
+    return {"text": OFFLINE, "tooltip": stale_status(known, problem.message.rstrip(".")), "class": "offline"}
+
+
 def waybar_error(error: AgentError) -> dict[str, str]:
+    if isinstance(error, Unavailable):
+        return {"text": OFFLINE, "tooltip": error.message, "class": "offline"}
     return {"text": "!", "tooltip": error.message, "class": "error"}
 
 

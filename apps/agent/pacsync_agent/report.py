@@ -9,7 +9,19 @@ from typing import Any
 
 from apps.fleet.alpm import state
 
-from . import __version__, database_lock, examination, files, local_db, lock_check, permission, plan, verification
+from . import (
+    __version__,
+    database_lock,
+    examination,
+    files,
+    local_db,
+    lock_check,
+    pacman_conf_kept,
+    permission,
+    plan,
+    status_file,
+    verification,
+)
 from .api import ApiError
 from .context import Context
 from .errors import AgentError, Failed, Refused
@@ -22,6 +34,7 @@ ROUNDS = 4
 DISPENSABLE = {"protected", "hint"}
 # For so many seconds a background report goes by the databases that were fetched privately, or not to be had.
 PRIVATE_MAX_AGE = 3600.0
+RENEWING = 5.0  # seconds that the server has for its word on what an operation came to
 _unkept: dict[Path, int] = {}  # the last number of each machine for which there was no room
 
 
@@ -63,6 +76,7 @@ def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
 
     A report in the `background` doesn't ask mirrors again and again for a database that the machine hasn't.
     """
+    pacman_conf_kept.keep(context.conf, context.state_dir)
     locked = lock_check.problems(context.conf)
     installed = local_db.read(context.conf.dbpath)
     locked = locked or lock_check.problems(context.conf)  # taken meanwhile
@@ -95,7 +109,7 @@ def check_in(context: Context, *, background: bool = False) -> dict[str, Any]:
             if not answer["want"]:
                 _note_revision(context, answer)
                 context.poll = float(answer.get("poll_seconds") or 0)
-                _remember(context, answer, body["state"])
+                _keep_status(context, answer, body["state"])
                 return answer
             for digest in answer["want"]:
                 if digest == body["state"]:
@@ -158,37 +172,34 @@ def send_result(context: Context, operation: str, body: dict[str, Any], text: by
     return _post(context, body, path)
 
 
-def tell_files(context: Context) -> None:
-    """Report at once when more, or less, is known of the files than this run has said. The next report does it too."""
+def tell_end(context: Context) -> None:
+    """After an operation: report at once when more, or less, is known of the files than this run has said.
+
+    What `status` says without root is renewed. The next report does it too, except for how the operation ended.
+    """
     installed = local_db.read(context.conf.dbpath)
     known = verification.problems(context.conf, context.state_dir, installed)
     if known != verification.among(context.problems):
         tell(context)
+    renew_status(context)
+
+
+def renew_status(context: Context) -> None:
+    """After an operation: keep how the machine stands now, if the server can say it. The next report does it too."""
+    with contextlib.suppress(ApiError, AgentError, OSError):
+        answer = context.client.request("GET", "/me", patience=RENEWING)
+        _keep_status(context, answer, answer.get("state"))
+
+
+def _keep_status(context: Context, answer: dict[str, Any], digest: object) -> None:
+    known = context.credentials
+    status_file.keep(context.state_dir, answer, name=known.name, server=known.server, state=digest)
 
 
 def tell(context: Context) -> None:
     """Report now, if that can be done. The next report does it too."""
     with contextlib.suppress(AgentError, OSError):
         check_in(context)
-
-
-def status_path(directory: Path) -> Path:
-    return directory / "status.json"
-
-
-def _remember(context: Context, answer: dict[str, Any], digest: object) -> None:
-    """Keep what the server said, for `status` without root (no secret is in it)."""
-    target = answer.get("target") or {}
-    value = {
-        "name": context.credentials.name,
-        "server": context.credentials.server,
-        "pool": answer.get("pool"),
-        "status": answer.get("status"),
-        "target": target.get("number"),
-        "state": digest,
-        "checked_in": int(time.time()),
-    }
-    files.keep_json(status_path(context.state_dir), value, mode=0o644)
 
 
 def another_pacman(context: Context) -> bool:

@@ -65,7 +65,7 @@ class Repositories:
     def report(self, *, max_age: float = 0) -> list[dict[str, Any]]:
         """What a check-in says of them, in pacman's order, with what had to be fetched privately.
 
-        One that can't be had is reported as it was before; `unreadable` and `databases` of the context are set anew.
+        One that can't be had is reported as it was before; `unreadable` and `databases` of the context are set again.
         `max_age`: as in `private_databases.fetch`.
         """
         context, before = self.context, dict(self.cache)

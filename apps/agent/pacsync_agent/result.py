@@ -45,7 +45,8 @@ def send(context: Context) -> Ended:
         return Ended(kind, outcome, {})
     text = local_db.state_text(local_db.read(context.conf.dbpath))
     log = context.transaction.output() if journal.data.get("goal") else ""
-    body = {"lease_token": journal.data["token"], **outcome.for_server(log)}
+    hint = context.output.hints.for_machine(outcome.hint)
+    body = {"lease_token": journal.data["token"], **outcome.for_server(log, hint)}
     try:
         answer = report.send_result(context, operation, body, text)
     except ApiError as error:
@@ -57,7 +58,7 @@ def send(context: Context) -> Ended:
         RevisionSeen(context.state_dir).accept(followed["pool"], followed["revision"])
     journal.close()
     leftovers.forget_noted(context.state_dir)
-    report.tell_files(context)
+    report.tell_end(context)
     return Ended(kind, outcome, answer)
 
 

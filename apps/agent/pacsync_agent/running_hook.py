@@ -54,6 +54,11 @@ def of(said: str, conf: PacmanConf) -> Optional[RunningHook]:
     return RunningHook(name, "" if description == name else description, since)
 
 
+def ran(conf: PacmanConf) -> list[str]:
+    """The file names of the hooks that ran last, in their order, by pacman's log; empty where it can't be read."""
+    return [name for _, name in LOGGED.findall(logged(conf))]
+
+
 def logged(conf: PacmanConf) -> str:
     """The end of pacman's own log; empty where it can't be read."""
     path = Path(next((value for key, value in conf.options if key == "LogFile"), "/var/log/pacman.log"))

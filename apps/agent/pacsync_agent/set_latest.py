@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from . import render, report
 from .api import HINTS, ApiError
-from .commands import Call, refuse_half_way
+from .commands import Call, refuse_half_way, refuse_unfinished
 from .context import only_agent
-from .errors import Busy, Exit, Refused
+from .errors import Exit, Local, Refused
+from .examination import UNUSABLE
 from .revision_seen import RevisionSeen
 
 
@@ -15,13 +16,13 @@ def set_latest(call: Call) -> int:
     context = call.context()
     with only_agent(context.state_dir, wait=call.arguments.wait):
         refuse_half_way(context)
-        if context.journal.load():
-            raise Busy(
-                "operation_unfinished",
-                "An operation of this machine is not finished.",
-                "Run `pacsync-agent once` first.",
-            )
+        refuse_unfinished(context)
         answer = report.check_in(context)
+        for problem in context.problems:
+            if problem["code"] == UNUSABLE:  # then nobody has seen whether the packages fit together
+                raise Local(
+                    UNUSABLE, problem["text"], "Put that right first: this machine can't be examined without it."
+                )
         if not answer["pool"]:
             raise Refused("no_pool", f"{context.credentials.name} is in no pool.", HINTS["no_pool"])
         body = {

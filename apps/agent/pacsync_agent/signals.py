@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Optional
 
 from .errors import Interrupted
+
+ONE_PRESS = 1.0  # seconds
 
 
 class Signals:
@@ -18,19 +21,28 @@ class Signals:
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.number: Optional[int] = None
+        self.interrupts = 0
+        """How often SIGINT came; what comes within a second of it is the same one."""
+        self._interrupted = 0.0
         self._shields = 0
 
     def install(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._handle)
 
-    def is_terminated(self) -> bool:
-        """Whether SIGTERM came: whoever sent it may wait for the agent's end, and pacman for them (a hook)."""
-        return self.number == signal.SIGTERM
+    def is_to_leave(self) -> bool:
+        """Whether a running pacman is to be left alone: after SIGTERM, or a second SIGINT.
+
+        Whoever sent SIGTERM may wait for the agent's end, and pacman for them (a hook).
+        """
+        return self.number == signal.SIGTERM or self.interrupts > 1
 
     def _handle(self, number: int, frame: Optional[FrameType]) -> None:
         self.stop.set()
         self.number = number
+        if number == signal.SIGINT:
+            self.interrupts += time.monotonic() > self._interrupted + ONE_PRESS
+            self._interrupted = time.monotonic()
         if not self._shields:
             raise Interrupted(number)
 

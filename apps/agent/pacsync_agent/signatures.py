@@ -72,7 +72,9 @@ def check(
             timeout=SECONDS,
         )
     except FileNotFoundError:
-        raise Local("program_missing", "gpg is not installed, so signatures can't be verified.") from None
+        raise Local(
+            "program_missing", "gpg is not installed, so signatures can't be verified.", "Install gnupg."
+        ) from None
     except subprocess.TimeoutExpired:
         return Checked(Signature.BAD, f"gpg didn't end within {SECONDS} s")
     return judge(done.returncode, done.stdout, trust_all=trust_all or keyring is not None)

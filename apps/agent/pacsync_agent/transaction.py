@@ -33,11 +33,10 @@ from .package_file import PackageFile
 from .pacman import Run, Transaction
 from .pacman_conf import PacmanConf
 from .plan import Plan
+from .rehearsal_refusal import RehearsalFailed, some
 from .running_hook import HookWatch
 
 _REHEARSING = "in the rehearsal"
-_NOT_FITTING = "Hold or exclude the packages named here, or set a target that fits this machine."
-_CRASHED = "See in `dmesg` or `coredumpctl` why pacman itself crashed."
 LONGEST_ARGUMENTS = 1_000_000  # bytes; Linux takes 2 MiB in all
 
 
@@ -78,7 +77,7 @@ def check_entries(conf: PacmanConf) -> None:
         entries = [entry for name in sorted(found) for entry in found[name]]
         raise Refused(
             "duplicated_entries",
-            f"The local database has packages twice: {_some(entries, 10)}.",
+            f"The local database has packages twice: {some(entries, 10)}.",
             f"Move the directory of the version that isn't on the disk out of {conf.dbpath / 'local'}, and try again.",
         )
 
@@ -109,9 +108,13 @@ def rehearse(
             prepared.problems = problems
             done = _rehearse(config, prepared)
         if done.status != 0:
-            hint = _CRASHED if done.status > 128 else _NOT_FITTING
-            raise _rehearsal_failed("; ".join(done.errors) or f"pacman ended with status {done.status}", hint)
-    _check_outcome(config, directory, wanted, prepared.problems)
+            crashed = done.status > 128
+            raise RehearsalFailed(done.errors or [f"pacman ended with status {done.status}"], done.output, crashed)
+    try:
+        _check_outcome(config, directory, wanted, prepared.problems)
+    except RehearsalFailed as error:
+        error.log = done.output if prepared.arguments else ""
+        raise
     return prepared
 
 
@@ -168,23 +171,10 @@ def _check_outcome(config: Path, directory: Path, wanted: Sequence[InstalledPack
     after.pop(marker.NAME, None)  # left by an older agent
     differences = difference(after, wanted, reasons=False)
     if differences:
-        raise _rehearsal_failed("it would end with " + _some(differences))
+        raise RehearsalFailed([f"it would end with {some(differences)}"])
     new = pacman.database_problems(config) - problems
     if new:
-        raise _rehearsal_failed("afterwards " + _some(sorted(new)))
-
-
-def _rehearsal_failed(reason: str, hint: str = _NOT_FITTING) -> Refused:
-    return Refused(
-        "rehearsal_failed",
-        f"A rehearsal on a copy of the package database didn't reach the target: {reason}.",
-        f"Nothing was changed. {hint}",
-    )
-
-
-def _some(texts: Sequence[str], limit: int = 5) -> str:
-    more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
-    return ", ".join(texts[:limit]) + more
+        raise RehearsalFailed(sorted(new))
 
 
 def difference(
@@ -251,7 +241,7 @@ def _apply(transaction: Transaction, conf: PacmanConf, config: Path, prepared: P
         begun = pacman.begun(text)
         if begun:
             transaction.keep_log()
-        output.progress("applying", min(len(begun), total), total)
+        output.progress("applying", min(len(begun), total), total, package=begun[-1] if begun else "")
 
     output.progress("applying", 0, total)
     run = transaction.run(config, *prepared.arguments, dbpath=conf.dbpath, on_output=on_output)
@@ -319,14 +309,14 @@ def verify(
     if differences:
         raise Failed(
             "verification_failed",
-            f"After the transaction the machine is not as wanted: {_some(differences)}.",
+            f"After the transaction the machine is not as wanted: {some(differences)}.",
             "Read what pacman said in the operation's log, put it right, and run `pacsync-agent sync` again.",
         )
     new = pacman.database_problems(config) - problems
     if new:
         raise Failed(
             "database_problems",
-            f"The packages are as wanted, but `pacman -Dk` has new complaints: {_some(sorted(new))}.",
+            f"The packages are as wanted, but `pacman -Dk` has new complaints: {some(sorted(new))}.",
             "Look at them with `pacman -Dk`.",
         )
 

@@ -5,47 +5,89 @@ It must not download, nor know what is wrong with a file that came.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Optional
 
-from .acceptance import named
+from .acceptance import named, named_and
+from .addresses import Address
 from .errors import Unreachable
-from .network import MIRROR, NotThere
+from .network import MIRROR, NotThere, Refusal
 from .package_file import Wanted
 
 HINT = (
-    "Nothing was changed. What the server has asked for is tried again by itself, after growing pauses; else run the "
-    "command again. If it stays so, {remedy}."
+    "Nothing was changed. If it stays so, {remedy}. Whoever typed the command runs it again; what the server asked for "
+    "is tried again by itself, after growing pauses."
+)
+# A reason as a clause that says whose it is. The others are about the file as often as about the host.
+_CLAUSES = (
+    (re.compile("its name can't be resolved"), "the name {name} can't be resolved"),
+    (re.compile("its certificate is not valid"), "the certificate of {host} is not valid"),
+    (re.compile("the connection broke off"), "the connection to {host} broke off"),
+    (re.compile("no answer in time"), "{host} doesn't answer in time"),
+    (re.compile("it ((answers|refuses|doesn't speak|redirects|can't be reached).*)"), "{host} {rest}"),
 )
 
 
 def failure(refused: Mapping[Wanted, NotThere]) -> Optional[Unreachable]:
     """The error where every one of these packages may be somewhere that fails at the moment; else None.
 
-    A package that no address has (404, 410) can't be had from anywhere, whatever happens to the others.
+    Packages and cause are its first line, the addresses of one package the following ones. A package that no address
+    has (404, 410) can't be had from anywhere, whatever happens to the others.
     """
     failing = [one for error in refused.values() for one in error.failing]
     if not failing or not all(error.failing for error in refused.values()):
         return None
-    mirror = any(one.kind == MIRROR for _, one in failing)
+    mirrors = [one for one in failing if one[1].kind == MIRROR]
     # All addresses of one package, the machine's own mirrors first: one that has no such file is part of the cause.
-    first = next((error for error in refused.values() if any(one.kind == MIRROR for _, one in error.failing)), None)
-    said = str(first or next(iter(refused.values())))
-    message = f"{said}. Not downloaded: {named([str(wanted) for wanted in refused])}."
-    if mirror:
+    shown, error = next(
+        (one for one in refused.items() if not mirrors or any(refusal.kind == MIRROR for _, refusal in one[1].failing))
+    )
+    where, cause = (mirrors or failing)[0]
+    message = (
+        f"{named_and([str(wanted) for wanted in refused])} could not be downloaded: {_clause(where, cause)}"
+        f"{_others(refused, where)}.\nThe addresses of {shown}:\n{error.lines}"
+    )
+    if mirrors:
         return Unreachable("mirror_failed", message, HINT.format(remedy="name another mirror in pacman.conf"))
     remedy = "look at the network and the name service of this machine, or name another mirror in pacman.conf"
     return Unreachable("network_failed", message, HINT.format(remedy=remedy))
+
+
+def _clause(where: str, refusal: Refusal) -> str:
+    """The reason as a clause with its host, or the whole address where that has none."""
+    address = Address(where)
+    host = address.host.partition("://")[2] or where
+    text = refusal.cause or str(refusal)
+    for pattern, words in _CLAUSES:
+        found = pattern.match(text)
+        if found:
+            rest = found[1] if found.groups() else ""
+            return words.format(host=host, name=address.name or host, rest=rest) + text[found.end() :]
+    return f"{host}: {text}"
+
+
+def _others(refused: Mapping[Wanted, NotThere], where: str) -> str:
+    """What the other addresses say, as the rest of that sentence."""
+    failing = {Address(one).host for error in refused.values() for one, _ in error.failing} - {Address(where).host}
+    more = f"{len(failing)} other host{'s fail' if len(failing) > 1 else ' fails'}" if failing else ""
+    without = any(len(error.refusals) > len(error.failing) for error in refused.values())
+    rest = f"the other addresses don't have {'them' if len(refused) > 1 else 'it'}" if without else ""
+    if more and rest:
+        return f", {more}, and {rest}"
+    return f", and {more or rest}" if more or rest else ""
 
 
 def databases(reasons: Mapping[str, str], names: Collection[str]) -> Unreachable:
     """The error for packages that nothing vouches for while the current databases can't be had, by repository."""
     first = next(iter(reasons.values()))
     several = len(reasons) > 1
-    what = f"The current database{'s' if several else ''} of {named(reasons)} can't be had: {first}."
-    without = f"Without {'them' if several else 'it'} nothing that this machine trusts vouches for {named(names)}."
+    message = (
+        f"Nothing that this machine trusts vouches for {named_and(names)}, and the current "
+        f"database{'s' if several else ''} of {named(reasons)}, which might, can't be had: {first}."
+    )
     remedy = "look at the mirrors in pacman.conf, and at the network and the name service of this machine"
-    return Unreachable("databases_unreadable", f"{what} {without}", HINT.format(remedy=remedy))
+    return Unreachable("databases_unreadable", message, HINT.format(remedy=remedy))
 
 
 def too_long(seconds: float) -> Unreachable:

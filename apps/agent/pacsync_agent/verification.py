@@ -87,7 +87,7 @@ def differing(conf: PacmanConf, state_dir: Path, installed: Installed) -> list[s
 
 
 def problems(conf: PacmanConf, state_dir: Path, installed: Installed) -> list[Problem]:
-    """What a report says of it; a package that was installed anew since counts as unknown."""
+    """What a report says of it; a package that was installed again since counts as unknown."""
     texts = {
         DIFFER: "Files differ from their packages: {}. `pacsync-agent sync --repair` puts them back.",
         MODES: "Permissions differ from their packages: {}. pacman leaves those as they are.",
@@ -137,7 +137,7 @@ def _current(conf: PacmanConf, state_dir: Path, installed: Installed) -> dict[st
 
 
 def _entry_of(conf: PacmanConf, package: LocalPackage) -> list[Any]:
-    """What tells one installation of a package from the next: pacman makes its directory anew."""
+    """What tells one installation of a package from the next: pacman makes its directory again."""
     try:
         seen = (conf.dbpath / "local" / f"{package.name}-{package.version}").stat()
     except OSError:

@@ -108,11 +108,11 @@ def unavailable(reasons: Mapping[Wanted, str], *, spoiled: bool = False) -> Refu
     `spoiled`: the cache has a file that isn't the one, so that more of the same are no remedy.
     """
     put = "Put the package file into the cache (pacman-conf CacheDir), or name"
-    names = acceptance.named([str(wanted) for wanted in reasons])
-    first = next(iter(reasons.values()))
+    (first, reason), *others = ((str(wanted), reason) for wanted, reason in reasons.items())
+    rest = f" Nor can {acceptance.named([name for name, _ in others])}." if others else ""
     return Refused(
         "package_unavailable",
-        f"{'This package' if len(reasons) == 1 else 'These packages'} can't be had from anywhere: {names} ({first}).",
+        f"{first} can't be had: {reason}.{rest}",
         f"{'Remove the file of the cache that is named here, and name' if spoiled else put} a mirror that has it in "
         "pacman.conf.",
     )

@@ -26,7 +26,7 @@ from . import (
 from . import journal as steps
 from .api import ApiError
 from .context import Context
-from .errors import AgentError, Busy, Interrupted
+from .errors import AgentError, Busy, Interrupted, Local
 from .result import Ended
 from .revision_seen import RevisionSeen
 
@@ -40,6 +40,8 @@ def resume(context: Context, *, give_back: bool = False) -> Optional[Ended]:
         if os.geteuid() == 0:  # an agent that died while it mended an entry without a journal
             context.transaction.remove_own_lock(context.conf.dbpath, seen=True)
         return None
+    if context.conf.unusable:
+        return _resume_without_pacman(context, context.conf.unusable)
     if context.journal.step == steps.CREATE:
         made = _create(context, context.journal.data["kind"], context.journal.data["key"])
         if made is None:
@@ -47,6 +49,23 @@ def resume(context: Context, *, give_back: bool = False) -> Optional[Ended]:
     _check_lock(context)
     context.output.line("Going on with the operation that an earlier run began.")
     return operation.carry_out(context, give_back=give_back)
+
+
+def _resume_without_pacman(context: Context, unusable: Local) -> Optional[Ended]:
+    """Where pacman doesn't start: send the result that waits, or end what pacman wasn't started for.
+
+    Raises Local for what only pacman can finish.
+    """
+    journal = context.journal
+    if journal.step == steps.REPORT:
+        return result.send(context)
+    if journal.reached(steps.APPLY):
+        said = f"{unusable.message} It has to finish the operation that an earlier run began."
+        raise Local(unusable.code, said, unusable.hint)
+    if journal.step == steps.CREATE:  # if the server has it, it is queued there, and ends as such
+        journal.close()
+        return None
+    return operation.end_before_pacman(context, unusable)
 
 
 def _check_lock(context: Context) -> None:
@@ -60,6 +79,7 @@ def _check_lock(context: Context) -> None:
 def execute(context: Context, kind: str) -> Optional[Ended]:
     """Make an operation and carry it out; None when nothing is to be done."""
     transaction.needs_root(os.geteuid())
+    _check_pacman(context)
     for _ in range(TRIES):
         lock_check.check_unlocked(context.conf)
         remove_leftovers(context)
@@ -83,6 +103,8 @@ def execute_queued(context: Context, queued: dict[str, Any]) -> Optional[Ended]:
     """Carry out an operation that somebody else made; None when it can't be had."""
     if queued.get("status") != "queued":
         return None
+    if context.conf.unusable:
+        return operation.end_unbegun(context, queued, context.conf.unusable)
     if queued["kind"] == "sync":
         report.check_databases(context)  # it stays queued, and is carried out when they can be had
     transaction.needs_root(os.geteuid())
@@ -95,9 +117,17 @@ def execute_queued(context: Context, queued: dict[str, Any]) -> Optional[Ended]:
     return operation.carry_out(context, give_back=False)
 
 
+def _check_pacman(context: Context) -> None:
+    """Raise Local where pacman doesn't start."""
+    if context.conf.unusable:
+        raise context.conf.unusable
+
+
 def remove_leftovers(context: Context) -> None:
     """Remove what an earlier run left and no journal knows of any more, if this is root."""
     if os.geteuid() != 0 or database_lock.is_locked(context.conf.dbpath):
+        return
+    if context.conf.unusable:
         return
     transaction_repository.remove(context.conf.dbpath)
     installed = local_db.read(context.conf.dbpath)

@@ -1,14 +1,19 @@
-"""What the management commands of access share: refusals and an unusable database as one line, never a traceback."""
+"""What the management commands share: refusals and an unusable database as one line, never a traceback; names."""
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import Error as AnyDatabaseError
 from django.db import OperationalError, ProgrammingError, connection
 
-from apps.fleet.exceptions import FleetError
+from apps.api import lookups
+from apps.fleet import moments
+from apps.fleet.exceptions import FleetError, Invalid, NotFound, Renamed
+from apps.fleet.models import Endpoint, Pool
 
 # Who did it, in the audit: somebody with a shell on the server.
 ACTOR = "console"
@@ -34,3 +39,34 @@ def _why(error: AnyDatabaseError) -> str:
     if "no such table" in text or "does not exist" in text:
         return f"The database isn't migrated: run `{settings.MANAGE_COMMAND} migrate` first. ({text})"
     return f"The database can't be used: {text}"
+
+
+def pool_named(name: str) -> Pool:
+    """The pool with its target. Raises CommandError; one that was renamed is told with its current name."""
+    try:
+        return lookups.pool_named(name)
+    except Renamed as error:
+        raise CommandError(str(error)) from error
+    except NotFound as error:
+        raise CommandError(f"There is no pool {name!r}.") from error
+
+
+def endpoint_named(name: str) -> Endpoint:
+    """The endpoint with its pool and the pool's target. Raises CommandError."""
+    try:
+        return lookups.endpoint_named(name)
+    except NotFound as error:
+        raise CommandError(f"There is no endpoint {name!r}.") from error
+
+
+def moment(text: str) -> datetime:
+    """The moment that an option gives, in UTC where it names no zone. Raises ArgumentTypeError."""
+    try:
+        return moments.parse(text, field="It")
+    except Invalid as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def turned(sort: str) -> str:
+    """The same order the other way round."""
+    return sort[1:] if sort.startswith("-") else f"-{sort}"

@@ -1,17 +1,17 @@
 """The audit: who changed what. Read only."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from ninja import Query, Router
 from pydantic import BaseModel, Field
 
 from apps.api.auth import VIEWER, ApiRequest
-from apps.api.fields import NO_NUL, Time
+from apps.api.fields import Time
 from apps.api.pagination import CursorText, Limit, Page, paginate
+from apps.api.schemas.filters import AuditQuery
 from apps.fleet.models import AuditEvent
 
 router = Router()
-Word = Annotated[str | None, Query(None, max_length=200, pattern=NO_NUL)]
 
 
 class AuditEventOut(BaseModel):
@@ -26,7 +26,7 @@ class AuditEventOut(BaseModel):
     at: Time
 
 
-def _event_out(event: AuditEvent) -> AuditEventOut:
+def audit_event_out(event: AuditEvent) -> AuditEventOut:
     return AuditEventOut(
         id=event.pk,
         actor=event.actor,
@@ -40,14 +40,6 @@ def _event_out(event: AuditEvent) -> AuditEventOut:
 
 @router.get("/audit-events", response=Page[AuditEventOut], auth=VIEWER, summary="List audit events, newest first")
 def list_audit_events(
-    request: ApiRequest,
-    actor: Word = None,
-    verb: Word = None,
-    object: Word = None,
-    limit: Limit = 50,
-    cursor: CursorText = None,
+    request: ApiRequest, filters: Query[AuditQuery], limit: Limit = 50, cursor: CursorText = None
 ) -> Page[AuditEventOut]:
-    """`actor`, `verb` and `object` select exactly."""
-    filters = {"actor": actor, "verb": verb, "object": object}
-    rows = AuditEvent.objects.filter(**{field: value for field, value in filters.items() if value is not None})
-    return paginate(rows, order=("-id",), limit=limit, cursor=cursor, render=_event_out)
+    return paginate(filters.filter().rows(), order=("-id",), limit=limit, cursor=cursor, render=audit_event_out)

@@ -16,7 +16,7 @@ router = Router()
 def list_checksum_conflicts(
     request: ApiRequest, limit: Limit = 50, cursor: CursorText = None
 ) -> Page[ChecksumConflictOut]:
-    """By name. Compared once a minute: what endpoints see in their repositories, and what present targets hold."""
+    """By name. Compared once a minute: what endpoints see in their repositories, and what current targets hold."""
     rows = ChecksumConflict.objects.all()
     return paginate(rows, order=("name", "version", "arch"), limit=limit, cursor=cursor, render=_out)
 

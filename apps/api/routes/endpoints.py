@@ -7,10 +7,10 @@ from django.http import HttpResponse
 from ninja import Query, Router, Status
 
 from apps.api.auth import ENDPOINT, OPERATOR, VIEWER, ApiRequest
-from apps.api.fields import Name, NameFilter, NoFields
+from apps.api.fields import Name, NoFields
 from apps.api.lookups import endpoint_named, pool_named
 from apps.api.openapi import COMPARES, refuses
-from apps.api.pagination import CursorText, Limit, Page, page_of, paginate
+from apps.api.pagination import CursorText, Limit, Page, page_of
 from apps.api.schemas.endpoints import (
     AssignIn,
     DiffOut,
@@ -18,40 +18,53 @@ from apps.api.schemas.endpoints import (
     EndpointDetail,
     EndpointOut,
     EndpointTokenOut,
-    HistoryOut,
     endpoint_fields,
 )
+from apps.api.schemas.filters import EndpointQuery, Moment
+from apps.api.schemas.history import HistoryOut, history_out
 from apps.api.schemas.views import endpoint_detail, sync_diff_out
-from apps.fleet import endpoint_manager
+from apps.fleet import endpoint_manager, last_results, resting
 from apps.fleet.exceptions import Forbidden
 from apps.fleet.models import Endpoint, EndpointState
-from apps.fleet.status import Status as EndpointStatus
+from apps.fleet.status import Status as FleetStatus
 from apps.fleet.status import of as statuses_of
 
 router = Router(by_alias=True)
 
 
-@router.get("/endpoints", response=Page[EndpointOut], auth=VIEWER, summary="List endpoints by name")
+@router.get(
+    "/endpoints",
+    response=Page[EndpointOut],
+    auth=VIEWER,
+    summary="List endpoints",
+    openapi_extra=refuses("comparison_too_long"),
+)
 def list_endpoints(
-    request: ApiRequest,
-    pool: Annotated[NameFilter | None, Query(None)] = None,
-    status: Annotated[EndpointStatus | None, Query(None)] = None,
-    limit: Limit = 50,
-    cursor: CursorText = None,
+    request: ApiRequest, filters: Query[EndpointQuery], limit: Limit = 50, cursor: CursorText = None
 ) -> Page[EndpointOut]:
-    rows = Endpoint.objects.select_related("pool")
-    if pool is not None:
-        rows = rows.filter(pool__name=pool)
-    match = partial(_having, status) if status is not None else None
-    found, following = page_of(rows, order=("name",), limit=limit, cursor=cursor, match=match)
-    known = statuses_of(found)
-    items = [EndpointOut.model_validate(endpoint_fields(endpoint, known[endpoint.pk])) for endpoint in found]
-    return Page(items=items, next=following)
+    """`status` is derived, so it is compared here, and not in the database."""
+    found, following = endpoint_rows(filters, limit=limit, cursor=cursor)
+    return Page(items=endpoints_out(found), next=following)
 
 
-def _having(status: EndpointStatus, endpoints: list[Endpoint]) -> list[Endpoint]:
+def endpoint_rows(filters: EndpointQuery, *, limit: int, cursor: str | None) -> tuple[list[Endpoint], str | None]:
+    """The endpoints of one page, and the cursor of the next one."""
+    chosen = filters.filter()
+    match = partial(_with_status, filters.status) if filters.status is not None else None
+    return page_of(chosen.rows(), order=chosen.order(), limit=limit, cursor=cursor, match=match)
+
+
+def endpoints_out(found: list[Endpoint]) -> list[EndpointOut]:
+    known, results = statuses_of(found), last_results.of([endpoint.pk for endpoint in found])
+    return [
+        EndpointOut.model_validate(endpoint_fields(endpoint, known[endpoint.pk], results.get(endpoint.pk)))
+        for endpoint in found
+    ]
+
+
+def _with_status(status: FleetStatus, endpoints: list[Endpoint]) -> list[Endpoint]:
     known = statuses_of(endpoints)
-    return [endpoint for endpoint in endpoints if known[endpoint.pk] == status]
+    return [one for one in endpoints if known[one.pk] == status]
 
 
 @router.get("/endpoints/{name}", response=EndpointDetail, auth=VIEWER, summary="Get an endpoint")
@@ -90,6 +103,13 @@ def assign_endpoint(request: ApiRequest, name: Name, payload: AssignIn) -> Endpo
     return endpoint_detail(endpoint_named(name))
 
 
+@router.post("/endpoints/{name}/resume", response=EndpointDetail, auth=OPERATOR, summary="Resume automatic sync")
+def resume_endpoint(request: ApiRequest, name: Name, payload: NoFields | None = None) -> EndpointDetail:
+    """It tries again at the next check-in where it rests (`resting`). Where it doesn't, nothing changes."""
+    resting.resume(endpoint=endpoint_named(name), actor=request.auth.actor)
+    return endpoint_detail(endpoint_named(name))
+
+
 @router.delete(
     "/endpoints/{name}",
     response={204: None},
@@ -119,15 +139,27 @@ def revoke_endpoint_token(request: ApiRequest, name: Name) -> Status[None]:
     return Status(204, None)
 
 
-@router.get("/endpoints/{name}/history", response=Page[HistoryOut], auth=VIEWER, summary="List an endpoint's states")
-def list_history(request: ApiRequest, name: Name, limit: Limit = 50, cursor: CursorText = None) -> Page[HistoryOut]:
+@router.get(
+    "/endpoints/{name}/history",
+    response=Page[HistoryOut],
+    auth=VIEWER,
+    summary="List an endpoint's states, and what changed",
+    openapi_extra=refuses("comparison_too_long"),
+)
+def list_history(
+    request: ApiRequest,
+    name: Name,
+    since: Annotated[Moment | None, Query(None, description="A day (UTC) or a time.")] = None,
+    changes: Annotated[bool, Query(False, description="With the packages that changed.")] = False,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> Page[HistoryOut]:
     """Newest first; as many as the pool's `retention` keeps."""
-    rows = EndpointState.objects.filter(endpoint=endpoint_named(name))
-    return paginate(rows, order=("-seq",), limit=limit, cursor=cursor, render=_history_out)
-
-
-def _history_out(entry: EndpointState) -> HistoryOut:
-    return HistoryOut(seq=entry.seq, state=entry.state_id, cause=entry.cause, at=entry.at)  # type: ignore[arg-type]
+    history = EndpointState.objects.filter(endpoint=endpoint_named(name))
+    rows = history.filter(at__gte=since) if since else history
+    found, following = page_of(rows, order=("-seq",), limit=limit, cursor=cursor)
+    before = history.filter(seq__lt=found[-1].seq).order_by("-seq").first() if found else None
+    return Page(items=history_out(found, before, with_changes=changes), next=following)
 
 
 @router.get(
@@ -137,9 +169,13 @@ def _history_out(entry: EndpointState) -> HistoryOut:
     summary="What a sync of the endpoint would do",
     openapi_extra=refuses("no_pool", "no_target", "state_unknown", "databases_unreadable", "conflict", *COMPARES),
 )
-def diff_endpoint(request: ApiRequest, name: Name) -> HttpResponse:
+def diff_endpoint(
+    request: ApiRequest,
+    name: Name,
+    fetch: Annotated[bool, Query(False, description="Add where to get each package.")] = False,
+) -> HttpResponse:
     """An endpoint may ask it for itself. `kept` is what the sync would leave alone."""
     own = request.auth.endpoint
     if own is not None and own.name != name:
         raise Forbidden("An endpoint's token is for that endpoint.")
-    return sync_diff_out(own or endpoint_named(name))
+    return sync_diff_out(own or endpoint_named(name), fetch=fetch)

@@ -15,7 +15,7 @@ from apps.api.schemas.access import (
     enrolment_code_fields,
     enrolment_code_out,
 )
-from apps.fleet import endpoint_manager
+from apps.fleet import endpoint_manager, enrolment
 from apps.fleet.exceptions import NotFound
 from apps.fleet.models import EnrolmentCode
 
@@ -37,7 +37,7 @@ def list_enrolment_codes(request: ApiRequest, limit: Limit = 50, cursor: CursorT
     openapi_extra={"x-codes": ["not_found"]},
 )
 def create_enrolment_code(request: ApiRequest, payload: EnrolmentCodeIn) -> Status[NewEnrolmentCodeOut]:
-    """The code is in this answer only."""
+    """The code, and the line that enrols a machine with it, are in this answer only."""
     code, text = endpoint_manager.create_enrolment_code(
         actor=request.auth.actor,
         pool=pool_named(payload.pool) if payload.pool is not None else None,
@@ -45,7 +45,8 @@ def create_enrolment_code(request: ApiRequest, payload: EnrolmentCodeIn) -> Stat
         uses=payload.uses,
         may_set_targets=payload.may_set_targets,
     )
-    return Status(201, NewEnrolmentCodeOut.model_validate({**enrolment_code_fields(code), "code": text}))
+    line = enrolment.command(request.build_absolute_uri("/").rstrip("/"), text)
+    return Status(201, NewEnrolmentCodeOut.model_validate({**enrolment_code_fields(code), "code": text, "line": line}))
 
 
 @router.delete("/enrolment-codes/{code_id}", response={204: None}, auth=OPERATOR, summary="Delete an enrolment code")

@@ -1,29 +1,33 @@
 """Operations: asked for by people and agents, carried out by agents. Rules are in apps.fleet.sync_coordinator."""
 
-from typing import Annotated
-
+from django.http import HttpResponse
 from ninja import Query, Router, Status
 
 from apps.api.auth import ENDPOINT, OPERATOR, VIEWER, ApiRequest, endpoint_of
-from apps.api.fields import Id, Kind, NameFilter, NoFields
+from apps.api.fields import Id, NoFields
 from apps.api.lookups import endpoint_named, operation_with
 from apps.api.openapi import refuses
 from apps.api.pagination import CursorText, Limit, Page, paginate
 from apps.api.problems import FieldError, Refused
+from apps.api.schemas.filters import OperationQuery
+from apps.api.schemas.operation_detail import OperationDetail, as_answer, operation_detail
 from apps.api.schemas.operations import (
     ClaimIn,
     ClaimOut,
+    FinishedOut,
     HeartbeatIn,
     HeartbeatOut,
     OperationIn,
     OperationOut,
     ResultIn,
+    RunAgainIn,
+    finished_out,
     operation_out,
 )
 from apps.api.schemas.views import claim_out
-from apps.fleet import sync_coordinator
+from apps.fleet import running_again, sync_coordinator
 from apps.fleet.exceptions import Forbidden, NotFound
-from apps.fleet.models import Endpoint, Operation
+from apps.fleet.models import Endpoint
 from apps.fleet.models.operations import OperationStatus
 
 router = Router()
@@ -41,18 +45,10 @@ WHY_NONE = (
 
 @router.get("/operations", response=Page[OperationOut], auth=VIEWER, summary="List operations, newest first")
 def list_operations(
-    request: ApiRequest,
-    endpoint: Annotated[NameFilter | None, Query(None)] = None,
-    pool: Annotated[NameFilter | None, Query(None, description="Of endpoints that are in this pool now.")] = None,
-    status: Annotated[OperationStatus | None, Query(None)] = None,
-    kind: Annotated[Kind | None, Query(None)] = None,
-    limit: Limit = 50,
-    cursor: CursorText = None,
+    request: ApiRequest, filters: Query[OperationQuery], limit: Limit = 50, cursor: CursorText = None
 ) -> Page[OperationOut]:
-    filters = {"endpoint__name": endpoint, "endpoint__pool__name": pool, "status": status, "kind": kind}
-    rows = Operation.objects.with_names()
-    rows = rows.filter(**{field: value for field, value in filters.items() if value is not None})
-    return paginate(rows, order=("-created", "-id"), limit=limit, cursor=cursor, render=operation_out)
+    chosen = filters.filter()
+    return paginate(chosen.rows(), order=chosen.order(), limit=limit, cursor=cursor, render=operation_out)
 
 
 @router.post(
@@ -85,14 +81,20 @@ def _subject(request: ApiRequest, name: str | None) -> Endpoint:
     return endpoint_named(name)
 
 
-@router.get("/operations/{operation_id}", response=OperationOut, auth=[*VIEWER, *ENDPOINT], summary="Get an operation")
-def get_operation(request: ApiRequest, operation_id: Id) -> OperationOut:
-    """An endpoint sees its own operations."""
+@router.get(
+    "/operations/{operation_id}",
+    response=OperationDetail,
+    auth=[*VIEWER, *ENDPOINT],
+    by_alias=True,
+    summary="Get an operation",
+)
+def get_operation(request: ApiRequest, operation_id: Id) -> HttpResponse:
+    """With its packages before and after, and what it waits for. An endpoint sees its own ones, without these."""
     operation = operation_with(operation_id)
     own = request.auth.endpoint
     if own is not None and operation.endpoint_id != own.pk:
         raise NotFound("There is no such operation.")
-    return operation_out(operation)
+    return operation_detail(operation) if own is None else as_answer(operation_out(operation).model_dump())
 
 
 @router.post(
@@ -106,6 +108,26 @@ def cancel_operation(request: ApiRequest, operation_id: Id, payload: NoFields | 
     """While it is queued or leased: an agent that has it stops. Once it is applying, it comes to its own end."""
     operation = sync_coordinator.cancel(operation=operation_with(operation_id), actor=request.auth.actor)
     return operation_out(operation)
+
+
+@router.post(
+    "/operations/{operation_id}/run-again",
+    response={200: OperationOut, 201: OperationOut},
+    auth=OPERATOR,
+    summary="Run an operation again",
+    openapi_extra=refuses(*WHY_NONE, "conflict"),
+)
+def run_operation_again(
+    request: ApiRequest, operation_id: Id, payload: RunAgainIn | None = None
+) -> Status[OperationOut]:
+    """A new one of the same kind: a sync to the current target, a revert to the same state. Once this one has ended, or
+    while it waits for its next try: then the new one takes its place. 200: the `idempotency_key` made it before."""
+    operation, new = running_again.run_again(
+        operation=operation_with(operation_id),
+        actor=request.auth.actor,
+        idempotency_key=payload.idempotency_key if payload else None,
+    )
+    return Status(201 if new else 200, operation_out(operation))
 
 
 @router.post(
@@ -141,18 +163,19 @@ def keep_lease(request: ApiRequest, operation_id: Id, payload: HeartbeatIn) -> H
         lease_token=payload.lease_token,
         phase=payload.phase,
         hook=payload.hook.model_dump() if payload.hook else None,
+        progress=payload.progress.model_dump() if payload.progress else None,
     )
     return HeartbeatOut(lease_until=operation.lease_until, status=OperationStatus(operation.status))
 
 
 @router.post(
     "/operations/{operation_id}/result",
-    response=OperationOut,
+    response=FinishedOut,
     auth=ENDPOINT,
     summary="Say what came of an operation",
     openapi_extra=refuses("lease_lost", "state_unknown"),
 )
-def finish_operation(request: ApiRequest, operation_id: Id, payload: ResultIn) -> OperationOut:
+def finish_operation(request: ApiRequest, operation_id: Id, payload: ResultIn) -> FinishedOut:
     """It is a report too. `state` decides whether it succeeded, not `outcome`. A repeat gets the stored answer."""
     operation = sync_coordinator.finish(
         operation_id=operation_id,
@@ -166,4 +189,4 @@ def finish_operation(request: ApiRequest, operation_id: Id, payload: ResultIn) -
         hint=payload.hint,
         log_tail=payload.log_tail,
     )
-    return operation_out(operation)
+    return finished_out(operation)

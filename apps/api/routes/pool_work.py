@@ -62,7 +62,7 @@ def _sync(endpoints: list[Endpoint], actor: str) -> Iterable[BulkSyncItem | None
 
 @router.get("/pools/{name}/refusals", response=RefusalsOut, auth=VIEWER, summary="Which endpoints would refuse a sync")
 def refusals(request: ApiRequest, name: Name) -> RefusalsOut:
-    """The endpoints of the pool whose agents would refuse its present target, and what they would not remove."""
+    """The endpoints of the pool whose agents would refuse its current target, and what they would not remove."""
     return RefusalsOut(
         items=[
             RefusalOut(endpoint=one.endpoint, refused=[RemovalOut(**removal._asdict()) for removal in one.removals])

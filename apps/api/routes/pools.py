@@ -38,7 +38,7 @@ def list_pools(request: ApiRequest, limit: Limit = 50, cursor: CursorText = None
     response={201: PoolOut},
     auth=OPERATOR,
     summary="Create a pool",
-    openapi_extra=refuses("invalid_name", "name_taken"),
+    openapi_extra=refuses("invalid_name", "invalid_pattern", "name_taken"),
 )
 def create_pool(request: ApiRequest, payload: PoolIn) -> Status[PoolOut]:
     return Status(201, _answer(pool_manager.create_pool(actor=request.auth.actor, **payload.model_dump())))
@@ -54,7 +54,7 @@ def get_pool(request: ApiRequest, name: Name) -> PoolOut:
     response=PoolOut,
     auth=OPERATOR,
     summary="Change a pool",
-    openapi_extra=refuses("invalid_name", "name_taken"),
+    openapi_extra=refuses("invalid_name", "invalid_pattern", "name_taken"),
 )
 def change_pool(request: ApiRequest, name: Name, payload: PoolChange) -> PoolOut:
     """What is left out stays as it is."""

@@ -80,7 +80,7 @@ def diff_targets(
     number: PathNumber,
     origin: Annotated[int | None, BeforeValidator(decimal), Query(None, alias="from", ge=1, le=MAX_INTEGER)] = None,
 ) -> HttpResponse:
-    """From revision `from` of the pool, or its present target: packages, files of equal versions, unmanaged names."""
+    """From revision `from` of the pool, or its current target: packages, files of equal versions, unmanaged names."""
     target = pool_named(name).target
     if origin is None and target is None:
         raise NoTarget(f"The pool {name} has no target yet.")
@@ -93,10 +93,12 @@ def diff_targets(
     response={200: RevisionDetail, 201: RevisionDetail},
     auth=[*OPERATOR, *ENDPOINT],
     summary="Set the target from an endpoint",
-    openapi_extra=refuses("may_not_set_targets", "target_changed", "state_unknown", "unsound_source", "conflict"),
+    openapi_extra=refuses(
+        "may_not_set_targets", "target_changed", "source_changed", "state_unknown", "unsound_source", "conflict"
+    ),
 )
 def set_target(request: ApiRequest, name: Name, payload: TargetIn) -> Status[RevisionDetail]:
-    """201, or 200 with the present revision when it says the same and names the same repositories already.
+    """201, or 200 with the current revision when it says the same and names the same repositories already.
 
     An endpoint may do it for itself and its own pool, with the right that an operator gave it. Its answer says in
     `approved` whether automatic sync acts on it at once.
@@ -110,6 +112,7 @@ def set_target(request: ApiRequest, name: Name, payload: TargetIn) -> Status[Rev
         actor=request.auth.actor,
         setter=setter,
         expected_number=payload.expected_number,
+        expected_digest=payload.expected_digest,
         comment=payload.comment,
         force=payload.force,
     )
@@ -154,15 +157,16 @@ def go_back(request: ApiRequest, name: Name, payload: GoBackIn) -> Status[Revisi
     response={201: RevisionDetail},
     auth=OPERATOR,
     summary="Promote another pool's target",
-    openapi_extra=refuses("target_changed", "no_target"),
+    openapi_extra=refuses("target_changed", "no_target", "conflict"),
 )
 def promote(request: ApiRequest, name: Name, payload: PromoteIn) -> Status[RevisionDetail]:
-    """Makes a new revision with the present target of the pool `source`."""
+    """Makes a new revision with the current target of the pool `source`."""
     revision = pool_manager.promote(
         pool=pool_named(name),
         source=pool_named(payload.source),
         actor=request.auth.actor,
         expected_number=payload.expected_number,
+        expected_source=payload.expected_source,
         comment=payload.comment,
     )
     return Status(201, revision_detail(revision))

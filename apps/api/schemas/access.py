@@ -30,6 +30,10 @@ class NewEnrolmentCodeOut(EnrolmentCodeOut):
     """The only answer that holds the code."""
 
     code: str
+    line: str = Field(
+        description="The shell line that enrols a machine and keeps its agent running, with the address that this "
+        "request went to: a machine has to reach the server there."
+    )
 
 
 def enrolment_code_fields(code: EnrolmentCode) -> dict[str, object]:

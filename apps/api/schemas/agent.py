@@ -21,7 +21,7 @@ from apps.api.fields import (
     Sequence,
     Time,
 )
-from apps.api.schemas.endpoints import ProblemOut, RemovalOut
+from apps.api.schemas.endpoints import LastResultOut, ProblemOut, RemovalOut, RestingOut
 from apps.api.schemas.operations import OperationOut, Plan, RevisionNamed, UnmanagedOut
 
 
@@ -115,7 +115,7 @@ class CheckInIn(Body):
 
 
 class TargetOut(BaseModel):
-    """The present target revision of the endpoint's pool."""
+    """The current target revision of the endpoint's pool."""
 
     number: int
     state: str
@@ -131,7 +131,7 @@ class CheckInOut(BaseModel):
     status: str
     pool: str | None
     target: TargetOut | None
-    revision: RevisionNamed | None = Field(description="The pool's present target revision.")
+    revision: RevisionNamed | None = Field(description="The pool's current target revision.")
     operation: OperationOut | None
     poll_seconds: int
 
@@ -141,6 +141,12 @@ class UploadOut(BaseModel):
     package_count: int
 
 
+class LastFailureOut(LastResultOut):
+    """The newest finished operation of the endpoint, where it failed or was lost."""
+
+    message: str = Field(description="The first line of its message.")
+
+
 class MeOut(BaseModel):
     """The endpoint as the server sees it."""
 
@@ -148,6 +154,7 @@ class MeOut(BaseModel):
     name: str
     pool: str | None
     status: str
+    why: str = Field(description="Why it has this status, in a sentence about this endpoint.")
     state: str | None
     target: TargetOut | None
     operation: OperationOut | None
@@ -161,5 +168,7 @@ class MeOut(BaseModel):
         description="What it found when it examined itself as a source; null: nothing was said."
     )
     refused: list[RemovalOut] = Field(description="What it would refuse to remove in a sync now.")
+    last_failure: LastFailureOut | None = Field(description="null: its newest finished operation didn't fail.")
+    resting: RestingOut | None = Field(description="Where automatic sync would have to be resumed.")
     last_seen: Time | None
     poll_seconds: int

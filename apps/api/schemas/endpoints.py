@@ -1,12 +1,14 @@
 """Endpoints, their history and differences on the wire."""
 
 from typing import Literal
+from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from apps.api.fields import Body, Name, Time
-from apps.api.schemas.operations import OperationOut, Plan, UnmanagedOut
-from apps.fleet.models import Endpoint
+from apps.api.fields import Body, Kind, Name, Time
+from apps.api.schemas.operations import FetchOut, OperationOut, Plan, UnmanagedOut
+from apps.fleet.models import Endpoint, Operation
+from apps.fleet.models.operations import OperationStatus
 from apps.fleet.status import Status
 
 ChangeWord = Literal["install", "remove", "upgrade", "downgrade", "replace", "reason"]
@@ -48,6 +50,31 @@ class RefusalsOut(BaseModel):
     items: list[RefusalOut]
 
 
+class LastResultOut(BaseModel):
+    """How the newest finished operation ended; `code` says why, where it didn't succeed."""
+
+    operation: UUID
+    kind: Kind
+    status: OperationStatus
+    code: str | None
+    finished: Time
+
+
+class RestingOut(BaseModel):
+    """Automatic sync leaves the endpoint alone since this operation: it failed, or was cancelled, lost or reverted."""
+
+    why: Literal["failed", "cancelled", "lost", "reverted"]
+    operation: UUID
+    since: Time
+
+
+class NoSyncOut(BaseModel):
+    """Why no sync can be made now."""
+
+    code: str
+    detail: str
+
+
 class EndpointOut(BaseModel):
     """One machine. Its status is derived from what it reported, never asserted by itself."""
 
@@ -62,9 +89,22 @@ class EndpointOut(BaseModel):
     created: Time
     token: Literal["active", "revoked"]
     may_set_targets: bool = Field(description="Whether it may make its own packages the target of its pool.")
+    last_result: LastResultOut | None
 
 
-def endpoint_fields(endpoint: Endpoint, status: Status) -> dict[str, object]:
+def last_result_out(operation: Operation) -> LastResultOut:
+    return LastResultOut.model_validate(
+        {
+            "operation": operation.pk,
+            "kind": operation.kind,
+            "status": operation.status,
+            "code": (operation.result or {}).get("code") or None,
+            "finished": operation.finished,
+        }
+    )
+
+
+def endpoint_fields(endpoint: Endpoint, status: Status, last: Operation | None) -> dict[str, object]:
     """`endpoint` with its pool."""
     return {
         "id": endpoint.pk,
@@ -78,6 +118,7 @@ def endpoint_fields(endpoint: Endpoint, status: Status) -> dict[str, object]:
         "created": endpoint.created,
         "token": "active" if endpoint.token_hash else "revoked",
         "may_set_targets": endpoint.may_set_targets,
+        "last_result": last_result_out(last) if last else None,
     }
 
 
@@ -95,11 +136,13 @@ class EndpointDetail(EndpointOut):
     foreign: list[str]
     repositories: list[RepositoryOut]
     operation: OperationOut | None
-    difference: Plan = Field(description="What a sync would do now.")
+    difference: Plan = Field(description="What a sync would do now; nothing where `refusal` says why there is none.")
+    why: str = Field(description="Why it has this status, in a sentence about this endpoint.")
+    refusal: NoSyncOut | None
+    resting: RestingOut | None = Field(description="Where automatic sync would have to be resumed.")
     problems: list[ProblemOut] | None = Field(
         description="What it found when it examined itself as the source of a target; null: nothing was said."
     )
-
     protected: list[ProtectedOut] | None = Field(
         description="What it lets no operation remove; null: nothing was said."
     )
@@ -121,15 +164,6 @@ class EndpointTokenOut(BaseModel):
 
     name: str
     token: str
-
-
-class HistoryOut(BaseModel):
-    """From `at` the endpoint was in `state`, until the next entry."""
-
-    seq: int
-    state: str
-    cause: Literal["report", "operation"]
-    at: Time
 
 
 class PackageSide(BaseModel):
@@ -168,3 +202,6 @@ class DiffOut(BaseModel):
     kept: KeptOut
     unmanaged: list[UnmanagedOut] = Field(description="Why the target doesn't manage what is in `kept.unmanaged`.")
     refused: list[RemovalOut] = Field(description="What the endpoint would refuse to remove.")
+    fetch: list[FetchOut] | None = Field(
+        None, description="Where to get each package that is new, as in a claim; null unless it was asked for."
+    )

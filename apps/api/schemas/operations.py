@@ -1,16 +1,35 @@
 """Operations on the wire: what is asked, what is answered."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from apps.api.fields import Body, Digest, Hint, Id, Key, Kind, LogText, Name, ResultCode, Sequence, Text500, Time
+from apps.api.fields import (
+    ONE_LINE,
+    Body,
+    Digest,
+    Hint,
+    Id,
+    Key,
+    Kind,
+    LogText,
+    Name,
+    ProblemCode,
+    ProblemName,
+    ResultCode,
+    Sequence,
+    Text500,
+    Time,
+)
+from apps.fleet import progress
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.alpm.target_files import TargetFile
-from apps.fleet.models import Operation
+from apps.fleet.models import Operation, TargetRevision
 from apps.fleet.models.operations import OperationStatus
+
+Amount = Annotated[int, Field(ge=0, le=progress.MOST)]
 
 
 class Plan(BaseModel):
@@ -43,6 +62,19 @@ class Hook(BaseModel):
     since: str
 
 
+class ProgressOut(BaseModel):
+    """How far the agent is. `done` of `total` packages, 0 of 0 where there is nothing to count; bytes of downloads."""
+
+    phase: str = Field(description="`rehearsing`, `downloading`, `applying`, `verifying`, or a newer agent's word.")
+    done: int
+    total: int
+    bytes_done: int
+    bytes_total: int
+    package: str = Field(description="The package that is worked on; empty: none, or not said.")
+    hosts: list[str] = Field(description="From where something comes now, as `scheme://host:port`.")
+    waiting: str = Field(description="What nothing goes on without; empty: nothing.")
+
+
 class OperationOut(BaseModel):
     """One sync or revert of one endpoint. `target_state` is the goal of this endpoint, its own packages kept."""
 
@@ -66,11 +98,14 @@ class OperationOut(BaseModel):
     deadline: Time
     result: Result | None
     hook: Hook | None = Field(None, description="The hook that pacman is running, as the last heartbeat said.")
+    progress: ProgressOut | None = Field(
+        None, description="How far it is, as the last heartbeat said. Null: the agent said nothing of that."
+    )
 
 
 def operation_out(operation: Operation) -> OperationOut:
     """Read `with_names`, a list of operations is one statement."""
-    revision = operation.revision
+    revision, far = operation.revision, progress.of(operation)
     return OperationOut(
         id=operation.id,
         endpoint=operation.endpoint.name,
@@ -92,7 +127,23 @@ def operation_out(operation: Operation) -> OperationOut:
         deadline=operation.deadline,
         result=Result(**operation.result) if operation.result is not None else None,
         hook=Hook(**operation.hook) if operation.hook and operation.status == OperationStatus.APPLYING else None,
+        progress=ProgressOut.model_validate(far, from_attributes=True) if far else None,
     )
+
+
+class FinishedOut(OperationOut):
+    """An operation with what became of the target meanwhile."""
+
+    pool_target: int | None = Field(
+        description="The revision that is the target of `pool` by now. Null: it has no pool, or that has no target."
+    )
+
+
+def finished_out(operation: Operation) -> FinishedOut:
+    """One query beside `operation_out`."""
+    revision = operation.revision
+    target = TargetRevision.objects.filter(pk=revision.pool.target_id or 0).first() if revision else None
+    return FinishedOut(**dict(operation_out(operation)), pool_target=target.number if target else None)
 
 
 class OperationIn(Body):
@@ -100,6 +151,12 @@ class OperationIn(Body):
 
     kind: Kind
     endpoint: Name | None = None
+    idempotency_key: Key | None = Field(None, description="A repeat with the same key gets the first one's operation.")
+
+
+class RunAgainIn(Body):
+    """May be left out."""
+
     idempotency_key: Key | None = Field(None, description="A repeat with the same key gets the first one's operation.")
 
 
@@ -116,10 +173,24 @@ class HookIn(Body):
     since: Text500 = ""
 
 
+class ProgressIn(Body):
+    """How far the agent is. It may be left out, as may each of its fields but the phase."""
+
+    phase: ProblemCode = Field(max_length=30, description="`rehearsing`, `downloading`, `applying`, `verifying`, …")
+    done: Amount = 0
+    total: Amount = 0
+    bytes_done: Amount = 0
+    bytes_total: Amount = 0
+    package: Annotated[str, Field(max_length=255, pattern=ONE_LINE)] = ""
+    hosts: list[ProblemName] = Field([], max_length=progress.HOSTS, fail_fast=True)
+    waiting: Text500 = ""
+
+
 class HeartbeatIn(Body):
     lease_token: Id
     phase: Literal["leased", "applying"] = Field(description="`applying` is said right before pacman starts.")
     hook: HookIn | None = Field(None, description="What pacman is running now; null where it does something else.")
+    progress: ProgressIn | None = Field(None, description="How far the agent is; null: nothing is said about that.")
 
 
 class ResultIn(Body):

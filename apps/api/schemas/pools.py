@@ -19,7 +19,7 @@ class PoolOut(BaseModel):
 
     name: str
     description: str
-    target: int | None = Field(description="The number of the present target revision.")
+    target: int | None = Field(description="The number of the current target revision.")
     target_state: str | None
     endpoints: int = Field(description="How many endpoints are assigned to it.")
     auto_sync: bool
@@ -54,9 +54,15 @@ class PoolIn(Body):
 
     name: NewName
     description: Text500 = ""
-    auto_sync: bool = Field(False, description="Queue a sync by itself for an endpoint that is behind.")
+    auto_sync: bool = Field(
+        False, description="Queue syncs by itself, for the endpoints that `conflict_resolution` names."
+    )
     excluded_packages: list[Pattern] = Field([], max_length=1000, description="Shell patterns, as in IgnorePkg.")
-    conflict_resolution: Resolution = Field("manual", description="What automatic sync does with one that is ahead.")
+    conflict_resolution: Resolution = Field(
+        "manual",
+        description="Which endpoints automatic sync brings to the target: `manual` those that are behind, `newest` "
+        "those on which no package goes back, `oldest` all.",
+    )
     endpoint_targets_need_approval: bool = Field(
         False, description="Whether automatic sync waits for an operator's approval of a target that an endpoint set."
     )

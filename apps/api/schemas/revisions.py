@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpResponse
 from pydantic import BaseModel, Field
 
-from apps.api.fields import MAX_INTEGER, Body, Name, RevisionNumber, Text500, Time
+from apps.api.fields import MAX_INTEGER, Body, Digest, Name, RevisionNumber, Text500, Time
 from apps.api.schemas.alarms import ChecksumConflictOut
 from apps.api.schemas.endpoints import ChangeOut
 from apps.api.schemas.operations import Plan, RevisionNamed, TargetPackageOut, UnmanagedOut, target_package_out
@@ -165,7 +165,7 @@ def _side(file: TargetFile) -> dict[str, object]:
 
 
 class ConfirmIn(Body):
-    """The present target is the one that was seen."""
+    """The current target is the one that was seen."""
 
     expected_number: RevisionNumber | None = Field(
         None, description="The revision that you saw (0: none yet). If it isn't the current one: `target_changed`."
@@ -177,12 +177,15 @@ class _TargetChange(ConfirmIn):
 
 
 class TargetIn(_TargetChange):
-    """Take the present state of `endpoint` as the pool's target."""
+    """Take the current state of `endpoint` as the pool's target."""
 
     endpoint: Name
+    expected_digest: Digest | None = Field(
+        None, description="The `digest` of the preview that you saw. If it isn't what it would be: `source_changed`."
+    )
     force: bool = Field(
         False,
-        description="Make a new revision also when it has what the present one has, and from a source that isn't sound "
+        description="Make a new revision also when it has what the current one has, and from a source that isn't sound "
         "where that may be forced.",
     )
 
@@ -194,6 +197,9 @@ class GoBackIn(_TargetChange):
 
 
 class PromoteIn(_TargetChange):
-    """Take the present target of the pool `source`."""
+    """Take the current target of the pool `source`."""
 
     source: Name
+    expected_source: RevisionNumber | None = Field(
+        None, description="The revision of `source` that you saw. If it isn't the current one: `target_changed`."
+    )

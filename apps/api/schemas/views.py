@@ -5,13 +5,21 @@ They read and never write; what the parts mean is decided in apps.fleet.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from django.conf import settings
 from django.http import HttpResponse
 
-from apps.api.schemas.agent import CheckInOut, MeOut, TargetOut
-from apps.api.schemas.endpoints import EndpointDetail, RemovalOut, RepositoryOut, endpoint_fields
+from apps.api.schemas.agent import CheckInOut, LastFailureOut, MeOut, TargetOut
+from apps.api.schemas.endpoints import (
+    EndpointDetail,
+    NoSyncOut,
+    RemovalOut,
+    RepositoryOut,
+    RestingOut,
+    endpoint_fields,
+    last_result_out,
+)
 from apps.api.schemas.operations import (
     ClaimOut,
     FetchOut,
@@ -23,13 +31,25 @@ from apps.api.schemas.operations import (
     operation_out,
     target_package_out,
 )
-from apps.fleet import difference, goals, protection, revisions, states, status, target_files
+from apps.fleet import (
+    automatic,
+    difference,
+    goals,
+    last_results,
+    protection,
+    reasons,
+    revisions,
+    sources,
+    states,
+    status,
+    target_files,
+)
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.difference import Change
 from apps.fleet.endpoint_manager import CheckIn
 from apps.fleet.exceptions import Conflict
 from apps.fleet.goals import Goal
-from apps.fleet.models import Endpoint, Operation
+from apps.fleet.models import Endpoint, Operation, OperationStatus
 from apps.fleet.models.operations import ACTIVE
 from apps.fleet.sync_coordinator import LEASE_SECONDS, Claim
 
@@ -90,13 +110,14 @@ class Outlook:
     foreign: list[str]
     unmanaged: list[dict[str, str]]
     refused: list[dict[str, str]]
+    refusal: NoSyncOut | None = None
 
 
 def outlook(endpoint: Endpoint) -> Outlook:
     try:
         goal = goals.sync_goal(endpoint)
-    except Conflict:
-        return Outlook([], endpoint.foreign, [], [])
+    except Conflict as refusal:
+        return Outlook([], endpoint.foreign, [], [], NoSyncOut(code=refusal.code, detail=str(refusal)))
     return Outlook(goal.changes, goal.foreign, unmanaged_of(goal), refused_of(endpoint, goal))
 
 
@@ -113,24 +134,42 @@ def refused_of(endpoint: Endpoint, goal: Goal) -> list[dict[str, str]]:
 
 
 def me_out(endpoint: Endpoint) -> MeOut:
-    seen = outlook(endpoint)
+    seen, operation = outlook(endpoint), active_operation(endpoint)
+    known, counts = status.of_one(endpoint), difference.counts(seen.changes)
     return MeOut(
         id=endpoint.pk,
         name=endpoint.name,
         pool=endpoint.pool.name if endpoint.pool else None,
-        status=status.of_one(endpoint),
+        status=known,
+        why=reasons.why(endpoint, known, counts),
         state=endpoint.state_id,
         target=target_of(endpoint),
-        operation=active_operation(endpoint),
+        operation=operation,
         holds=endpoint.holds,
         foreign=seen.foreign,
         unmanaged=[UnmanagedOut.model_validate(one) for one in seen.unmanaged],
-        difference=Plan(**difference.counts(seen.changes)),
+        difference=Plan(**counts),
         problems=endpoint.examination,
         refused=[RemovalOut.model_validate(one) for one in seen.refused],
+        last_failure=_last_failure(endpoint),
+        resting=_resting(endpoint, seen.changes) if operation is None else None,
         last_seen=endpoint.last_seen,
         poll_seconds=settings.POLL_SECONDS,
     )
+
+
+def _last_failure(endpoint: Endpoint) -> LastFailureOut | None:
+    """The newest finished operation, where it failed or was lost."""
+    last = last_results.of([endpoint.pk]).get(endpoint.pk)
+    if last is None or last.status not in (OperationStatus.FAILED, OperationStatus.LOST):
+        return None
+    message = str((last.result or {}).get("message") or "").partition("\n")[0]
+    return LastFailureOut(**last_result_out(last).model_dump(), message=message)
+
+
+def _resting(endpoint: Endpoint, changes: Sequence[Change]) -> RestingOut | None:
+    rest = automatic.rests(endpoint, changes)
+    return RestingOut.model_validate(rest, from_attributes=True) if rest else None
 
 
 def claim_out(claim: Claim) -> ClaimOut:
@@ -152,11 +191,20 @@ def claim_out(claim: Claim) -> ClaimOut:
     )
 
 
-def sync_diff_out(endpoint: Endpoint) -> HttpResponse:
-    """What a sync of the endpoint would do now. Raises NoPool, NoTarget, StateUnknown, Conflict."""
+def sync_diff_out(endpoint: Endpoint, *, fetch: bool = False) -> HttpResponse:
+    """What a sync of the endpoint would do now; `fetch`: with where to get each package.
+
+    Raises NoPool, NoTarget, StateUnknown, Conflict.
+    """
     goal = goals.sync_goal(endpoint)
-    refused = refused_of(endpoint, goal)
-    return diff_out(goal.installed, goal.packages, kept=goal.kept, unmanaged=unmanaged_of(goal), refused=refused)
+    return diff_out(
+        goal.installed,
+        goal.packages,
+        kept=goal.kept,
+        unmanaged=unmanaged_of(goal),
+        refused=refused_of(endpoint, goal),
+        fetch=sources.fetch_for(endpoint, goal.installed, goal.packages, goal.revision) if fetch else None,
+    )
 
 
 def diff_out(
@@ -166,6 +214,7 @@ def diff_out(
     kept: dict[str, list[str]] | None = None,
     unmanaged: Sequence[dict[str, str]] = (),
     refused: Sequence[dict[str, str]] = (),
+    fetch: Sequence[sources.Fetch] | None = None,
 ) -> HttpResponse:
     """The difference of two sets of packages, as `DiffOut` has it.
 
@@ -181,6 +230,7 @@ def diff_out(
         "kept": kept or {why: [] for why in difference.KEPT},
         "unmanaged": list(unmanaged),
         "refused": list(refused),
+        "fetch": None if fetch is None else [asdict(one) for one in fetch],
     }
     return HttpResponse(json.dumps(body), content_type="application/json; charset=utf-8")
 
@@ -190,15 +240,19 @@ def endpoint_detail(endpoint: Endpoint) -> EndpointDetail:
     repositories = [
         RepositoryOut(name=one.name, digest=one.content_id, mirrors=one.mirrors) for one in endpoint.repositories.all()
     ]
+    known, counts = status.of_one(endpoint), difference.counts(seen.changes)
     return EndpointDetail.model_validate(
-        endpoint_fields(endpoint, status.of_one(endpoint))
+        endpoint_fields(endpoint, known, last_results.of([endpoint.pk]).get(endpoint.pk))
         | {
             "report_seq": endpoint.report_seq,
             "holds": endpoint.holds,
             "foreign": seen.foreign,
             "repositories": repositories,
             "operation": active_operation(endpoint),
-            "difference": Plan(**difference.counts(seen.changes)),
+            "difference": Plan(**counts),
+            "why": reasons.why(endpoint, known, counts),
+            "refusal": seen.refusal,
+            "resting": _resting(endpoint, seen.changes),
             "problems": endpoint.examination,
             "protected": endpoint.protected,
             "refused": seen.refused,

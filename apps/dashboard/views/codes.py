@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -9,22 +10,28 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods, require_POST
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
 
-from apps.dashboard import enrolment
 from apps.dashboard.access import actor, reader, staff
-from apps.dashboard.answers import attempt_with_form, succeeded
+from apps.dashboard.ages import moment_text
+from apps.dashboard.answers import ask, attempt_with_form, succeeded
 from apps.dashboard.forms import EnrolmentCodeForm
-from apps.fleet import endpoint_manager
+from apps.fleet import audit, endpoint_manager, enrolment
 from apps.fleet.models import EnrolmentCode
 
 PER_PAGE = 50
 
 
 def enrol_context(request: HttpRequest, code: str) -> dict[str, Any]:
-    """`command`, the line that enrols a machine at the address of this request; `only_here`: others can't reach it."""
+    """`command`, the line that enrols a machine at the address of this request; `only_here`: others can't reach it;
+    `unprotected`: what to know before it is run, empty as a rule."""
     url = request.build_absolute_uri("/").rstrip("/")
-    return {"command": enrolment.command(url, code), "only_here": enrolment.is_loopback(url)}
+    return {
+        "command": enrolment.command(url, code),
+        "only_here": enrolment.is_loopback(url),
+        "unprotected": enrolment.warning(url),
+    }
 
 
 @reader
@@ -44,15 +51,45 @@ def codes(request: HttpRequest) -> HttpResponse:
             form = EnrolmentCodeForm()
     usable = EnrolmentCode.objects.filter(expires__gt=Now(), used__lt=F("uses")).select_related("pool")
     page = Paginator(usable.order_by("-created", "-pk"), PER_PAGE).get_page(request.GET.get("page"))
-    context |= {"form": form, "page": page, **enrol_context(request, context.get("text", "CODE"))}
+    context |= {"form": form, "page": page, "poll": _poll(), **enrol_context(request, context.get("text", "CODE"))}
     return render(request, "pacsync/codes.html", context, status=422 if form.errors else 200)
 
 
+def _poll() -> str:
+    """How often an agent reports, after `every`."""
+    seconds = settings.POLL_SECONDS
+    return "minute" if seconds == 60 else f"{seconds} seconds" if seconds < 120 else f"{round(seconds / 60)} minutes"
+
+
 @staff
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, id: int) -> HttpResponse:
-    """Make a code worthless before it expires."""
-    code = get_object_or_404(EnrolmentCode, pk=id)
+    """GET asks; POST makes a code worthless before it expires."""
+    code = get_object_or_404(EnrolmentCode.objects.select_related("pool"), pk=id)
+    if request.method != "POST":
+        return ask(
+            request,
+            heading="Delete this enrolment code?",
+            text=_what_goes(code),
+            button="Delete the code",
+            danger=True,
+            back=reverse("codes"),
+            section="codes",
+        )
     if succeeded(request, lambda: endpoint_manager.delete_enrolment_code(code=code, actor=actor(request))):
         messages.success(request, "The code was deleted: no machine can enrol with it any more.")
     return redirect("codes")
+
+
+def _what_goes(code: EnrolmentCode) -> str:
+    """Whose code it is, and what nobody can do any more without it."""
+    into = f" into pool {code.pool.name}" if code.pool else ""
+    made = f"It was made by {audit.words(code.author)} at {moment_text(code.created)}."
+    left, until = max(0, code.uses - code.used), moment_text(code.expires)
+    if not code.used:
+        return f"{made} No machine has enrolled with it; {left} can{into} until {until}. Once it is deleted, none can."
+    have = f"{code.used} machine has" if code.used == 1 else f"{code.used} machines have"
+    return (
+        f"{made} {have} enrolled with it, and {left} more can{into} until {until}. Once it is deleted, none can; those "
+        "that have enrolled stay."
+    )

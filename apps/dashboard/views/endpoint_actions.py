@@ -9,25 +9,37 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.dashboard.access import actor, staff
-from apps.dashboard.answers import ask, attempt, succeeded
-from apps.dashboard.forms import AssignForm, OperationForm, RightsForm
+from apps.dashboard.ages import moment_text
+from apps.dashboard.answers import ask, attempt, attempt_as_shown, succeeded
+from apps.dashboard.forms import INCOMPLETE, AssignForm, OperationForm, RightsForm
 from apps.dashboard.reading import shown
-from apps.fleet import endpoint_manager, goals, sync_coordinator
+from apps.fleet import as_shown, endpoint_manager, goals, resting, sync_coordinator
 from apps.fleet.models import Endpoint
 
 
 def _start(request: HttpRequest, endpoint: Endpoint, kind: str) -> HttpResponse:
-    """Queue an operation and show it; the refusal, on the endpoint's page."""
+    """Queue the operation that was shown, and show it; the refusal, on the page that showed it."""
     form = OperationForm(request.POST)
-    key = str(form.cleaned_data["idempotency_key"]) if form.is_valid() else None
-    created = attempt(
+    page = reverse("endpoint", args=[endpoint.name])
+    asks = page if kind == "sync" else reverse("revert_endpoint", args=[endpoint.name])
+    if not form.is_valid():
+        messages.error(request, INCOMPLETE)
+        return redirect(asks)
+    key, shown = str(form.cleaned_data["idempotency_key"]), form.cleaned_data["shown"]
+    created = attempt_as_shown(
         request,
         lambda: sync_coordinator.create_operation(
-            endpoint=endpoint, kind=kind, actor=actor(request), idempotency_key=key
+            endpoint=endpoint,
+            kind=kind,
+            actor=actor(request),
+            idempotency_key=key,
+            goal_of=as_shown.goal_of(sync_coordinator.GOALS[kind], shown),
         ),
+        asks=asks,
+        refused=page,
     )
-    if created is None:
-        return redirect("endpoint", name=endpoint.name)
+    if isinstance(created, HttpResponse):
+        return created
     messages.success(request, f"Queued. {endpoint.name} starts it at its next check-in.")
     return redirect("operation", id=created[0].pk)
 
@@ -53,13 +65,23 @@ def revert(request: HttpRequest, name: str) -> HttpResponse:
         request,
         heading=f"Revert the last sync of {name}?",
         text=f"The packages go back to what they were before the sync that finished at "
-        f"{goal.reverts.finished:%Y-%m-%d %H:%M} UTC. Foreign and held packages stay as they are.",
+        f"{moment_text(goal.reverts.finished)}. Foreign, held and excluded packages stay as they are.",
         difference=shown(request, goal.changes),
-        form=OperationForm(initial={"idempotency_key": uuid.uuid4()}),
+        form=OperationForm(initial={"idempotency_key": uuid.uuid4(), "shown": as_shown.key(goal)}),
         button="Revert it",
         back=reverse("endpoint", args=[name]),
         section="endpoints",
     )
+
+
+@staff
+@require_POST
+def resume(request: HttpRequest, name: str) -> HttpResponse:
+    """Let automatic sync go on where it rests."""
+    endpoint = get_object_or_404(Endpoint, name=name)
+    if attempt(request, lambda: resting.resume(endpoint=endpoint, actor=actor(request))):
+        messages.success(request, f"Automatic sync of {name} goes on at its next check-in.")
+    return redirect("endpoint", name=name)
 
 
 @staff

@@ -16,7 +16,9 @@ class Login(auth_views.LoginView):
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs, no_user_yet=not get_user_model().objects.exists())
+        users = get_user_model()._default_manager.filter(is_active=True)
+        accounts = {"no_user_yet": not users.exists(), "has_administrator": users.filter(is_superuser=True).exists()}
+        return super().get_context_data(**kwargs, **accounts)
 
 
 class PasswordChange(auth_views.PasswordChangeView):

@@ -1,6 +1,5 @@
-"""The first page: the whole fleet at a glance, and for a new user what to do next."""
+"""The first page: is anything wrong, how is each pool, what happened lately; for a new user, what to do next."""
 
-from collections import defaultdict
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -8,70 +7,57 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from apps.dashboard.access import reader
-from apps.dashboard.look import STATUSES
-from apps.dashboard.reading import Row, Statuses, counted, page_of, rows, statuses_of
+from apps.dashboard.attention_look import address_of, is_in_trouble, segments
+from apps.dashboard.audit_words import lately
+from apps.dashboard.reading import by_look, page_of
 from apps.dashboard.views.codes import enrol_context
-from apps.fleet import pool_alarms
-from apps.fleet.models import ChecksumConflict, Endpoint, Operation, Pool
-from apps.fleet.models.operations import ACTIVE
+from apps.fleet import attention
+from apps.fleet.attention import PoolRow, Survey
+from apps.fleet.models import ChecksumConflict
 
 POOLS_PER_PAGE = 20
-ENDPOINTS_PER_POOL = 10
-OPERATIONS_SHOWN = 10
-ORDER = {name: position for position, name in enumerate(STATUSES)}
+# So many lines say what happened lately.
+LINES = 8
 
 
 @reader
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
-    """Pools with their endpoints, counts by status, active operations; first steps while there is no target."""
-    statuses = statuses_of(Endpoint.objects.order_by("name"))
-    page = page_of(request, Pool.objects.select_related("target").order_by("name"), POOLS_PER_PAGE)
-    pools, unassigned = _sections(list(page), statuses)
-    active = Operation.objects.filter(status__in=ACTIVE)
-    only = page.object_list[0].name if page.paginator.count == 1 else None
-    alarms = pool_alarms.of([section["pool"] for section in pools])
-    for section in pools:
-        section["alarms"] = alarms[section["pool"].pk]
+    """Counts by status, what needs attention, one line for each pool; first steps while there is no target.
+
+    `name` (part of it) and `pools=attention` choose pools; `attention=all` shows all that needs attention.
+    """
+    survey = Survey()
+    items, rows = attention.needs_attention(None, survey=survey), attention.pools_overview(survey=survey)
+    shown = items if request.GET.get("attention") == "all" else items[: attention.SHOWN]
+    page = page_of(request, _chosen(request, rows), POOLS_PER_PAGE)
+    unassigned = sum(survey.counts_of(None).values())
     context: dict[str, Any] = {
         "section": "fleet",
-        "conflict_count": ChecksumConflict.objects.count(),
+        "counts": by_look(survey.counts, survey.files_differ),
+        "attention": [(item, address_of(item)) for item in shown],
+        "attention_total": len(items),
         "page": page,
-        "pools": pools,
+        "pools": [(row, segments(row)) for row in page],
+        "pool_total": len(rows),
+        "troubled": sum(map(is_in_trouble, rows)),
+        "many_pools": len(rows) > POOLS_PER_PAGE,
+        "name": request.GET.get("name", ""),
+        "only_troubled": request.GET.get("pools") == "attention",
+        "conflict_count": ChecksumConflict.objects.count(),
         "unassigned": unassigned,
-        "unassigned_total": sum(1 for pool, _ in statuses.values() if pool is None),
-        "counts": counted(status for _, status in statuses.values()),
-        "active": active.with_names().defer("result").order_by("created", "pk")[:OPERATIONS_SHOWN],
-        "active_count": active.count(),
-        "has_pools": page.paginator.count > 0,
-        "has_endpoints": bool(statuses),
-        "first_steps": not Pool.objects.filter(target__isnull=False).exists(),
-        "only_pool": only,
+        "active": sum(row.running.active for row in rows if row.running),
+        "lately": lately(LINES),
+        "has_pools": bool(rows),
+        "has_endpoints": any(survey.counts.values()),
+        "first_steps": not any(row.target for row in rows),
+        "only_pool": rows[0].name if len(rows) == 1 else None,
         **enrol_context(request, "CODE"),
     }
     return render(request, "pacsync/overview.html", context)
 
 
-def _sections(pools: list[Pool], statuses: Statuses) -> tuple[list[dict[str, Any]], list[Row]]:
-    """Each pool with its counts and the endpoints that need attention most; and those of no pool."""
-    members: dict[int | None, list[tuple[int, str]]] = defaultdict(list)
-    for pk, (pool, status) in statuses.items():
-        members[pool].append((pk, status))
-    picked = {
-        pool: [pk for pk, _ in sorted(members[pool], key=lambda member: ORDER[member[1]])[:ENDPOINTS_PER_POOL]]
-        for pool in [*(pool.pk for pool in pools), None]
-    }
-    found = Endpoint.objects.filter(pk__in=[pk for pks in picked.values() for pk in pks]).order_by("name")
-    lines: dict[int | None, list[Row]] = defaultdict(list)
-    for row in rows(found, statuses):
-        lines[row.endpoint.pool_id].append(row)
-    sections = [
-        {
-            "pool": pool,
-            "total": len(members[pool.pk]),
-            "counts": counted(status for _, status in members[pool.pk]),
-            "rows": lines[pool.pk],
-        }
-        for pool in pools
-    ]
-    return sections, lines[None]
+def _chosen(request: HttpRequest, rows: list[PoolRow]) -> list[PoolRow]:
+    part = request.GET.get("name", "").strip().lower()
+    only = request.GET.get("pools") == "attention"
+    return [row for row in rows if part in row.name.lower() and (not only or is_in_trouble(row))]

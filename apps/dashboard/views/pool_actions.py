@@ -2,15 +2,17 @@
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from apps.dashboard.access import actor, staff
 from apps.dashboard.answers import ask, attempt_with_form, succeeded
 from apps.dashboard.forms import PoolForm
+from apps.dashboard.pools_by_name import pool_named
 from apps.fleet import pool_manager
 from apps.fleet.models import Pool
+from apps.fleet.plural import counted
 
 
 @staff
@@ -32,7 +34,7 @@ def create(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def change(request: HttpRequest, name: str) -> HttpResponse:
     """GET the form; POST changes the name, description and policy."""
-    pool = get_object_or_404(Pool, name=name)
+    pool = pool_named(Pool.objects.all(), name)
     form = PoolForm(request.POST or None, initial=PoolForm.values_of(pool), pool=pool)
     if request.method == "POST" and form.is_valid():
         changed = attempt_with_form(
@@ -49,14 +51,14 @@ def change(request: HttpRequest, name: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, name: str) -> HttpResponse:
     """GET asks; POST deletes the pool with its revisions."""
-    pool = get_object_or_404(Pool, name=name)
+    pool = pool_named(Pool.objects.all(), name)
     if request.method != "POST":
+        text, possible = _what_goes(pool)
         return ask(
             request,
             heading=f"Delete pool {name}?",
-            text=f"Its {pool.revisions.count()} target revisions go with it, and there is no way back. "
-            "A pool that still has endpoints is not deleted: give them another pool first.",
-            button="Delete the pool",
+            text=text,
+            button="Delete the pool" if possible else "",
             danger=True,
             back=reverse("pool", args=[name]),
             section="fleet",
@@ -65,3 +67,15 @@ def delete(request: HttpRequest, name: str) -> HttpResponse:
         return redirect("pool", name=name)
     messages.success(request, f"Pool {name} was deleted.")
     return redirect("overview")
+
+
+def _what_goes(pool: Pool) -> tuple[str, bool]:
+    """What deleting it means, or what is in the way; whether it can be deleted."""
+    if endpoints := pool.endpoints.count():
+        them = "it" if endpoints == 1 else "them"
+        return f"It still has {counted(endpoints, 'endpoint')}; give {them} another pool first.", False
+    revisions = pool.revisions.count()
+    if not revisions:
+        return "It has no target revisions and no endpoints. There is no way back.", True
+    go = "goes" if revisions == 1 else "go"
+    return f"Its {counted(revisions, 'target revision')} {go} with it, and there is no way back.", True

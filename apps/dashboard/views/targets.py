@@ -1,6 +1,6 @@
 """Choosing a pool's target: from an endpoint, or back to an earlier revision; each with what it would change."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import messages
@@ -11,39 +11,43 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.dashboard.access import actor, reader, staff
 from apps.dashboard.answers import ask, attempt, succeeded
-from apps.dashboard.forms import ExpectedForm, TargetForm, UnsoundSourceForm
+from apps.dashboard.forecast_look import told
+from apps.dashboard.forms import ExpectedForm, SourceForm, TargetForm, UnsoundSourceForm
+from apps.dashboard.pools_by_name import pool_named
 from apps.dashboard.reading import by_reason, page_of, shown
+from apps.dashboard.views.package_lists import narrowed
 from apps.fleet import (
     checksums,
     difference,
     examination,
+    forecast,
+    package_list,
     pool_alarms,
     pool_manager,
+    proposed,
     protection,
     revisions,
     states,
     target_files,
 )
 from apps.fleet.alpm.state import InstalledPackage
-from apps.fleet.alpm.target_files import TargetFile
 from apps.fleet.models import Endpoint, Pool, TargetRevision
 from apps.fleet.revisions import Unmanaged
 
 PER_PAGE = 50
-PACKAGES_PER_PAGE = 200
 # So many packages whose file changed are listed on a revision's page.
 FILES_SHOWN = 50
 
 
 def _pool(name: str) -> Pool:
-    return get_object_or_404(Pool.objects.select_related("target__state"), name=name)
+    return pool_named(Pool.objects.select_related("target__state"), name)
 
 
 def _number(pool: Pool) -> int:
     return pool.target.number if pool.target else 0
 
 
-def _difference(
+def difference_from(
     request: HttpRequest, before: TargetRevision, packages: list[InstalledPackage], unmanaged: Iterable[Unmanaged]
 ) -> dict[str, Any]:
     """From this revision to these packages, beside which those names are left alone."""
@@ -64,12 +68,6 @@ def _compared_with(pool: Pool, revision: TargetRevision) -> TargetRevision | Non
         return None
     earlier = pool.revisions.filter(approved=True, number__lt=revision.number)
     return earlier.select_related("state", "files").order_by("-number").first()
-
-
-def file_of(package: InstalledPackage, files: Mapping[str, TargetFile]) -> TargetFile | None:
-    """The file of exactly this version, if the revision holds it."""
-    file = files.get(package.name)
-    return file if file and file.package == package[:3] else None
 
 
 def _say(request: HttpRequest, revision: TargetRevision, new: bool) -> None:
@@ -103,12 +101,13 @@ def choose(request: HttpRequest, name: str) -> HttpResponse:
 def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpResponse:
     """GET shows what would change, and what the endpoint's examination found; POST makes its packages the target.
 
-    Not if somebody else set it meanwhile, nor from a source that isn't sound, unless that may be forced and is.
+    Not if somebody else set it meanwhile, nor if the endpoint would give another target by now, nor from a source that
+    isn't sound, unless that may be forced and is.
     """
     pool = _pool(name)
     source = get_object_or_404(Endpoint.objects.select_related("state"), pool=pool, name=endpoint)
     found = examination.of(source)
-    kind = UnsoundSourceForm if found.forcible else TargetForm
+    kind = UnsoundSourceForm if found.forcible else SourceForm
     form = kind(request.POST or None, initial={"expected_number": _number(pool)})
     if request.method == "POST" and form.is_valid():
         made = attempt(
@@ -122,6 +121,8 @@ def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpRes
     proposal = attempt(request, lambda: pool_manager.propose(pool=pool, endpoint=source))
     if proposal is None:
         return redirect("choose_target", name=name)
+    form.initial["expected_digest"] = proposal.digest
+    what = proposed.of_endpoint(pool, source, proposal)
     context = {
         "section": "fleet",
         "pool": pool,
@@ -129,14 +130,20 @@ def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpRes
         "form": form,
         "examination": found,
         "refusing": protection.refusing_target(
-            pool, names={package.name for package in proposal.packages}, unmanaged=proposal.unmanaged
+            pool,
+            names=what.names,
+            unmanaged=proposal.unmanaged,
+            offered=revisions.Offered(what.recorded),
         ),
+        "forecast": told(pool, what, forecast.of(pool, what)),
         "count": len(proposal.packages),
         "next_number": max(_number(pool), pool.highest_number) + 1,
         "unmanaged": by_reason(proposal.unmanaged),
         "mirrors": {repository["name"]: repository["mirrors"] for repository in proposal.repositories},
         "conflicts": checksums.conflicts_among(proposal.files),
-        "difference": _difference(request, pool.target, proposal.packages, proposal.unmanaged) if pool.target else None,
+        "difference": difference_from(request, pool.target, proposal.packages, proposal.unmanaged)
+        if pool.target
+        else None,
     }
     return render(request, "pacsync/set_target.html", context, status=422 if form.errors else 200)
 
@@ -146,11 +153,12 @@ def set_from_endpoint(request: HttpRequest, name: str, endpoint: str) -> HttpRes
 def revision(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """One revision, and what going back to it would change; while it waits for an approval, what it changes."""
     pool = _pool(name)
-    found = get_object_or_404(pool.revisions.select_related("state", "source_endpoint", "files"), number=number)
+    found = get_object_or_404(pool.revisions.select_related("pool", "state", "source_endpoint", "files"), number=number)
     current = found.pk == pool.target_id
     before = _compared_with(pool, found)
     files = target_files.compare(before, found) if before else []
     unmanaged = found.unmanaged or []
+    what = proposed.of_revision(found) if not current or pool.target_needs_approval else None
     context = {
         "section": "fleet",
         "pool": pool,
@@ -158,10 +166,12 @@ def revision(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "current": current,
         "needs_approval": current and pool.target_needs_approval,
         "before": before,
-        "before_text": f"#{before.number}" if before and current else "Present target",
+        "before_text": f"#{before.number}" if before and current else "Current target",
         "after_text": f"#{number}" if current else f"Revision #{number}",
         "form": TargetForm(initial={"expected_number": _number(pool)}),
-        "difference": _difference(request, before, states.load(found.state), unmanaged) if before else None,
+        "difference": difference_from(request, before, states.load(found.state), unmanaged) if before else None,
+        "forecast": told(pool, what, forecast.of(pool, what)) if what else None,
+        "forecast_heading": f"What {'approving' if current else 'going back to'} #{number} would do to the machines",
         "digest": revisions.digest(found),
         "mirrors": revisions.mirrors_of(found),
         "unmanaged": by_reason(found.unmanaged) if found.unmanaged is not None else None,
@@ -176,15 +186,15 @@ def revision(request: HttpRequest, name: str, number: int) -> HttpResponse:
 @reader
 @require_safe
 def packages(request: HttpRequest, name: str, number: int) -> HttpResponse:
-    """All that a revision manages, page by page, each package with its file; `q` is part of a name."""
+    """All that a revision manages, page by page, each package with its file."""
     pool = _pool(name)
     found = get_object_or_404(pool.revisions.select_related("state"), number=number)
-    files = target_files.load(found)
-    q = request.GET.get("q", "").strip()
-    listed = [package for package in states.load(found.state) if q in package.name]
-    page = page_of(request, listed, PACKAGES_PER_PAGE)
-    lines = [(package, file_of(package, files)) for package in page]
-    context = {"section": "fleet", "pool": pool, "revision": found, "page": page, "lines": lines, "q": q}
+    context = {
+        "section": "fleet",
+        "pool": pool,
+        "revision": found,
+        **narrowed(request, package_list.of_revision(found)),
+    }
     return render(request, "pacsync/revision_packages.html", context)
 
 
@@ -201,7 +211,7 @@ def approve(request: HttpRequest, name: str, number: int) -> HttpResponse:
 @staff
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm(request: HttpRequest, name: str) -> HttpResponse:
-    """GET asks; POST confirms the present target after the database was restored, if nobody set another meanwhile."""
+    """GET asks; POST confirms the current target after the database was restored, if nobody set another meanwhile."""
     pool = _pool(name)
     form = ExpectedForm(request.POST or None, initial={"expected_number": _number(pool)})
     if pool.paused_by is None:

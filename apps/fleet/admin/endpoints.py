@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.fleet import endpoint_manager
-from apps.fleet.models import Endpoint, EndpointRepository, EndpointState
+from apps.fleet.models import Endpoint, EndpointRepository, EndpointState, OfflinePeriod
 from apps.lifecycle.readonly_admin import ReadOnlyAdmin
 
 from .through_managers import ThroughManagers, actor
@@ -78,3 +78,12 @@ class EndpointRepositoryAdmin(ReadOnlyAdmin[EndpointRepository]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[EndpointRepository]:
         return super().get_queryset(request).defer("content__packages")
+
+
+@admin.register(OfflinePeriod)
+class OfflinePeriodAdmin(ReadOnlyAdmin[OfflinePeriod]):
+    list_display = ("endpoint", "since", "until")
+    list_filter = ("until",)
+    list_select_related = ("endpoint",)
+    search_fields = ("endpoint__name",)
+    ordering = ("-until", "-pk")

@@ -72,7 +72,7 @@ def members(path: Path) -> Generator[tuple[str, BinaryIO], None, None]:
 def _decompressed(path: Path) -> Iterator[BinaryIO]:
     with open(path, "rb") as raw:
         magic = raw.read(262)
-    with open(path, "rb") as raw:  # anew: a program that it is handed to reads from where the kernel stands
+    with open(path, "rb") as raw:  # again: a program that it is handed to reads from where the kernel stands
         for start, opener in _OPENERS:
             if magic.startswith(start):
                 with opener(raw, "rb") as plain:

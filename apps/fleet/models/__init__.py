@@ -3,8 +3,9 @@
 from .access import ApiToken, EnrolmentCode
 from .alarms import ChecksumConflict
 from .audit import AuditEvent
-from .endpoints import Endpoint, EndpointRepository, EndpointState
+from .endpoints import Endpoint, EndpointRepository, EndpointState, OfflinePeriod
 from .operations import Operation, OperationKind, OperationStatus
+from .packages import IndexSegment, Posting
 from .pools import Pool, TargetFiles, TargetRevision
 from .states import PackageVersion, RepositoryContent, State
 from .uploads import Upload
@@ -17,11 +18,14 @@ __all__ = [
     "EndpointRepository",
     "EndpointState",
     "EnrolmentCode",
+    "IndexSegment",
+    "OfflinePeriod",
     "Operation",
     "OperationKind",
     "OperationStatus",
     "PackageVersion",
     "Pool",
+    "Posting",
     "RepositoryContent",
     "State",
     "TargetFiles",

@@ -1,4 +1,4 @@
-"""What is wrong with the fleet as a whole. The rows are derived: a chore writes them anew (`apps.fleet.checksums`)."""
+"""What is wrong with the fleet as a whole. The rows are derived: a chore rebuilds them (`apps.fleet.checksums`)."""
 
 from django.db import models
 from django.db.models.functions import Now

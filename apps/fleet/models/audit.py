@@ -15,7 +15,10 @@ class AuditEvent(models.Model):
     at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        indexes = [models.Index(fields=["-at"], name="audit_event_at")]
+        indexes = [
+            models.Index(fields=["-at"], name="audit_event_at"),
+            models.Index(fields=["object", "-id"], name="audit_event_object"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.actor} {self.verb} {self.object}"

@@ -13,6 +13,8 @@ from apps.fleet.names import NAME_MAX_LENGTH, validate_name
 
 # An endpoint of which nothing was heard for so many poll intervals is offline.
 OFFLINE_AFTER_POLLS = 3
+# `enroll` reports once by itself, within so long; a slow machine uploads large databases for the first time.
+ENROLMENT_TAKES = timedelta(minutes=1)
 
 
 class EndpointQuerySet(models.QuerySet["Endpoint"]):
@@ -65,6 +67,8 @@ class Endpoint(models.Model):
     examination = models.JSONField(null=True, editable=False)
     # What it lets no operation remove (`apps.fleet.protection`), newest report; null when it said nothing about that.
     protected = models.JSONField(null=True, editable=False)
+    # When somebody let automatic sync go on after it rested (`apps.fleet.resting`); what ended before doesn't count.
+    sync_resumed = models.DateTimeField(null=True, editable=False)
     created = models.DateTimeField(db_default=Now())
 
     objects = EndpointQuerySet.as_manager()
@@ -75,6 +79,11 @@ class Endpoint(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_as_enrolled(self) -> bool:
+        """Whether nothing was heard of it since `enroll` reported: no agent has run by itself yet."""
+        return self.last_seen is not None and self.last_seen < self.created + ENROLMENT_TAKES
 
 
 class EndpointState(models.Model):
@@ -116,3 +125,20 @@ class EndpointRepository(models.Model):
 
     def __str__(self) -> str:
         return f"{self.endpoint.name}/{self.name}"
+
+
+class OfflinePeriod(models.Model):
+    """An endpoint was offline after `since`, when it was heard of last, and until `until`, when it was back."""
+
+    # Without a constraint of the database: an instance of the release before deletes endpoints and not these.
+    endpoint = models.ForeignKey(
+        Endpoint, on_delete=models.CASCADE, related_name="offline_periods", db_constraint=False, db_index=False
+    )
+    since = models.DateTimeField()
+    until = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [models.Index(fields=["endpoint", "until"], name="offline_period_by_endpoint")]
+
+    def __str__(self) -> str:
+        return f"{self.endpoint_id} since {self.since}"

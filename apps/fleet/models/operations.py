@@ -39,6 +39,9 @@ ACTIVE = (OperationStatus.QUEUED, *LEASED)
 # The code of a result: the packages are the target's, but files on the disk aren't the packages'.
 FILES_DIFFER = "files_differ"
 FINAL = tuple(status for status in OperationStatus if status not in ACTIVE)
+WENT_WRONG = (OperationStatus.FAILED, OperationStatus.LOST)
+# It brought its endpoint to its target's packages, all of its files or not.
+REACHED = Q(status=OperationStatus.SUCCEEDED) | Q(status=OperationStatus.FAILED, result__code=FILES_DIFFER)
 
 
 class OperationQuerySet(models.QuerySet["Operation"]):
@@ -61,8 +64,7 @@ class OperationQuerySet(models.QuerySet["Operation"]):
 
     def reached(self) -> Self:
         """Those that brought their endpoint to their target's packages, all of its files or not."""
-        files_differ = Q(status=OperationStatus.FAILED, result__code=FILES_DIFFER)
-        return self.filter(Q(status=OperationStatus.SUCCEEDED) | files_differ)
+        return self.filter(REACHED)
 
     def with_names(self) -> Self:
         """With endpoint and target revision, as lists show them."""
@@ -83,12 +85,17 @@ class Operation(models.Model):
     base_state = models.ForeignKey("State", on_delete=models.PROTECT, related_name="+")
     # The goal for this endpoint: the pool's target with the endpoint's own held and foreign packages left as they are.
     target_state = models.ForeignKey("State", on_delete=models.PROTECT, related_name="+")
+    # The state that it left its endpoint in, as the result or the report that decided said; null where nobody did.
+    # Without a constraint of the database: an instance of the release before removes states and doesn't know this.
+    end_state = models.ForeignKey("State", on_delete=models.PROTECT, null=True, related_name="+", db_constraint=False)
     # Names that were foreign to the endpoint when this was queued: the operation has not brought them.
     foreign = models.JSONField(default=list)
     # How many changes of each kind: install, upgrade, downgrade, remove, replace, reason.
     plan = models.JSONField(default=dict)
     # The hook that pacman is running, as the agent said with its last heartbeat: {"name", "description", "since"}.
     hook = models.JSONField(null=True)
+    # How far its agent is, as its last heartbeat said (`apps.fleet.progress`); null where it said nothing.
+    progress = models.JSONField(null=True)
     # What the agent said: {"outcome", "code", "message", "log_tail"}, and {"difference": …} where the server judged.
     # While it waits for another try: of the last one.
     result = models.JSONField(null=True)

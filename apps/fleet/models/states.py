@@ -34,9 +34,15 @@ class State(models.Model):
     package_count = models.PositiveIntegerField()
     packages = models.BinaryField()
     created = models.DateTimeField(db_default=Now())
+    # Where the index of packages has it (`models.packages`); null while it isn't in the index.
+    segment = models.IntegerField(null=True, editable=False)
+    slot = models.SmallIntegerField(null=True, editable=False)
 
     class Meta:
-        indexes = [models.Index(fields=["created"], name="state_created")]
+        indexes = [
+            models.Index(fields=["created"], name="state_created"),
+            models.Index(fields=["segment"], name="state_segment", condition=models.Q(segment__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return self.digest[:12]

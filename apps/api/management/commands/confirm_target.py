@@ -2,17 +2,20 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from apps.api.management.console import ACTOR, clear_errors
 from apps.fleet import pool_manager
 from apps.fleet.models import Pool
+from apps.lifecycle.management.output import TellingCommand
 
 
-class Command(BaseCommand):
-    help = "Confirm the present target of pools whose automatic sync is paused because endpoints have seen a newer one."
+class Command(TellingCommand):
+    help = "Confirm the current target of pools whose automatic sync is paused because endpoints have seen a newer one."
+    example = "web"
 
     def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument("pool", nargs="?", metavar="POOL", help="the pool; without it, the paused ones are listed")
         parser.add_argument("--all", action="store_true", help="confirm the target of every paused pool")
 
@@ -25,8 +28,10 @@ class Command(BaseCommand):
                 paused = paused.filter(paused_since__isnull=False)
             elif not (paused := paused.filter(name=pool)).exists():
                 raise CommandError(f"There is no pool {pool!r}.")
-            lines = [self._confirmed(one) if all or pool is not None else _described(one) for one in paused]
-        self.stdout.write("\n".join(lines) or "Automatic sync is paused in no pool.")
+            confirming = all or pool is not None
+            pools = [(one.name, self._confirmed(one) if confirming else _described(one)) for one in paused]
+        document = {"pools": [{"pool": name, "message": line} for name, line in pools], "confirmed": confirming}
+        self.tell(options, document, [line for _, line in pools] or ["Automatic sync is paused in no pool."])
 
     def _confirmed(self, pool: Pool) -> str:
         if pool.paused_since is None:

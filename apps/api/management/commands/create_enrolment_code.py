@@ -3,17 +3,26 @@
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from apps.api.management.console import ACTOR, clear_errors
-from apps.fleet import endpoint_manager
+from apps.fleet import endpoint_manager, enrolment
 from apps.fleet.models import Pool
+from apps.lifecycle.management.output import TellingCommand
+
+# For people, so that a program that takes the code from the output gets nothing else.
+ELSEWHERE = "With --server URL it prints the line that enrols a machine; the page /enrol of the server has it, too."
 
 
-class Command(BaseCommand):
-    help = "Make an enrolment code and print it. It is shown this once: only its hash is stored."
+class Command(TellingCommand):
+    help = (
+        "Make an enrolment code and print it; with --server, the line that enrols a machine with it. It is shown this "
+        "once: only its hash is stored."
+    )
+    example = "--pool web --uses 10 --server https://pacsync.example"
 
     def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument("--pool", metavar="NAME", help="the pool that machines with this code are put in")
         parser.add_argument(
             "--uses", metavar="N", type=int, default=1, help="machines it is for (default: %(default)s)"
@@ -25,12 +34,24 @@ class Command(BaseCommand):
             help="machines with this code may make their own packages the target of their pool",
         )
 
+        parser.add_argument(
+            "--server", metavar="URL", help="print the line to run on a machine that reaches this server at URL"
+        )
+
     def handle(
-        self, *args: Any, pool: str | None, uses: int, valid_hours: int, may_set_targets: bool, **options: Any
+        self,
+        *args: Any,
+        pool: str | None,
+        uses: int,
+        valid_hours: int,
+        may_set_targets: bool,
+        server: str | None,
+        **options: Any,
     ) -> None:
         if not 1 <= valid_hours <= 24 * 365:
             raise CommandError("--valid-hours must be between 1 and 8760 (a year).")
         with clear_errors():
+            url = None if server is None else enrolment.address(server)
             found = Pool.objects.filter(name=pool).first() if pool is not None else None
             if pool is not None and found is None:
                 raise CommandError(
@@ -43,4 +64,8 @@ class Command(BaseCommand):
                 valid_for=timedelta(hours=valid_hours),
                 may_set_targets=may_set_targets,
             )
-        self.stdout.write(text)
+        said = {"pool": pool, "uses": uses, "valid_hours": valid_hours, "may_set_targets": may_set_targets}
+        line = None if url is None else enrolment.command(url, text)
+        self.tell(options, {"code": text, "line": line, **said}, [line or text])
+        if line is None and options["format"] == "text" and self.stdout.isatty():
+            self.stderr.write(ELSEWHERE)

@@ -4,20 +4,26 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 
 from apps.api.management.console import clear_errors
 from apps.fleet.models import ApiToken
+from apps.lifecycle.management.output import TellingCommand
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = "List the API tokens: name, role, when made, last used and revoked (UTC)."
+    example = "--format json"
 
     def handle(self, *args: Any, **options: Any) -> None:
         with clear_errors():
             rows = list(
                 ApiToken.objects.order_by("name").values_list("name", "role", "created", "last_used", "revoked")
             )
+        if options["format"] == "json":
+            keys = ("name", "role", "created", "last_used", "revoked")
+            shown = [dict(zip(keys, (row[0], row[1], *map(_exact, row[2:])), strict=True)) for row in rows]
+            self.tell(options, {"tokens": shown}, [])
+            return
         if not rows:
             make = f"{settings.MANAGE_COMMAND} create_api_token NAME --role operator"
             self.stderr.write(f"There are no API tokens. Make one: {make}")
@@ -31,5 +37,9 @@ class Command(BaseCommand):
         self.stdout.write(f"{name:<24}  {role:<8}{columns}".rstrip())
 
 
+def _exact(time: datetime | None) -> str | None:
+    return time.isoformat() if time else None
+
+
 def _minute(time: datetime | None) -> str:
-    return f"{time:%Y-%m-%d %H:%M}" if time else "-"
+    return f"{time:%Y-%m-%d %H:%M} UTC" if time else "-"

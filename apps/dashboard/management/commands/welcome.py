@@ -8,8 +8,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.dashboard import enrolment
-from apps.fleet import endpoint_manager
+from apps.fleet import endpoint_manager, enrolment
 from apps.fleet.models import EnrolmentCode
 from apps.lifecycle import ports
 
@@ -20,8 +19,9 @@ TEXT = """
   Health         {local}/health/detailed
   API            {local}/api/v1/docs
 {admin}
-  Enrol a machine, which may then set its pool's target
+  Enrol a machine with this one line, which also keeps its agent running; it may then set its pool's target
   (the code is good for {uses} machines, for {hours} hours or until the next `make run`):
+{warning}
     {command}
 
   Ctrl-C stops it.
@@ -30,8 +30,7 @@ ADMIN = """
   The first administrator, in another terminal:
     {manage} createsuperuser
 """
-
-
+WARNS = "  (It warns first: plain HTTP.)\n"
 ACTOR = "make run"
 HOURS, USES = 24, 10
 
@@ -43,12 +42,14 @@ class Command(BaseCommand):
         reason = ports.trouble(settings.HTTP_HOST, settings.HTTP_PORT)
         if reason:
             raise CommandError(reason)
+        url = f"http://{_bracketed(remote_host())}:{settings.HTTP_PORT}"
         has_admin = get_user_model()._default_manager.filter(is_superuser=True).exists()
         self.stdout.write(
             TEXT.format(
                 version=settings.VERSION,
                 local=f"http://{_bracketed(local_host())}:{settings.HTTP_PORT}",
-                command=enrolment.command(f"http://{_bracketed(remote_host())}:{settings.HTTP_PORT}", _new_code()),
+                command=enrolment.command(url, _new_code()),
+                warning=WARNS if enrolment.is_unprotected(url) else "",
                 admin="" if has_admin else ADMIN.format(manage=settings.MANAGE_COMMAND),
                 uses=USES,
                 hours=HOURS,

@@ -22,7 +22,7 @@ function tick(root = document) {
   const now = Date.now() + clockOffset;
   for (const time of root.querySelectorAll("time[data-ago], time[data-age], time[data-next]")) {
     const seconds = (now - Date.parse(time.dateTime)) / 1000;
-    if ("next" in time.dataset && seconds >= 0) { // the sentence is the server's; it says this anew with its next answer
+    if ("next" in time.dataset && seconds >= 0) { // the sentence is the server's; it says this again with its next answer
       time.textContent = "at the machine's next report";
       continue;
     }
@@ -50,6 +50,11 @@ function addCopyButtons(root) {
 }
 
 // --- Refreshing: elements with data-live and an id are replaced when the server's version differs -------------------
+const GONE = {
+  403: "You may not see this any more: reload the page.",
+  404: "This is gone: reload the page.",
+  410: "This is gone: reload the page.",
+};
 const note = document.querySelector("[data-live-note]");
 let refreshed = Date.now();
 
@@ -105,10 +110,19 @@ function replace(old, fresh) {
 async function refresh() {
   const response = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(8000) });
   if (response.redirected) {
+    const address = new URL(response.url);
+    if (address.pathname !== "/login") { // what is shown has a new name
+      location.replace(address);
+      return false;
+    }
     say("You are logged out: reload the page to log in.", true);
     return false;
   }
-  if (!response.ok) throw new Error(`HTTP ${response.status}`);
+  if (response.status in GONE) {
+    say(GONE[response.status], true);
+    return false;
+  }
+  if (!response.ok) throw new Error(response.status === 429 ? "The server asks for a pause" : "The server answers with an error");
   setClock(response);
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   for (const old of document.querySelectorAll("[data-live][id]")) {
@@ -127,8 +141,9 @@ async function keepFresh() {
   const started = performance.now();
   try {
     if (!(await refresh())) return;
-  } catch {
-    say(`The server does not answer; this is from ${Math.round((Date.now() - refreshed) / 1000)} s ago.`, true);
+  } catch (error) {
+    const why = error.constructor === Error ? error.message : "The server does not answer";
+    say(`${why}; this is from ${Math.round((Date.now() - refreshed) / 1000)} s ago.`, true);
   }
   // A page that takes long to make is asked for less often: at most a twentieth of the server's time goes to it.
   timer = setTimeout(keepFresh, Math.max(REFRESH_SECONDS * 1000, 20 * (performance.now() - started)));

@@ -5,20 +5,22 @@ instance is found by its shared memory in /proc: no file, no socket, no port, an
 """
 
 import time
-from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from apps.lifecycle import board, memory, phase, shutdown
+from apps.lifecycle.management.output import TellingCommand
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = "Ask the local instance to drain: readiness becomes 503, everything is still served."
+    example = "--wait 30"
     requires_system_checks = []
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument(
             "--wait",
             nargs="?",
@@ -41,25 +43,38 @@ class Command(BaseCommand):
             raise CommandError("--undo and --wait don't go together.")
         if options["wait"] is not None and not 0 <= options["wait"] <= 1e6:
             raise CommandError(f"--wait takes a number of seconds, not {options['wait']:g}.")
+        self._options = options
         pid, instance = find(options["instance"])
         if options["undo"]:
             self._undo(pid, instance)
-            return
+        else:
+            self._drain(pid, instance)
+        if options["format"] == "json":
+            draining = bool(instance.floats[memory.DRAIN_REQUESTED_AT] or instance.floats[memory.SIGNAL_AT])
+            found = {"port": instance.integers[memory.PORT], "pid": pid, "draining": draining}
+            self.tell(options, found | {"in_progress": _work(instance)}, [])
+
+    def _say(self, line: str) -> None:
+        """At once: what follows may take its time."""
+        if self._options["format"] == "text":
+            self.stdout.write(line)
+
+    def _drain(self, pid: int, instance: memory.Memory) -> None:
         times = instance.floats
         if not times[memory.DRAIN_REQUESTED_AT]:
             times[memory.DRAIN_REQUESTED_AT] = time.monotonic()
-        self.stdout.write(f"{_title(pid, instance)} is draining: {_under_way(instance)}.")
-        if options["wait"] is not None:
-            self._wait(instance, options["wait"])
+        self._say(f"{_title(pid, instance)} is draining: {_under_way(instance)}.")
+        if self._options["wait"] is not None:
+            self._wait(instance, self._options["wait"])
 
     def _undo(self, pid: int, instance: memory.Memory) -> None:
         if instance.floats[memory.SIGNAL_AT]:
             raise CommandError(f"{_title(pid, instance)} got a signal to stop: that can't be taken back.")
         if not instance.floats[memory.DRAIN_REQUESTED_AT]:
-            self.stdout.write(f"{_title(pid, instance)} was not draining.")
+            self._say(f"{_title(pid, instance)} was not draining.")
             return
         instance.floats[memory.DRAIN_REQUESTED_AT] = 0
-        self.stdout.write(f"{_title(pid, instance)} serves normally again.")
+        self._say(f"{_title(pid, instance)} serves normally again.")
 
     def _wait(self, instance: memory.Memory, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -69,7 +84,7 @@ class Command(BaseCommand):
             if not (instance.floats[memory.DRAIN_REQUESTED_AT] or instance.floats[memory.SIGNAL_AT]):
                 raise CommandError("The drain was taken back: the instance serves normally again.")
             if not _work(instance) and now >= min(drained, end):
-                self.stdout.write("Nothing is in progress any more.")
+                self._say("Nothing is in progress any more.")
                 return
             if now >= end:
                 raise CommandError(f"Still in progress after {seconds:g} s: {_under_way(instance)}.")

@@ -1,0 +1,108 @@
+"""Whole lists as a file: CSV for spreadsheets, JSON lines for programs. The same filters as the lists themselves."""
+
+from typing import Annotated, Any, Literal
+
+from django.http import HttpResponse
+from ninja import Query, Router
+from pydantic import BeforeValidator
+
+from apps.api.auth import VIEWER, ApiRequest
+from apps.api.exporting import MAX_ROWS, MEDIA_TYPES, export
+from apps.api.fields import decimal
+from apps.api.openapi import refuses
+from apps.api.pagination import CursorText, page_of
+from apps.api.routes.audit import audit_event_out
+from apps.api.routes.endpoints import endpoint_rows, endpoints_out
+from apps.api.schemas.filters import AuditQuery, EndpointQuery, OperationQuery
+from apps.api.schemas.operations import operation_out
+
+router = Router()
+Format = Annotated[Literal["csv", "jsonl"], Query("csv")]
+Rows = Annotated[int, BeforeValidator(decimal), Query(MAX_ROWS, ge=1, le=MAX_ROWS, description="Rows of this file.")]
+ENDPOINT_COLUMNS = (
+    "name",
+    "pool",
+    "status",
+    "arch",
+    "agent_version",
+    "last_seen",
+    "last_result.kind",
+    "last_result.status",
+    "last_result.code",
+    "last_result.finished",
+    "state",
+    "token",
+    "may_set_targets",
+    "created",
+    "id",
+)
+OPERATION_COLUMNS = (
+    "id",
+    "endpoint",
+    "kind",
+    "status",
+    "pool",
+    "revision",
+    *(f"plan.{kind}" for kind in ("install", "upgrade", "downgrade", "replace", "remove", "reason")),
+    "author",
+    "created",
+    "applying_since",
+    "finished",
+    "attempt",
+    "result.code",
+    "result.message",
+    "base_state",
+    "target_state",
+)
+AUDIT_COLUMNS = ("id", "at", "actor", "verb", "object", "before", "after")
+
+
+def _is_a_file(*codes: str) -> dict[str, Any]:
+    content = {media: {"schema": {"type": "string"}} for media in MEDIA_TYPES.values()}
+    link = {"Link": {"schema": {"type": "string"}, "description": "`rel=next`: where the rest is, if there is any."}}
+    return refuses(*codes, responses={200: {"description": "The file.", "content": content, "headers": link}})
+
+
+@router.get(
+    "/exports/endpoints", auth=VIEWER, summary="Export endpoints", openapi_extra=_is_a_file("comparison_too_long")
+)
+def export_endpoints(
+    request: ApiRequest,
+    filters: Query[EndpointQuery],
+    format: Format = "csv",
+    limit: Rows = MAX_ROWS,
+    cursor: CursorText = None,
+) -> HttpResponse:
+    found, following = endpoint_rows(filters, limit=limit, cursor=cursor)
+    items = (one.model_dump() for one in endpoints_out(found))
+    return export(request, "endpoints", items, ENDPOINT_COLUMNS, format=format, cursor=following)
+
+
+@router.get("/exports/operations", auth=VIEWER, summary="Export operations", openapi_extra=_is_a_file())
+def export_operations(
+    request: ApiRequest,
+    filters: Query[OperationQuery],
+    format: Format = "csv",
+    limit: Rows = MAX_ROWS,
+    cursor: CursorText = None,
+) -> HttpResponse:
+    """Without the agents' logs, and without the difference that was left: each operation has those by itself."""
+    chosen = filters.filter()
+    rows = chosen.rows().defer("foreign")
+    found, following = page_of(rows, order=chosen.order(), limit=limit, cursor=cursor)
+    unwanted: Any = {"result": {"log_tail", "difference"}}
+    items = (operation_out(operation).model_dump(exclude=unwanted) for operation in found)
+    return export(request, "operations", items, OPERATION_COLUMNS, format=format, cursor=following)
+
+
+@router.get("/exports/audit-events", auth=VIEWER, summary="Export audit events", openapi_extra=_is_a_file())
+def export_audit_events(
+    request: ApiRequest,
+    filters: Query[AuditQuery],
+    format: Format = "csv",
+    limit: Rows = MAX_ROWS,
+    cursor: CursorText = None,
+) -> HttpResponse:
+    found, following = page_of(filters.filter().rows(), order=("-id",), limit=limit, cursor=cursor)
+    items = (audit_event_out(event).model_dump() for event in found)
+    return export(request, "audit-events", items, AUDIT_COLUMNS, format=format, cursor=following)

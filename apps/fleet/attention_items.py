@@ -1,0 +1,66 @@
+"""What an item that needs attention is: its kind, how bad it is, what it is about.
+
+It must not know how one is found.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class Severity(StrEnum):
+    """`bad`: something went wrong, or isn't what it should be. `warn`: something waits for a person or a machine."""
+
+    BAD = "bad"
+    WARN = "warn"
+
+
+class Kind(StrEnum):
+    """What is wrong, worst first."""
+
+    UNKNOWN_REVISION = "unknown_revision"
+    REVOKED_SOURCE = "revoked_source"
+    CHECKSUMS = "checksums"
+    FAILED = "failed"
+    LOST = "lost"
+    DIVERGED = "diverged"
+    FILES_DIFFER = "files_differ"
+    DATABASES_UNREADABLE = "databases_unreadable"
+    UNAPPROVED_TARGET = "unapproved_target"
+    OTHER_ARCHITECTURE = "other_architecture"
+    RESTING = "resting"
+    OFFLINE = "offline"
+
+
+_BAD = frozenset(list(Kind)[: list(Kind).index(Kind.DIVERGED) + 1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One thing to look at. `object` names it as the audit does: `endpoint:m1`, `pool:lab`, or `fleet`.
+
+    `count` is how many endpoints (or pools, of what concerns whole pools) it is about; `pool` the name of theirs, where
+    it is one. `operation` is set where one operation went wrong. `since` is when the oldest of it began; None where
+    that isn't known.
+    """
+
+    kind: Kind
+    object: str
+    cause: str
+    since: datetime | None
+    count: int = 1
+    pool: str | None = None
+    endpoint: str | None = None
+    operation: UUID | None = None
+
+    @property
+    def severity(self) -> Severity:
+        return Severity.BAD if self.kind in _BAD else Severity.WARN
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """`a, b, c and 4 more`."""
+    more = len(names) - most
+    return f"{', '.join(names[:most])} and {more} more" if more > 0 else ", ".join(names)

@@ -1,0 +1,79 @@
+"""What management commands share: an example in `--help`, `--format json`, with which they print one document, and how
+they end: with an exit code that means what they say, also when the database is frozen or nothing can be written.
+
+It must not know what a command tells.
+"""
+
+import contextlib
+import json
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from apps.lifecycle import standard_output
+from apps.lifecycle.management import answering
+
+
+class Verdict(SystemExit):
+    """Raised by `handle`: this exit code is the command's answer, not a failure."""
+
+
+class TellingCommand(BaseCommand):
+    """Names `example`, what comes after the command's name; ends `handle` with `self.tell(…)`.
+
+    `failure` is the exit code of whatever goes wrong, where 1 has a meaning of its own.
+    """
+
+    example = ""
+    failure = 1
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """As Django's; what goes wrong ends with `failure`."""
+        try:
+            with answering.expected(self.failure):
+                super().run_from_argv(argv)
+        except Verdict:
+            raise
+        except SystemExit as left:
+            sys.exit(self.failure if left.code == 1 else left.code)
+        except Exception:  # the edge: Python's own exit code is 1
+            with contextlib.suppress(OSError):
+                traceback.print_exc()
+            sys.exit(self.failure)
+        finally:
+            standard_output.abandon()
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        return super().create_parser(
+            prog_name, subcommand, epilog=f"Example: python %(prog)s {self.example}".strip(), **kwargs
+        )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        text = "text for people, or one JSON document for programs (default: %(default)s)"
+        parser.add_argument("--format", choices=("text", "json"), default="text", help=text)
+
+    def tell(self, options: dict[str, Any], document: Any, lines: Iterable[str]) -> None:
+        """Print the document, or the lines that say the same. Raises CommandError where nothing can be written."""
+        told = json.dumps(document) if options["format"] == "json" else "\n".join(lines)
+        try:
+            if told:
+                self.stdout.write(told)
+            self.stdout.flush()
+        except OSError as error:
+            raise CommandError(f"The standard output takes nothing: {error.strerror or error}.") from error
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """The lines of a table, each column as wide as its longest cell; None is a dash."""
+    cells = [header, *(["-" if cell is None else str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def minute(time: datetime | None) -> str | None:
+    """The time in UTC, without its seconds, for a table whose header says so."""
+    return None if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"

@@ -1,0 +1,73 @@
+"""Fills an empty database with a fleet, all of it or nothing: for the demo, for page tests and for benchmarks.
+
+It must not know what shows the fleet.
+"""
+
+from collections.abc import Sequence
+
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.db import connections, transaction
+
+from apps.fleet import package_index, tokens
+from apps.fleet.models import Endpoint
+from apps.fleet.models.access import Role
+from demo import seeding, story
+from demo.agents import Agent
+from demo.api import Api
+from demo.machines import Fare, Fleet
+from demo.seeding import Seeded
+
+
+def migrate() -> None:
+    """Make the tables."""
+    call_command("migrate", verbosity=0)
+
+
+def add_people(user: str, password: str) -> str:
+    """An administrator for the pages, and the token of an operator for the API."""
+    get_user_model()._default_manager.create_superuser(user, password=password)
+    return tokens.create_api_token(name="demo", role=Role.OPERATOR, actor=f"user:{user}")[1]
+
+
+def close() -> None:
+    """Give the connections back: from now on the database is the server's."""
+    connections.close_all()
+
+
+def fill(
+    fleet: Fleet | None = None, *, days: tuple[int, ...] = seeding.TARGET_DAYS, with_story: bool = True
+) -> list[Seeded]:
+    """Write the fleet, and what has happened in it lately, `with_story`; every machine with its token.
+
+    One `days` is enough where only the present counts: then a machine has one state or two. Raises IntegrityError or
+    NameTaken where there is a fleet already, and leaves it alone.
+    """
+    with transaction.atomic():
+        seeded = list(seeding.seed(fleet or Fleet(), days))
+        if with_story:
+            story.tell(one.machine for one in seeded)
+    package_index.rebuild()
+    return seeded
+
+
+def agents(seeded: Sequence[Seeded], api: Api) -> list[Agent]:
+    """The agents of these machines, which go on from where the database has them."""
+    rows = Endpoint.objects.prefetch_related("repositories")
+    found = {row.name: row for row in rows.filter(name__in=[one.machine.name for one in seeded])}
+    return [_agent(one, found[one.machine.name], api) for one in seeded]
+
+
+def _agent(seeded: Seeded, endpoint: Endpoint, api: Api) -> Agent:
+    return Agent(
+        machine=seeded.machine,
+        token=seeded.token,
+        api=api,
+        state=endpoint.state_id or "",
+        repositories=[
+            {"name": one.name, "digest": one.content_id, "mirrors": one.mirrors} for one in endpoint.repositories.all()
+        ],
+        holds=endpoint.holds,
+        problems=seeding.problems_of(seeded.machine),
+        away=seeded.machine.fare in (Fare.SWITCHED_OFF, Fare.SILENT) or endpoint.token_hash is None,
+    )
