@@ -129,11 +129,8 @@ def _follow(pool: Pool, found: Forecast) -> str:
 
 
 def _following(following: int, changing: int) -> str:
-    if following < changing or changing == 1:
-        which = f"{following} of the {changing} that change" if changing > 1 else f"{following} of 1"
-    else:
-        which = f"all {changing} that change"
-    return f"{which} will follow by themselves"
+    which = "all" if following == changing > 1 else f"{following} of the"
+    return f"{which} {changing} that change will follow by themselves"
 
 
 def _line(pool: Pool, what: Proposed, found: Forecast, effect: Effect) -> Line:

@@ -99,4 +99,4 @@ def cancel(endpoint: Endpoint, operation: Operation | None, *, actor: str, shown
 def without_name(refusal: FleetError, name: str) -> str:
     """The reason in the same words for every endpoint, so that those with the same one are counted together."""
     text = _SENTENCES.get(refusal.code) or str(refusal)
-    return f"It {text.removeprefix(f'{name} ')}" if text.startswith(f"{name} ") else text.replace(f" {name} ", " it ")
+    return f"It {text.removeprefix(f'{name} ')}" if text.startswith(f"{name} ") else text

@@ -150,7 +150,7 @@ def test_result_says_what_the_target_is_by_now(operator: Api, behind: Machine) -
     operation, token = queue(behind), str(uuid4())
     claim(behind, operation, token).ok()
     operator.post("/pools/lab/targets", {"endpoint": "m1", "force": True}).ok(201)
-    result = {"lease_token": token, "outcome": "succeeded", "seq": 9, "state": behind.goal}  # type: ignore[attr-defined]
+    result = {"lease_token": token, "outcome": "succeeded", "seq": 9, "state": behind.goal}  # type: ignore[attr-defined] # `behind` sets it
     done = behind.api.post(f"/operations/{operation}/result", result).ok()
     assert (done["status"], done["revision"], done["pool_target"]) == ("succeeded", 1, 2)
 

@@ -221,7 +221,7 @@ def test_sync_of_another_target_than_was_shown_asks_again(staff: Client, pool: P
         assert "The form didn't say what was shown." in said(staff.post("/endpoints/box/sync", incomplete))
     assert not Operation.objects.exists()
     sync(staff, "box")
-    assert Operation.objects.select_related("revision").get().revision.number == 2  # type: ignore[union-attr]
+    assert Operation.objects.select_related("revision").get().revision.number == 2  # type: ignore[union-attr] # a sync has one
 
 
 def test_revert_of_another_sync_than_was_shown_asks_again(staff: Client, pool: Pool) -> None:

@@ -132,7 +132,7 @@ def test_many_are_cancelled_in_statements_that_do_not_grow_with_them(
     for number in range(10):
         factories.reporting_endpoint(f"n{number}", pool=desk, state=state)
         sync(f"n{number}")
-    with django_assert_max_num_queries(20):  # type: ignore[operator]
+    with django_assert_max_num_queries(20):  # type: ignore[operator] # an untyped fixture
         pool_manager.go_back(pool=desk, number=1, actor="user:ada")
     assert Operation.objects.filter(status="cancelled").count() == 11
     assert AuditEvent.objects.filter(verb="cancelled", actor="user:ada").count() == 11

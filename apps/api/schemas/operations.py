@@ -140,10 +140,11 @@ class FinishedOut(OperationOut):
 
 
 def finished_out(operation: Operation) -> FinishedOut:
-    """One query beside `operation_out`."""
+    """One query more than `operation_out`."""
     revision = operation.revision
-    target = TargetRevision.objects.filter(pk=revision.pool.target_id or 0).first() if revision else None
-    return FinishedOut(**dict(operation_out(operation)), pool_target=target.number if target else None)
+    targets = TargetRevision.objects.filter(pk=revision.pool.target_id or 0 if revision else 0)
+    number = targets.values_list("number", flat=True).first()
+    return FinishedOut(**dict(operation_out(operation)), pool_target=number)
 
 
 class OperationIn(Body):
