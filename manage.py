@@ -12,7 +12,7 @@ if __name__ == "__main__":
     failure = FAILURE.get(sys.argv[1] if len(sys.argv) > 1 else "", 1)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pacsync.settings")
     if sys.argv[1:2] == ["healthcheck"]:
-        from apps.health import healthcheck
+        from apps.health.command import healthcheck
 
         sys.exit(healthcheck.main(sys.argv[2:]))
     try:

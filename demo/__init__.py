@@ -1,5 +1,5 @@
-"""A fleet to look at: made-up machines with real package names. For `make demo`, page tests and benchmarks.
+"""A made-up fleet with real package names, for `make demo`, tests of pages and benchmarks.
 
-It is no part of the server: nothing in `apps` or `pacsync` may import it, and the image doesn't hold it
+It isn't a part of the server: nothing in `apps` or `pacsync` may import it, and the image doesn't contain it
 (docs/adr/0042-a-fleet-to-look-at.md).
 """

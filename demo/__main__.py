@@ -1,6 +1,6 @@
-"""`make demo`: a server with a fleet that lives, on this machine alone, until Ctrl-C. Nothing is left of it then.
+"""`make demo`: a server with a simulated fleet, on this machine only, until Ctrl-C. It leaves nothing behind.
 
-The fleet is written first; then its agents and its people go on through the API.
+The fleet is written to the database first. Then its agents and operators work through the API.
 """
 
 import argparse
@@ -22,20 +22,20 @@ from demo.life import Life
 
 ENDPOINTS, MOST = 200, 2000
 TEXT = """
-  PacSync shows {endpoints} machines that don't exist.
+  PacSync shows a simulated fleet of {endpoints} machines.
 
   Dashboard      {url}/            sign in as {user}, password {password}
   Health         {url}/health/detailed
   API            {url}/api/v1/docs
                  curl -H 'Authorization: Bearer {token}' '{url}/api/v1/endpoints?status=behind'
 
-  A target is on its way to the workstations. Ctrl-C stops the server and removes all that it wrote.
+  A new target is being rolled out to the workstations. Ctrl-C stops the server and removes its files.
 """
 
 
 @dataclass(frozen=True)
 class Demo:
-    """A running demo: its address, the administrator's name and password, an operator's token for the API."""
+    """A running demo: its address, the administrator's name and password, and an operator's token for the API."""
 
     url: str
     user: str
@@ -46,9 +46,9 @@ class Demo:
 
 @contextlib.contextmanager
 def running(folder: Path, *, endpoints: int = ENDPOINTS) -> Iterator[Demo]:
-    """A server with a fleet that lives, its database in `folder`. Raises NotStarted.
+    """A server with a simulated fleet, whose database is in `folder`. Raises NotStarted.
 
-    It loads Django for that database: once in a process.
+    It sets up Django for that database, which works only once in a process.
     """
     port = server.free_port()
     environ = server.environment(folder, port)
@@ -74,26 +74,28 @@ def running(folder: Path, *, endpoints: int = ENDPOINTS) -> Iterator[Demo]:
 
 
 def main() -> int:
-    """Run until Ctrl-C, SIGTERM or SIGHUP; 1 when the server doesn't start, or ends by itself."""
-    parser = argparse.ArgumentParser(prog="make demo", description="A server with a fleet that lives, until Ctrl-C.")
-    parser.add_argument("--endpoints", type=int, default=ENDPOINTS, metavar="N", help="machines (%(default)s)")
+    """Run until Ctrl-C, SIGTERM or SIGHUP. The exit code is 1 if the server doesn't start or ends by itself."""
+    parser = argparse.ArgumentParser(prog="make demo", description="A server with a simulated fleet, until Ctrl-C.")
+    parser.add_argument(
+        "--endpoints", type=int, default=ENDPOINTS, metavar="N", help="number of machines (%(default)s)"
+    )
     endpoints = parser.parse_args().endpoints
     if not 10 <= endpoints <= MOST:
-        parser.error(f"--endpoints takes 10 to {MOST}: more than that can't be kept alive by one process.")
-    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: whoever closes the terminal wants the server gone, too
+        parser.error(f"--endpoints takes 10 to {MOST}: one process can't simulate more.")
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: closing the terminal stops the server, too
         signal.signal(number, signal.default_int_handler)
     try:
         with server.new_folder() as folder:
             print(f"Writing a fleet of {endpoints} machines …", flush=True)
             with running(folder, endpoints=endpoints) as demo:
                 print(TEXT.format(endpoints=endpoints, **vars(demo)), flush=True)
-                print(f"The server ended with {demo.process.wait()}.", file=sys.stderr)
+                print(f"The server ended with exit code {demo.process.wait()}.", file=sys.stderr)
         return 1
     except server.NotStarted as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nThe demo is over; nothing of it is left.", flush=True)
+        print("\nThe demo has ended and left nothing behind.", flush=True)
         return 0
 
 

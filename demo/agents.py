@@ -1,7 +1,7 @@
-"""Agents without machines: each speaks to the server as the real one does (docs/protocol.md), and pretends to work.
+"""Simulated agents: each speaks to the server as the real agent does (docs/protocol.md), and pretends to work.
 
-They check in, claim what is queued for them, take as long for it as a machine would, and now and then fail. It must not
-know the database.
+They check in, claim operations, take as long for them as a machine would, and sometimes fail. It must not know the
+database.
 """
 
 import random
@@ -18,16 +18,16 @@ from demo.api import Api, Refused
 from demo.machines import Machine
 
 Step = Callable[[], float | None]
-"""Does something, and says in how many seconds the agent goes on; None: with its next check-in."""
+"""One step of an agent. Returns the seconds until the next one; None means the next check-in."""
 FAILURES = 0.04
-"""The part of the operations that fail."""
+"""The share of the operations that fail."""
 PROMPT = 0.3
-"""How likely an agent begins at once with what is queued: so a target takes some minutes to get everywhere."""
+"""The probability that a check-in starts a queued operation. So a rollout takes some minutes."""
 
 
 @dataclass
 class Agent:
-    """The agent of one machine. `step()` does what is due next."""
+    """The agent of one machine. `step()` takes its next step."""
 
     machine: Machine
     token: str
@@ -45,7 +45,7 @@ class Agent:
     _seq: int = 0
 
     def step(self) -> float:
-        """One request or two; in how many seconds to call this again. Who isn't answered tries again later."""
+        """Send one or two requests; returns the seconds until the next step. Tries again later if the server fails."""
         step, self._next = self._next or self._check_in, None
         try:
             wanted = None if self.away else step()
@@ -54,7 +54,7 @@ class Agent:
         return self.poll * (0.8 + 0.4 * self.chance.random()) if wanted is None else wanted
 
     def upgrade(self, day: int) -> None:
-        """As after `pacman -Syu`: the machine has the packages of that day, which its next check-in says."""
+        """As after `pacman -Syu`: the machine has the packages of that day, and reports them at its next check-in."""
         self._installed, self._day = self.machine.packages_on(day), day
         self.state = state_text.digest_of(state_text.to_text(self._installed))
         self.repositories = [one.as_json() for one in reported.on(day)]
@@ -99,21 +99,21 @@ class Agent:
         claim = self._call(f"/operations/{operation}/claim", {"lease_token": lease, "state": self.state})
         brought = [(str(one["name"]), str(one["version"])) for one in claim["fetch"]]
         names = [name for name, _ in brought]
-        self._beat(operation, lease, "leased", _far("downloading", names, self.chance.random()))
+        self._beat(operation, lease, "leased", _progress("downloading", names, self.chance.random()))
         if brought and self.chance.random() < FAILURES:
             self._next = lambda: self._end(operation, lease, self.state, failures.unavailable(brought))
         else:
             self._next = lambda: self._apply(operation, lease, str(claim["target"]["digest"]), names)
-        return self._seconds(8, 40)  # it downloads
+        return self._seconds(8, 40)  # the download
 
     def _beat(self, operation: str, lease: str, phase: str, progress: dict[str, object]) -> None:
         said = {"lease_token": lease, "phase": phase, "progress": progress}
         self._call(f"/operations/{operation}/heartbeat", said)
 
     def _apply(self, operation: str, lease: str, target: str, names: Sequence[str]) -> float:
-        self._beat(operation, lease, "applying", _far("applying", names, self.chance.random()))
+        self._beat(operation, lease, "applying", _progress("applying", names, self.chance.random()))
         self._next = lambda: self._end(operation, lease, target)
-        return self._seconds(8, 30)  # pacman runs
+        return self._seconds(8, 30)  # the run of pacman
 
     def _end(self, operation: str, lease: str, reached: str, failure: Mapping[str, str] | None = None) -> float | None:
         said = {"outcome": "failed", **failure} if failure else {"outcome": "succeeded"}
@@ -128,7 +128,7 @@ class Agent:
         return least + (most - least) * self.chance.random()
 
 
-def _far(phase: str, names: Sequence[str], part: float) -> dict[str, object]:
-    """How far an agent is that has come through this part (0 to 1) of these packages."""
+def _progress(phase: str, names: Sequence[str], part: float) -> dict[str, object]:
+    """The progress of an agent that has handled this share (0 to 1) of the packages."""
     done = int(len(names) * part)
     return {"phase": phase, "done": done, "total": len(names), "package": names[done] if done < len(names) else ""}

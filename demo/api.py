@@ -1,4 +1,4 @@
-"""Speaks to the server's API, with one kept-alive connection for each thread. It must not know who speaks."""
+"""A client of the server's API, with one kept-alive connection for each thread. It must not know its callers."""
 
 import gzip
 import http.client
@@ -10,7 +10,7 @@ TIMEOUT = 30.0
 
 
 class Refused(Exception):
-    """The server's answer was an error; `code` is the problem's stable one."""
+    """The server answered with an error; `code` is the stable code of the problem."""
 
     def __init__(self, status: int, code: str) -> None:
         super().__init__(f"{status} {code}")
@@ -18,14 +18,14 @@ class Refused(Exception):
 
 
 class Api:
-    """The API of the server on this port of this machine."""
+    """The API of the server on this port of localhost."""
 
     def __init__(self, port: int) -> None:
         self.port = port
         self._local = threading.local()
 
     def call(self, token: str, method: str, path: str, body: object = None) -> dict[str, Any]:
-        """The answer as JSON. Raises Refused, OSError."""
+        """The response, parsed from JSON. Raises Refused, OSError."""
         content = None if body is None else json.dumps(body).encode()
         return self._send(token, method, path, content, {"Content-Type": "application/json"})
 

@@ -1,6 +1,6 @@
-"""Fills an empty database with a fleet, all of it or nothing: for the demo, for page tests and for benchmarks.
+"""Fills an empty database with a fleet, completely or not at all: for the demo, tests of pages and benchmarks.
 
-It must not know what shows the fleet.
+It must not know what displays the fleet.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from django.db import connections, transaction
 
 from apps.fleet import package_index, tokens
 from apps.fleet.models import Endpoint
-from apps.fleet.models.access import Role
+from apps.fleet.models.credentials import ApiTokenRole
 from demo import seeding, story
 from demo.agents import Agent
 from demo.api import Api
@@ -20,28 +20,28 @@ from demo.seeding import Seeded
 
 
 def migrate() -> None:
-    """Make the tables."""
+    """Create the tables."""
     call_command("migrate", verbosity=0)
 
 
 def add_people(user: str, password: str) -> str:
     """An administrator for the pages, and the token of an operator for the API."""
     get_user_model()._default_manager.create_superuser(user, password=password)
-    return tokens.create_api_token(name="demo", role=Role.OPERATOR, actor=f"user:{user}")[1]
+    return tokens.create_api_token(name="demo", role=ApiTokenRole.OPERATOR, actor=f"user:{user}")[1]
 
 
 def close() -> None:
-    """Give the connections back: from now on the database is the server's."""
+    """Close the connections: from now on the server uses the database."""
     connections.close_all()
 
 
 def fill(
     fleet: Fleet | None = None, *, days: tuple[int, ...] = seeding.TARGET_DAYS, with_story: bool = True
 ) -> list[Seeded]:
-    """Write the fleet, and what has happened in it lately, `with_story`; every machine with its token.
+    """Write the fleet and, `with_story`, its recent events. Returns every machine with its token.
 
-    One `days` is enough where only the present counts: then a machine has one state or two. Raises IntegrityError or
-    NameTaken where there is a fleet already, and leaves it alone.
+    One day in `days` is enough for callers that need no history: then a machine has one or two states. Raises
+    IntegrityError or NameTaken if there is a fleet already, and doesn't change it.
     """
     with transaction.atomic():
         seeded = list(seeding.seed(fleet or Fleet(), days))
@@ -52,7 +52,7 @@ def fill(
 
 
 def agents(seeded: Sequence[Seeded], api: Api) -> list[Agent]:
-    """The agents of these machines, which go on from where the database has them."""
+    """The agents of these machines, with the states that the database has."""
     rows = Endpoint.objects.prefetch_related("repositories")
     found = {row.name: row for row in rows.filter(name__in=[one.machine.name for one in seeded])}
     return [_agent(one, found[one.machine.name], api) for one in seeded]

@@ -1,23 +1,23 @@
-"""What an agent says of an operation that failed: its own words (docs/agent.md), of packages that the operation brings.
+"""Results of failed operations, with the real agent's messages (docs/agent.md) about packages of the operation.
 
-It must not know the database, nor the API.
+It must not know the database or the API.
 """
 
 from collections.abc import Sequence
 
-from apps.agent.pacsync_agent.package_file import Wanted
-from apps.agent.pacsync_agent.wanted import unavailable as refusal
+from apps.agent.pacsync_agent.packages.package_file import Wanted
+from apps.agent.pacsync_agent.trust.target_files import unavailable as refusal
 from demo import packages
 
 MIRROR = "https://geo.mirror.pkgbuild.com/{repository}/os/x86_64/{name}-{version}-{arch}.pkg.tar.zst"
 FEW = 3
-"""Packages that no mirror has."""
+"""How many packages no mirror has."""
 Package = tuple[str, str]
 """Name and version."""
 
 
 def unavailable(plan: Sequence[Package]) -> dict[str, str]:
-    """No mirror has the first packages that the operation brings: code, message and hint of its result."""
+    """Code, message and hint for an operation whose first packages no mirror has."""
     repositories = {one.name: one.repository for one in packages.catalogue()}
     reasons = {}
     for name, version in plan[:FEW]:
@@ -30,8 +30,9 @@ def unavailable(plan: Sequence[Package]) -> dict[str, str]:
 
 
 def file_conflict(plan: Sequence[Package], like: str) -> dict[str, str]:
-    """A file that no package owns is in the way of a package that the operation brings, of `like` if it does: the same,
-    with the log of pacman.
+    """Code, message, hint and log for a file that no package owns, in the way of a package of the operation.
+
+    The package is `like`, if the operation has it.
     """
     name = next((name for name, _ in plan if name == like), plan[0][0])
     line = f"{name}: /usr/share/{name}/extensions/hall-screen/extension.js exists in filesystem"

@@ -1,4 +1,4 @@
-"""Lets everybody of the fleet do what is due, one after the other in a few threads. It must not know what they do."""
+"""Runs the steps of agents and operators when they are due, in a few threads. It must not know what a step does."""
 
 import heapq
 import itertools
@@ -10,10 +10,10 @@ THREADS = 2
 
 
 class Life:
-    """`start()` begins and `stop()` ends it. A step does something, and says in how many seconds it is due again."""
+    """`start()` starts the threads, `stop()` ends them. A step returns the seconds until it is due again."""
 
     def __init__(self, steps: Iterable[Callable[[], float]], *, spread: float = 20.0) -> None:
-        """`spread`: the seconds within which all steps are done for the first time."""
+        """`spread`: the seconds within which all steps run for the first time."""
         self._numbers = itertools.count()
         steps = list(steps)
         now = time.monotonic()
@@ -30,7 +30,7 @@ class Life:
             thread.start()
 
     def stop(self) -> None:
-        """End it, when the steps that are under way have ended."""
+        """Wait for the steps that are running, and end the threads."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
@@ -40,7 +40,7 @@ class Life:
             pass
 
     def _step(self) -> float:
-        """Do the next step if it is due; how many seconds there is nothing to do."""
+        """Run the next step if it is due. Returns the seconds to wait."""
         with self._lock:
             wait = self._due[0][0] - time.monotonic() if self._due else 1.0
             if wait > 0:

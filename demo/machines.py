@@ -1,4 +1,4 @@
-"""Who is in the fleet: pools with their policies, machines with what they are for and how they have fared.
+"""The plan of a fleet: pools with their policies, machines with their roles and their history.
 
 The same numbers give the same fleet. It must not know the database.
 """
@@ -12,15 +12,15 @@ from typing import Any
 from apps.fleet.alpm.state import EXPLICIT, InstalledPackage
 from demo import packages
 
-# How long after its pool's last target a machine that went its own way was upgraded, in days.
+# How many days after its pool's last target a machine was upgraded by its own admin.
 AHEAD = 3
 
 
 class Fare(enum.Enum):
-    """How a machine has fared since its pool got its last target."""
+    """What has happened to a machine since its pool got its last target."""
 
     FOLLOWED = "followed"
-    STAYED = "stayed"  # it has the target before
+    STAYED = "stayed"  # it has the previous target
     UPGRADED = "upgraded"  # its admin ran pacman -Syu
     ADDED = "added"  # its admin installed something
     MIXED = "mixed"  # some packages newer, some older
@@ -31,7 +31,7 @@ class Fare(enum.Enum):
 
 @dataclass(frozen=True)
 class PoolPlan:
-    """A kind of pool. `share` is its part of the fleet, `prefix` how names of its machines begin."""
+    """A kind of pool. `share` is its relative size, `prefix` the beginning of its machines' names."""
 
     name: str
     prefix: str
@@ -51,7 +51,7 @@ KINDS = (
         "laptops",
         "lt",
         14,
-        "Out of the house for days. Each keeps its own kernel and driver.",
+        "Away for days. Each keeps its own kernel and driver.",
         ("base", "gnome", "desktop"),
         {"auto_sync": True, "excluded_packages": ["nvidia*", "linux-lts*"]},
         ("linux", "linux-headers"),
@@ -60,7 +60,7 @@ KINDS = (
         "build",
         "build",
         10,
-        "Build machines. Never an older compiler than the one they have.",
+        "Build machines. Their compiler is never downgraded.",
         ("base", "server", "devel"),
         {"auto_sync": True, "conflict_resolution": "newest"},
     ),
@@ -88,7 +88,7 @@ BUILT = ("google-chrome", "paru", "slack-desktop", "spotify", "visual-studio-cod
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine. `pool` is None for one that nobody has put in a pool yet."""
+    """One machine. `pool` is None for a machine that is in no pool yet."""
 
     name: str
     pool: str | None
@@ -102,11 +102,11 @@ class Machine:
         return packages.roles() if self.every_package else self.kind.roles
 
     def packages_on(self, day: int) -> list[InstalledPackage]:
-        """What it has installed when it follows its pool to the packages of that day, sorted by name."""
+        """Its packages when it follows its pool to the packages of that day, sorted by name."""
         return sorted([*packages.installed(self.roles, day), *self.foreign])
 
     def packages_now(self, day: int, before: int) -> list[InstalledPackage]:
-        """What it has installed now, where its pool's target is of `day` and the one before it of `before`."""
+        """Its packages now, if its pool's target is of `day` and the previous one of `before`."""
         if self.fare is Fare.STAYED:
             return self.packages_on(before)
         if self.fare is Fare.UPGRADED:
@@ -122,13 +122,13 @@ class Machine:
         return self.packages_on(day)
 
     def refreshed(self, day: int, before: int) -> int:
-        """The day of the sync databases that it has."""
+        """The day of its sync databases."""
         return {Fare.STAYED: before, Fare.UPGRADED: day + AHEAD, Fare.MIXED: day + AHEAD}.get(self.fare, day)
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """How large a fleet is. `distinct`: no two machines have the same packages. `every_package`: each has them all."""
+    """The size of a fleet. `distinct`: no two machines have the same packages. `every_package`: each has all."""
 
     endpoints: int = 200
     pools: int = len(KINDS)
@@ -169,7 +169,7 @@ class Fleet:
 
 
 def _fare(index: int, chance: random.Random) -> Fare:
-    """The first machine of a pool is its target's source, and the second follows; of the others most do."""
+    """The first machine of a pool is the source of its target, the second follows it, and most of the others do."""
     if index <= 2:
         return Fare.FOLLOWED
     fares = {

@@ -1,4 +1,4 @@
-"""The packages of the demo (packages.txt) on any day: what a machine has installed, and what a repository offers.
+"""The packages of the demo (packages.txt) on any day, installed on a machine or offered by a repository.
 
 Days are numbers: 0 is the day of the list, earlier ones are negative. It must not know the database.
 """
@@ -21,8 +21,8 @@ ARCH = "x86_64"
 REPOSITORIES = ("core", "extra", "multilib")
 # Upstreams release every 12 to 90 days.
 _SHORTEST, _LONGEST = 12, 90
-# Those that people look for first: days between two releases, and how long before day 0 the last one was. So machines
-# that stayed with the target before, have the current one, or went ahead, have two or three versions of them.
+# Well-known packages: days between two releases, and days from the last one to day 0. They are released so often that a
+# machine with the previous target, the current one, or a later upgrade has different versions of them.
 _RELEASES = {
     "bash": (12, 3),
     "curl": (5, 4),
@@ -52,7 +52,7 @@ class Package(NamedTuple):
     explicit: bool
 
     def on(self, day: int) -> str:
-        """The version on that day. Packages of one version are one upstream's: they are released together."""
+        """The version on that day. Packages with the same version have one upstream, which releases them together."""
         period, since = _released(self.version.partition("-")[0])
         return _moved(self.version, (day + since) // period)
 
@@ -71,7 +71,7 @@ def _well_known() -> dict[str, tuple[int, int]]:
 
 @functools.cache
 def _released(upstream: str) -> tuple[int, int]:
-    """Days between two releases of that upstream, and how long before day 0 its last one was."""
+    """Days between two releases of that upstream, and days from its last one to day 0."""
     if upstream in _well_known():
         return _well_known()[upstream]
     number = int.from_bytes(hashlib.sha256(upstream.encode()).digest()[:4], "big")
@@ -106,7 +106,7 @@ def roles() -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=256)
 def installed(roles: Collection[str], day: int) -> tuple[InstalledPackage, ...]:
-    """What a machine with these roles has installed on that day, sorted by name."""
+    """The packages of a machine with these roles on that day, sorted by name."""
     return tuple(package.installed(day) for package in catalogue() if package.role in roles)
 
 

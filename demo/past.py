@@ -1,7 +1,7 @@
-"""Makes time pass: everything that the fleet's tables know moves into the past by the same span.
+"""Makes time pass: it moves all times in the fleet's tables into the past by the same span.
 
-So a story can be written by the fleet's own functions, which go by the database's clock, and still take weeks. Spans
-between two moments, leases and deadlines stay what they are. It must not know what the times are for.
+So the fleet's own functions, which use the database's clock, can write a history of weeks. Spans between two times
+don't change, nor do the lengths of leases and deadlines. It must not know what the times mean.
 """
 
 from datetime import timedelta
@@ -12,7 +12,7 @@ from django.db.models import DurationField, ExpressionWrapper, F, Value
 
 
 def move(span: timedelta) -> None:
-    """Let `span` pass for the fleet. One UPDATE for each table that has times."""
+    """Let `span` pass for the fleet. One UPDATE for each table with times."""
     shift = Value(span, output_field=DurationField())
     with transaction.atomic():
         for model in apps.get_app_config("fleet").get_models():

@@ -1,6 +1,6 @@
-"""The people of the fleet: what operators and the machines' own admins do while somebody looks.
+"""Simulated people: the actions of operators and of the machines' own admins while the demo runs.
 
-Through the API, with an operator's token. It must not know the database.
+They use the API, with an operator's token. It must not know the database.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ from demo.api import Api, Refused
 from demo.machines import Fare
 
 PAUSE = 45.0
-"""Seconds between two things that somebody does."""
+"""Seconds between two actions."""
 
 
 class People:
-    """`step()` is the next thing that somebody does."""
+    """`step()` takes the next action."""
 
     def __init__(self, api: Api, token: str, agents: Sequence[Agent]) -> None:
         self._api, self._token, self._agents = api, token, agents
@@ -25,17 +25,17 @@ class People:
         self._turn = 0
 
     def step(self) -> float:
-        """Do it; in how many seconds the next thing is due."""
+        """Take the next action; returns the seconds until the one after it."""
         turns = (self._sync_by_hand, self._upgrade_a_machine, self._switch_a_machine, self._revert, self._next_target)
         turn = turns[self._turn % len(turns)]
         self._turn += 1
-        # Somebody else was faster, a small fleet has no such machine, or the server is on its way out.
+        # Another action came first, a small fleet has no such machine, or the server is stopping.
         with contextlib.suppress(Refused, OSError, IndexError):
             turn()
         return PAUSE
 
     def _some(self, pool: str) -> list[Agent]:
-        """Agents of that pool that are there, without the source of its targets, which comes first."""
+        """The agents of that pool that aren't away, without the first, which is the source of its targets."""
         return [one for one in self._agents if one.machine.pool == pool and not one.away][1:]
 
     def _operation(self, kind: str, endpoint: str) -> None:
@@ -50,7 +50,7 @@ class People:
         self._chance.choice(self._some("workstations")).upgrade(self._day + 2)
 
     def _switch_a_machine(self) -> None:
-        """Off, or on again."""
+        """Switch a machine off, or on again."""
         agent = self._chance.choice([one for one in self._agents if one.machine.pool in ("laptops", "workstations")])
         agent.away = not agent.away
 
@@ -58,7 +58,7 @@ class People:
         self._operation("revert", self._chance.choice(self._some("web")).machine.name)
 
     def _next_target(self) -> None:
-        """The canaries' source is upgraded and becomes their target; the one before goes to the workstations."""
+        """The current target of the canaries goes to the workstations, and their upgraded source gives the next one."""
         source = next(one for one in self._agents if one.machine.pool == "canary" and one.machine.fare is Fare.FOLLOWED)
         self._api.call(self._token, "POST", "/pools/workstations/promote", {"source": "canary"})
         self._day += 1

@@ -18,13 +18,13 @@ class Repository(NamedTuple):
     text: bytes
 
     def as_json(self) -> dict[str, object]:
-        """As a check-in names it."""
+        """In the form of a check-in."""
         return {"name": self.name, "digest": self.digest, "mirrors": [self.mirror]}
 
 
 @functools.lru_cache(maxsize=64)
 def on(day: int) -> tuple[Repository, ...]:
-    """What a machine reports that refreshed its sync databases on that day, in pacman's order."""
+    """The repositories of a machine that refreshed its sync databases on that day, in pacman's order."""
     return tuple(_repository(name, day) for name in packages.REPOSITORIES)
 
 

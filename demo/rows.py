@@ -1,6 +1,6 @@
-"""Rows of many machines at once, as the functions of the fleet would have written them one by one.
+"""Rows of many machines at once, with the values that the functions of the fleet would have written one by one.
 
-A state of 1,500 packages takes 1 to 2 ms, and a batch is all that is in memory. It must not know who the machines are.
+A state of 1,500 packages takes 1 to 2 ms. Only one batch is in memory. It must not know the machines.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from demo import packages, reported
 
 
 class States:
-    """States to be written: `digest_of` gives a state's digest at once, `flush` writes what isn't there yet."""
+    """States to be written: `digest_of` returns a digest immediately, `flush` writes the new states."""
 
     def __init__(self) -> None:
         self._ids: dict[tuple[str, str, str], int] = {}
@@ -21,7 +21,7 @@ class States:
         self._digests: dict[Sequence[InstalledPackage], str] = {}
 
     def digest_of(self, installed: Sequence[InstalledPackage]) -> str:
-        """The digest of the state of these packages, which are sorted by name. It is written with the next `flush`."""
+        """The digest of the state with these packages, sorted by name. The next `flush` writes the state."""
         installed = tuple(installed)
         digest = self._digests.get(installed)
         if digest is None:
@@ -30,7 +30,7 @@ class States:
         return digest
 
     def flush(self) -> None:
-        """Write the states that were asked for since the last time. Wants a transaction of its own or of the caller."""
+        """Write the states that `digest_of` was called for since the last time. Call it in a transaction."""
         missing = {package[:3] for one in self._new.values() for package in one} - self._ids.keys()
         if missing:
             self._ids.update(states.intern(missing))
@@ -43,13 +43,13 @@ class States:
 
 
 class Repositories:
-    """The repositories of any day, uploaded when somebody first has them."""
+    """The repositories of any day, stored when a machine first reports them."""
 
     def __init__(self) -> None:
         self._days: dict[int, tuple[ReportedRepository, ...]] = {}
 
     def on(self, day: int) -> tuple[ReportedRepository, ...]:
-        """What a machine reports that refreshed its sync databases on that day."""
+        """The repositories of a machine that refreshed its sync databases on that day."""
         if day not in self._days:
             self._days[day] = tuple(_stored(one) for one in reported.on(day))
         return self._days[day]

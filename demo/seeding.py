@@ -1,7 +1,7 @@
-"""Puts a fleet into an empty database: pools with the targets that they have had, machines with their past.
+"""Writes a fleet to an empty database: pools with their past targets, machines with their history.
 
-What decides something (pools, targets and their sources) goes through the functions of the fleet; the mass is written
-in batches. It must not know what happens to the fleet afterwards.
+Pools, targets and their sources go through the functions of the fleet. The other machines are written in batches. It
+must not know what happens to the fleet afterwards.
 """
 
 import functools
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from django.db import transaction
 
 from apps.fleet import audit, clock, difference, endpoint_manager, pool_manager
-from apps.fleet.examination import UNREADABLE, Problem
+from apps.fleet.examination import UNREADABLE, ExaminationProblem
 from apps.fleet.models import (
     AuditEvent,
     Endpoint,
@@ -35,23 +35,23 @@ from demo.machines import Fare, Fleet, Machine, PoolPlan
 from demo.rows import Repositories, States
 
 TARGET_DAYS = (-17, -11, -6, -2)
-"""The days of the targets that each pool has had, oldest first: what the repositories offered when they were set."""
+"""The days of each pool's targets, oldest first. A target has the packages that the repositories offered that day."""
 AGENT = "1.0.0"
 PEOPLE = ("user:ada", "user:grace", "user:linus")
 _BATCH = 250
 
 
 class Seeded(NamedTuple):
-    """A machine that is in the database, with the token of its agent."""
+    """A machine in the database, with the token of its agent."""
 
     machine: Machine
     token: str
 
 
 def seed(fleet: Fleet, days: tuple[int, ...] = TARGET_DAYS) -> Iterator[Seeded]:
-    """Write the fleet while this is gone through, and give each machine once it is there.
+    """Write the fleet, and yield each machine once it is written.
 
-    Wants a migrated database without pools and endpoints. The fewer `days`, the fewer states each machine has had.
+    The database has to be migrated, without pools and endpoints. With fewer `days`, each machine has fewer states.
     """
     repositories = Repositories()
     pools = {name: _pool(name, kind) for name, kind in fleet.pool_plans()}
@@ -81,7 +81,7 @@ def _code(pool: Pool) -> str:
 
 
 def _set_target(pool: Pool, source: Machine, day: int, repositories: Repositories, *, last: bool) -> None:
-    """The source reports what it has on that day, and somebody makes it the target."""
+    """The source reports its packages of that day, and somebody makes them the target."""
     endpoint = Endpoint.objects.with_target().get(name=source.name)
     states = States()
     digest = states.digest_of(source.packages_on(day))
@@ -115,14 +115,14 @@ def _plan(roles: tuple[str, ...], before: int, after: int) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class _Batches:
-    """Writes machines that aren't sources: how they followed the targets, and what they have now."""
+    """Writes the machines that aren't sources: their history and their packages now."""
 
     pools: dict[str, Pool]
     days: tuple[int, ...]
     repositories: Repositories
 
     def __call__(self, machines: list[Machine]) -> list[Seeded]:
-        """Write these machines; they are as their last report says."""
+        """Write these machines, with the values of their last report."""
         now, states, made = clock.now(), States(), []
         endpoints = []
         for machine in machines:
@@ -156,7 +156,7 @@ class _Batches:
 
     @property
     def _last_two(self) -> tuple[int, int]:
-        """The day of the current target and of the one before."""
+        """The days of the current target and of the previous one."""
         return self.days[-1], self.days[-2] if len(self.days) > 1 else self.days[-1] - 7
 
     def _last_seen(self, machine: Machine, now: datetime) -> datetime:
@@ -179,7 +179,7 @@ class _Batches:
         )
 
     def _add_past(self, reporting: list[tuple[Endpoint, Seeded]], states: States) -> None:
-        """One operation for each target that the machine followed, and what it reported in between."""
+        """One operation for each target that a machine followed, and its states in between."""
         history: list[EndpointState] = []
         operations: list[Operation] = []
         revisions = self._revisions(reporting)
@@ -199,7 +199,7 @@ class _Batches:
         states: States,
         operations: list[Operation],
     ) -> Iterator[EndpointState]:
-        """The states that the machine was in, oldest first; the syncs that led to them are added to `operations`."""
+        """The machine's states, oldest first. The syncs that led to them are added to `operations`."""
         before = ""
         for number, day in enumerate(self._followed(machine)):
             digest, revision = states.digest_of(machine.packages_on(day)), revisions.get(number + 1)
@@ -211,12 +211,12 @@ class _Batches:
             elif digest != before:
                 yield _entry(endpoint, number + 1, digest, EndpointState.Cause.REPORT, at)
             before = digest
-        if endpoint.state_id and endpoint.state_id != before:  # what it did since then
+        if endpoint.state_id and endpoint.state_id != before:  # a change since then
             at = self._when(endpoint, len(self.days), None)
             yield _entry(endpoint, len(self.days) + 1, endpoint.state_id, EndpointState.Cause.REPORT, at)
 
     def _followed(self, machine: Machine) -> tuple[int, ...]:
-        """The days of the targets that the machine has had."""
+        """The days of the targets that the machine followed."""
         return self.days[: max(1, len(self.days) - 1)] if machine.fare in (Fare.STAYED, Fare.MIXED) else self.days
 
     def _revisions(self, reporting: list[tuple[Endpoint, Seeded]]) -> dict[str, dict[int, TargetRevision]]:
@@ -228,7 +228,7 @@ class _Batches:
         return found
 
     def _when(self, endpoint: Endpoint, number: int, revision: TargetRevision | None) -> datetime:
-        """When the machine came to its state with this number: some time after the target was set."""
+        """When the machine got to its state with this number: some time after the target was set."""
         after = timedelta(seconds=random.Random(f"{endpoint.name} {number}").randrange(600, 4000))  # noqa: S311
         if revision:
             return revision.created + after
@@ -236,18 +236,18 @@ class _Batches:
         return endpoint.created + timedelta(days=day - self.days[0] + 30) + after
 
 
-def problems_of(machine: Machine) -> list[Problem]:
-    """What the machine finds when it examines itself."""
+def problems_of(machine: Machine) -> list[ExaminationProblem]:
+    """The problems that the machine finds when it examines itself."""
     if machine.fare is not Fare.UNREADABLE:
         return []
     text = "The database of the repository extra is missing, and no mirror gives it."
-    return [Problem(code=UNREADABLE, text=text, names=["extra"])]
+    return [ExaminationProblem(code=UNREADABLE, text=text, names=["extra"])]
 
 
 def _succeeded(
     endpoint: Endpoint, revision: TargetRevision, base: str, target: str, plan: dict[str, int], at: datetime
 ) -> Operation:
-    """A sync that ended at that time, as the coordinator leaves it."""
+    """A sync that succeeded at that time, with the values that the coordinator would have written."""
     automatic = revision.pool.auto_sync
     created = at - timedelta(seconds=random.Random(endpoint.name).randrange(40, 400))  # noqa: S311 - no secret
     return Operation(

@@ -1,4 +1,4 @@
-"""A server of its own for the fleet: a new folder with an SQLite database, a port of this machine, nobody else's data.
+"""The demo's own server: a new folder with an SQLite database, and a port of localhost. It touches no other data.
 
 It must not know what is in the database.
 """
@@ -25,12 +25,12 @@ STOP_SECONDS = 40.0
 
 
 class NotStarted(Exception):
-    """The server ended, or didn't become ready; its log is on the terminal."""
+    """The server ended or didn't become ready. Its log is on the terminal."""
 
 
 @contextlib.contextmanager
 def new_folder() -> Iterator[Path]:
-    """A folder that is gone at the end, with all that is in it."""
+    """A new folder, which is removed at the end with everything in it."""
     folder = Path(tempfile.mkdtemp(prefix="pacsync-demo-"))
     try:
         yield folder
@@ -39,7 +39,7 @@ def new_folder() -> Iterator[Path]:
 
 
 def free_port() -> int:
-    """HTTP_PORT if it is set; else PORT, or any free one where that is taken."""
+    """HTTP_PORT if it is set; otherwise PORT, or any free port if that is taken."""
     if os.environ.get("HTTP_PORT"):
         return int(os.environ["HTTP_PORT"])
     for port in (PORT, 0):
@@ -51,7 +51,7 @@ def free_port() -> int:
 
 
 def environment(folder: Path, port: int) -> dict[str, str]:
-    """The environment of the server; of the caller's own only what says where programs are and how they speak."""
+    """The environment of the server. From the caller's it has only paths, locale and the number of workers."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONDONTWRITEBYTECODE", "WEB_CONCURRENCY")
     return {name: os.environ[name] for name in kept if name in os.environ} | {
         "DJANGO_SETTINGS_MODULE": "pacsync.settings",
@@ -62,7 +62,7 @@ def environment(folder: Path, port: int) -> dict[str, str]:
         "HTTP_PORT": str(port),
         "POLL_SECONDS": "30",
         "SHUTDOWN_DRAIN_DELAY": "0",
-        "DB_SQLITE_TIMEOUT": "20",  # on a busy machine nobody is turned away for a slow disk
+        "DB_SQLITE_TIMEOUT": "20",  # on a busy machine a slow disk causes no errors
         "STRUCTURED_LOGGING": "false",
         "LOG_LEVEL": "ERROR",
         "ACCESS_LOG": "false",
@@ -72,9 +72,9 @@ def environment(folder: Path, port: int) -> dict[str, str]:
 
 @contextlib.contextmanager
 def running(environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The server, ready for requests; stopped gracefully at the end. Raises NotStarted."""
+    """The server, ready for requests. It is stopped gracefully at the end. Raises NotStarted."""
     command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py"]
-    # A session of its own: Ctrl-C is for whoever runs the demo, and a second one would cut the server off.
+    # A session of its own: Ctrl-C stops the demo, which stops the server; a second Ctrl-C would cut the server off.
     process = subprocess.Popen(command, cwd=ROOT, env=environ, start_new_session=True)  # noqa: S603 - our own command
     try:
         _await(process, int(environ["HTTP_PORT"]))
@@ -92,13 +92,13 @@ def _await(process: subprocess.Popen[bytes], port: int) -> None:
     said = False
     while not _is_ready(port):
         if process.poll() is not None:
-            raise NotStarted(f"The server ended with {process.returncode}; what it said is above.")
+            raise NotStarted(f"The server ended with exit code {process.returncode}. Its log is above.")
         waited = time.monotonic() - began
         if waited > START_SECONDS:
-            raise NotStarted(f"The server runs, and isn't ready after {START_SECONDS:g} s: this machine is too busy.")
+            raise NotStarted(f"The server isn't ready after {START_SECONDS:g} s: this machine is too busy.")
         if waited > SAID_AFTER and not said:
             said = True
-            print(f"The server is starting; it has {START_SECONDS:g} s for that, Ctrl-C stops it.", flush=True)
+            print(f"The server is starting. This takes at most {START_SECONDS:g} s; Ctrl-C stops it.", flush=True)
         time.sleep(0.1)
 
 

@@ -1,7 +1,7 @@
-"""What has happened in the fleet lately: operations of every kind, a failed sync, a target on its way.
+"""The recent events of the fleet: operations of every kind, a failed sync, a rollout.
 
-Everything goes through the functions of the fleet, as if people and agents had done it; between the scenes time is made
-to pass. A scene whose machines a small fleet hasn't is left out. It must not know what comes next.
+Everything goes through the functions of the fleet, as if people and agents had done it. Time passes between the scenes.
+A scene is left out if a small fleet doesn't have its machines. It must not know what happens afterwards.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ ADA, GRACE, LINUS = PEOPLE
 
 
 def tell(machines: Iterable[Machine]) -> None:
-    """Let it all happen. Wants the fleet that `seeding.seed` has just written, and a few dozen of its machines."""
+    """Play all scenes. The fleet has to be the one that `seeding.seed` has just written."""
     cast = _Cast(machines)
     for scene, hours in (
         (_codes_and_tokens, 26),
@@ -42,35 +42,35 @@ def tell(machines: Iterable[Machine]) -> None:
         (_canary, 9),
         (_failed, 2),
         (_cancelled, 1),
-        (_judged_by_a_report, 1),
+        (_decided_by_a_report, 1),
         (_conflicting_files, 0.5),
         (_locked_out, 0.5),
-        (_on_its_way, 0),
+        (_rollout, 0),
     ):
         _play(scene, cast)
         past.move(timedelta(hours=hours))
-    _everybody_was_seen(cast)
-    _play(_under_way, cast)
+    _update_last_seen(cast)
+    _play(_running_now, cast)
 
 
 def _play(scene: Callable[["_Cast"], None], cast: "_Cast") -> None:
-    with contextlib.suppress(Conflict):  # in a small fleet a machine may have nothing to sync or to take back
+    with contextlib.suppress(Conflict):  # in a small fleet a machine may have nothing to sync or revert
         scene(cast)
 
 
-# What an agent does in each phase of its lease.
-HOW_FAR = {"leased": "downloading", "applying": "applying"}
+# The phase of the progress by the status of the operation.
+PROGRESS_PHASES = {"leased": "downloading", "applying": "applying"}
 
 
 class _Cast:
-    """Finds a machine for a part; each one plays once."""
+    """Finds machines for a scene. Each machine is in one scene only."""
 
     def __init__(self, machines: Iterable[Machine]) -> None:
         self.machines = list(machines)
         self._free = list(self.machines)
 
     def some(self, pool: str, fare: Fare, count: int) -> list[Endpoint]:
-        """Up to `count` endpoints of the pool that have fared so; never a pool's source."""
+        """Up to `count` endpoints of the pool with that history, without the pool's source."""
         found = [one for one in self._free if one.pool == pool and one.fare is fare and not one.name.endswith("001")]
         self._free = [one for one in self._free if one not in found[:count]]
         rows = Endpoint.objects.with_target().filter(name__in=[one.name for one in found[:count]])
@@ -90,7 +90,7 @@ def _begin(endpoint: Endpoint, *, author: str, kind: str = "sync", phase: str = 
         endpoint=endpoint,
         lease_token=lease_token,
         phase=phase,
-        progress={"phase": HOW_FAR[phase], "done": total // 3, "total": total},
+        progress={"phase": PROGRESS_PHASES[phase], "done": total // 3, "total": total},
     )
 
 
@@ -128,7 +128,7 @@ def _report(endpoint: Endpoint, state: str, repositories: Iterable[ReportedRepos
     )
 
 
-def _present(endpoint: Endpoint) -> list[ReportedRepository]:
+def _repositories(endpoint: Endpoint) -> list[ReportedRepository]:
     rows = EndpointRepository.objects.filter(endpoint=endpoint)
     return [ReportedRepository(name=one.name, digest=one.content_id, mirrors=tuple(one.mirrors)) for one in rows]
 
@@ -139,19 +139,19 @@ def _codes_and_tokens(cast: _Cast) -> None:
 
 
 def _lost(cast: _Cast) -> None:
-    """Queued, and its machine never came; the deadline is a day."""
+    """An operation whose machine didn't come before the deadline of a day."""
     for endpoint in cast.some("web", Fare.SWITCHED_OFF, 1) or cast.some("workstations", Fare.SWITCHED_OFF, 1):
-        operation = _taken_back(endpoint, GRACE)
+        operation = _revert(endpoint, GRACE)
         past.move(operation.deadline - operation.created + timedelta(hours=1))
         leases.expire_leases()
 
 
-def _taken_back(endpoint: Endpoint, author: str) -> Operation:
+def _revert(endpoint: Endpoint, author: str) -> Operation:
     return sync_coordinator.create_operation(endpoint=endpoint, kind="revert", actor=author)[0]
 
 
 def _reverted(cast: _Cast) -> None:
-    """A machine whose last sync was taken back: automatic sync leaves it alone until there is a new target."""
+    """A machine whose last sync was reverted: automatic sync rests there until there is a new target."""
     for endpoint in [*cast.some("build", Fare.FOLLOWED, 1), *cast.some("web", Fare.FOLLOWED, 1)]:
         _end(_begin(endpoint, author=LINUS, kind="revert"))
 
@@ -169,16 +169,16 @@ def _cancelled(cast: _Cast) -> None:
         sync_coordinator.cancel(operation=operation, actor=LINUS)
 
 
-def _judged_by_a_report(cast: _Cast) -> None:
-    """The agent was lost while pacman ran; what it reported afterwards decided."""
+def _decided_by_a_report(cast: _Cast) -> None:
+    """The agent fell silent while pacman was running. Its next report decided the result."""
     for endpoint in cast.some("laptops", Fare.STAYED, 1) or cast.some("build", Fare.STAYED, 1):
         operation = _begin(endpoint, author=GRACE)
         past.move(timedelta(minutes=15))
-        _report(endpoint, operation.target_state_id, _present(endpoint))
+        _report(endpoint, operation.target_state_id, _repositories(endpoint))
 
 
 def _conflicting_files(cast: _Cast) -> None:
-    """pacman refused: a file is in the way."""
+    """pacman refused, because a file was in the way."""
     for endpoint in cast.some("kiosk", Fare.STAYED, 1) or cast.some("kiosk", Fare.UPGRADED, 1):
         operation = _begin(endpoint, author=f"{audit.POLICY}kiosk")
         _end(operation, operation.base_state_id, **failures.file_conflict(_brought(operation), like="gnome-shell"))
@@ -204,8 +204,8 @@ def _canary(cast: _Cast) -> None:
         _end(_begin(follower, author=f"{audit.POLICY}canary"))
 
 
-def _on_its_way(cast: _Cast) -> None:
-    """A good night for the canaries: their target is the workstations' one now, and the first of those have it."""
+def _rollout(cast: _Cast) -> None:
+    """The target of the canaries is promoted to the workstations, and the first of them have it."""
     pools = {pool.name: pool for pool in Pool.objects.filter(name__in=("canary", "workstations"))}
     if len(pools) < 2 or pools["canary"].target is None:
         return
@@ -219,15 +219,15 @@ def _on_its_way(cast: _Cast) -> None:
         _end(operation)
 
 
-def _everybody_was_seen(cast: _Cast) -> None:
-    """Time passed for those, too, that are there all the time."""
+def _update_last_seen(cast: _Cast) -> None:
+    """The machines that aren't away have reported just now, whatever time has passed."""
     away = [one.name for one in cast.machines if one.fare in (Fare.SWITCHED_OFF, Fare.SILENT)]
     there = Endpoint.objects.exclude(name__in=away).filter(token_hash__isnull=False)
     there.update(last_seen=clock.moved(-timedelta(seconds=5)))
 
 
-def _under_way(cast: _Cast) -> None:
-    """At this very moment: one downloads, one has pacman running, and one is queued for a machine that is off."""
+def _running_now(cast: _Cast) -> None:
+    """Running now: one operation downloads, one runs pacman, and one is queued for a machine that is off."""
     workstations = cast.some("workstations", Fare.FOLLOWED, 2)
     for endpoint, phase in zip(workstations, ("leased", "applying"), strict=False):
         _begin(endpoint, author=f"{audit.POLICY}workstations", phase=phase)

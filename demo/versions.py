@@ -1,6 +1,6 @@
-"""Earlier and later versions of a package: `3.6.3-1` came after `3.6.2-1`. Pure functions.
+"""Earlier and later versions of a package: `3.6.3-1` comes after `3.6.2-1`. Pure functions.
 
-It must not know which packages there are. The order of what it makes is pacman's own (`apps.fleet.alpm.version`).
+It must not know the packages. The versions that it makes have the order of pacman (`apps.fleet.alpm.version`).
 """
 
 import re
@@ -12,9 +12,9 @@ _WEEK = timedelta(days=7)
 
 
 def moved(version: str, steps: int) -> str:
-    """The version `steps` releases after this one, or before it where `steps` is negative.
+    """The version `steps` releases after this one, or before it if `steps` is negative.
 
-    Where no earlier one can be made up (`0.0-1`), the earliest that could be stands for all before it.
+    Where there is no earlier version (`0.0-1`), it is the earliest one.
     """
     for _ in range(abs(steps)):
         version = _later(version) if steps > 0 else _earlier(version)
@@ -48,21 +48,21 @@ def _earlier(version: str) -> str:
 
 
 def _split(version: str) -> tuple[str, str, int]:
-    """(epoch with its colon or nothing, pkgver, pkgrel). ValueError for what is no version of a package."""
+    """(epoch with its colon or nothing, pkgver, pkgrel). Raises ValueError for text that isn't a version."""
     found = _PARTS.fullmatch(version)
     if found is None:
-        raise ValueError(f"{version!r} is no version of a package")
+        raise ValueError(f"{version!r} isn't a version of a package")
     return found["epoch"] or "", found["version"], int(found["release"])
 
 
 def _leading(upstream: str) -> tuple[list[str], str]:
-    """The numbers that a version begins with, and what comes after them."""
+    """The numbers at the beginning of a version, and the text after them."""
     found = _NUMBERS.match(upstream)
     return (found[0].split("."), upstream[found.end() :]) if found else ([], upstream)
 
 
 def _day(number: str) -> date | None:
-    """The day of a version like 20260622."""
+    """The date in a version like 20260622; None for other numbers."""
     try:
         return date.fromisoformat(number) if len(number) == 8 else None
     except ValueError:

@@ -9,27 +9,45 @@ It must not know what serves afterwards. It waits and locks on connections of it
 
 import contextlib
 import fcntl
+import io
+import logging
 import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 WAIT_SECONDS = 60
-# How long to wait for another instance that migrates, in seconds, beside the time that it may take (MIGRATE_TIMEOUT).
+# Seconds to wait for another instance that migrates, in addition to the time that it may take (MIGRATE_TIMEOUT).
 LOCK_SECONDS = 60
 # Whoever migrates holds this PostgreSQL advisory lock; the number only has to be the same in all versions.
 MIGRATION_LOCK = 0x7061_6373_796E_6301
 
 
-def say(text: str) -> None:
-    """One line for people on standard error."""
-    print(f"database: {text}", file=sys.stderr, flush=True)
+logger = logging.getLogger("pacsync.database")
+to_stderr = logging.StreamHandler()
+to_stderr.setFormatter(logging.Formatter("database: %(message)s"))
+logger.addHandler(to_stderr)
+logger.setLevel(logging.INFO)
+logger.propagate = False
+
+
+def say(text: str, level: int = logging.INFO) -> None:
+    """One line on standard error: for people, or JSON as the server's own lines if STRUCTURED_LOGGING is on."""
+    logger.log(level, "%s", text)
+
+
+def write_in_json() -> None:
+    """From now on `say` and Python's warnings are lines of JSON, as the server's."""
+    from pacsync.logging import WITHOUT_REQUEST, JsonLines
+
+    to_stderr.setFormatter(JsonLines(WITHOUT_REQUEST))
+    logging.captureWarnings(True)
 
 
 def seconds_to_wait() -> float:
-    """The value of DATABASE_WAIT_SECONDS. SystemExit with a clear line when it is no number of at least 0."""
+    """The value of DATABASE_WAIT_SECONDS. SystemExit with a clear line unless it is a number of at least 0."""
     text = os.environ.get("DATABASE_WAIT_SECONDS") or str(WAIT_SECONDS)
     try:
         seconds = float(text)
@@ -41,14 +59,14 @@ def seconds_to_wait() -> float:
 
 
 def connect() -> Any:
-    """A connection of our own, with the server's options. django.db.OperationalError when the server would get none."""
+    """A new connection with the server's options. django.db.OperationalError if the server wouldn't get one either."""
     from django.db import connections
 
     return connections.create_connection("default")
 
 
 def ask() -> str:
-    """Why the server couldn't work on the database at this moment, in one line; empty when it could."""
+    """Why the server couldn't use the database at this moment, in one line; empty if it could."""
     from django.db import Error
 
     ours = connect()
@@ -66,7 +84,7 @@ def ask() -> str:
 
 
 def wait(seconds: float) -> None:
-    """Return once a server could work on it. SystemExit with the last reason when it can't within `seconds`."""
+    """Return as soon as a server could use the database. SystemExit with the last reason after `seconds`."""
     deadline = time.monotonic() + seconds
     pause, said = 0.1, ""
     while reason := ask():
@@ -81,7 +99,7 @@ def wait(seconds: float) -> None:
 
 @contextlib.contextmanager
 def postgresql_lock() -> Iterator[None]:
-    """The migration lock, bound to a transaction: so it holds through PgBouncer, and ends with this process."""
+    """The migration lock. It belongs to a transaction, so it works through PgBouncer and ends with this process."""
     from django.conf import settings
     from django.db import OperationalError
 
@@ -105,7 +123,7 @@ def postgresql_lock() -> Iterator[None]:
 
 
 def check_place(database: Path) -> None:
-    """SystemExit with one line when the SQLite file can be neither written nor made where it is configured."""
+    """SystemExit with one line if the SQLite file can be neither written nor created where it is configured."""
     place = next(path for path in (database, *database.absolute().parents) if path.exists())
     if place != database and not place.is_dir():
         raise SystemExit(f"The database {database} can't be written: {place} is not a directory.")
@@ -113,12 +131,20 @@ def check_place(database: Path) -> None:
         raise SystemExit(f"The database {database} can't be written: {place} is read-only for this user.")
 
 
+def open_lock(path: Path) -> IO[bytes]:
+    """The file to lock. Another user may have made it, such as root with this program: reading it is enough."""
+    try:
+        return path.open("ab")
+    except PermissionError:
+        return path.open("rb")
+
+
 @contextlib.contextmanager
 def sqlite_lock(database: Path) -> Iterator[None]:
-    """The migration lock of a SQLite file: a lock on a file beside it, which ends with this process."""
+    """The migration lock of a SQLite file: a lock on a file next to it, which ends with this process."""
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
-        file = database.with_name(f"{database.name}.migrate").open("w")
+        file = open_lock(database.with_name(f"{database.name}.migrate"))
     except OSError as error:
         raise SystemExit(f"The database {database} can't be written: {error.strerror}.") from None
     with file:
@@ -127,48 +153,65 @@ def sqlite_lock(database: Path) -> Iterator[None]:
 
 
 def load_release() -> None:
-    """Load what a server loads. SystemExit (3) with one line when that fails: such a release changes no schema."""
-    from apps.lifecycle import loading
+    """Load what a server loads. SystemExit (3) with one line if that fails: such a release must change no schema."""
+    from apps.lifecycle import preloading
 
     try:
-        loading.load()
-    except loading.ReleaseBroken as error:
+        preloading.load()
+    except preloading.ReleaseBroken as error:
         say(f"not migrated: {error}")
-        raise SystemExit(loading.EXIT) from None
+        raise SystemExit(preloading.EXIT) from None
+
+
+class Said(io.TextIOBase):
+    """A stream whose texts become lines of the log, in its format."""
+
+    def write(self, text: str) -> int:
+        if text.strip():
+            say(text.strip())
+        return len(text)
 
 
 def migrate() -> None:
-    """Bring the schema up to date, or see that it is."""
+    """Bring the schema up to date, unless it is already."""
     from django.core.management import CommandError, call_command
-    from django.db import connection
+    from django.db import DatabaseError, connection
     from django.db.migrations.executor import MigrationExecutor
 
-    executor = MigrationExecutor(connection)
-    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    from apps.lifecycle.dbpool import rights
+
+    try:
+        executor = MigrationExecutor(connection)
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError as error:
+        if lacks := rights.missing_right(error, connection):
+            raise SystemExit(f"not migrated: {lacks}") from None
+        raise
     if not plan:
         say("the schema is up to date")
         return
     say(f"applying {len(plan)} migration(s): {plan[0][0]} to {plan[-1][0]}")
     try:
-        call_command("migrate", interactive=False, verbosity=0)
+        call_command("migrate", interactive=False, verbosity=0, stderr=Said())
     except CommandError as error:
-        raise SystemExit(f"database: {error}") from None
+        raise SystemExit(str(error)) from None
     say("migrated")
 
 
 def main(arguments: list[str]) -> None:
     if arguments not in (["wait"], ["migrate"]):
         raise SystemExit("usage: database.py wait|migrate")
-    # Started as a file: then the project's folder is not on the path.
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pacsync.settings")
     import django
+    from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
     from django.db import connection, connections
 
     seconds = seconds_to_wait()
     try:
         django.setup()
+        if settings.STRUCTURED_LOGGING:
+            write_in_json()
         vendor = connection.vendor
     except ImproperlyConfigured as error:
         raise SystemExit(f"The configuration is wrong: {error}") from None
@@ -185,4 +228,19 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    # A program that is started by its file name hasn't got the project's folder on its path.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from apps.lifecycle import unread_output
+    from pacsync import early_log
+
+    if early_log.is_structured():
+        write_in_json()
+    unread_output.replace()
+    to_stderr.setStream(sys.stderr)
+    try:
+        main(sys.argv[1:])
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            say(end.code, logging.ERROR)
+            sys.exit(1)
+        raise

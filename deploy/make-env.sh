@@ -1,35 +1,35 @@
 #!/bin/sh
-# Write .env for the compose files, with secrets made now: `make env`. It never overwrites one.
+# `make env`: write .env for the compose files, with new secrets. It never overwrites an existing .env.
 set -eu
 cd "$(dirname "$0")/.."
 file=.env
 umask 077
 
-# URL-safe letters of so many random bytes. With nothing but coreutils: a Docker host often has no Python.
+# $1 random bytes as URL-safe characters. It uses only coreutils, because a Docker host often has no Python.
 secret() { head -c "$1" /dev/urandom | base64 | tr -d '\n=' | tr '+/' '-_'; }
 
 if [ -e "$file" ] || [ -L "$file" ]; then
-  echo "$file exists and is left as it is. Move it away first if you want new secrets (docs/operations.md, Rotate secrets)." >&2
+  echo "$file exists and was not changed. Move it away first if you want new secrets (docs/operations/maintenance.md)." >&2
   exit 1
 fi
 key=$(secret 50) database=$(secret 24) grafana=$(secret 18)
 if [ ${#key} -lt 60 ] || [ ${#database} -lt 30 ] || [ ${#grafana} -lt 24 ]; then
-  echo "No random secrets can be made here: head, base64 and tr are needed. Nothing is written." >&2
+  echo "Random secrets can't be made here: head, base64 and tr are needed. Nothing was written." >&2
   exit 1
 fi
-# noclobber: the file is made here or not at all, also when two do it at once.
+# noclobber: the file is created here or not at all, even if two processes do it at once.
 set -C
 cat >"$file" <<END
-# Made by \`make env\`. Keep it secret and out of version control; docs/operations.md says how to change each value.
+# Made by \`make env\`. Keep it secret and out of version control; docs/operations/maintenance.md says how to change it.
 SECRET_KEY=$key
 POSTGRES_PASSWORD=$database
 GRAFANA_PASSWORD=$grafana
 
-# The profiles that are on when no --profile is given. Empty: no PostgreSQL of ours; then set POSTGRES_HOST, too.
+# The profiles that are used when no --profile is given. Empty: without this PostgreSQL; then set POSTGRES_HOST, too.
 COMPOSE_PROFILES=postgres
-# The number of instances: every \`up\` keeps to it. (\`up --scale\` is for one command; the next \`up\` goes back.)
+# The number of instances for every \`up\`. (\`up --scale\` changes it for one command only.)
 PACSYNC_INSTANCES=1
-# For several instances; with HTTPS here :docker-compose.tls.yml at the end. Then every command does without its -f.
+# For several instances. For HTTPS, append :docker-compose.tls.yml. With this set, no command needs -f.
 #COMPOSE_FILE=docker-compose.yml:docker-compose.scale.yml
 
 # The host names by which browsers and agents reach the service; with HTTPS also its origin.
@@ -37,4 +37,4 @@ ALLOWED_HOSTS=localhost,127.0.0.1,[::1],haproxy,pacman-sync-server
 #CSRF_TRUSTED_ORIGINS=https://pacman-sync.example.com
 #HTTP_PORT=8080
 END
-echo "Wrote $file (readable by you alone). Next: docker-compose --profile postgres up"
+echo "Wrote $file (only you can read it). Next: docker-compose --profile postgres up"

@@ -1,25 +1,25 @@
 #!/bin/sh
-# Replace every instance by one of the present image and settings, one after the other, without losing a request:
+# Replace every instance, one after the other, by one with the current image and settings, without losing a request:
 #   deploy/rolling-update.sh                                                     the stack of docker-compose.yml
 #   deploy/rolling-update.sh -f docker-compose.yml -f docker-compose.scale.yml   the scaled one
-# What is given goes to docker-compose (or Compose v2) before its command: -f, -p, --env-file. Nothing is built. A new
-# instance that does not become ready is removed again, and the old ones stay as they are. Ctrl-C ends it after the
-# instance that it is at; the number of instances stays the same. Instances that are stopped are removed.
-#   READY_WITHIN  seconds that a new instance may take, its migration included (default 300)
-#   COMPOSE       the command (default: docker-compose where there is one, else docker compose)
+# The arguments (-f, -p, --env-file) are passed to docker-compose (or Compose v2) before its command. Nothing is built.
+# A new instance that does not become ready is removed again, and the old ones stay as they are. Ctrl-C ends the update
+# when the current instance is done; the number of instances stays the same. Stopped instances are removed.
+#   READY_WITHIN  seconds that a new instance may take to become ready, including its migration (default 300)
+#   COMPOSE       the command (default: docker-compose if it is installed, else docker compose)
 set -eu
 service=pacman-sync-server
-# HAProxy asks DNS every 500 ms and takes an instance after two good checks, 250 ms apart.
+# Seconds. HAProxy asks DNS every 500 ms, and uses an instance after two successful checks, 250 ms apart.
 seen_by_haproxy=3
 
 case ${1:-} in -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit ;; esac
 if command -v docker-compose >/dev/null; then compose=docker-compose; else compose='docker compose'; fi
 compose=${COMPOSE:-$compose}
 
-# Two at once would take each other's instances for their own.
+# Two updates at once would each mistake the other's new instances for their own.
 if command -v flock >/dev/null; then
   exec 9<"$0"
-  flock -n 9 || { echo "Another rolling update is at work." >&2; exit 1; }
+  flock -n 9 || { echo "Another rolling update is running." >&2; exit 1; }
 fi
 
 all() { # the service's containers, running or not, except for those of `run`
@@ -34,14 +34,14 @@ remove() { docker rm -f -v "$1" >/dev/null; }
 old=
 for id in $(all "$@"); do
   if is_running "$id"; then old="$old $id"; else
-    # `up --scale` would start it again, with the image of before.
+    # `up --scale` would start it again, with its old image.
     echo "$(name "$id") is stopped: removed"
     remove "$id"
   fi
 done
 count=$(echo "$old" | wc -w)
 if [ "$count" -eq 0 ]; then
-  echo "No instance of $service is running: $compose $* up -d starts the service." >&2
+  echo "No instance of $service is running. To start the service: $compose $* up -d" >&2
   exit 1
 fi
 
@@ -59,19 +59,19 @@ for id in $old; do
       remove "$new"
     fi
     [ -n "$interrupted" ] && break
-    echo "The new instance did not become ready (its last lines are above); it is removed, the others stay as they are." >&2
+    echo "The new instance did not become ready (its last log lines are above). It was removed; the others stay as they are." >&2
     exit 1
   fi
   sleep $seen_by_haproxy || true
   echo "$(name "$new") serves; $(name "$id") drains and ends"
-  # In a session of its own, where that can be had: Ctrl-C must not leave it half done.
+  # In its own session, if setsid is installed: Ctrl-C must not interrupt it.
   $(command -v setsid || true) docker stop -t 45 "$id" >/dev/null
   remove "$id"
   replaced=$((replaced + 1))
   [ -z "$interrupted" ] || break
 done
 if [ "$replaced" -ne "$count" ]; then
-  echo "Interrupted: $replaced of $((count)) instances replaced. Run it again for the others." >&2
+  echo "Interrupted: $replaced of $((count)) instances replaced. Run this again to replace the others." >&2
   exit 130
 fi
 echo "$replaced of $((count)) instances replaced"

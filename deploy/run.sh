@@ -8,14 +8,14 @@ BIN=${VENV:-.venv}/bin
 : "${ENVIRONMENT:=development}" "${SHUTDOWN_DRAIN_DELAY:=0}" "${STRUCTURED_LOGGING:=false}" "${HTTP_PORT:=8080}"
 export ENVIRONMENT SHUTDOWN_DRAIN_DELAY STRUCTURED_LOGGING HTTP_PORT
 
-# The settings use this key in development only, and only if no other is given.
+# The settings use this key only in development, and only if no other key is set.
 if [ "$ENVIRONMENT" = development ] && [ ! -s data/secret_key ]; then
     mkdir -p data
     (umask 077 && "$BIN/python" -c 'import secrets; print(secrets.token_urlsafe(50))' >data/secret_key.new)
     mv data/secret_key.new data/secret_key
 fi
 
-mkdir -p staticfiles # WhiteNoise warns when it is missing; in development it serves from the apps
+mkdir -p staticfiles # WhiteNoise warns if it is missing; in development it serves the files of the apps
 "$BIN/python" manage.py migrate --verbosity 0
 "$BIN/python" manage.py welcome
 exec "$BIN/gunicorn" -c deploy/gunicorn.conf.py

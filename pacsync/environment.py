@@ -1,9 +1,16 @@
-"""How a variable of the environment is read: its type, its limits, and one clear line when it makes no sense.
+"""Reads variables of the environment: their types, their limits, and one clear line for a value that makes no sense.
 
 It must not know any setting; `pacsync/settings.py` names them. Everything here raises ImproperlyConfigured.
+
+django-environ reads the variables, and the files that NAME_FILE variables name. Four things are ours, because
+django-environ keeps the line break at the end of a file, raises whatever `open()` raises, takes a value that begins
+with `$` for the name of another variable, and warns of a database URL with an unknown scheme by quoting it with its
+password (docs/adr/0047-…).
 """
 
+import os
 import re
+import socket
 import warnings
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -17,18 +24,32 @@ from environ.fileaware_mapping import FileAwareMapping
 from pacsync import database_url
 
 DAY = 86_400  # seconds
+LONGEST = 80  # characters of a value that a message quotes
+LONGEST_HOST = 253  # characters of a host name, by DNS
+EVERY_IPV4 = "0.0.0.0"  # noqa: S104 - a container listens on all of its addresses
+COOKIE_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 WHOLE = re.compile(r"-?[0-9]+")
 HOST = re.compile(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\]")
-LISTENER = re.compile(r"[A-Za-z0-9._-]*|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
+LISTENER = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+CREDENTIALS = re.compile(r"//.*@")
+SOCKET_PATH = 107  # bytes, by the kernel
 ORIGIN = re.compile(r"https?://(\*\.)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 class Variables(FileAwareMapping):  # type: ignore[misc]  # environ has no types
-    """A value that comes from a file ends before its last line break, which editors and `echo` put there."""
+    """A value from a file is without the line break at its end and the mark at its beginning, which editors put there.
+
+    Raises ImproperlyConfigured for a file of several lines, or with a NUL: what reads the value might end there.
+    """
 
     def __getitem__(self, key: str) -> str:
         value: str = super().__getitem__(key)
-        return value.rstrip("\r\n") if f"{key}_FILE" in self.env else value
+        if f"{key}_FILE" not in self.env:
+            return value
+        value = value.removeprefix("\ufeff").rstrip("\r\n")
+        if any(letter in value for letter in "\0\r\n"):
+            raise ImproperlyConfigured(f"{key}_FILE names a file with more than one line, or with a NUL.")
+        return value
 
 
 class Environment(environ.FileAwareEnv):  # type: ignore[misc]  # environ has no types
@@ -36,32 +57,49 @@ class Environment(environ.FileAwareEnv):  # type: ignore[misc]  # environ has no
 
     ENVIRON = Variables()
 
-    def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
+    def get_value(self, var: str, cast: Any = None, default: Any = None, parse_default: bool = False) -> Any:
+        """The value as it is written, even one that begins with `$`; `default` if the variable isn't set."""
         try:
-            return super().get_value(var, *args, **kwargs)
+            text = self.ENVIRON[var]
+        except KeyError:
+            return default
         except OSError as error:
             raise ImproperlyConfigured(f"{var}_FILE names {error.filename}: {error.strerror}.") from error
         except UnicodeDecodeError as error:
             raise ImproperlyConfigured(f"{var}_FILE names a file that is not UTF-8 text.") from error
+        if not text.isascii() and text != text.encode(errors="replace").decode():  # other bytes, as Python keeps them
+            raise refusal(var, "be UTF-8 text", ascii(text))
+        return self.parse_value(text, cast)
 
 
 env = Environment()
 
 
+def refusal(name: str, rule: str, value: str) -> ImproperlyConfigured:
+    """The error for a variable `name` whose `value` breaks the rule (`be true or false`).
+
+    It quotes the value, shortened, unless that comes from a file: a file may hold a secret.
+    """
+    file = env.ENVIRON.env.get(f"{name}_FILE")
+    value = CREDENTIALS.sub("//…@", value)
+    shown = f"what {file} holds" if file else value if len(value) <= LONGEST else f"{value[:LONGEST]}…"
+    return ImproperlyConfigured(f"{name} must {rule}, not {shown}.")
+
+
 def number(name: str, default: float, minimum: float, maximum: float) -> float:
-    """The number in the variable `name`. Raises ImproperlyConfigured when it is none, or outside of these limits."""
+    """The number in the variable `name`. Raises ImproperlyConfigured when it isn't a number between these limits."""
     text = env.str(name, default=str(default))
     try:
         value = float(text)
     except ValueError as error:
-        raise ImproperlyConfigured(f"{name} must be a number, not {text!r}.") from error
+        raise refusal(name, "be a number", repr(text)) from error
     if not minimum <= value <= maximum:
-        raise ImproperlyConfigured(f"{name} must be at least {minimum:g} and at most {maximum:.10g}, not {value:g}.")
+        raise refusal(name, f"be at least {minimum:.10g} and at most {maximum:.10g}", f"{value:g}")
     return value
 
 
 def seconds(name: str, default: float, *, minimum: float = 0, maximum: float = DAY) -> float:
-    """The time in the variable `name`; a day is more than anybody means, and less than what any timer takes."""
+    """The time in the variable `name`; a day is more than anybody means, and every timer takes it."""
     return number(name, default, minimum, maximum)
 
 
@@ -69,16 +107,16 @@ def whole(name: str, default: int, *, minimum: int = 0, maximum: int = 1_000_000
     """The whole number in the variable `name`."""
     value = number(name, default, minimum, maximum)
     text = env.str(name, default=str(default)).strip()
-    if not WHOLE.fullmatch(text):  # digits alone: other programs read these variables, too
-        raise ImproperlyConfigured(f"{name} must be a whole number, not {text!r}.")
+    if not WHOLE.fullmatch(text):  # digits only, since other programs read these variables too
+        raise refusal(name, "be a whole number", repr(text))
     return int(value)
 
 
 def flag(name: str, default: bool) -> bool:
-    """The yes or no in the variable `name`; ImproperlyConfigured when it is neither."""
+    """Whether the variable `name` says yes (true, on, 1) or no (false, off, 0, nothing)."""
     text = env.str(name, default=str(default)).strip().lower()
     if text not in {"true", "yes", "on", "1", "false", "no", "off", "0", ""}:
-        raise ImproperlyConfigured(f"{name} must be true or false, not {text!r}.")
+        raise refusal(name, "be true or false", repr(text))
     return text in {"true", "yes", "on", "1"}
 
 
@@ -86,38 +124,56 @@ def choice(name: str, default: str, known: Sequence[str]) -> str:
     """The one of the `known` words that the variable `name` holds; an empty one means the default."""
     text = str(env.str(name, default="")).strip() or default
     if text not in known:
-        raise ImproperlyConfigured(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, not {text!r}.")
+        raise refusal(name, f"be {', '.join(known[:-1])} or {known[-1]}", repr(text))
     return text
+
+
+def text(name: str, default: str, *, longest: int) -> str:
+    """What the variable `name` holds, of at most `longest` characters."""
+    found = str(env.str(name, default=default))
+    if len(found) > longest or not found.isprintable():
+        raise refusal(name, f"have at most {longest} characters, and no line break", repr(found))
+    return found
+
+
+def cookie_name(name: str, default: str) -> str:
+    """The name of a cookie; an empty variable means the default."""
+    found = str(env.str(name, default="")).strip() or default
+    if not COOKIE_NAME.fullmatch(found):
+        raise refusal(name, "hold at most 100 letters, digits, - and _ only", repr(found))
+    return found
 
 
 def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
     """The IP networks (10.0.0.0/8) and addresses in the variable `name`, between commas."""
-    try:
-        return tuple(ip_network(text.strip(), strict=False) for text in env.list(name, default=[]) if text.strip())
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name} must hold IP networks like 10.0.0.0/8: {error}.") from error
+    parts = [text.strip() for text in env.list(name, default=[]) if text.strip()]
+    return tuple(_network(name, part, "hold IP networks like 10.0.0.0/8", strict=False) for part in parts)
 
 
 def proxies(name: str, default: str) -> str:
     """Addresses and networks of proxies between commas, or `*`, as gunicorn takes them."""
     parts = [part.strip() for part in env.str(name, default=default).split(",") if part.strip()]
-    try:
-        for part in parts:
-            if part != "*":
-                ip_network(part)
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name} must hold IP addresses or networks, or *: {error}.") from error
+    for part in parts:
+        if part != "*":
+            _network(name, part, "hold IP addresses or networks (with no bits set after the prefix), or *", strict=True)
     return ",".join(parts)
 
 
+def _network(name: str, text: str, rule: str, *, strict: bool) -> IPv4Network | IPv6Network:
+    """The IP network that `text` names; `strict`: it must not be the address of a host in it."""
+    try:
+        return ip_network(text, strict=strict)
+    except ValueError as error:
+        raise refusal(name, rule, repr(text)) from error
+
+
 def hosts(name: str, default: list[str]) -> list[str]:
-    """Host names and addresses between commas, as Django's ALLOWED_HOSTS takes them."""
-    found = [part.strip() for part in env.list(name, default=default) if part.strip()]
+    """Host names and addresses between commas, as Django's ALLOWED_HOSTS takes them; without any the default."""
+    found = [part.strip() for part in env.list(name, default=[]) if part.strip()] or default
     for part in found:
         if not HOST.fullmatch(part):
-            raise ImproperlyConfigured(
-                f"{name} must hold names like pacsync.example, .example or *, without scheme and port, not {part!r}."
-            )
+            rule = "hold names like pacsync.example, .example or *, without scheme and port"
+            raise refusal(name, rule, repr(part))
     return found
 
 
@@ -126,7 +182,7 @@ def origins(name: str) -> list[str]:
     found = [part.strip() for part in env.list(name, default=[]) if part.strip()]
     for part in found:
         if not ORIGIN.fullmatch(part):
-            raise ImproperlyConfigured(f"{name} must hold origins like https://pacsync.example, not {part!r}.")
+            raise refusal(name, "hold origins like https://pacsync.example", repr(part))
     return found
 
 
@@ -136,44 +192,76 @@ def address(name: str, default: str) -> str:
     try:
         parts = urlsplit(text)
         works = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:  # a port that is none
+    except ValueError:  # the port isn't a number
         works = False
     if not works or any(letter.isspace() for letter in text):
-        raise ImproperlyConfigured(f"{name} must be an address like {default}, not {text!r}.")
+        raise refusal(name, f"be an address like {default}", repr(text))
     return text
+
+
+def every_address() -> str:
+    """The host that stands for every address of this machine: `::` if one socket serves IPv6 and IPv4, else 0.0.0.0."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            if probe.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):  # net.ipv6.bindv6only
+                return EVERY_IPV4
+            probe.bind(("::1", 0))
+    except OSError:  # there is no IPv6, or it is disabled
+        return EVERY_IPV4
+    return "::"
 
 
 def listener(name: str, host: str, port: int) -> str:
     """host:port, [host]:port or unix:/path, as gunicorn's bind takes it, for the value of the variable `name`."""
-    host = host.strip()
     if host.startswith("unix:"):
-        if not host.removeprefix("unix:").startswith("/"):
-            raise ImproperlyConfigured(
-                f"{name} must name a socket by its whole path, unix:/run/pacsync.sock, not {host!r}."
-            )
+        path = host.removeprefix("unix:")
+        if path[:1] != "/" or path[-1] == "/" or not path.isprintable() or len(os.fsencode(path)) > SOCKET_PATH:
+            rule = f"name a socket by its whole path of at most {SOCKET_PATH} bytes, unix:/run/pacsync.sock"
+            raise refusal(name, rule, repr(host))
         return host
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
-    if not LISTENER.fullmatch(host):
-        raise ImproperlyConfigured(f"{name} must be an address, a host name or unix:/path, not {host!r}.")
+    if not _is_listener(host):
+        raise refusal(name, "be an address, a host name or unix:/path", repr(host))
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def database(name: str, default: str) -> dict[str, Any]:
-    """The database of the URL in the variable `name`, as an entry of Django's DATABASES: ENGINE, NAME, OPTIONS …
+def _is_listener(host: str) -> bool:
+    """Whether a server can try to listen there: an address (IPv6 with or without its zone), or a name."""
+    if ":" in host or not host.strip("0123456789."):
+        return database_url.is_address(host)
+    return len(host) <= LONGEST_HOST and LISTENER.fullmatch(host) is not None
 
-    What it says of a wrong one never quotes the URL: it holds a password.
+
+def database(name: str, default: str) -> dict[str, Any]:
+    """The database of the URL in the variable `name`, or of its parts, as an entry of Django's DATABASES.
+
+    The message about a wrong URL never quotes it, because it holds a password.
     """
-    url = str(env.str(name, default="") or default).strip()
+    url = str(env.str(name, default="")).strip()
+    parts = {part: text for part in database_url.PARTS if (text := str(env.str(part, default="")))}
+    said = {name: url, **parts}
+    for variable in (name, *database_url.PARTS):  # a secret that nobody has filled yet must not mean SQLite
+        file = os.environ.get(f"{variable}_FILE")
+        if file is not None and not said.get(variable):
+            raise ImproperlyConfigured(f"{variable}_FILE names {file}, which is empty.")
+    if parts.get("DATABASE_PORT", "").startswith(("tcp://", "udp://")):
+        del parts["DATABASE_PORT"]  # Kubernetes sets it where a Service is called `database`
+    if url and parts:
+        raise ImproperlyConfigured(f"Set either {name} or {', '.join(parts)}, not both.")
+    if parts:
+        return {"ENGINE": "apps.lifecycle.dbpool.postgresql", **database_url.postgresql_parts(parts)}
+    url = url or default
     if database_url.is_postgresql(url):
-        return {"ENGINE": "pacsync.postgresql", **database_url.postgresql(name, url)}
+        return {"ENGINE": "apps.lifecycle.dbpool.postgresql", **database_url.postgresql(name, url)}
     try:
-        with warnings.catch_warnings():  # environ warns of a scheme that it doesn't know, and quotes the password
+        with warnings.catch_warnings():  # a scheme that environ doesn't know: its warning quotes the password
             warnings.simplefilter("ignore")
             found: dict[str, Any] = env.db_url_config(url)
     except ValueError:
         found = {}
-    if found.get("ENGINE") != "django.db.backends.sqlite3" or not found.get("NAME"):
+    has_path = found.get("NAME") and (found["NAME"] != ":memory:" or ":memory:" in url)
+    if found.get("ENGINE") != "django.db.backends.sqlite3" or not has_path:
         raise ImproperlyConfigured(f"{name} {database_url.FORM}")
     if options := found.get("OPTIONS"):
         raise ImproperlyConfigured(f"{name}: SQLite takes no parameters ({', '.join(sorted(options))}).")

@@ -1,16 +1,25 @@
 """The logging configuration: JSON lines on stdout, or readable text. It knows no app and reads no environment."""
 
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
+from pythonjsonlogger.json import JsonFormatter
 
-class NoTraceback(logging.Filter):
-    """Django logs what a client has made up, such as a `Host`, with a traceback. One line tells as much."""
+WITHOUT_REQUEST = "%(asctime)s %(levelname)s %(name)s %(message)s"
+FIELDS = f"{WITHOUT_REQUEST} %(request_id)s"
+RENAMED = {"asctime": "timestamp", "levelname": "level", "name": "logger"}
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.startswith("django.security."):
-            record.exc_info = None
-        return True
+
+class JsonLines(JsonFormatter):
+    """One JSON object per line, with the time in UTC as RFC 3339 has it: `2026-01-15T10:30:00.123Z`."""
+
+    def __init__(self, fields: str = FIELDS) -> None:
+        super().__init__(fields, rename_fields=RENAMED)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def configuration(*, structured: bool, level: str, access_log: bool = True) -> dict[str, Any]:
@@ -20,26 +29,22 @@ def configuration(*, structured: bool, level: str, access_log: bool = True) -> d
     """
     formatters: dict[str, Any] = {
         "text": {"format": "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s]: %(message)s"},
-        "json": {
-            "()": "pythonjsonlogger.json.JsonFormatter",
-            "format": "%(asctime)s %(levelname)s %(name)s %(message)s %(request_id)s",
-            "rename_fields": {"asctime": "timestamp", "levelname": "level", "name": "logger"},
-        },
+        "json": {"()": "pacsync.logging.JsonLines"},
     }
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": formatters,
         "filters": {
-            "request_id": {"()": "apps.api.request_id.RequestIdFilter"},
-            "no_traceback": {"()": "pacsync.logging.NoTraceback"},
+            "request_id": {"()": "apps.lifecycle.wsgi.request_id.RequestIdFilter"},
+            "one_line_for_a_request": {"()": "apps.lifecycle.failure_reason.OneLineForARequest"},
         },
         "handlers": {
             "stdout": {
                 "class": "logging.StreamHandler",
                 "stream": "ext://sys.stdout",
                 "formatter": "json" if structured else "text",
-                "filters": ["request_id", "no_traceback"],
+                "filters": ["request_id", "one_line_for_a_request"],
             }
         },
         "root": {"handlers": ["stdout"], "level": level},
@@ -47,6 +52,8 @@ def configuration(*, structured: bool, level: str, access_log: bool = True) -> d
             # gunicorn gives its own loggers handlers unless they are named here.
             "gunicorn.error": {"handlers": [], "level": level, "propagate": True},
             "gunicorn.access": {"handlers": [], "level": level if access_log else "CRITICAL", "propagate": True},
+            # It drops the body of an answer to HEAD, as it should, and would say so each time.
+            "gunicorn.http.wsgi": {"level": "ERROR"},
             # One line per checkout and per attempt to connect; our dbpool says when that begins to fail.
             "psycopg.pool": {"level": "ERROR"},
         },

@@ -3,6 +3,7 @@
 It must not know what the apps do with a setting. A value that makes no sense is refused here with one clear line.
 """
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,24 @@ from django.core.exceptions import ImproperlyConfigured
 
 import pacsync
 from pacsync import logging as pacsync_logging
+from pacsync import pages
 from pacsync.environment import (
     DAY,
     address,
     choice,
+    cookie_name,
     database,
     env,
+    every_address,
     flag,
     hosts,
     listener,
     networks,
     origins,
     proxies,
+    refusal,
     seconds,
+    text,
     whole,
 )
 
@@ -51,10 +57,10 @@ if not SECRET_KEY:
     )
 
 # Keys of before, which still verify sessions while a new one is introduced.
-SECRET_KEY_FALLBACKS = [key for key in env.list("SECRET_KEY_FALLBACKS", default=[]) if key]
+SECRET_KEY_FALLBACKS = [key.strip() for key in env.list("SECRET_KEY_FALLBACKS", default=[]) if key.strip()]
 
 # --- HTTP -------------------------------------------------------------------------------------------------------
-HTTP_HOST = env.str("HTTP_HOST", default="0.0.0.0")  # noqa: S104 - a container listens on all of its addresses
+HTTP_HOST = env.str("HTTP_HOST", default="").strip() or every_address()
 HTTP_PORT = whole("HTTP_PORT", 8080, minimum=1, maximum=65535)
 HTTP_ADDRESS = listener("HTTP_HOST", HTTP_HOST, HTTP_PORT)
 WEB_CONCURRENCY = whole("WEB_CONCURRENCY", 1, minimum=1, maximum=1000)
@@ -66,14 +72,16 @@ if WEB_REQUEST_LIMIT > WEB_THREADS:
         f"WEB_REQUEST_LIMIT ({WEB_REQUEST_LIMIT}) must not be above WEB_THREADS ({WEB_THREADS}): "
         "a worker serves no more requests at once than it has threads."
     )
-# So many more may wait for so long, each in a further thread; then they are refused.
+# How many more may wait, each in a further thread, and for how many seconds; then they are refused.
 WEB_QUEUE_SIZE = whole("WEB_QUEUE_SIZE", 128, maximum=1000)
 WEB_QUEUE_TIMEOUT = seconds("WEB_QUEUE_TIMEOUT", 2)
 WEB_KEEPALIVE = whole("WEB_KEEPALIVE", 65, maximum=DAY)
 WEB_MAX_REQUESTS = whole("WEB_MAX_REQUESTS", 0)
-# A client that sends or takes nothing for so long in the middle of a request is cut off; 0: never.
+REQUEST_LINE_LIMIT = whole("REQUEST_LINE_LIMIT", 8190, minimum=512, maximum=8190)  # bytes; gunicorn takes no more
+REQUEST_HEADER_LIMIT = whole("REQUEST_HEADER_LIMIT", 8190, minimum=512, maximum=32768)  # bytes of one header field
+# After how many seconds a client is cut off that sends or takes nothing in the middle of a request; 0 means never.
 REQUEST_READ_TIMEOUT = seconds("REQUEST_READ_TIMEOUT", 20)
-# A whole body, a whole answer, and the bytes per second that either has to make on average; 0: no limit.
+# A whole body, a whole answer, and the bytes per second that either has to make on average; 0 means no limit.
 REQUEST_BODY_TIMEOUT = seconds("REQUEST_BODY_TIMEOUT", 900)
 RESPONSE_TIMEOUT = seconds("RESPONSE_TIMEOUT", 900)
 TRANSFER_MIN_RATE = whole("TRANSFER_MIN_RATE", 1000)
@@ -81,17 +89,17 @@ TRANSFER_MIN_RATE = whole("TRANSFER_MIN_RATE", 1000)
 REQUEST_ANONYMOUS_BODY_LIMIT = whole("REQUEST_ANONYMOUS_BODY_LIMIT", 64 * 1024, minimum=1024)
 # Bytes that a worker keeps in memory and temporary files for slow clients; above it the slowest one is ended.
 WEB_SPOOL_LIMIT = whole("WEB_SPOOL_LIMIT", 256 << 20, minimum=1 << 20)
-# Connections of one address to a worker, trusted proxies apart; 0: no limit.
+# Connections of one address to a worker, trusted proxies apart; 0 means no limit.
 WEB_SOURCE_CONNECTIONS = whole("WEB_SOURCE_CONNECTIONS", 200)
 PRELOAD_APP = flag("PRELOAD_APP", False)
 FORWARDED_ALLOW_IPS = proxies("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
-INSTANCE_NAME = env.str("INSTANCE_NAME", default="")
+INSTANCE_NAME = text("INSTANCE_NAME", "", longest=255)
 INSTANCE_HEARTBEAT_INTERVAL = seconds("INSTANCE_HEARTBEAT_INTERVAL", 10, minimum=0.1)
 ALLOWED_HOSTS = hosts("ALLOWED_HOSTS", ["*"] if DEVELOPMENT else ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = origins("CSRF_TRUSTED_ORIGINS")
 CORS_ALLOWED_ORIGINS = origins("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/api/"
-# The limit of a JSON or form body, in bytes. Uploads of agents have their own (apps/api/body.py).
+# The limit of a JSON or form body, in bytes. Uploads of agents have their own (apps/api/requests/body.py).
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 # TLS ends at a proxy in front that sets X-Forwarded-Proto. Without it everything must still work over plain HTTP.
 BEHIND_HTTPS_PROXY = flag("BEHIND_HTTPS_PROXY", False)
@@ -100,6 +108,11 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = BEHIND_HTTPS_
 SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_HTTPS_PROXY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = BEHIND_HTTPS_PROXY
 SESSION_COOKIE_HTTPONLY = True
+# Cookies belong to a host, not to a port: another Django application on this host needs other names.
+SESSION_COOKIE_NAME = cookie_name("SESSION_COOKIE_NAME", "sessionid")
+CSRF_COOKIE_NAME = cookie_name("CSRF_COOKIE_NAME", "csrftoken")
+if SESSION_COOKIE_NAME == CSRF_COOKIE_NAME:
+    raise ImproperlyConfigured("SESSION_COOKIE_NAME and CSRF_COOKIE_NAME must differ.")
 
 # --- Apps -------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -119,69 +132,40 @@ INSTALLED_APPS = [
     "apps.agent",
 ]
 MIDDLEWARE = [
-    "apps.api.middleware.RequestMiddleware",
+    "apps.api.requests.middleware.RequestMiddleware",
     "apps.health.middleware.RouteMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "apps.api.rate_limits.RateLimitMiddleware",
+    "apps.api.access.rate_limits.RateLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "apps.api.anonymous.SmallBodyMiddleware",
+    "apps.lifecycle.session_user.AuthenticationMiddleware",
+    "apps.api.access.unauthenticated_forms.SmallBodyMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "apps.lifecycle.middleware.DatabaseUnavailableMiddleware",
-    "apps.dashboard.middleware.ComparisonRefusedMiddleware",
-    "apps.lifecycle.trailing_slash.TrailingSlashMiddleware",
+    "apps.lifecycle.dbpool.middleware.DatabaseUnavailableMiddleware",
+    "apps.dashboard.requests.error_pages.ErrorPagesMiddleware",
+    "apps.lifecycle.wsgi.trailing_slash.TrailingSlashMiddleware",
 ]
 ROOT_URLCONF = "pacsync.urls"
 WSGI_APPLICATION = "pacsync.wsgi.application"
 APPEND_SLASH = False
-TEMPLATES: list[dict[str, Any]] = [
-    {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "APP_DIRS": True,
-        "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-                "apps.dashboard.context.service",
-            ]
-        },
-    }
-]
+TEMPLATES = pages.TEMPLATES
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    # Hashed names come from `collectstatic`, which an image's build runs; a checkout serves the sources themselves.
-    "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if DEVELOPMENT
-        else "apps.dashboard.storage.HashedStaticFilesStorage"
-    },
-}
+STORAGES = pages.storages(hashed_names=not DEVELOPMENT)  # an image's build runs `collectstatic`
 WHITENOISE_USE_FINDERS = DEVELOPMENT
 # The names that `collectstatic` makes. WhiteNoise's own test would ask for a jquery.js because of jquery.init.js.
 WHITENOISE_IMMUTABLE_FILE_TEST = r"\.[0-9a-f]{12}\.[^/]+$"
-CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {
-        "default-src": ["'self'"],
-        "base-uri": ["'none'"],
-        "form-action": ["'self'"],
-        "frame-ancestors": ["'none'"],
-        "object-src": ["'none'"],
-    }
-}
+CONTENT_SECURITY_POLICY = pages.CONTENT_SECURITY_POLICY
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
-CSRF_FAILURE_VIEW = "apps.dashboard.csrf.failure"
+CSRF_FAILURE_VIEW = "apps.dashboard.requests.csrf_failure.failure"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "login"
@@ -277,13 +261,13 @@ POLL_SECONDS = whole("POLL_SECONDS", 60, minimum=1, maximum=DAY)
 PACKAGE_ARCHIVE_URL = address("PACKAGE_ARCHIVE_URL", "https://archive.archlinux.org")
 
 # --- Limits of work ---------------------------------------------------------------------------------------------
-# Packages of a state and of a repository; the limits of the uploads' bytes follow from them (apps/api/body.py).
+# Packages of a state and of a repository; the limits of bytes follow from them (apps/api/requests/body.py).
 STATE_MAX_PACKAGES = whole("STATE_MAX_PACKAGES", 20_000, minimum=1, maximum=1_000_000)
 REPOSITORY_MAX_PACKAGES = whole("REPOSITORY_MAX_PACKAGES", 50_000, minimum=1, maximum=1_000_000)
-# Seconds of processor time that one request's comparisons may take; 0: no limit.
+# Seconds of processor time that one request's comparisons may take; 0 means no limit.
 COMPARISON_TIMEOUT = seconds("COMPARISON_TIMEOUT", 5)
-# Requests a minute, and so many at once, from one address and from all together, of whoever has not shown a valid token
-# or session; 0: no limit.
+# Requests without a valid token or session: how many may come in a minute, and in one moment, from one address and from
+# all together; 0 means no limit.
 RATE_LIMIT_ANONYMOUS = whole("RATE_LIMIT_ANONYMOUS", 12_000)
 RATE_LIMIT_ANONYMOUS_TOTAL = whole("RATE_LIMIT_ANONYMOUS_TOTAL", 30_000)
 RATE_LIMIT_ENROLMENT = whole("RATE_LIMIT_ENROLMENT", 1000)
@@ -292,17 +276,18 @@ RATE_LIMIT_LOGIN = whole("RATE_LIMIT_LOGIN", 20)
 RATE_LIMIT_LOGIN_TOTAL = whole("RATE_LIMIT_LOGIN_TOTAL", 60)
 RATE_LIMIT_FAILURES = whole("RATE_LIMIT_FAILURES", 100)
 RATE_LIMIT_FAILURES_TOTAL = whole("RATE_LIMIT_FAILURES_TOTAL", 6000)
-# What one endpoint may upload: texts in an hour, MiB in a day, MiB that are still kept; 0: no limit.
+# What one endpoint may upload: texts in an hour, MiB in a day, MiB that are still kept; 0 means no limit.
 UPLOAD_QUOTA_PER_HOUR = whole("UPLOAD_QUOTA_PER_HOUR", 300)
 UPLOAD_QUOTA_MB_PER_DAY = whole("UPLOAD_QUOTA_MB_PER_DAY", 2048)
 UPLOAD_QUOTA_MB_STORED = whole("UPLOAD_QUOTA_MB_STORED", 4096)
 
 # --- Health and shutdown ----------------------------------------------------------------------------------------
 HEALTH_CHECK_INTERVAL = seconds("HEALTH_CHECK_INTERVAL", 30, minimum=0.1)
-HEALTH_DETAIL = env.str("HEALTH_DETAIL", default="public")
-if HEALTH_DETAIL not in {"public", "private"}:
-    raise ImproperlyConfigured(f"HEALTH_DETAIL must be public or private, not {HEALTH_DETAIL!r}.")
+HEALTH_DETAIL = choice("HEALTH_DETAIL", "public", ("public", "private"))
 HEALTH_DETAIL_NETWORKS = networks("HEALTH_DETAIL_NETWORKS")
+# The whole path of a request to apps.health. These aren't in the access log, don't count for WEB_MAX_REQUESTS, and are
+# outside the rate limits of the API and the pages.
+HEALTH_PATH = re.compile(r"/(metrics|health(/(live|ready|startup|detailed|components(/[^/]+)?))?)/?")
 SHUTDOWN_TIMEOUT = seconds("SHUTDOWN_TIMEOUT", 30, minimum=1)
 SHUTDOWN_DRAIN_DELAY = seconds("SHUTDOWN_DRAIN_DELAY", 5)
 if SHUTDOWN_DRAIN_DELAY >= SHUTDOWN_TIMEOUT:
@@ -314,6 +299,6 @@ if SHUTDOWN_DRAIN_DELAY >= SHUTDOWN_TIMEOUT:
 STRUCTURED_LOGGING = flag("STRUCTURED_LOGGING", True)
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
-    raise ImproperlyConfigured(f"LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not {LOG_LEVEL!r}.")
+    raise refusal("LOG_LEVEL", "be DEBUG, INFO, WARNING, ERROR or CRITICAL", repr(LOG_LEVEL))
 ACCESS_LOG = flag("ACCESS_LOG", True)
 LOGGING = pacsync_logging.configuration(structured=STRUCTURED_LOGGING, level=LOG_LEVEL, access_log=ACCESS_LOG)

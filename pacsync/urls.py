@@ -10,4 +10,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("agent/", include("apps.agent.urls")),
     path("", include("apps.dashboard.urls")),
 ]
-handler500 = "apps.dashboard.unavailable.server_error"
+handler500 = "apps.dashboard.requests.server_error.server_error"

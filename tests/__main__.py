@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,33 +20,52 @@ sys.path.insert(0, str(ROOT))  # `python -I`, which heeds no variable of the cal
 
 from tests.support import isolation  # noqa: E402 - the import path has to be set first
 
-TESTS, E2E, DEPLOY = ROOT / "tests", ROOT / "tests/e2e", ROOT / "tests/deploy"
-NO_SERVERS = (f"--ignore={E2E}", f"--ignore={DEPLOY}")
+TESTS = ROOT / "tests"
+E2E, DEPLOY, CLUSTER = TESTS / "e2e", TESTS / "deploy", TESTS / "cluster"
+NO_SERVERS = (f"--ignore={E2E}", f"--ignore={DEPLOY}", f"--ignore={CLUSTER}")
 NO_REQUESTS = (f"--ignore={TESTS / 'api/test_schemathesis.py'}",)  # all need a database; to find them takes ten seconds
+# Their statements are those of the fleet, which SQLite gets; e2e has real servers with SQLite, pages and API included.
+NO_PAGES = (f"--ignore={TESTS / 'dashboard'}", f"--ignore={TESTS / 'demo'}", *NO_REQUESTS)
 INTERRUPTED, NOTHING_COLLECTED = 2, 5  # pytest's exit codes
 SLOWEST = 10
 
 
 @dataclass(frozen=True)
 class Part:
-    """`share` is the number of workers for each processor; 0: one test after the other, without workers."""
+    """`share` is the number of workers for each processor; 0: one test after the other, without workers.
+
+    `environment` is what the tests of this part are told beside their database.
+    """
 
     about: str
     database: str
     options: tuple[str, ...]
     folder: Path = TESTS
     share: int = 1
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 PARTS = {
     "unit": Part("what needs no database", "sqlite", ("--database=without", *NO_SERVERS, *NO_REQUESTS)),
-    "sqlite": Part("what needs a database, on SQLite", "sqlite", ("--database=with", *NO_SERVERS)),
+    "sqlite": Part("what needs a database, on SQLite", "sqlite", ("--database=with", *NO_SERVERS, *NO_PAGES)),
     "postgresql": Part("the same on PostgreSQL", "postgresql", ("--database=with", *NO_SERVERS)),
-    "e2e": Part("real servers, agents, browsers", "sqlite", ("-m", "not alone"), folder=E2E, share=2),
+    "e2e": Part("real servers, agents, browsers", "sqlite", ("-m", "not alone and not long"), folder=E2E, share=2),
     "alone": Part("those of e2e that bear no company", "sqlite", ("-m", "alone"), folder=E2E, share=0),
-    "deploy": Part("the deployment files (make test-deploy)", "sqlite", (), folder=DEPLOY, share=0),
+    "long": Part("further cases of e2e, for a release", "sqlite", ("-m", "long"), folder=E2E, share=2),
+    "deploy": Part("the deployment files (make test-deploy)", "sqlite", ("-m", "not long"), folder=DEPLOY, share=0),
+    "deploy-all": Part("with its long tests (make test-deploy ALL=1)", "sqlite", (), folder=DEPLOY, share=0),
+    "cluster": Part("Kubernetes (make test-cluster)", "sqlite", ("-m", "not long"), folder=CLUSTER, share=0),
+    "cluster-all": Part("with its long tests (make test-cluster ALL=1)", "sqlite", (), folder=CLUSTER, share=0),
+    "cluster-ipv6": Part(
+        "Kubernetes with IPv6 alone (make test-cluster ALL=1)",
+        "sqlite",
+        ("-m", "ipv6 and not long"),
+        folder=CLUSTER,
+        share=0,
+        environment={"PACSYNC_CLUSTER_FAMILY": "6"},
+    ),
 }
-DEFAULT = [name for name in PARTS if name != "deploy"]
+DEFAULT = [name for name in PARTS if not name.startswith(("long", "deploy", "cluster"))]
 
 
 def main() -> int:
@@ -56,7 +75,10 @@ def main() -> int:
     names, paths = choose(parser, parser.parse_args().only)
     todo = {name: places for name in names if (places := where(PARTS[name], paths))}
     if not todo:
-        parser.error(f"no part that was named has {' '.join(paths)}. (Those in tests/deploy: make test-deploy)")
+        parser.error(
+            f"no part that was named has {' '.join(paths)}. "
+            "(Those in tests/deploy: make test-deploy; in tests/cluster: make test-cluster)"
+        )
     os.chdir(ROOT)
     isolation.isolate()
     signal.signal(signal.SIGINT, lambda *_: None)  # pytest gets it too, and ends what it started
@@ -85,7 +107,7 @@ def where(part: Part, paths: Sequence[str]) -> list[str]:
     found = [] if paths else [str(part.folder)]
     for path in paths:
         file = (ROOT / path.partition("::")[0]).resolve()
-        home = next(folder for folder in (E2E, DEPLOY, TESTS, ROOT, file) if file.is_relative_to(folder))
+        home = next(folder for folder in (E2E, DEPLOY, CLUSTER, TESTS, ROOT, file) if file.is_relative_to(folder))
         if home == part.folder:
             found.append(path)
         elif file in part.folder.parents:
@@ -116,7 +138,7 @@ def run(name: str, part: Part, places: Sequence[str]) -> Result:
     command = [sys.executable, "-m", "pytest", *workers(part), *part.options, f"--junitxml={report}", *places]
     began = time.monotonic()
     # Each part is a run of its own, with a folder of its own.
-    env = isolation.clean(os.environ) | {"PACSYNC_TEST_DATABASE": part.database}
+    env = isolation.clean(os.environ) | {"PACSYNC_TEST_DATABASE": part.database, **part.environment}
     code = subprocess.run(command, env=env).returncode
     counts, tests = read(report)
     return Result(code, time.monotonic() - began, counts, tests)

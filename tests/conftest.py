@@ -33,7 +33,10 @@ PACKAGES = {
     "haproxy": "haproxy",
     "microsocks": "microsocks",
     "pgbouncer": "pgbouncer",
+    "prometheus": "prometheus",
     "promtool": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+    "amtool": "prometheus-alertmanager",
     "wrk": "wrk",
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
@@ -71,10 +74,11 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> None:
     """What the process counts and remembers of requests and comparisons doesn't go from one test to the next."""
-    from apps.fleet import status
-    from apps.lifecycle import rates
+    from apps.fleet import checksums, status
+    from apps.lifecycle.wsgi import address_rates
 
-    rates.forget()
+    address_rates.forget()
+    checksums.forget()
     status.forget()
 
 

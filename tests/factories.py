@@ -11,11 +11,11 @@ from apps.fleet.alpm import repository as repository_text
 from apps.fleet.alpm.repository import OfferedPackage
 from apps.fleet.alpm.state import DEPENDENCY, EXPLICIT, InstalledPackage
 from apps.fleet.endpoint_manager import CheckIn, ReportedRepository, SeenRevision
-from apps.fleet.examination import Problem
+from apps.fleet.examination import ExaminationProblem
 from apps.fleet.models import Endpoint, Operation, Pool, RepositoryContent, State, TargetRevision
 from apps.fleet.tokens import hash_of
 
-_numbers = itertools.count(1)
+_numbers = itertools.count(1)  # for names: six digits, so that none is a name that a test gives itself (`m43`)
 BASIC = ("filesys 1-1", "libfoo 1.0-1 dependency", "app 1.0-1")
 
 
@@ -50,16 +50,18 @@ def offered(text: str, build: str = "") -> OfferedPackage:
 
 
 def pool(name: str = "", **policy: Any) -> Pool:
-    return pool_manager.create_pool(name=name or f"pool-{next(_numbers)}", actor="test", **policy)
+    return pool_manager.create_pool(name=name or f"pool-{next(_numbers):06}", actor="test", **policy)
 
 
 def endpoint(name: str = "", *, pool: Pool | None = None, token: str = "", arch: str = "x86_64") -> Endpoint:
     """An endpoint that never reported."""
     token = token or f"pse_{uuid.uuid4()}"
-    return Endpoint.objects.create(name=name or f"m{next(_numbers)}", pool=pool, arch=arch, token_hash=hash_of(token))
+    return Endpoint.objects.create(
+        name=name or f"m{next(_numbers):06}", pool=pool, arch=arch, token_hash=hash_of(token)
+    )
 
 
-def problem(code: str, *names: str) -> Problem:
+def problem(code: str, *names: str) -> ExaminationProblem:
     """A finding of an endpoint about itself."""
     return {"code": code, "text": f"Something is wrong with {', '.join(names)}.", "names": list(names)}
 
@@ -76,7 +78,7 @@ def report(
     *repositories: ReportedRepository,
     holds: Sequence[str] = (),
     replaced: Sequence[str] = (),
-    examination: Sequence[Problem] | None = None,
+    examination: Sequence[ExaminationProblem] | None = None,
     seq: int | None = None,
     seen: SeenRevision | None = None,
 ) -> CheckIn:
@@ -113,6 +115,16 @@ def target(pool: Pool, *texts: str) -> TargetRevision:
     revision, _ = pool_manager.set_target(pool=pool, endpoint=source, actor="test", force=True)
     pool.refresh_from_db()
     return revision
+
+
+def unlike_machines() -> Pool:
+    """Pool `lab`, whose target #1 is `app 2-1` of `good`; `old` is behind, `new` ahead, `more` has `vim`, too."""
+    lab = pool("lab")
+    good = reporting_endpoint("good", pool=lab, state=state("app 2-1"))
+    pool_manager.set_target(pool=lab, endpoint=good, actor="test")
+    for name, texts in {"old": ["app 1-1"], "new": ["app 3-1"], "more": ["app 2-1", "vim 1-1"]}.items():
+        reporting_endpoint(name, pool=lab, state=state(*texts))
+    return lab
 
 
 def queued(**policy: Any) -> Operation:

@@ -81,7 +81,7 @@ def test_only_unknown_word_is_refused_with_the_names(word: str, capsys: pytest.C
     assert word in said and all(name in said for name in parts.PARTS)
 
 
-def test_only_nothing_is_every_part_but_the_containers() -> None:
+def test_only_nothing_is_every_part_but_containers_and_cluster() -> None:
     assert list(chosen()) == ["unit", "sqlite", "postgresql", "e2e", "alone"]
 
 
@@ -95,6 +95,8 @@ def test_only_nothing_is_every_part_but_the_containers() -> None:
         (("tests", "e2e"), {"e2e": [str(parts.E2E)]}),
         (("tests/deploy",), {}),
         (("tests/deploy", "deploy"), {"deploy": ["tests/deploy"]}),
+        (("tests/cluster",), {}),
+        (("tests/cluster", "cluster-all"), {"cluster-all": ["tests/cluster"]}),
         (("README.md",), {}),
     ],
 )

@@ -10,9 +10,9 @@ class AgentConfig(AppConfig):
     def ready(self) -> None:
         """Have the agent built with the server's start. (Its modules are imported then, as all of ours are.)"""
         from apps.fleet import agent_file
-        from apps.lifecycle import loading
+        from apps.lifecycle import preloading
 
-        loading.register("the agent", sha256)
+        preloading.register("the agent", sha256)
         agent_file.register(sha256)
 
 

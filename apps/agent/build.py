@@ -10,17 +10,17 @@ import sys
 import zipfile
 from pathlib import Path
 
-from apps.agent.pacsync_agent.service_files import NAMES, SOURCE
+from apps.agent.pacsync_agent.service.service_files import NAMES, SOURCE
 
 ROOT = Path(__file__).resolve().parents[2]
 SHEBANG = b"#!/usr/bin/env python3\n"
-MAIN = "from apps.agent.pacsync_agent.cli import main\n\nraise SystemExit(main())\n"
+MAIN = "from apps.agent.pacsync_agent.cli.main import main\n\nraise SystemExit(main())\n"
 # The packages above are needed for their names only.
 SOURCES = (
     "apps/__init__.py",
     "apps/agent/__init__.py",
     "apps/fleet/__init__.py",
-    "apps/agent/pacsync_agent/*.py",
+    "apps/agent/pacsync_agent/**/*.py",
     "apps/fleet/alpm/*.py",
 )
 CARRIED = [ROOT / SOURCE / name for name in NAMES]

@@ -1,4 +1,4 @@
-"""The API /api/v1 as one object. A new resource is one module in routes/ and one line here.
+"""The API /api/v1 as one object. A new module of routes/ needs its import and its `add_router` here.
 
 It must not know what a route does.
 """
@@ -11,36 +11,32 @@ from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 
-from apps.api import errors
-from apps.api.body import StrictParser
-from apps.api.docs_page import DocsPage
-from apps.api.guard import guarded
-from apps.api.openapi import complete
+from apps.api.description.docs_view import DocsPage
+from apps.api.description.openapi import complete
+from apps.api.requests import errors
+from apps.api.requests.body import StrictParser
+from apps.api.requests.guard import guarded
 from apps.api.routes import (
-    agent,
     audit,
     checksums,
-    contents,
     diff,
+    endpoint_actions,
     endpoints,
     enrolment_codes,
     exports,
     fleet,
-    many,
     operations,
     packages,
-    pool_work,
-    pools,
-    previews,
-    targets,
     tokens,
 )
+from apps.api.routes.agent import contents, own_endpoint
+from apps.api.routes.pools import pools, previews, repository_analysis, sync, targets
 
 DESCRIPTION = """PacSync keeps a fleet of Arch Linux machines on the same package versions."""
 
 
 class PacSyncAPI(NinjaAPI):
-    """Ninja's API with our operation ids, and an OpenAPI document that has every problem in it."""
+    """Ninja's API with our operation ids, and an OpenAPI document that includes every problem."""
 
     def get_openapi_operation_id(self, operation: Operation) -> str:
         return operation.view_func.__name__
@@ -67,17 +63,18 @@ def make_api() -> PacSyncAPI:
     )
     errors.install(api)
     api.add_decorator(guarded, mode="view")
-    api.add_router("", agent.router, tags=["agents"])
+    api.add_router("", own_endpoint.router, tags=["agents"])
     api.add_router("", contents.router, tags=["states"])
     api.add_router("", operations.router, tags=["operations"])
     api.add_router("", fleet.router, tags=["fleet"])
     api.add_router("", pools.router, tags=["pools"])
-    api.add_router("", pool_work.router, tags=["pools"])
+    api.add_router("", sync.router, tags=["pools"])
+    api.add_router("", repository_analysis.router, tags=["pools"])
     api.add_router("", previews.router, tags=["pools"])
     api.add_router("", targets.router, tags=["targets"])
     api.add_router("", checksums.router, tags=["targets"])
     api.add_router("", endpoints.router, tags=["endpoints"])
-    api.add_router("", many.router, tags=["endpoints"])
+    api.add_router("", endpoint_actions.router, tags=["endpoints"])
     api.add_router("", diff.router, tags=["states"])
     api.add_router("", packages.router, tags=["packages"])
     api.add_router("", enrolment_codes.router, tags=["access"])

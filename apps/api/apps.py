@@ -1,4 +1,4 @@
-"""The REST API /api/v1. Thin routes: it parses, calls apps.fleet, renders."""
+"""The REST API /api/v1. Its routes are thin: they parse, call apps.fleet and render."""
 
 from typing import Any
 
@@ -12,26 +12,27 @@ class ApiConfig(AppConfig):
     label = "api"
 
     def ready(self) -> None:
-        """Say which bodies are larger than others, and have the OpenAPI document made with the server's start."""
-        from apps.api.body import REPOSITORY_LIMIT, STATE_LIMIT
-        from apps.lifecycle import bodies, loading
+        """Say which bodies may be larger than others, and have the OpenAPI document made when the server starts."""
+        from apps.api.requests.body import REPOSITORY_LIMIT, STATE_LIMIT
+        from apps.lifecycle import preloading
+        from apps.lifecycle.wsgi import body_limits
 
-        bodies.allow("PUT", f"{PREFIX}states/", STATE_LIMIT)
-        bodies.allow("PUT", f"{PREFIX}repositories/", REPOSITORY_LIMIT)
-        bodies.anonymous(f"{PREFIX}enroll")
-        bodies.ask_with(refuse_strangers)
-        loading.register("the API's description", make_description)
+        body_limits.allow("PUT", f"{PREFIX}states/", STATE_LIMIT)
+        body_limits.allow("PUT", f"{PREFIX}repositories/", REPOSITORY_LIMIT)
+        body_limits.keep_short(f"{PREFIX}enroll")
+        body_limits.check_senders_with(refuse_strangers)
+        preloading.register("the API's description", make_description)
 
 
 def refuse_strangers(environ: dict[str, Any]) -> tuple[int, str, str] | None:
-    """As strangers.refused, which can't be imported before the apps are loaded."""
-    from apps.api import strangers
+    """Calls `unauthenticated_bodies.refused`, which can't be imported before the apps are loaded."""
+    from apps.api.access import unauthenticated_bodies
 
-    return strangers.refused(environ)
+    return unauthenticated_bodies.refused(environ)
 
 
 def make_description() -> None:
-    """Each schema is looked at for it."""
+    """Make the OpenAPI document, which needs every schema."""
     from apps.api.api import api
 
     api.get_openapi_schema()

@@ -1,4 +1,4 @@
-"""How Django's admin calls itself here. The models are registered by the apps that own them."""
+"""The titles of Django's admin. The apps that own the models register them."""
 
 from django.contrib import admin
 

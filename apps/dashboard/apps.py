@@ -1,4 +1,4 @@
-"""The web pages for people. It renders what apps.fleet says and holds no rule."""
+"""The web pages for people. It renders what apps.fleet returns, and holds no rule."""
 
 from django.apps import AppConfig
 
@@ -6,3 +6,9 @@ from django.apps import AppConfig
 class DashboardConfig(AppConfig):
     name = "apps.dashboard"
     label = "dashboard"
+
+    def ready(self) -> None:
+        from apps.dashboard import sessions
+        from apps.lifecycle.work.chores import register_chore
+
+        register_chore("expired_sessions", sessions.CLEAR_SECONDS, sessions.clear_expired)

@@ -1,5 +1,6 @@
-"""Static files with hashed names. A name that was not collected keeps its plain form: a page is no 500 for an icon."""
+"""Static files with hashed names. A missing icon must not make a page a 500."""
 
+import functools
 import logging
 
 from whitenoise.storage import CompressedManifestStaticFilesStorage
@@ -8,13 +9,19 @@ logger = logging.getLogger(__name__)
 
 
 class HashedStaticFilesStorage(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
-    """A file that isn't in the manifest keeps its plain name, instead of making every page (and the 500 page) a 500."""
+    """A file that isn't in the manifest keeps its plain name. Otherwise every page would be a 500, the 500 page too."""
 
     manifest_strict = False
+    support_js_module_import_aggregation = True  # a module imports the others by their hashed names, too
 
     def stored_name(self, name: str) -> str:
         try:
             return str(super().stored_name(name))
         except ValueError:
-            logger.warning("static file %s was not collected: run `python manage.py collectstatic`", name)
+            warn(name)
             return name
+
+
+@functools.cache  # once for each name, not for each page
+def warn(name: str) -> None:
+    logger.warning("static file %s was not collected: run `python manage.py collectstatic`", name)

@@ -3,33 +3,19 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path, register_converter
 
-from apps.dashboard.views import (
-    analysis,
-    audit,
-    checksums,
-    codes,
-    compare,
-    endpoint_actions,
-    endpoint_tokens,
-    endpoints,
-    excluded,
-    icon,
-    login,
-    operation,
-    operation_actions,
-    operations,
-    overview,
-    package_lists,
-    packages,
-    pool_actions,
-    pool_sync,
-    pools,
-    preview,
-    promote,
-    selected,
-    targets,
-    timeline,
-)
+from apps.dashboard.views import audit, enrolment_codes, icon, login, overview
+from apps.dashboard.views.endpoints import actions as endpoint_actions
+from apps.dashboard.views.endpoints import list as endpoint_list
+from apps.dashboard.views.endpoints import page as endpoint_page
+from apps.dashboard.views.endpoints import selected, timeline, tokens
+from apps.dashboard.views.operations import actions as operation_actions
+from apps.dashboard.views.operations import list as operation_list
+from apps.dashboard.views.operations import page as operation_page
+from apps.dashboard.views.packages import compare, lists, search
+from apps.dashboard.views.pools import actions as pool_actions
+from apps.dashboard.views.pools import analysis, checksums, excluded, sync
+from apps.dashboard.views.pools import page as pool_page
+from apps.dashboard.views.targets import from_endpoint, preview, promote, revisions
 from apps.fleet.alpm.names import MAX_NAME
 from apps.fleet.names import NAME_PATTERN
 
@@ -64,46 +50,46 @@ urlpatterns = [
     path("logout", auth_views.LogoutView.as_view(), name="logout"),
     path("password", login.PasswordChange.as_view(), name="password_change"),
     path("create-pool", pool_actions.create, name="create_pool"),
-    path("pools/<name:name>", pools.detail, name="pool"),
+    path("pools/<name:name>", pool_page.detail, name="pool"),
     path("pools/<name:name>/change", pool_actions.change, name="change_pool"),
     path("pools/<name:name>/delete", pool_actions.delete, name="delete_pool"),
     path("pools/<name:name>/analysis", analysis.analysis, name="analysis"),
     path("pools/<name:name>/excluded", excluded.excluded, name="excluded"),
     path("pools/<name:name>/preview", preview.preview, name="preview"),
-    path("pools/<name:name>/sync", pool_sync.sync_all, name="sync_pool"),
+    path("pools/<name:name>/sync", sync.sync_all, name="sync_pool"),
     path("pools/<name:name>/promote", promote.choose, name="choose_promoted"),
     path("pools/<name:name>/promote/<name:source>", promote.promote, name="promote"),
-    path("pools/<name:name>/target", targets.choose, name="choose_target"),
-    path("pools/<name:name>/target/<name:endpoint>", targets.set_from_endpoint, name="set_target"),
-    path("pools/<name:name>/revisions/<int:number>", targets.revision, name="revision"),
-    path("pools/<name:name>/confirm", targets.confirm, name="confirm_target"),
-    path("pools/<name:name>/revisions/<int:number>/packages", targets.packages, name="revision_packages"),
-    path("pools/<name:name>/revisions/<int:number>/approve", targets.approve, name="approve_target"),
-    path("pools/<name:name>/revisions/<int:number>/go-back", targets.go_back, name="go_back"),
-    path("endpoints", endpoints.listing, name="endpoints"),
+    path("pools/<name:name>/target", from_endpoint.choose, name="choose_target"),
+    path("pools/<name:name>/target/<name:endpoint>", from_endpoint.set_target, name="set_target"),
+    path("pools/<name:name>/revisions/<int:number>", revisions.revision, name="revision"),
+    path("pools/<name:name>/confirm", revisions.confirm, name="confirm_target"),
+    path("pools/<name:name>/revisions/<int:number>/packages", revisions.packages, name="revision_packages"),
+    path("pools/<name:name>/revisions/<int:number>/approve", revisions.approve, name="approve_target"),
+    path("pools/<name:name>/revisions/<int:number>/go-back", revisions.go_back, name="go_back"),
+    path("endpoints", endpoint_list.listing, name="endpoints"),
     path("selected", selected.ask_about, name="selected"),
     path("selected/do", selected.carry_out, name="do_selected"),
-    path("endpoints/<name:name>", endpoints.detail, name="endpoint"),
-    path("endpoints/<name:name>/packages", package_lists.of_endpoint, name="endpoint_packages"),
+    path("endpoints/<name:name>", endpoint_page.detail, name="endpoint"),
+    path("endpoints/<name:name>/packages", lists.of_endpoint, name="endpoint_packages"),
     path("endpoints/<name:name>/timeline", timeline.timeline, name="timeline"),
     path("endpoints/<name:name>/pool", endpoint_actions.assign, name="assign_endpoint"),
     path("endpoints/<name:name>/rights", endpoint_actions.rights, name="endpoint_rights"),
     path("endpoints/<name:name>/sync", endpoint_actions.sync, name="sync_endpoint"),
     path("endpoints/<name:name>/resume", endpoint_actions.resume, name="resume_endpoint"),
     path("endpoints/<name:name>/revert", endpoint_actions.revert, name="revert_endpoint"),
-    path("endpoints/<name:name>/revoke-token", endpoint_tokens.revoke, name="revoke_endpoint_token"),
-    path("endpoints/<name:name>/new-token", endpoint_tokens.rotate, name="rotate_endpoint_token"),
+    path("endpoints/<name:name>/revoke-token", tokens.revoke, name="revoke_endpoint_token"),
+    path("endpoints/<name:name>/new-token", tokens.rotate, name="rotate_endpoint_token"),
     path("endpoints/<name:name>/delete", endpoint_actions.delete, name="delete_endpoint"),
-    path("states/<digest:digest>", package_lists.of_state, name="state"),
-    path("packages", packages.search, name="packages"),
-    path("packages/<pkgname:name>", packages.package, name="package"),
+    path("states/<digest:digest>", lists.of_state, name="state"),
+    path("packages", search.search, name="packages"),
+    path("packages/<pkgname:name>", search.package, name="package"),
     path("compare", compare.compare, name="compare"),
     path("audit", audit.listing, name="audit"),
     path("checksums", checksums.listing, name="checksums"),
-    path("operations", operations.listing, name="operations"),
-    path("operations/<uuid:id>", operation.detail, name="operation"),
+    path("operations", operation_list.listing, name="operations"),
+    path("operations/<uuid:id>", operation_page.detail, name="operation"),
     path("operations/<uuid:id>/cancel", operation_actions.cancel, name="cancel_operation"),
     path("operations/<uuid:id>/run-again", operation_actions.run_again, name="run_operation_again"),
-    path("enrol", codes.codes, name="codes"),
-    path("enrol/<int:id>/delete", codes.delete, name="delete_code"),
+    path("enrol", enrolment_codes.codes, name="codes"),
+    path("enrol/<int:id>/delete", enrolment_codes.delete, name="delete_code"),
 ]

@@ -1,4 +1,4 @@
-"""The checksum of the agent that this server hands out, for whoever prints how to fetch it.
+"""The checksum of the agent that this server hands out, for the command lines that fetch it.
 
 It must not know how the agent is built or served: the app that does registers here.
 """

@@ -40,7 +40,7 @@ class Availability:
 
 @dataclass(frozen=True, kw_only=True)
 class Analysis:
-    """Of one pool. `common` are the names that every endpoint's repositories offer, `excluded` those that the pool's
+    """Of one pool. `common` lists the names that every endpoint's repositories offer, `excluded` those that the pool's
     patterns take out of all syncs, `unreported` the endpoints that haven't reported any repository."""
 
     pool: str

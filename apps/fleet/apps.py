@@ -9,7 +9,7 @@ class FleetConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.fleet import chores, tokens
-        from apps.lifecycle import bookkeeping
+        from apps.lifecycle.work import deferred_writes
 
         chores.register()
-        bookkeeping.register(tokens.USES, tokens.write_uses)
+        deferred_writes.register(tokens.USES, tokens.write_uses)

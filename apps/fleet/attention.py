@@ -5,33 +5,43 @@ The first page, `GET /fleet` and `manage.py fleet` say what this says. docs/flee
 
 from dataclasses import replace
 
-from .attention_items import Item, Kind, Severity, listed
+from .attention_items import AttentionKind, Item, Severity, listed
 from .findings import POOLS_APART, find
+from .fleet_survey import Survey
 from .plural import counted
 from .pool_rows import PoolRow, Running, pools_overview
-from .survey import Survey
 
-__all__ = ["SHOWN", "Item", "Kind", "PoolRow", "Running", "Severity", "Survey", "needs_attention", "pools_overview"]
+__all__ = [
+    "SHOWN",
+    "AttentionKind",
+    "Item",
+    "PoolRow",
+    "Running",
+    "Severity",
+    "Survey",
+    "needs_attention",
+    "pools_overview",
+]
 
 SHOWN = 10
-# What is said of many endpoints in many pools, after how many they are.
+# What an item about endpoints of many pools says after their number.
 _OF_MANY = {
-    Kind.DIVERGED: "have diverged from their pool's target: they are neither behind it nor ahead of it.",
-    Kind.FILES_DIFFER: "have files that differ from their packages.",
-    Kind.DATABASES_UNREADABLE: "can't read a sync database, so no sync starts there.",
-    Kind.OTHER_ARCHITECTURE: "can't have their pool's target: it is for another architecture.",
-    Kind.RESTING: "are left alone by automatic sync: the last operation to the target failed, or was cancelled, lost "
-    "or taken back.",
-    Kind.OFFLINE: "have not been heard of for more than three poll intervals.",
+    AttentionKind.DIVERGED: "have diverged from their pool's target: they are neither behind it nor ahead of it.",
+    AttentionKind.FILES_DIFFER: "have files that differ from their packages.",
+    AttentionKind.DATABASES_UNREADABLE: "can't read a sync database, so no sync starts there.",
+    AttentionKind.OTHER_ARCHITECTURE: "can't have their pool's target: it is for another architecture.",
+    AttentionKind.RESTING: "are left alone by automatic sync: the last operation to the target failed, or was "
+    "cancelled, lost or reverted.",
+    AttentionKind.OFFLINE: "have not been heard from for more than three poll intervals.",
 }
-_FAILURES = {Kind.FAILED: "failed", Kind.LOST: "were lost"}
-_ORDER = {kind: place for place, kind in enumerate(Kind)}
+_FAILURES = {AttentionKind.FAILED: "failed", AttentionKind.LOST: "were lost"}
+_ORDER = {kind: place for place, kind in enumerate(AttentionKind)}
 
 
 def needs_attention(limit: int | None = SHOWN, *, survey: Survey | None = None) -> list[Item]:
     """The worst `limit` items (None: all), worst first. A bounded number of queries."""
     found = find(survey or Survey())
-    items = [item for kind in Kind for item in _together([one for one in found if one.kind == kind])]
+    items = [item for kind in AttentionKind for item in _together([one for one in found if one.kind == kind])]
     items.sort(key=lambda item: (_ORDER[item.kind], -item.count, item.object))
     return items[:limit]
 
@@ -48,7 +58,7 @@ def _together(items: list[Item]) -> list[Item]:
 
 
 def _of_all(items: list[Item]) -> str:
-    """How many endpoints in how many pools it is; empty for what is said of pools."""
+    """The cause of an item about endpoints of many pools; empty for items about pools."""
     first, total = items[0], sum(item.count for item in items)
     named = len({item.pool for item in items} - {None})
     where = f"in {counted(named, 'pool')}{' and in no pool' if any(item.pool is None for item in items) else ''}"

@@ -17,7 +17,7 @@ class Severity(StrEnum):
     WARN = "warn"
 
 
-class Kind(StrEnum):
+class AttentionKind(StrEnum):
     """What is wrong, worst first."""
 
     UNKNOWN_REVISION = "unknown_revision"
@@ -34,7 +34,7 @@ class Kind(StrEnum):
     OFFLINE = "offline"
 
 
-_BAD = frozenset(list(Kind)[: list(Kind).index(Kind.DIVERGED) + 1])
+_BAD = frozenset(list(AttentionKind)[: list(AttentionKind).index(AttentionKind.DIVERGED) + 1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Item:
     that isn't known.
     """
 
-    kind: Kind
+    kind: AttentionKind
     object: str
     cause: str
     since: datetime | None

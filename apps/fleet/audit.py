@@ -7,15 +7,15 @@ from django.db import models
 
 from .models import AuditEvent
 
-# The actor of what the server does by itself: policies, expired leases, retention.
+# The actor of what the server does on its own: policies, expired leases, retention.
 SERVER = "server"
 # How the actors of what policies queue begin: `policy:lab`.
 POLICY = "policy:"
 
 
-def record(*, actor: str, verb: str, object: str, before: Any = None, after: Any = None) -> AuditEvent:
+def record(*, actor: str, verb: str, object: str, before: Any = None, after: Any = None) -> None:
     """Add a row. `object` is like `pool:lab`; `before` and `after` are JSON values of the changed fields."""
-    return AuditEvent.objects.create(actor=actor[:200], verb=verb, object=object[:200], before=before, after=after)
+    AuditEvent.objects.create(actor=actor[:200], verb=verb, object=object[:200], before=before, after=after)
 
 
 def record_many(*, actor: str, verb: str, objects: Iterable[str], before: Any = None, after: Any = None) -> None:
@@ -29,7 +29,7 @@ def name_of(row: models.Model) -> str:
     return f"{row._meta.model_name}:{getattr(row, 'name', None) or row.pk}"
 
 
-def words(actor: str) -> str:
+def display_name(actor: str) -> str:
     """An actor for people: `user:ada` → `ada`, `endpoint:m1` → `endpoint m1`; anything else as it is."""
     kind, separator, name = actor.partition(":")
     if not separator or kind == "user":

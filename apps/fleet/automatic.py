@@ -1,13 +1,13 @@
-"""Automatic sync: what a pool's policy queues when an endpoint checks in. It must not know leases, nor HTTP."""
+"""Automatic sync: what a pool's policy queues when an endpoint checks in. It must not know leases or HTTP."""
 
 from collections.abc import Iterable
 
-from . import goals, resting, status, sync_policy
+from . import goals, paused_automatic_sync, status, sync_policy
 from .difference import Change
 from .exceptions import ComparisonTooLong, Conflict
 from .goals import Goal
 from .models import Endpoint, Operation
-from .status import Status
+from .status import EndpointStatus
 
 
 def wanted(endpoint: Endpoint) -> Goal | None:
@@ -17,9 +17,9 @@ def wanted(endpoint: Endpoint) -> Goal | None:
         return None
     if pool.paused_since is not None or pool.target_needs_approval:  # an operator is to confirm or approve first
         return None
-    if Operation.objects.filter(endpoint=endpoint).active().exists() or resting.of_one(endpoint):
+    if Operation.objects.filter(endpoint=endpoint).active().exists() or paused_automatic_sync.of_one(endpoint):
         return None
-    if status.by_packages([endpoint])[endpoint.pk] == Status.IN_SYNC:  # cheap: looks at differing packages only
+    if status.by_packages([endpoint])[endpoint.pk] == EndpointStatus.IN_SYNC:  # cheap: looks at differing packages only
         return None
     try:
         goal = goals.sync_goal(endpoint)
@@ -28,9 +28,9 @@ def wanted(endpoint: Endpoint) -> Goal | None:
         return None
 
 
-def rests(endpoint: Endpoint, changes: Iterable[Change]) -> resting.Resting | None:
-    """Why automatic sync leaves the endpoint alone that it would bring to its target else, by these changes."""
+def rests(endpoint: Endpoint, changes: Iterable[Change]) -> paused_automatic_sync.Resting | None:
+    """Why automatic sync rests for an endpoint that it would otherwise bring to its target by these changes."""
     kinds, pool = {change.kind for change in changes}, endpoint.pool
     if pool is None or not kinds or not sync_policy.allows(pool.conflict_resolution, kinds):
         return None
-    return resting.of_one(endpoint)
+    return paused_automatic_sync.of_one(endpoint)

@@ -1,30 +1,39 @@
-"""One check-in: what is wanted first, what is recorded, and what follows from it. It must not know HTTP."""
+"""One check-in: what has to be uploaded first, what is recorded, and what follows. It must not know HTTP."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 from django.db.models.functions import Now
 
+from . import (
+    endpoint_presence,
+    leases,
+    limits,
+    mirrors,
+    protection,
+    queueing,
+    reports,
+    restored_database,
+    retries,
+    row_locks,
+    states,
+    text_input,
+)
 from . import examination as examinations
-from . import judgement, mirrors, presence, protection, queueing, reports, restored, retrying, rows, states, texts
-from .examination import Problem
+from .content_lock import share_content
+from .examination import ExaminationProblem
 from .exceptions import Invalid
-from .locks import share_content
 from .models import Endpoint, EndpointState, Operation, RepositoryContent, State
-from .models.operations import LEASED
-from .protection import Protected
+from .protection import ProtectedPackages
 from .reports import ReportedRepository
-from .restored import SeenRevision
-
-MAX_REPOSITORIES = 100
-# Of a long mirrorlist the first ones are kept: pacman asks them in this order, and few ever get further.
-MAX_MIRRORS = 20
+from .restored_database import SeenRevision
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckIn:
-    """What became of a report: `want` are digests to upload first; `recorded` is False for those and for an old seq.
+    """What became of a report: `want` lists digests to upload first; `recorded` is False for those and for an old seq.
 
     `endpoint` is as it is now, with pool and target; `operation` is its active one, unless that waits for its next try.
     """
@@ -44,45 +53,57 @@ def check_in(
     holds: Sequence[str],
     agent_version: str,
     replaced: Sequence[str] = (),
-    examination: Sequence[Problem] | None = None,
+    examination: Sequence[ExaminationProblem] | None = None,
     revision_seen: SeenRevision | None = None,
-    protected: Sequence[Protected] | None = None,
+    protected: Sequence[ProtectedPackages] | None = None,
 ) -> CheckIn:
-    """Record a report: state, history, repositories, holds, foreign packages, examination, last_seen (always), and what
-    the endpoint protects.
+    """Record a report of `endpoint`, which was just read with its pool and target; `last_seen` is always set.
 
-    Judges an operation whose lease was lost while applying, and queues an automatic sync where the policy says so.
-    A `revision_seen` that isn't here pauses the pool's automatic sync first. `endpoint` was just read, with pool and
-    target. Raises Invalid, and NotFound when the endpoint was deleted.
+    `state` is a digest. Duplicates in `holds` and `replaced` are ignored. `examination` and `protected` are None if the
+    agent reported nothing about them. Raises Invalid, and NotFound if the endpoint was deleted.
+    The report decides an operation whose lease ran out while applying, and queues the automatic sync that the policy
+    wants. A `revision_seen` that isn't here pauses the pool's automatic sync first.
     """
-    reports.checked_seq(seq)
-    holds = texts.patterns(list(holds), field="holds")
-    replaced = texts.patterns(list(replaced), field="replaced")
-    texts.line(agent_version, field="agent_version", maximum=32, empty=True)
+    reports.check_seq(seq)
+    replaced = text_input.patterns(list(replaced), field="replaced")
     reported = _checked(repositories)
-    problems = None if examination is None else examinations.checked(examination)
-    restored.notice(endpoint, revision_seen)
-    presence.notice_return(endpoint)
+    fields = {
+        "holds": text_input.patterns(list(holds), field="holds"),
+        "agent_version": _checked_version(agent_version),
+        "examination": None if examination is None else examinations.checked(examination),
+        "protected": None if protected is None else protection.checked(protected),
+    }
+    restored_database.notice(endpoint, revision_seen)
+    endpoint_presence.notice_return(endpoint)
     operation = _active(endpoint)
-    guarded = None if protected is None else protection.checked(protected)
-    said = {"holds": holds, "agent_version": agent_version, "examination": problems, "protected": guarded}
-    if _is_unchanged(endpoint, operation, state, reported, said) and _touch(endpoint, seq):
+    if _is_unchanged(endpoint, operation, state, reported, fields) and _touch(endpoint, seq):
         return CheckIn(recorded=True, want=(), endpoint=endpoint, operation=_offered(operation))
+    return _record(endpoint, seq, state, reported, replaced, fields)
+
+
+def _checked_version(text: str) -> str:
+    return text_input.line(text, field="agent_version", maximum=limits.AGENT_VERSION_LENGTH, empty=True)
+
+
+def _record(
+    endpoint: Endpoint,
+    seq: int,
+    state: str,
+    reported: Sequence[ReportedRepository],
+    replaced: Sequence[str],
+    fields: Mapping[str, Any],
+) -> CheckIn:
+    """Write the report down with the endpoint's row locked, and do what follows from it."""
     with transaction.atomic():
-        endpoint = rows.lock_endpoint(endpoint)
+        endpoint = row_locks.lock_endpoint(endpoint)
         share_content()
         wanted = want(endpoint, state, reported)
         if wanted:
             Endpoint.objects.filter(pk=endpoint.pk).update(last_seen=Now())
             return CheckIn(recorded=False, want=wanted, endpoint=endpoint, operation=_offered(_active(endpoint)))
+        cause = EndpointState.Cause.REPORT
         recorded = reports.record(
-            endpoint,
-            seq=seq,
-            state=state,
-            cause=EndpointState.Cause.REPORT,
-            reported=reported,
-            replaced=replaced,
-            **said,
+            endpoint, seq=seq, state=state, cause=cause, reported=reported, replaced=replaced, **fields
         )
         if recorded:
             _follow_up(endpoint, state)
@@ -90,7 +111,7 @@ def check_in(
 
 
 def _active(endpoint: Endpoint) -> Operation | None:
-    return Operation.objects.with_names().filter(endpoint=endpoint).active().annotate(waits=retrying.WAITS).first()
+    return Operation.objects.with_names().filter(endpoint=endpoint).active().annotate(waits=retries.WAITS).first()
 
 
 def _offered(operation: Operation | None) -> Operation | None:
@@ -103,16 +124,16 @@ def _is_unchanged(
     operation: Operation | None,
     state: str,
     reported: Sequence[ReportedRepository],
-    said: Mapping[str, object],
+    fields: Mapping[str, object],
 ) -> bool:
     """Whether the report says only that the endpoint is there, as nearly all do, and nothing can follow from it.
 
-    `said` are the values that the endpoint's columns of these names would get.
+    `fields` has the values that the endpoint's columns of these names would get.
     """
-    if state != endpoint.state_id or any(getattr(endpoint, field) != value for field, value in said.items()):
+    if state != endpoint.state_id or any(getattr(endpoint, field) != value for field, value in fields.items()):
         return False
     target = endpoint.pool.target if endpoint.pool and endpoint.pool.auto_sync else None
-    if (target and target.state_id != state) or (operation and operation.status in LEASED):
+    if (target and target.state_id != state) or (operation and operation.is_claimed):
         return False
     return reports.has_repositories(endpoint, reported)
 
@@ -130,12 +151,12 @@ def _touch(endpoint: Endpoint, seq: int) -> bool:
 
 def _follow_up(endpoint: Endpoint, state: str) -> None:
     if not examinations.may_be_half_way(endpoint):  # its agent may still finish what it began
-        judgement.judge_lost(endpoint, state)
+        leases.decide_by_report(endpoint, state)
     queueing.queue_automatic(Endpoint.objects.with_target().get(pk=endpoint.pk))
 
 
 def want(endpoint: Endpoint, state: str, reported: Sequence[ReportedRepository]) -> tuple[str, ...]:
-    """The digests that aren't known, the state's first. What the endpoint itself is in is known without a look."""
+    """The digests that aren't known, the state's first. The endpoint's own state is known without a query."""
     wanted = []
     if state != endpoint.state_id and not State.objects.filter(pk=state).exists():
         wanted.append(state)
@@ -148,16 +169,16 @@ def want(endpoint: Endpoint, state: str, reported: Sequence[ReportedRepository])
 
 def _checked(reported: Sequence[ReportedRepository]) -> list[ReportedRepository]:
     """The repositories with their first mirrors, without credentials. Raises Invalid (a name twice, …)."""
-    if len(reported) > MAX_REPOSITORIES:
-        raise Invalid(f"repositories: more than {MAX_REPOSITORIES}.", field="repositories")
+    if len(reported) > limits.REPOSITORIES:
+        raise Invalid(f"repositories: more than {limits.REPOSITORIES}.", field="repositories")
     if len({repository.name for repository in reported}) != len(reported):
-        raise Invalid("repositories: a name is listed twice.", field="repositories")
+        raise Invalid("A repository's name may come once.", field="repositories")
     for repository in reported:
-        texts.line(repository.name, field="repositories.name", maximum=255)
+        text_input.line(repository.name, field="repositories.name", maximum=limits.REPOSITORY_NAME_LENGTH)
         for mirror in repository.mirrors:
-            texts.line(mirror, field="repositories.mirrors", maximum=2000)
+            text_input.line(mirror, field="repositories.mirrors", maximum=limits.MIRROR_LENGTH)
     return [
-        ReportedRepository(name=row.name, digest=row.digest, mirrors=_public(row.mirrors[:MAX_MIRRORS]))
+        ReportedRepository(name=row.name, digest=row.digest, mirrors=_public(row.mirrors[: limits.MIRRORS_KEPT]))
         for row in reported
     ]
 

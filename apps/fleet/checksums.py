@@ -1,8 +1,8 @@
-"""The alarm of two files for one package version: found by a chore, read by whoever shows it. It refuses nothing.
+"""The alarm of two files for one package version: found by a chore, and only shown: nothing is refused.
 
-A repository that rebuilds a package under its old version has machines disagree about its bytes; so has whoever
-tampers with it. Compared are the repositories that endpoints see now and the files of current targets. It must not know
-which file is right, nor HTTP.
+Machines disagree about the bytes of a version if a repository rebuilt it without a new version, or if somebody tampered
+with it. The repositories that endpoints see now are compared with each other and with the files of current targets. It
+must not know HTTP or which file is right.
 """
 
 import logging
@@ -21,9 +21,9 @@ from .models import ChecksumConflict, EndpointRepository, Pool, TargetRevision
 
 logger = logging.getLogger(__name__)
 
-# So many conflicts are kept: packages of targets first, then by name.
+# The conflicts that are kept: those of targets first, then by name.
 MAX_CONFLICTS = 1000
-# So many package versions are remembered while comparing (some 250 bytes each); of more, only the first are compared.
+# The package versions remembered while comparing, some 250 bytes each; versions beyond that aren't compared.
 MAX_VERSIONS = 200_000
 NAMES = 10
 
@@ -58,7 +58,7 @@ _seen: dict[str, str] = {}
 
 
 def refresh() -> int:
-    """Compare again if anything changed; how many conflicts there are. A chore's step, one instance at a time."""
+    """Compare again if anything changed. Returns the number of conflicts. A chore's step, one instance at a time."""
     seers, targets = _contents(), _targets()
     contents = list(seers)
     compared = _digest(sorted(contents), sorted(targets.items()))
@@ -77,7 +77,7 @@ def _digest(*parts: object) -> str:
 
 
 def forget() -> None:
-    """Compare everything again in the next run."""
+    """For tests: compare everything again in the next run."""
     _seen.clear()
 
 
@@ -182,7 +182,7 @@ class _Seers:
 
 
 def _write(found: dict[Key, list[ConflictingFile]]) -> None:
-    """Make the table say what was found; a conflict that goes on keeps the time since which it is known."""
+    """Make the table equal to what was found; a conflict that was known before keeps its `since`."""
     with transaction.atomic():
         present = {(row.name, row.version, row.arch): row for row in ChecksumConflict.objects.all()}
         ChecksumConflict.objects.filter(pk__in=[row.pk for key, row in present.items() if key not in found]).delete()

@@ -1,6 +1,6 @@
 """The chores of the fleet, each done by one instance of all at a time. It must not know how loops run."""
 
-from apps.lifecycle.chores import register_chore
+from apps.lifecycle.work.chores import register_chore
 
 from . import checksums, leases, package_index, retention, upload_quota
 

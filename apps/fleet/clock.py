@@ -1,4 +1,4 @@
-"""The database's clock, the only one that leases, deadlines and `last_seen` go by. It must not know what for.
+"""The database's clock, the only one that leases, deadlines and `last_seen` use. It must not know what it is for.
 
 Clocks of servers differ; every replica sees the same database.
 """

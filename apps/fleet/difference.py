@@ -66,7 +66,7 @@ def _order(one: str, two: str) -> int:
 
 
 def counts(changes: Iterable[Change]) -> dict[str, int]:
-    """How many changes there are of each kind; every kind is there, also with 0."""
+    """How many changes there are of each kind; every kind is there, even with 0."""
     return count_kinds(Counter(change.kind for change in changes))
 
 
@@ -79,7 +79,7 @@ def count_kinds(found: Mapping[ChangeKind, int]) -> dict[str, int]:
 KEPT = ("held", "foreign", "excluded", "unmanaged")
 
 
-class Kept:
+class KeptPackages:
     """Which packages an operation leaves exactly as they are on the endpoint, absence included, and why."""
 
     def __init__(
@@ -117,7 +117,7 @@ class Kept:
 
 
 def goal(
-    installed: Iterable[InstalledPackage], target: Iterable[InstalledPackage], kept: Kept
+    installed: Iterable[InstalledPackage], target: Iterable[InstalledPackage], kept: KeptPackages
 ) -> list[InstalledPackage]:
     """The target of one endpoint: `target` except for the kept names, which are as they are in `installed`."""
     follow = [package for package in bounded(target) if not kept.why(package.name)]

@@ -1,4 +1,4 @@
-"""Endpoints: enrolment, tokens, assignment, reports. It must not know how operations run, nor HTTP."""
+"""Endpoints: enrolment, tokens, assignment, reports. It must not know HTTP or how operations run."""
 
 import re
 from datetime import timedelta
@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from . import audit, clock, obsolete, repositories, rows, states, texts, tokens
+from . import audit, clock, limits, obsolete_operations, repositories, row_locks, states, text_input, tokens
 from .alpm import canonical
 from .alpm import repository as repository_text
 from .alpm import state as state_text
@@ -24,9 +24,8 @@ from .exceptions import (
     OperationActive,
 )
 from .models import Endpoint, EndpointState, EnrolmentCode, Operation, Pool, RepositoryContent, State
-from .models.operations import ACTIVE, LEASED
 from .reports import ReportedRepository
-from .restored import SeenRevision
+from .restored_database import SeenRevision
 
 __all__ = [
     "CheckIn",
@@ -47,8 +46,7 @@ __all__ = [
     "store_state",
 ]
 
-MAX_USES = 10_000
-MAX_VALIDITY = timedelta(days=365)
+_LONGEST_VALIDITY = timedelta(hours=limits.ENROLMENT_HOURS)
 _INVALID_CODE = "The enrolment code is unknown, expired or used up."
 _ARCH = re.compile(r"(?!any\Z)[a-z0-9_]{1,32}\Z")
 
@@ -65,14 +63,14 @@ def create_enrolment_code(
 
     `may_set_targets`: the machines that enrol with it may make their own packages the target of their pool.
     """
-    if not 1 <= uses <= MAX_USES:
-        raise Invalid(f"A code has 1 to {MAX_USES} uses.", field="uses")
-    if not timedelta(0) < valid_for <= MAX_VALIDITY:
+    if not 1 <= uses <= limits.ENROLMENT_USES:
+        raise Invalid(f"A code has 1 to {limits.ENROLMENT_USES} uses.", field="uses")
+    if not timedelta(0) < valid_for <= _LONGEST_VALIDITY:
         raise Invalid("A code is valid for up to a year.", field="valid_for")
     text, code_hash = tokens.new(tokens.ENROLMENT)
     with transaction.atomic():
         if pool is not None:
-            (pool,) = rows.lock_pools(pool)
+            (pool,) = row_locks.lock_pools(pool)
         code = EnrolmentCode.objects.create(
             code_hash=code_hash,
             pool=pool,
@@ -81,19 +79,15 @@ def create_enrolment_code(
             may_set_targets=may_set_targets,
             author=actor[:200],
         )
-        after = {
-            "pool": pool and pool.name,
-            "uses": uses,
-            "seconds": valid_for.total_seconds(),
-            "may_set_targets": may_set_targets,
-        }
+        after = {"pool": pool and pool.name, "uses": uses, "seconds": valid_for.total_seconds()}
+        after["may_set_targets"] = may_set_targets
         audit.record(actor=actor, verb="create", object=audit.name_of(code), after=after)
     code.refresh_from_db()
     return code, text
 
 
 def delete_enrolment_code(*, code: EnrolmentCode, actor: str) -> None:
-    """Nobody enrols with the code any more; who has stays. A repeat changes nothing."""
+    """Delete the code: no machine enrols with it any more, and those that have stay. A repeat changes nothing."""
     with transaction.atomic():
         name = audit.name_of(code)
         deleted, _ = EnrolmentCode.objects.filter(pk=code.pk).delete()
@@ -106,7 +100,7 @@ def enroll(*, code: str, name: str, arch: str) -> tuple[Endpoint, str]:
 
     Raises EnrolmentCodeInvalid, InvalidName, Invalid (arch), NameTaken; the code is used up only on success.
     """
-    texts.name(name)
+    text_input.name(name)
     if not isinstance(arch, str) or not _ARCH.match(arch):
         raise Invalid("arch must be the machine's own architecture, like x86_64.", field="arch")
     text, token_hash = tokens.new(tokens.ENDPOINT)
@@ -141,7 +135,7 @@ def _use(code: str) -> EnrolmentCode:
     found = valid.select_related("pool").first()
     try:
         if found and found.pool:
-            rows.lock_pools(found.pool)
+            row_locks.lock_pools(found.pool)
     except NotFound:
         found = None
     if found is None or not valid.update(used=F("used") + 1):
@@ -163,7 +157,7 @@ def rotate_token(*, endpoint: Endpoint, actor: str) -> str:
     """A new token for the endpoint; the old one is invalid at once."""
     text, token_hash = tokens.new(tokens.ENDPOINT)
     with transaction.atomic():
-        endpoint = rows.lock_endpoint(endpoint)
+        endpoint = row_locks.lock_endpoint(endpoint)
         Endpoint.objects.filter(pk=endpoint.pk).update(token_hash=token_hash, revoked=None)
         audit.record(actor=actor, verb="rotate_token", object=audit.name_of(endpoint))
     return text
@@ -179,47 +173,47 @@ def revoke_token(*, endpoint: Endpoint, actor: str) -> None:
         if active.update(token_hash=None, revoked=Now(), may_set_targets=False):
             before = {"may_set_targets": endpoint.may_set_targets}
             audit.record(actor=actor, verb="revoke_token", object=audit.name_of(endpoint), before=before)
-            obsolete.cancel_of_revoked(endpoint)
+            obsolete_operations.cancel_of_revoked(endpoint)
 
 
 def change_rights(*, endpoint: Endpoint, may_set_targets: bool, actor: str) -> Endpoint:
     """Give the endpoint the right to set its own pool's target, from itself, or take it. Raises NotFound, Conflict.
 
-    Conflict: its token is revoked, so that it is nobody who could be given a right. A repeat changes nothing.
+    Conflict: its token is revoked, and an endpoint without a token can't use a right. A repeat changes nothing.
     """
     with transaction.atomic():
-        locked = rows.lock_endpoint(endpoint)
+        locked = row_locks.lock_endpoint(endpoint)
         if may_set_targets and locked.token_hash is None:
             raise Conflict(f"The token of {locked.name} is revoked; give it a new one first.")
         if locked.may_set_targets != may_set_targets:
             Endpoint.objects.filter(pk=locked.pk).update(may_set_targets=may_set_targets)
             before, after = {"may_set_targets": locked.may_set_targets}, {"may_set_targets": may_set_targets}
             audit.record(actor=actor, verb="change_rights", object=audit.name_of(locked), before=before, after=after)
-        return rows.lock_endpoint(locked)
+        return row_locks.lock_endpoint(locked)
 
 
 def assign(*, endpoint: Endpoint, pool: Pool | None, actor: str) -> Endpoint:
     """Put the endpoint in a pool, or in none. Raises OperationActive while an operation is under way, NotFound."""
     with transaction.atomic():
         if pool is not None:
-            (pool,) = rows.lock_pools(pool)
-        locked = rows.lock_endpoint(endpoint)
+            (pool,) = row_locks.lock_pools(pool)
+        locked = row_locks.lock_endpoint(endpoint)
         if locked.pool_id == (pool.pk if pool else None):
             return locked
-        if Operation.objects.filter(endpoint=locked, status__in=ACTIVE).exists():
+        if Operation.objects.active().filter(endpoint=locked).exists():
             raise OperationActive(f"An operation of {locked.name} is under way; cancel it or wait for its end.")
         before = {"pool": locked.pool.name if locked.pool else None}
         Endpoint.objects.filter(pk=locked.pk).update(pool=pool, pool_changed=pool is not None)
         after = {"pool": pool.name if pool else None}
         audit.record(actor=actor, verb="assign", object=audit.name_of(locked), before=before, after=after)
-        return rows.lock_endpoint(locked)
+        return row_locks.lock_endpoint(locked)
 
 
 def delete_endpoint(*, endpoint: Endpoint, actor: str) -> None:
     """Forget the endpoint with its history and operations. Raises OperationActive while one is leased or applying."""
     with transaction.atomic():
-        locked = rows.lock_endpoint(endpoint)
-        if Operation.objects.filter(endpoint=locked, status__in=LEASED).exists():
+        locked = row_locks.lock_endpoint(endpoint)
+        if Operation.objects.claimed().filter(endpoint=locked).exists():
             raise OperationActive(f"{locked.name} is carrying out an operation.")
         before = {"pool": locked.pool.name if locked.pool else None, "arch": locked.arch, "state": locked.state_id}
         audit.record(actor=actor, verb="delete", object=audit.name_of(locked), before=before)
@@ -261,7 +255,7 @@ def _check_digest(digest: str, text: bytes) -> None:
 
 
 def probe() -> None:
-    """Prove that this component can work: bounded reads of its tables. Raises DatabaseError, or FleetError."""
+    """Prove that this part of the fleet can work: bounded reads of its tables. Raises DatabaseError, or FleetError."""
     Endpoint.objects.order_by("pk").values_list("pk", "state", "report_seq", "last_seen", "foreign").first()
     EndpointState.objects.order_by("pk").values_list("pk", "cause").first()
     EnrolmentCode.objects.order_by("pk").values_list("pk", "used").first()

@@ -1,4 +1,4 @@
-"""The one line that makes a machine an endpoint and keeps it one: the same wherever it is shown.
+"""The shell line that enrols a machine and keeps its agent running: the same wherever it is shown.
 
 It must not know which server or code it is for.
 """
@@ -21,8 +21,9 @@ UNPROTECTED = (
 def command(url: str, code: str, sha256: str | None = None) -> str:
     """The shell line that fetches the agent of the server at `url`, enrols the machine and keeps the agent running.
 
-    `sha256` is what the agent has to have, by default that of this server's. Until it is checked nothing of it is run,
-    and an agent that is there stays. No word in it needs quotes: a URL is a host and a port, and a code is letters.
+    `sha256` is the checksum of the agent, by default of the one that this server hands out. Nothing of the agent runs
+    before it is checked, and an installed agent stays until then. No word needs quotes: a URL is a host and a port, and
+    a code is letters.
     """
     new = "pacsync-agent.new"
     steps = [
@@ -40,10 +41,12 @@ def command(url: str, code: str, sha256: str | None = None) -> str:
 
 
 def address(url: str) -> str:
-    """`url` as `command` takes it. Raises Invalid for what is no http(s) address of a host."""
+    """`url` as `command` takes it. Raises Invalid unless it is an http(s) address of a host."""
     stripped = url.rstrip("/")
     if not _ADDRESS.fullmatch(stripped):
-        raise Invalid(f"{url!r} is no address of a server: give one like https://pacsync.example:8443.", field="server")
+        raise Invalid(
+            f"{url!r} is not the address of a server: give one like https://pacsync.example:8443.", field="server"
+        )
     return stripped
 
 
@@ -58,5 +61,5 @@ def is_unprotected(url: str) -> bool:
 
 
 def warning(url: str) -> str:
-    """What to say of that before anybody runs the line; empty where nothing is to be said."""
+    """The warning to show before anybody runs the line; empty if none is needed."""
     return UNPROTECTED.format(url=url) if is_unprotected(url) else ""

@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypedDict
 
-from . import texts
+from . import limits, text_input
 from .exceptions import DatabasesUnreadable, Invalid, UnsoundSource
 from .models import Endpoint
 from .models.operations import FILES_DIFFER
 from .reported_problem import Reported
 
-MAX_PROBLEMS = 20
-MAX_NAMES = 100
 UNREADABLE = "database_unreadable"
 LOCKED = "database_locked"
 
 
-class Problem(TypedDict):
+class ExaminationProblem(TypedDict):
     """One finding: a stable code, a sentence for people, and the names of packages or repositories."""
 
     code: str
@@ -29,7 +27,7 @@ class Problem(TypedDict):
     names: list[str]
 
 
-class Verdict(Enum):
+class SourceVerdict(Enum):
     """What a finding means for a new target. A code that isn't known here comes from a newer agent, and warns."""
 
     WARNS = "warns"
@@ -37,18 +35,18 @@ class Verdict(Enum):
     REFUSES_UNLESS_FORCED = "refuses unless forced"
 
 
-VERDICTS = {
-    UNREADABLE: Verdict.REFUSES,  # what is foreign can't be told, so no force makes a target of it
-    "broken_entries": Verdict.REFUSES,  # nor what is installed
-    LOCKED: Verdict.REFUSES_UNLESS_FORCED,  # a pacman may be half-way, or somebody keeps pacman away
-    "pacman_unusable": Verdict.REFUSES_UNLESS_FORCED,  # nobody has seen whether the packages fit together
-    "broken_dependencies": Verdict.REFUSES_UNLESS_FORCED,
-    "half_upgraded": Verdict.REFUSES_UNLESS_FORCED,
-    "foreign_dependencies": Verdict.WARNS,
-    "upgrades_pending": Verdict.WARNS,
-    "held_back": Verdict.WARNS,
-    FILES_DIFFER: Verdict.WARNS,
-    "modes_differ": Verdict.WARNS,
+SOURCE_VERDICTS = {
+    UNREADABLE: SourceVerdict.REFUSES,  # which packages are foreign isn't known, so it can't be forced
+    "broken_entries": SourceVerdict.REFUSES,  # nor what is installed
+    LOCKED: SourceVerdict.REFUSES_UNLESS_FORCED,  # a pacman may be half-way, or somebody keeps pacman away
+    "pacman_unusable": SourceVerdict.REFUSES_UNLESS_FORCED,  # nobody has seen whether the packages fit together
+    "broken_dependencies": SourceVerdict.REFUSES_UNLESS_FORCED,
+    "half_upgraded": SourceVerdict.REFUSES_UNLESS_FORCED,
+    "foreign_dependencies": SourceVerdict.WARNS,
+    "upgrades_pending": SourceVerdict.WARNS,
+    "held_back": SourceVerdict.WARNS,
+    FILES_DIFFER: SourceVerdict.WARNS,
+    "modes_differ": SourceVerdict.WARNS,
 }
 
 
@@ -56,38 +54,40 @@ VERDICTS = {
 class Examination:
     """What the endpoint found last, sorted by what it means. All empty: sound, or never examined."""
 
-    refusing: tuple[Problem, ...] = ()
-    forcible: tuple[Problem, ...] = ()
-    warnings: tuple[Problem, ...] = ()
+    refusing: tuple[ExaminationProblem, ...] = ()
+    forcible: tuple[ExaminationProblem, ...] = ()
+    warnings: tuple[ExaminationProblem, ...] = ()
 
-    def against(self, *, force: bool) -> tuple[Problem, ...]:
+    def against(self, *, force: bool) -> tuple[ExaminationProblem, ...]:
         """What refuses a target from this endpoint."""
         return self.refusing if force else (*self.refusing, *self.forcible)
 
 
-def checked(problems: Sequence[Problem]) -> list[Problem]:
+def checked(problems: Sequence[ExaminationProblem]) -> list[ExaminationProblem]:
     """The problems if each is one that can be kept. Raises Invalid."""
-    if len(problems) > MAX_PROBLEMS:
-        raise Invalid(f"examination.problems: more than {MAX_PROBLEMS}.", field="examination.problems")
+    if len(problems) > limits.PROBLEMS:
+        raise Invalid(f"examination.problems: more than {limits.PROBLEMS}.", field="examination.problems")
     for problem in problems:
-        texts.line(problem["code"], field="examination.problems.code", maximum=50)
-        texts.line(problem["text"], field="examination.problems.text", maximum=1000)
-        if len(problem["names"]) > MAX_NAMES:
-            raise Invalid(f"examination.problems.names: more than {MAX_NAMES}.", field="examination.problems.names")
+        text_input.line(problem["code"], field="examination.problems.code", maximum=limits.PROBLEM_CODE_LENGTH)
+        text_input.line(problem["text"], field="examination.problems.text", maximum=limits.PROBLEM_TEXT_LENGTH)
+        if len(problem["names"]) > limits.PROBLEM_NAMES:
+            raise Invalid(
+                f"examination.problems.names: more than {limits.PROBLEM_NAMES}.", field="examination.problems.names"
+            )
         for name in problem["names"]:
-            texts.line(name, field="examination.problems.names", maximum=255)
-    return [Problem(code=one["code"], text=one["text"], names=list(one["names"])) for one in problems]
+            text_input.line(name, field="examination.problems.names", maximum=limits.PACKAGE_NAME_LENGTH)
+    return [ExaminationProblem(code=one["code"], text=one["text"], names=list(one["names"])) for one in problems]
 
 
 def of(endpoint: Endpoint) -> Examination:
     """What the endpoint found last."""
-    found: dict[Verdict, list[Problem]] = {verdict: [] for verdict in Verdict}
+    found: dict[SourceVerdict, list[ExaminationProblem]] = {verdict: [] for verdict in SourceVerdict}
     for problem in endpoint.examination or []:
-        found[VERDICTS.get(problem["code"], Verdict.WARNS)].append(problem)
+        found[SOURCE_VERDICTS.get(problem["code"], SourceVerdict.WARNS)].append(problem)
     return Examination(
-        refusing=tuple(found[Verdict.REFUSES]),
-        forcible=tuple(found[Verdict.REFUSES_UNLESS_FORCED]),
-        warnings=tuple(found[Verdict.WARNS]),
+        refusing=tuple(found[SourceVerdict.REFUSES]),
+        forcible=tuple(found[SourceVerdict.REFUSES_UNLESS_FORCED]),
+        warnings=tuple(found[SourceVerdict.WARNS]),
     )
 
 
@@ -109,12 +109,12 @@ def files_differ(endpoint: Endpoint) -> bool:
 
 
 def count_files_differ() -> int:
-    """How many endpoints said so, whatever their status."""
+    """How many endpoints reported that files differ, whatever their status."""
     return Endpoint.objects.filter(Reported(FILES_DIFFER)).count()
 
 
 def may_be_half_way(endpoint: Endpoint) -> bool:
-    """Whether the endpoint said that its database is locked: what it reports may be half of something."""
+    """Whether the endpoint said that its database is locked: then its report may be of a half-finished transaction."""
     return any(problem["code"] == LOCKED for problem in endpoint.examination or [])
 
 

@@ -1,4 +1,4 @@
-"""What the domain refuses, each with one stable `code`. HTTP statuses are the API's business (apps/api/errors.py)."""
+"""What the domain refuses, each with one stable `code`. HTTP statuses are in apps/api/requests/errors.py."""
 
 from typing import Any, ClassVar
 
@@ -122,7 +122,7 @@ class SourceChanged(Conflict):
 
 
 class UnsoundSource(Conflict):
-    """The endpoint found by itself that it can't be the source of a target; `problems` are its findings."""
+    """The endpoint's examination says that it can't be the source of a target; `problems` are its findings."""
 
     code = "unsound_source"
 
@@ -146,7 +146,7 @@ class ComparisonTooLong(FleetError):
 
 
 class QuotaExceeded(FleetError):
-    """The endpoint uploaded too much lately. `retry_after` are the seconds until it may go on."""
+    """The endpoint uploaded too much lately. `retry_after` is the number of seconds until it may continue."""
 
     code = "upload_quota_exceeded"
 
@@ -175,7 +175,7 @@ class NotFound(FleetError):
     code = "not_found"
 
 
-class Renamed(NotFound):
+class PoolRenamed(NotFound):
     """A pool that was asked for by a former name. `name` is the current one."""
 
     def __init__(self, former: str, name: str) -> None:

@@ -1,6 +1,6 @@
 """A pool's excluded packages: which patterns make sense, and what each of them matches. It writes nothing.
 
-What a machine holds by itself (IgnorePkg) is its own affair, and not checked here. It must not know HTTP.
+What a machine holds (IgnorePkg) is its own affair, and not checked here. It must not know HTTP.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count
 
-from . import revisions, states, texts, time_limit
+from . import revisions, states, text_input, time_limit
 from .exceptions import Invalid, InvalidPattern
 from .models import Endpoint, Pool, State
 from .patterns import Matcher
@@ -20,7 +20,7 @@ FIELD = "excluded_packages"
 _STATES_AT_ONCE = 200
 # Names that have nothing in common: what matches all of them leaves nothing for a target.
 _ANYTHING = ("abcdefgh", "zyxwvuts9", "0qrstuv-k", "lib32-nm", "python-o.p", "_under+x", "@home.Q", "Quux-7w")
-# What a pkgname may hold (`alpm.names`), and what a pattern may hold beside it.
+# What a pkgname may hold (`alpm.names`), and what a pattern may hold in addition.
 _LITERAL = re.compile(r"[A-Za-z0-9@._+-]")
 _WILD = "*?"
 
@@ -29,7 +29,7 @@ _WILD = "*?"
 class Match:
     """What one pattern matches: `managed` and `left_out` are names that the current target has, or leaves out.
 
-    `machines` are the names that machines of the pool have now, with how many have each.
+    `machines` has the names that machines of the pool have now, with how many have each.
     """
 
     pattern: str
@@ -41,7 +41,7 @@ class Match:
 def checked(value: object) -> list[str]:
     """The patterns, each once, if each of them can match some packages and not all. Raises InvalidPattern."""
     try:
-        found = texts.patterns(value, field=FIELD)
+        found = text_input.patterns(value, field=FIELD)
     except Invalid as refusal:
         raise InvalidPattern(str(refusal), field=FIELD) from None
     for pattern in found:
@@ -58,7 +58,7 @@ def checked(value: object) -> list[str]:
 
 
 def _syntax(pattern: str) -> str:
-    """What is wrong with it; empty if nothing is."""
+    """What is wrong with the pattern; empty if nothing is."""
     if pattern[0] in "-.":
         return f"no package name begins with “{pattern[0]}”"
     place = 0

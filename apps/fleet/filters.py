@@ -1,6 +1,6 @@
 """Which endpoints, operations and audit events a list shows, and in which order: the same words for pages and API.
 
-What isn't in the database, the status of an endpoint, is left to whoever lists them. It must not know HTTP.
+What isn't in the database, the status of an endpoint, is left to the code that lists them. It must not know HTTP.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from . import last_results, package_questions
-from .many_keys import among
+from .fleet_survey import Survey
+from .key_lists import among
 from .models import AuditEvent, Endpoint, Operation
-from .models.operations import ACTIVE, FILES_DIFFER, FINAL, OperationStatus
+from .models.operations import FILES_DIFFER, FINAL, OperationStatus
 from .reported_problem import Reported
-from .survey import Survey
 
 IN_NO_POOL = "-"
 ACTIVE_WORD = "active"
@@ -109,7 +109,7 @@ class OperationFilter:
         if self.name:
             found = found.filter(endpoint__name__icontains=self.name)
         if self.status:
-            found = found.filter(status__in=ACTIVE if self.status == ACTIVE_WORD else (self.status,))
+            found = found.active() if self.status == ACTIVE_WORD else found.filter(status=self.status)
         return _between(found, "created", self.since, self.until)
 
     def order(self) -> tuple[str, ...]:

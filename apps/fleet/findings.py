@@ -1,4 +1,4 @@
-"""What in the fleet isn't as it should be: each kind is found and said here. It writes nothing, and knows no HTTP.
+"""Finds what in the fleet isn't as it should be, and words it, kind by kind. It writes nothing, and knows no HTTP.
 
 One item is about one endpoint, or about those of one pool that are alike. It must not know which items are shown.
 """
@@ -10,12 +10,12 @@ from datetime import datetime
 from django.db.models import F, Max
 
 from . import reasons
-from .attention_items import Item, Kind, listed
+from .attention_items import AttentionKind, Item, listed
+from .fleet_survey import Failure, Group, Survey
 from .models import ChecksumConflict, Endpoint, EndpointState, OperationStatus, Pool
 from .pool_alarms import Alarm
 from .reasons import Unknown
-from .status import Status, differences
-from .survey import Failure, Group, Survey
+from .status import EndpointStatus, differences
 
 # The same in more pools than these is one item for the fleet: else it would push all else out of the list.
 POOLS_APART = 3
@@ -23,11 +23,11 @@ _CAUSE_LENGTH = 200
 
 
 # How the operation ended since which automatic sync rests.
-_ENDED = {"failed": "failed", "cancelled": "was cancelled", "lost": "was lost", "reverted": "was taken back"}
+_ENDED = {"failed": "failed", "cancelled": "was cancelled", "lost": "was lost", "reverted": "was reverted"}
 _ALARMS = {
-    Alarm.UNKNOWN_REVISION: Kind.UNKNOWN_REVISION,
-    Alarm.REVOKED_SOURCE: Kind.REVOKED_SOURCE,
-    Alarm.UNAPPROVED_TARGET: Kind.UNAPPROVED_TARGET,
+    Alarm.UNKNOWN_REVISION: AttentionKind.UNKNOWN_REVISION,
+    Alarm.REVOKED_SOURCE: AttentionKind.REVOKED_SOURCE,
+    Alarm.UNAPPROVED_TARGET: AttentionKind.UNAPPROVED_TARGET,
 }
 
 
@@ -68,7 +68,7 @@ def _checksums(survey: Survey) -> Iterable[Item]:
     for name, conflicts in sorted(found.items()):
         pool, packages = targets[name].name, [f"{one.name} {one.version}" for one in conflicts]
         yield Item(
-            kind=Kind.CHECKSUMS,
+            kind=AttentionKind.CHECKSUMS,
             object=f"pool:{pool}",
             cause=f"The fleet has more than one file for {listed(packages)}, which target {name} holds.",
             since=conflicts[0].since,
@@ -77,14 +77,16 @@ def _checksums(survey: Survey) -> Iterable[Item]:
 
 
 def _failures(survey: Survey) -> Iterable[Item]:
-    by_pool: dict[tuple[Kind, int | None], list[Failure]] = defaultdict(list)
+    by_pool: dict[tuple[AttentionKind, int | None], list[Failure]] = defaultdict(list)
     for failure in survey.failures:
-        kind = Kind.LOST if failure.status == OperationStatus.LOST else Kind.FAILED
+        kind = AttentionKind.LOST if failure.status == OperationStatus.LOST else AttentionKind.FAILED
         by_pool[kind, failure.pool].append(failure)
     for (kind, pool), failures in by_pool.items():
         newest, cause = failures[0], _first_line(failures[0])
         if len(failures) > 1:
-            cause = f"{len(failures)} operations {'were lost' if kind == Kind.LOST else 'failed'}, the newest on "
+            cause = (
+                f"{len(failures)} operations {'were lost' if kind == AttentionKind.LOST else 'failed'}, the newest on "
+            )
             cause += f"{newest.name}: {_first_line(newest)}"
         one = newest if len(failures) == 1 else None
         yield Item(
@@ -106,7 +108,7 @@ def _first_line(failure: Failure) -> str:
 
 
 def _diverged(survey: Survey) -> Iterable[Item]:
-    by_pool = _grouped(group for group in survey.groups if group.status == Status.DIVERGED)
+    by_pool = _grouped(group for group in survey.groups if group.status == EndpointStatus.DIVERGED)
     since = _since_in_state([group for groups in by_pool.values() for group in groups])
     alone = {pool: groups[0].first for pool, groups in by_pool.items() if _count(groups) == 1}
     counts = _differences(alone.values()) if len(by_pool) <= POOLS_APART else {}
@@ -117,7 +119,7 @@ def _diverged(survey: Survey) -> Iterable[Item]:
         )
         if pool in alone and alone[pool] in counts:
             cause = reasons.beside_target(counts[alone[pool]], target)
-        yield _item(survey, Kind.DIVERGED, pool, groups, cause, since.get(pool))
+        yield _item(survey, AttentionKind.DIVERGED, pool, groups, cause, since.get(pool))
 
 
 def _differences(names: Iterable[str]) -> dict[str, Mapping[str, int]]:
@@ -127,7 +129,7 @@ def _differences(names: Iterable[str]) -> dict[str, Mapping[str, int]]:
 
 
 def _since_in_state(groups: list[Group]) -> dict[int | None, datetime]:
-    """Since when an endpoint of each pool is in one of these states, at the longest; no longer than the target is."""
+    """When the first endpoint of each pool came into one of these states; not before the target was set."""
     if not groups:
         return {}
     entries = EndpointState.objects.filter(
@@ -146,13 +148,13 @@ def _since_in_state(groups: list[Group]) -> dict[int | None, datetime]:
 def _files(survey: Survey) -> Iterable[Item]:
     for pool, groups in _grouped(group for group in survey.groups if group.files_differ).items():
         cause = f"{_endpoints(groups)} {_have(groups)} files that differ from their packages."
-        yield _item(survey, Kind.FILES_DIFFER, pool, groups, cause, None)
+        yield _item(survey, AttentionKind.FILES_DIFFER, pool, groups, cause, None)
 
 
 def _unreadable(survey: Survey) -> Iterable[Item]:
     for pool, groups in _unknown(survey, Unknown.DATABASES_UNREADABLE):
         cause = f"{_endpoints(groups)} can't read a sync database, so no sync starts there."
-        yield _item(survey, Kind.DATABASES_UNREADABLE, pool, groups, cause, None)
+        yield _item(survey, AttentionKind.DATABASES_UNREADABLE, pool, groups, cause, None)
 
 
 def _misplaced(survey: Survey) -> Iterable[Item]:
@@ -160,7 +162,7 @@ def _misplaced(survey: Survey) -> Iterable[Item]:
         cause = (
             f"{_endpoints(groups)} can't have target #{_target_number(survey, pool)}: it is for another architecture."
         )
-        yield _item(survey, Kind.OTHER_ARCHITECTURE, pool, groups, cause, None)
+        yield _item(survey, AttentionKind.OTHER_ARCHITECTURE, pool, groups, cause, None)
 
 
 def _unknown(survey: Survey, why: Unknown) -> Iterable[tuple[int | None, list[Group]]]:
@@ -168,9 +170,9 @@ def _unknown(survey: Survey, why: Unknown) -> Iterable[tuple[int | None, list[Gr
 
 
 def _offline(survey: Survey) -> Iterable[Item]:
-    for pool, groups in _grouped(group for group in survey.groups if group.status == Status.OFFLINE).items():
-        cause = f"{_endpoints(groups)} {_have(groups)} not been heard of for three poll intervals."
-        yield _item(survey, Kind.OFFLINE, pool, groups, cause, min(group.since for group in groups))
+    for pool, groups in _grouped(group for group in survey.groups if group.status == EndpointStatus.OFFLINE).items():
+        cause = f"{_endpoints(groups)} {_have(groups)} not been heard from for three poll intervals."
+        yield _item(survey, AttentionKind.OFFLINE, pool, groups, cause, min(group.since for group in groups))
 
 
 def _resting(survey: Survey) -> Iterable[Item]:
@@ -185,7 +187,7 @@ def _resting(survey: Survey) -> Iterable[Item]:
         names = listed(sorted(rest.name for rest in rests))
         how = " or ".join(words for why, words in _ENDED.items() if any(rest.resting.why == why for rest in rests))
         yield Item(
-            kind=Kind.RESTING,
+            kind=AttentionKind.RESTING,
             object=_object(survey, pool, one),
             cause=f"The last operation to this target {how}, so automatic sync rests for {names}.",
             since=rests[0].resting.since,
@@ -196,7 +198,7 @@ def _resting(survey: Survey) -> Iterable[Item]:
 
 
 def _item(
-    survey: Survey, kind: Kind, pool: int | None, groups: list[Group], cause: str, since: datetime | None
+    survey: Survey, kind: AttentionKind, pool: int | None, groups: list[Group], cause: str, since: datetime | None
 ) -> Item:
     one = groups[0].first if _count(groups) == 1 else None
     return Item(

@@ -1,7 +1,8 @@
 """What a target would do to the endpoints of a pool, counted by machine, before anybody decides. It writes nothing.
 
-Endpoints that are alike in all that it depends on are compared once. It must not know HTTP, nor who may decide.
-docs/fleet.md has the effects. It goes by what the endpoints reported last; each agent decides for itself in the end.
+Endpoints that are equal in everything that the effect depends on are compared once. docs/fleet.md has the effects. It
+goes by what the endpoints reported last; each agent decides for itself in the end. It must not know HTTP or who may
+decide.
 """
 
 from collections import Counter
@@ -18,21 +19,20 @@ from . import (
     clock,
     difference,
     examination,
-    going_back,
-    known_files,
+    known_package_files,
     protection,
-    retrying,
+    queued_syncs,
     states,
     status,
     sync_policy,
 )
 from .alpm.names import machine_arch
 from .alpm.state import InstalledPackage
-from .difference import Change, ChangeKind, Kept
+from .difference import Change, ChangeKind, KeptPackages
 from .exceptions import ComparisonTooLong
-from .going_back import Left
 from .models import Endpoint, Operation, OperationStatus, Pool
 from .proposed import Package, Proposed
+from .queued_syncs import AffectedSyncs
 from .revisions import Offered
 
 _STATES_AT_ONCE = 200
@@ -79,7 +79,7 @@ KEPT = (Effect.HELD, Effect.FOREIGN, Effect.EXCLUDED, Effect.UNMANAGED)
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """`machines` are names by effect, each list sorted; `packages` how many machines an effect has a package of.
+    """`machines` has the names by effect, each list sorted; `packages` how many machines an effect has a package of.
 
     `changes` counts the changes of each machine that was compared, by kind; `left` has the syncs to other targets.
     """
@@ -88,7 +88,7 @@ class Forecast:
     machines: Mapping[Effect, list[str]]
     packages: Mapping[Effect, Counter[str]]
     changes: Mapping[str, Mapping[ChangeKind, int]]
-    left: Left
+    left: AffectedSyncs
 
     def count(self, effect: Effect) -> int:
         return len(self.machines[effect])
@@ -104,13 +104,13 @@ class _Alike:
 
 
 @dataclass
-class _Outcome:
-    """What a sync would do to endpoints that are alike; `packages` are the names that each effect is about."""
+class _Comparison:
+    """What a sync would do to endpoints that are alike; `packages` lists the names that each effect is about."""
 
     counts: Counter[ChangeKind] = field(default_factory=Counter)
     packages: dict[Effect, list[str]] = field(default_factory=dict)
     unrecorded: list[Package] = field(default_factory=list)
-    kept: Kept | None = None
+    kept: KeptPackages | None = None
     cannot: Effect | None = None
 
 
@@ -119,8 +119,8 @@ def of(pool: Pool, proposed: Proposed, *, among: Collection[str] | None = None) 
 
     `among`: to those of these names only, which one statement can take.
 
-    What there is no time left for is `not_compared`. A number of queries that doesn't grow with the endpoints, but for
-    one for each 200 different states.
+    Endpoints for which no time is left are `not_compared`. The number of queries doesn't grow with the endpoints,
+    except for one for each 200 different states.
     """
     found = Endpoint.objects.filter(pool=pool)
     return _Reader(pool, proposed).read(found if among is None else found.filter(name__in=among))
@@ -141,7 +141,7 @@ class _Reader:
         now, busy = clock.now(), self._busy()
         comparable = {one.pk: _alike(one) for one in endpoints if self._comparable(one)}
         outcomes = self._compared(set(comparable.values()))
-        without = known_files.without(
+        without = known_package_files.unknown_to(
             self.pool,
             {pk: outcomes[alike].unrecorded for pk, alike in comparable.items() if outcomes[alike].unrecorded},
         )
@@ -164,20 +164,20 @@ class _Reader:
             machines=self.machines,
             packages=self.packages,
             changes=self.changes,
-            left=going_back.left(self.pool, revision=self.proposed.revision, of_pool=self.proposed.pool),
+            left=queued_syncs.affected(self.pool, revision=self.proposed.revision, of_pool=self.proposed.pool),
         )
 
     def _busy(self) -> set[int]:
         """The endpoints with an operation that wouldn't give way: to a new one, nor to a new target."""
-        active = Operation.objects.active().filter(endpoint__pool=self.pool).exclude(retrying.GIVES_WAY)
-        if self.is_new:  # cancels what the policy has queued (`obsolete.cancel_automatic`)
+        active = Operation.objects.blocking().filter(endpoint__pool=self.pool)
+        if self.is_new:  # cancels what the policy has queued (`obsolete_operations.cancel_automatic`)
             active = active.exclude(status=OperationStatus.QUEUED, author__startswith=audit.POLICY)
-        if going_back.is_back(self.pool, revision=self.proposed.revision, of_pool=self.proposed.pool):
-            active = active.exclude(pk__in=going_back.cancelled_with(self.pool).values("pk"))
+        if queued_syncs.is_back(self.pool, revision=self.proposed.revision, of_pool=self.proposed.pool):
+            active = active.exclude(pk__in=queued_syncs.cancelled_with(self.pool).values("pk"))
         return set(active.values_list("endpoint", flat=True))
 
     def _comparable(self, one: Endpoint) -> bool:
-        """An endpoint in exactly this state needs no look at anything, as in `status`."""
+        """Whether the endpoint can be compared; one in exactly this state always can, as in `status`."""
         if one.state_id is None or one.state_id == self.proposed.state:
             return one.state_id is not None
         return not (self._is_other(one) or examination.databases_unreadable(one))
@@ -193,7 +193,7 @@ class _Reader:
             effect = Effect.OTHER_ARCHITECTURE
         self.machines[effect].append(one.name)
 
-    def _note(self, one: Endpoint, outcome: _Outcome) -> None:
+    def _note(self, one: Endpoint, outcome: _Comparison) -> None:
         if outcome.cannot is not None:
             self.machines[outcome.cannot].append(one.name)
             return
@@ -217,7 +217,7 @@ class _Reader:
             self.machines[effect].append(one.name)
             self.packages[effect].update(names)
 
-    def _protected(self, one: Endpoint, outcome: _Outcome, known: dict[str, list[str]]) -> list[str]:
+    def _protected(self, one: Endpoint, outcome: _Comparison, known: dict[str, list[str]]) -> list[str]:
         """What the endpoint wouldn't remove. Only what a sync removes can be among it."""
         gone = set(outcome.packages.get(Effect.REMOVALS, ()))
         listed = {name for role in one.protected or () for name in role["names"]}
@@ -229,12 +229,12 @@ class _Reader:
             known[key] = [removal.name for removal in protection.removals(one.protected or (), remaining)]
         return known[key]
 
-    def _compared(self, alike: set[_Alike]) -> dict[_Alike, _Outcome]:
-        """The outcome of each; the states are read in pieces, so that not all of them are in memory at once."""
+    def _compared(self, alike: set[_Alike]) -> dict[_Alike, _Comparison]:
+        """The result for each; states are read in batches, so that not all of them are in memory at once."""
         by_state: dict[str, list[_Alike]] = {}
         for one in alike:
             by_state.setdefault(one.state, []).append(one)
-        found: dict[_Alike, _Outcome] = {}
+        found: dict[_Alike, _Comparison] = {}
         rest = iter(sorted(by_state))
         try:
             while digests := list(islice(rest, _STATES_AT_ONCE)):
@@ -243,10 +243,10 @@ class _Reader:
                         found[one] = self._outcome(one, size, changes)
         except ComparisonTooLong:
             pass
-        return {one: found.get(one) or _Outcome(cannot=Effect.NOT_COMPARED) for one in alike}
+        return {one: found.get(one) or _Comparison(cannot=Effect.NOT_COMPARED) for one in alike}
 
     def _differences(self, digests: Iterable[str]) -> dict[str, tuple[int, list[Change] | None]]:
-        """For each state its size, and what leads from it to the proposed packages; None where it is too large."""
+        """For each state its size, and what leads from it to the proposed packages; None if it is too large."""
         wanted, limit = self.proposed.values, settings.STATE_MAX_PACKAGES
         packed = states.packed(digests)
         small = {digest: values for digest, values in packed.items() if max(len(values), len(wanted)) <= limit}
@@ -257,16 +257,16 @@ class _Reader:
             for digest, values in packed.items()
         }
 
-    def _outcome(self, one: _Alike, size: int, changes: list[Change] | None) -> _Outcome:
+    def _outcome(self, one: _Alike, size: int, changes: list[Change] | None) -> _Comparison:
         if changes is None:
-            return _Outcome(cannot=Effect.NOT_COMPARED)
-        outcome = _Outcome()
+            return _Comparison(cannot=Effect.NOT_COMPARED)
+        outcome = _Comparison()
         if not changes:
             return outcome
         proposed, offered = self.proposed, Offered(self.proposed.recorded)
         foreign = [name for name in one.foreign if name not in proposed.names and name not in offered]
         excluded = self.pool.excluded_packages
-        kept = Kept(held=one.holds, foreign=foreign, excluded=excluded, unmanaged=proposed.unmanaged)
+        kept = KeptPackages(held=one.holds, foreign=foreign, excluded=excluded, unmanaged=proposed.unmanaged)
         for change in changes:
             why = kept.why(change.name)
             if why:
@@ -281,7 +281,7 @@ class _Reader:
                 outcome.unrecorded.append(change.after[:3])
         outcome.kept = kept
         left = size + outcome.counts[ChangeKind.INSTALL] - outcome.counts[ChangeKind.REMOVE]
-        return _Outcome(cannot=Effect.NOTHING_LEFT) if size and not left else outcome
+        return _Comparison(cannot=Effect.NOTHING_LEFT) if size and not left else outcome
 
 
 _FIELDS = ("name", "state_id", "arch", "holds", "foreign", "examination", "protected", "token_hash", "last_seen")

@@ -1,6 +1,6 @@
 """What an operation would bring one endpoint to: sync and revert goals, read from the database. It writes nothing.
 
-It must not know leases, nor HTTP.
+It must not know leases or HTTP.
 """
 
 from collections.abc import Collection, Container, Iterable
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from . import difference, examination, revisions, states
 from .alpm.names import machine_arch
 from .alpm.state import InstalledPackage
-from .difference import Change, Kept
+from .difference import Change, KeptPackages
 from .exceptions import Conflict, NoPool, NoTarget, NothingToRevert, StateUnknown
 from .models import Endpoint, Operation, OperationKind, State, TargetRevision
 
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """From `base`, which the endpoint is in, to `packages`. `foreign` are the names that are foreign to it.
+    """From `base`, which the endpoint is in, to `packages`. `foreign` lists the names that are foreign to it.
 
-    `not_brought` are those and what else an operation leaves alone because the target doesn't manage it.
+    `not_brought` are those names, and the others that an operation leaves alone because the target doesn't manage them.
     """
 
     base: State
@@ -62,19 +62,19 @@ def revert_goal(endpoint: Endpoint) -> Goal:
     base = reported_state(endpoint)
     reverted = newest_unreverted(endpoint)
     if reverted is None:
-        raise NothingToRevert(f"{endpoint.name} has no sync to take back.")
+        raise NothingToRevert(f"{endpoint.name} has no sync to revert.")
     return _back_to(endpoint, base, reverted)
 
 
 def revert_goal_of(endpoint: Endpoint, sync: Operation) -> Goal:
-    """What a revert of exactly this sync would do now, taken back before or not.
+    """What a revert of exactly this sync would do now, whether or not it was reverted before.
 
-    Raises StateUnknown, NothingToRevert (a newer sync has to be taken back first).
+    Raises StateUnknown, NothingToRevert (a newer sync has to be reverted first).
     """
     base = reported_state(endpoint)
     newest = newest_unreverted(endpoint)
     if newest is not None and newest.created > sync.created:
-        raise NothingToRevert(f"{endpoint.name} was synced since: that sync has to be taken back first.")
+        raise NothingToRevert(f"{endpoint.name} was synced since: that sync has to be reverted first.")
     return _back_to(endpoint, base, sync)
 
 
@@ -117,14 +117,14 @@ def _goal(
     reverts: Operation | None = None,
     once_foreign: Collection[str] = (),
 ) -> Goal:
-    # A revert keeps all that is foreign now, and doesn't bring back what was foreign then: nobody could fetch it.
+    # A revert keeps what is foreign now. It doesn't bring back what was foreign then: no repository has it.
     foreign = list(endpoint.foreign)
     unmanaged: Collection[str] = ()
     if revision:
         foreign = foreign_to(endpoint, target, revisions.offered_by(revision))
         unmanaged = revisions.unmanaged_names(revision)
     excluded = endpoint.pool.excluded_packages if endpoint.pool else ()
-    kept = Kept(held=endpoint.holds, foreign=(*foreign, *once_foreign), excluded=excluded, unmanaged=unmanaged)
+    kept = KeptPackages(held=endpoint.holds, foreign=(*foreign, *once_foreign), excluded=excluded, unmanaged=unmanaged)
     installed = states.load(base)
     left = {package.name for package in installed if package.name in unmanaged}
     return Goal(

@@ -10,7 +10,7 @@ from .models import Endpoint, Operation
 from .models.operations import WENT_WRONG
 
 NEVER = "never"
-"""The last result of an endpoint that no operation of has finished."""
+"""The last result of an endpoint that has no finished operation."""
 
 
 def _newest(endpoint: str) -> QuerySet[Operation]:
@@ -23,7 +23,7 @@ def status() -> Coalesce:
 
 
 def went_wrong(endpoints: QuerySet[Endpoint]) -> dict[str, int]:
-    """Of how many of these endpoints the newest finished operation failed, or was lost; only what there is."""
+    """How many of these endpoints have a newest finished operation that failed or was lost, by status; no zeros."""
     found = endpoints.order_by().annotate(last=status()).filter(last__in=WENT_WRONG)
     return dict(found.values_list("last").annotate(number=Count("pk")).order_by("last"))
 

@@ -1,4 +1,4 @@
-"""Addresses of mirrors as others may see them. It must not know who reported them, nor who asks."""
+"""Addresses of mirrors as others may see them. It must not know who reported them or who asks."""
 
 from urllib.parse import urlsplit, urlunsplit
 

@@ -1,6 +1,6 @@
 """The packages of an operation before and after: what it is to change, or did. It writes nothing.
 
-It must not know HTTP, nor how an operation comes to its end.
+It must not know HTTP or how an operation comes to its end.
 """
 
 from dataclasses import dataclass
@@ -9,9 +9,8 @@ from functools import cached_property
 
 from . import difference, revisions, states
 from .alpm.state import InstalledPackage
-from .difference import Change, Kept
+from .difference import Change, KeptPackages
 from .models import Operation, OperationStatus, State
-from .models.operations import ACTIVE
 
 
 class What(StrEnum):
@@ -24,7 +23,7 @@ class What(StrEnum):
     NOT_BEGUN = "not_begun"
     """It ended before pacman was started and changed nothing: what it would have changed."""
     NOT_KNOWN = "not_known"
-    """What it left isn't known: nobody said, or that isn't kept (any more). What it should have changed."""
+    """The state that it left isn't known or isn't kept any more: what it should have changed."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class OperationPackages:
         if self.what != What.PLANNED or target is None or target.pk == self.after.pk:
             return found
         endpoint = operation.endpoint
-        kept = Kept(
+        kept = KeptPackages(
             held=endpoint.holds,
             foreign=(*endpoint.foreign, *(operation.reverts.foreign if operation.reverts else ())),
             excluded=endpoint.pool.excluded_packages if endpoint.pool else (),
@@ -75,7 +74,7 @@ class OperationPackages:
 def of(operation: Operation) -> OperationPackages:
     """The packages of this operation; nothing is read of the packages themselves yet."""
     before, goal = operation.base_state, operation.target_state
-    if operation.status in ACTIVE:
+    if operation.is_active:
         return OperationPackages(operation, What.PLANNED, before, goal)
     succeeded = operation.status == OperationStatus.SUCCEEDED
     # Before pacman was started: whatever is different on the endpoint since, it is somebody else's doing.

@@ -1,9 +1,9 @@
 """Which endpoint has which version of a package, read from the index and, for what isn't in it yet, from the states.
 
 One statement reads endpoints, the places of their states and the postings. The versions of the package and the states
-that aren't in the index have statements of their own: whoever asks runs all of them in `one_moment`, else an endpoint
-that takes a new version in between would be named as one without the package. It must not know the order of versions,
-nor who asks.
+that aren't in the index have statements of their own. A caller runs all of them in one `consistent_read`: otherwise an
+endpoint that takes a new version in between would be named as one without the package. It must not know the order of
+versions or who asks.
 """
 
 import json
@@ -50,7 +50,7 @@ class Holder(NamedTuple):
 
 
 class Share(NamedTuple):
-    """How many endpoints of a pool (its key) have a package version (its key; None: none of those asked for)."""
+    """How many endpoints of a pool (its key) have a package version (its key; None for none of those asked for)."""
 
     pool: int | None
     version: int | None

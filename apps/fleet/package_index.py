@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from apps.lifecycle.chores import run_exclusively
+from apps.lifecycle.work.chores import run_exclusively
 
 from . import states
+from .content_lock import share_content
 from .exceptions import Conflict
-from .locks import share_content
 from .models import Endpoint, IndexSegment, Posting, State
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ CHORE = "package_index"
 SEGMENT = 256
 """The states of a segment: the bits of a posting."""
 WAITING = 64
-"""So many states wait before they get a segment: it costs a few milliseconds to read them when somebody asks."""
+"""The states that wait before they get a segment: a question reads them in a few milliseconds."""
 AT_ONCE = 4
 """The segments that one transaction writes at most: about half a second of work."""
 PATIENCE = 60.0
@@ -34,9 +34,9 @@ PATIENCE = 60.0
 
 
 def refresh(least: int | None = None) -> int:
-    """Index what waits, if `least` (WAITING) states do, and join sparse segments; how many states it wrote.
+    """Index what waits, if `least` (WAITING) states do, and join sparse segments. Returns how many states.
 
-    One transaction. A chore's step; whoever else calls it does so through `alone`.
+    One transaction. A chore's step; every other caller goes through `alone`.
     """
     with transaction.atomic():
         share_content()  # nothing that is read here is removed meanwhile, and retention never waits for a row of ours
@@ -56,7 +56,7 @@ def refresh(least: int | None = None) -> int:
 
 
 def rebuild(progress: Callable[[int], object] = lambda written: None) -> int:
-    """Rebuild the whole index, one transaction after the other; how many states it has. Safe while others work.
+    """Rebuild the whole index, one transaction after the other. Returns how many states. Safe while others work.
 
     Questions are answered exactly all the time: a state is in its old segment or in its new one. `progress` gets how
     many states were rebuilt so far. Raises Conflict when others have the index for PATIENCE seconds.
@@ -67,7 +67,7 @@ def rebuild(progress: Callable[[int], object] = lambda written: None) -> int:
     while count := alone(lambda: _renew(newest)):
         written += count
         progress(written)
-    # What waits is indexed as well; what comes meanwhile may wait, else this would never end under load.
+    # What waits is indexed as well. What comes meanwhile may wait: otherwise this would never end under load.
     while alone(lambda: refresh(least=1)) >= SEGMENT * AT_ONCE:
         pass
     return _current().filter(segment__isnull=False).count()
@@ -88,7 +88,7 @@ def alone(step: Callable[[], int]) -> int:
 
 
 def _renew(newest: int) -> int:
-    """Rebuild the segments up to number `newest`, a few of them; how many states."""
+    """Rebuild the segments up to number `newest`, a few of them. Returns how many states they have."""
     with transaction.atomic():
         share_content()
         old = IndexSegment.objects.filter(pk__lte=newest).order_by("pk")
@@ -117,7 +117,7 @@ def _current() -> "QuerySet[State]":
 
 
 def _live() -> dict[int, int]:
-    """How many states of each segment are in use; every segment is there, also with 0."""
+    """How many states of each segment are in use; every segment is there, even with 0."""
     live = dict.fromkeys(IndexSegment.objects.values_list("pk", flat=True), 0)
     for segment in _current().filter(segment__isnull=False).values_list("segment", flat=True):
         if segment in live:
@@ -146,7 +146,7 @@ def _drop(segments: Sequence[int]) -> None:
 
 
 def _write(digests: Sequence[str]) -> int:
-    """New segments of these states; how many states."""
+    """Write new segments of these states. Returns how many states."""
     for start in range(0, len(digests), SEGMENT):
         _write_segment(digests[start : start + SEGMENT])
     return len(digests)
@@ -193,7 +193,7 @@ def _place(segment: int, digests: Sequence[str]) -> None:
 
 
 def _insert(segment: int, found: dict[int, int]) -> None:
-    """Past the ORM: some thousand rows, in the order of their versions."""
+    """Without the ORM: some thousand rows, in the order of their versions."""
     table = connection.ops.quote_name(Posting._meta.db_table)
     versions = sorted(found)
     bits = [found[version].to_bytes(SEGMENT // 8, "little") for version in versions]

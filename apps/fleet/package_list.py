@@ -1,6 +1,6 @@
 """The packages of an endpoint, a state or a revision as a list with filters: what is on a machine, and from where.
 
-It must not know HTTP, nor what a sync would change.
+It must not know HTTP or what a sync would change.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +19,7 @@ NO_REPOSITORY = "-"
 
 
 class Listed(NamedTuple):
-    """One package. `repository` is the first one of the endpoint that offers its name, or the target's; None: none.
+    """One package. `repository` is the first one of the endpoint that offers its name, or the target's, or None.
 
     `foreign` and `held` are about an endpoint; `file` is the one that a revision holds.
     """
@@ -32,7 +32,7 @@ class Listed(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class PackageFilter:
     """What a list is narrowed to: part of a name, a reason, a repository; `foreign` and `held` None: either."""
 
     q: str = ""
@@ -42,7 +42,7 @@ class Wanted:
     repository: str | None = None
 
     def check(self) -> None:
-        """Raise Invalid for a reason that is none."""
+        """Raise Invalid for a reason that isn't `explicit` or `dependency`."""
         if self.reason is not None and self.reason not in REASONS:
             raise Invalid(f"reason is {' or '.join(REASONS)}.", field="reason")
 

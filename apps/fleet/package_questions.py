@@ -1,8 +1,9 @@
-"""Questions about one package in the whole fleet: which versions there are, and who has which.
+"""Questions about one package in the whole fleet: which versions there are, and which endpoints have which.
 
 The words are the same for pages, API and command: `older_than`, `newer_than` and `version` are compared in pacman's
-order, `missing` asks who doesn't have the package, `pool` narrows. An endpoint that never reported counts for nothing.
-Each answer is of one moment, whatever is written meanwhile. It must not know HTTP, nor how the index is kept.
+order, `missing` asks for the endpoints without the package, `pool` narrows. An endpoint that never reported isn't
+counted.
+Each answer is of one moment, whatever is written in the meantime. It must not know HTTP or how the index is kept.
 """
 
 from collections import defaultdict
@@ -16,10 +17,10 @@ from django.db.models import Case, IntegerField, QuerySet, When
 from . import package_holders
 from .alpm import names
 from .alpm.version import vercmp
+from .consistent_read import consistent_read
 from .exceptions import Invalid, NotFound
-from .many_keys import among
+from .key_lists import among
 from .models import Endpoint, PackageVersion, Pool
-from .one_moment import one_moment
 from .package_holders import Within
 
 UNASSIGNED = "-"
@@ -29,7 +30,7 @@ MAX_LENGTH = names.MAX_NAME
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is asked of the endpoints. Without a bound: who has the package, in any version."""
+    """Which endpoints are asked for. Without a bound: those that have the package, in any version."""
 
     older_than: str | None = None
     newer_than: str | None = None
@@ -38,7 +39,7 @@ class Question:
     pool: str | None = None
 
     def check(self) -> None:
-        """Raise Invalid for what makes no sense: a version that is none, or one of a package that is missing."""
+        """Raise Invalid for a text that can't be a version, and for a version of a package that is `missing`."""
         for word in ("older_than", "newer_than", "version"):
             text = getattr(self, word)
             if text is not None and not (0 < len(text) <= MAX_LENGTH and text.isprintable() and " " not in text):
@@ -58,7 +59,7 @@ class Question:
         )
 
 
-class Having(NamedTuple):
+class EndpointVersion(NamedTuple):
     """One endpoint of an answer; `pool` and `version` are None for one that is in no pool, or without the package."""
 
     name: str
@@ -77,7 +78,7 @@ class VersionShare:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InFleet:
+class FleetVersions:
     """A package in the fleet: its versions, newest first; `endpoints` have it, `missing` have reported without it."""
 
     name: str
@@ -87,8 +88,8 @@ class InFleet:
     unreported: int
 
 
-@one_moment()
-def in_fleet(name: str) -> InFleet:
+@consistent_read()
+def in_fleet(name: str) -> FleetVersions:
     """The versions of the package that endpoints have now. Raises NotFound (no pkgname), ComparisonTooLong."""
     check_name(name)
     known = package_holders.versions_of(name)
@@ -101,7 +102,7 @@ def in_fleet(name: str) -> InFleet:
             counted[known[share.version][0]][share.pool] += share.endpoints
     pools = _pool_names({pool for by_pool in counted.values() for pool in by_pool if pool is not None})
     versions = [_share(version, counted[version], pools) for version in newest_first(counted)]
-    return InFleet(
+    return FleetVersions(
         name=name,
         versions=versions,
         endpoints=sum(one.endpoints for one in versions),
@@ -119,8 +120,8 @@ def _share(version: str, by_pool: Mapping[int | None, int], pools: Mapping[int, 
     )
 
 
-@one_moment()
-def endpoints(name: str, question: Question, *, after: str = "") -> list[Having]:
+@consistent_read()
+def endpoints(name: str, question: Question, *, after: str = "") -> list[EndpointVersion]:
     """Who the question is about, by name, after the name `after`. Raises Invalid, NotFound, ComparisonTooLong."""
     check_name(name)
     question.check()
@@ -132,12 +133,12 @@ def endpoints(name: str, question: Question, *, after: str = "") -> list[Having]
     found = package_holders.holders(asked, within)
     pools = _pool_names({holder.pool for holder in found if holder.pool is not None})
     return [
-        Having(one.name, pools.get(one.pool or 0), None if one.version is None else known[one.version][0])
+        EndpointVersion(one.name, pools.get(one.pool or 0), None if one.version is None else known[one.version][0])
         for one in found
     ]
 
 
-@one_moment()
+@consistent_read()
 def having(rows: "QuerySet[Endpoint]", name: str) -> "QuerySet[Endpoint]":
     """Those of `rows` that have the package, in any version: for lists that are filtered by it. Two queries."""
     known = package_holders.versions_of(name)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from . import time_limit
 
 _SPECIAL = re.compile(r"[*?[]")
-# One expression for so many patterns: Python compiles slowly, and what is compiled can't be interrupted.
+# The patterns in one regular expression: Python compiles slowly, and a compilation can't be interrupted.
 _TOGETHER = 20
 
 

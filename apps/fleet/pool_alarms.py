@@ -1,4 +1,4 @@
-"""What an operator should look at in a pool: derived whenever somebody asks. It writes nothing, and knows no HTTP.
+"""What an operator should look at in a pool, derived when it is asked for. It writes nothing, and knows no HTTP.
 
 docs/fleet.md explains each alarm.
 """
@@ -57,7 +57,7 @@ def of(pools: Iterable[Pool]) -> dict[int, list[PoolAlarm]]:
 
 
 def counts() -> dict[str, int]:
-    """How many pools have each alarm; every alarm is there, also with 0."""
+    """How many pools have each alarm; every alarm is there, even with 0."""
     found = dict.fromkeys((alarm.value for alarm in Alarm), 0)
     pools = Pool.objects.select_related("target").defer("target__unmanaged", "target__repositories")
     for alarms in of(pools.filter(target__isnull=False) | pools.filter(paused_since__isnull=False)).values():
@@ -70,10 +70,10 @@ def _unknown_revision(pool: Pool) -> Iterable[PoolAlarm]:
     seen = pool.paused_by
     if seen is None:
         return
-    present = f"this server's target is #{pool.target.number}" if pool.target else "this server has no target"
+    current = f"this server's target is #{pool.target.number}" if pool.target else "this server has no target"
     text = (
         f"Automatic sync is paused: endpoint {seen['endpoint']} has seen target #{seen['number']}, which isn't here "
-        f"({present}). The database was probably restored from a backup. Look at the target, set another one if it is "
+        f"({current}). The database was probably restored from a backup. Look at the target, set another one if it is "
         "too old, and confirm it."
     )
     yield PoolAlarm(alarm=Alarm.UNKNOWN_REVISION, text=text, endpoint=seen["endpoint"])
@@ -83,8 +83,8 @@ def _unapproved(pool: Pool) -> Iterable[PoolAlarm]:
     target = pool.target
     if target is not None and pool.auto_sync and pool.target_needs_approval:
         text = (
-            f"Target #{target.number} was set by {audit.words(target.author)} and waits for an operator's approval: "
-            "automatic sync brings nobody to it."
+            f"Target #{target.number} was set by {audit.display_name(target.author)} and waits for an operator's "
+            "approval: automatic sync brings nobody to it."
         )
         yield PoolAlarm(alarm=Alarm.UNAPPROVED_TARGET, text=text, endpoint=_setter(target))
 

@@ -1,15 +1,15 @@
-"""Pools: every write to them; `targets` writes their targets. It must not know HTTP, nor how endpoints report."""
+"""Pools: every write to them; `targets` writes their targets. It must not know HTTP or how endpoints report."""
 
 from collections.abc import Callable
 from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from . import audit, exclusions, rows, texts
+from . import audit, exclusions, limits, row_locks, text_input
 from .exceptions import FleetError, Invalid, NameTaken, PoolNotEmpty
 from .models import AuditEvent, Endpoint, Pool, TargetRevision
 from .models.pools import ConflictResolution
-from .restored import confirm
+from .restored_database import confirm
 from .source_packages import Proposal, propose
 from .targets import approve, go_back, promote, set_target
 
@@ -28,7 +28,8 @@ __all__ = [
     "set_target",
 ]
 
-MAX_RETENTION = 10_000
+
+RETENTION_RANGE = f"retention must be a whole number from 1 to {limits.RETENTION}."
 
 
 def create_pool(*, name: str, actor: str, **policy: Any) -> Pool:
@@ -56,7 +57,7 @@ def change_pool(*, pool: Pool, actor: str, **changes: Any) -> Pool:
     fields = _checked(changes)
     try:
         with transaction.atomic():
-            (locked,) = rows.lock_pools(pool)
+            (locked,) = row_locks.lock_pools(pool)
             before = {field: getattr(locked, field) for field in fields}
             after = {field: value for field, value in fields.items() if value != before[field]}
             if after:
@@ -112,14 +113,16 @@ def _resolution(value: object) -> str:
 
 
 def _retention(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_RETENTION:
-        raise Invalid(f"retention must be a whole number from 1 to {MAX_RETENTION}.", field="retention")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= limits.RETENTION:
+        raise Invalid(RETENTION_RANGE, field="retention")
     return value
 
 
 _CHECKS: dict[str, Callable[[object], Any]] = {
-    "name": texts.name,
-    "description": lambda value: texts.line(value, field="description", maximum=500, empty=True),
+    "name": text_input.name,
+    "description": lambda value: text_input.line(
+        value, field="description", maximum=limits.DESCRIPTION_LENGTH, empty=True
+    ),
     "auto_sync": _switch("auto_sync"),
     "excluded_packages": exclusions.checked,
     "conflict_resolution": _resolution,
@@ -131,7 +134,7 @@ _CHECKS: dict[str, Callable[[object], Any]] = {
 def delete_pool(*, pool: Pool, actor: str) -> None:
     """Delete an empty pool with its revisions. Raises PoolNotEmpty while endpoints are assigned to it, NotFound."""
     with transaction.atomic():
-        (locked,) = rows.lock_pools(pool)
+        (locked,) = row_locks.lock_pools(pool)
         if Endpoint.objects.filter(pool=locked).exists():
             raise PoolNotEmpty(f"Endpoints are assigned to the pool {locked.name}; take them out first.")
         number = max(locked.highest_number, locked.target.number if locked.target else 0)
@@ -141,6 +144,6 @@ def delete_pool(*, pool: Pool, actor: str) -> None:
 
 
 def probe() -> None:
-    """Prove that this component can work: bounded reads of its tables. Raises DatabaseError, or FleetError."""
+    """Prove that this part of the fleet can work: bounded reads of its tables. Raises DatabaseError, or FleetError."""
     Pool.objects.order_by("pk").values_list("pk", "name", "target", "excluded_packages").first()
     TargetRevision.objects.order_by("pk").values_list("pk", "number", "state", "files", "approved").first()

@@ -7,11 +7,11 @@ from datetime import datetime
 from django.db.models import Count, F, Q, Subquery
 
 from . import progress
+from .fleet_survey import Survey
 from .models import Operation
 from .models.operations import ACTIVE
 from .pool_alarms import PoolAlarm
-from .status import Status
-from .survey import Survey
+from .status import EndpointStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +31,12 @@ class Running:
 class PoolRow:
     """A pool in one line. `counts` has every status; `failed` endpoints have a newest operation that went wrong.
 
-    `files_differ` of those that are in sync told of files that differ from their packages.
+    `files_differ` of those that are in sync reported files that differ from their packages.
     """
 
     name: str
     endpoints: int
-    counts: dict[Status, int]
+    counts: dict[EndpointStatus, int]
     files_differ: int
     target: int | None
     target_set: datetime | None
@@ -70,7 +70,7 @@ def pools_overview(*, survey: Survey | None = None) -> list[PoolRow]:
 
 
 def _running() -> dict[int, Running]:
-    """Of pools that have an active operation. Two queries; one where there is none."""
+    """The pools that have an active operation. Two queries, or one if there is no such pool."""
     active = Operation.objects.active().filter(endpoint__pool__isnull=False)
     counted = Operation.objects.filter(endpoint__pool__in=Subquery(active.values("endpoint__pool")))
     counted = counted.filter(Q(status__in=ACTIVE) | Q(revision=F("endpoint__pool__target")))

@@ -20,16 +20,16 @@ Package = tuple[str, str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Proposed:
-    """`values` are the packages, packed (`states`); `unrecorded` those of them of which nobody recorded the file.
+    """`values` has the packages, packed (`states`); `unrecorded` those whose file nobody recorded.
 
-    `of` is the reference (`references`), `words` what people call it. `recorded` are the digests of the repositories of
+    `of` is the reference (`references`), `label` what people call it. `recorded` are the digests of the repositories of
     the source; `state` is the digest of exactly these packages, `revision` the key of the revision that it is and
     `pool` that of its pool, all None for an endpoint's packages. `digest` is that of the revision, or the one that a
     revision of it would get.
     """
 
     of: str
-    words: str
+    label: str
     state: str | None
     digest: str
     values: frozenset[int]
@@ -52,7 +52,7 @@ def of_revision(revision: TargetRevision) -> Proposed:
         known = _offered(digests, {package.name for package in packages})
     return Proposed(
         of=references.of_revision(revision.pool.name, revision.number),
-        words=f"target #{revision.number} of {revision.pool.name}",
+        label=f"target #{revision.number} of {revision.pool.name}",
         state=revision.state_id,
         digest=revisions.digest(revision),
         values=frozenset(states.unpack(revision.state.packages)),
@@ -76,7 +76,7 @@ def of_endpoint(pool: Pool, endpoint: Endpoint, proposal: Proposal | None = None
     values = states.load_values(states.unpack(endpoint.state.packages)) if endpoint.state else {}
     return Proposed(
         of=references.of_endpoint(endpoint.name),
-        words=f"the packages of {endpoint.name}",
+        label=f"the packages of {endpoint.name}",
         state=None,
         digest=proposal.digest,
         values=frozenset(value for value, package in values.items() if package in shared),
@@ -107,7 +107,7 @@ def find(pool: Pool, text: str) -> Proposed:
         return of_revision(_revisions().get(pool__name=name, number=int(number)))
     endpoint = Endpoint.objects.select_related("state").filter(pool=pool, name=rest).first()
     if endpoint is None:
-        raise NotFound(f"{found.words} is not in the pool {pool.name}.")
+        raise NotFound(f"{found.label} is not in the pool {pool.name}.")
     return of_endpoint(pool, endpoint)
 
 

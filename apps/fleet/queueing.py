@@ -1,8 +1,8 @@
-"""Adding an operation to the queue: on request, or by a policy. It must not know leases, nor HTTP."""
+"""Adding an operation to the queue: on request, or by a policy. It must not know leases or HTTP."""
 
 from datetime import timedelta
 
-from . import audit, automatic, clock, difference, rows, states
+from . import audit, automatic, clock, difference, row_locks, states
 from .exceptions import AlreadyInSync
 from .goals import Goal
 from .models import Endpoint, Operation, OperationKind
@@ -11,7 +11,7 @@ DEADLINE = timedelta(hours=24)
 
 
 def queue(endpoint: Endpoint, *, kind: str, goal: Goal, actor: str, idempotency_key: str | None = None) -> Operation:
-    """Add the operation that leads to `goal`. Wants the endpoint's row locked. Raises AlreadyInSync."""
+    """Add the operation that leads to `goal`. The caller has locked the endpoint. Raises AlreadyInSync."""
     changes = goal.changes
     if not changes:
         raise AlreadyInSync(f"{endpoint.name} is in sync already: nothing would change.")
@@ -31,12 +31,11 @@ def queue(endpoint: Endpoint, *, kind: str, goal: Goal, actor: str, idempotency_
     )
     after = {"endpoint": endpoint.name, "kind": kind, "plan": operation.plan}
     audit.record(actor=actor, verb="create", object=audit.name_of(operation), after=after)
-    return rows.operation(operation.pk)
+    return row_locks.operation(operation.pk)
 
 
-def queue_automatic(endpoint: Endpoint) -> Operation | None:
-    """Queue the sync that the pool's policy wants now, if any. Wants the endpoint's row locked and freshly read."""
+def queue_automatic(endpoint: Endpoint) -> None:
+    """Queue the sync that the pool's policy wants now, if any. The caller has locked and read the endpoint."""
     goal = automatic.wanted(endpoint)
-    if goal is None or endpoint.pool is None:
-        return None
-    return queue(endpoint, kind=OperationKind.SYNC, goal=goal, actor=f"{audit.POLICY}{endpoint.pool.name}")
+    if goal and endpoint.pool:
+        queue(endpoint, kind=OperationKind.SYNC, goal=goal, actor=f"{audit.POLICY}{endpoint.pool.name}")

@@ -11,9 +11,9 @@ from django.conf import settings
 from . import examination
 from .alpm.names import machine_arch
 from .models import Endpoint, State
-from .status import Status
+from .status import EndpointStatus
 
-# How a change of each kind says what the endpoint is like beside its goal, in the order in which it is said.
+# What a change of each kind says of the endpoint compared with its goal, in the order of the sentence.
 _BESIDE_TARGET = {
     "upgrade": "older",
     "downgrade": "newer",
@@ -53,25 +53,25 @@ def unknown(endpoint: Endpoint, target_arch: str | None) -> Unknown:
 def why(endpoint: Endpoint, status: str, counts: Mapping[str, int] | None) -> str:
     """One or two sentences: why this endpoint has this status.
 
-    `endpoint` has its pool with the target; `counts` are the changes that a sync would make, by kind.
+    `endpoint` has its pool with the target; `counts` has the changes that a sync would make, by kind.
     """
-    if status == Status.OFFLINE:
+    if status == EndpointStatus.OFFLINE:
         if not endpoint.token_hash:
             return "Its token was revoked: it is locked out until it has a new one, or enrols again."
         if endpoint.last_seen is None or endpoint.is_as_enrolled:
-            return "It enrolled and was never heard of again: its agent isn't running, or can't reach this server."
+            return "It enrolled and was never heard from again: its agent isn't running, or can't reach this server."
         return (
-            "It hasn't been heard of for three poll intervals: it is off, its agent isn't running, or it can't reach "
+            "It hasn't been heard from for three poll intervals: it is off, its agent isn't running, or it can't reach "
             "this server."
         )
-    if status == Status.UNKNOWN:
+    if status == EndpointStatus.UNKNOWN:
         return _why_unknown(endpoint)
     number = endpoint.pool.target.number if endpoint.pool and endpoint.pool.target else 0
-    if status == Status.IN_SYNC and examination.files_differ(endpoint):
+    if status == EndpointStatus.IN_SYNC and examination.files_differ(endpoint):
         return f"It has target #{number}'s packages, but files on its disk differ from them."
-    if status == Status.IN_SYNC and endpoint.pool and endpoint.state_id == endpoint.pool.target.state_id:  # type: ignore[union-attr]
+    if status == EndpointStatus.IN_SYNC and endpoint.pool and endpoint.state_id == endpoint.pool.target.state_id:  # type: ignore[union-attr]
         return f"It has exactly the packages of target #{number}."
-    if status == Status.IN_SYNC:
+    if status == EndpointStatus.IN_SYNC:
         return f"It has the packages of target #{number}, apart from those that are kept as they are here."
     return beside_target(counts or {}, number)
 

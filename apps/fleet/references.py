@@ -18,10 +18,10 @@ _MAX_NUMBER = 2**31 - 1
 
 
 class Reference(NamedTuple):
-    """What a text refers to: `text` in its usual form, `words` for people, and the state behind it."""
+    """What a text refers to: `text` in its usual form, `label` for people, and the state behind it."""
 
     text: str
-    words: str
+    label: str
     state: State
 
 

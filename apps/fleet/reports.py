@@ -1,7 +1,6 @@
-"""What an endpoint reported, written down: state, history, repositories, foreign packages.
+"""Writes what an endpoint reported: state, history, repositories, foreign packages.
 
-It must not know leases, policies, nor HTTP. Whoever calls this has locked the endpoint's row and shares the content
-lock.
+The caller has locked the endpoint's row and shares the content lock. It must not know leases, policies, or HTTP.
 """
 
 from collections.abc import Collection, Sequence
@@ -25,11 +24,10 @@ class ReportedRepository:
     mirrors: tuple[str, ...] = ()
 
 
-def checked_seq(seq: int) -> int:
-    """`seq` if it is a report's number (1 to 2^63 - 1). Raises Invalid."""
+def check_seq(seq: int) -> None:
+    """Raise Invalid unless `seq` can be a report's number (1 to 2^63 - 1)."""
     if not isinstance(seq, int) or isinstance(seq, bool) or not 1 <= seq < 2**63:
         raise Invalid("seq must be a whole number from 1 to 2^63 - 1.", field="seq")
-    return seq
 
 
 def record(
@@ -44,7 +42,7 @@ def record(
 ) -> bool:
     """Write a report down unless it is an old one; whether it was written.
 
-    `reported` None leaves the repositories as they are; `replaced` are installed names that pacman would replace by
+    `reported` None leaves the repositories as they are; `replaced` lists installed names that pacman would replace by
     others of these repositories, so they aren't foreign; `fields` are further columns of the endpoint. A repeat of the
     last report counts as written.
     """
@@ -69,7 +67,7 @@ def record(
 
 @dataclass(frozen=True)
 class _Before:
-    """What was known of an endpoint before a report. What was not foreign then is dropped now, and not foreign.
+    """What was known about an endpoint before a report. What was not foreign then is dropped now, and not foreign.
 
     So a machine that refreshed its databases and one that didn't judge the same packages in the same way.
     """
@@ -104,8 +102,8 @@ def _managed(endpoint: Endpoint) -> set[str]:
 
 def has_repositories(endpoint: Endpoint, reported: Sequence[ReportedRepository]) -> bool:
     """Whether these are the endpoint's repositories already, in this order. One query."""
-    present = list(endpoint.repositories.values_list("name", "content_id", "mirrors"))
-    return present == [(repository.name, repository.digest, list(repository.mirrors)) for repository in reported]
+    known = list(endpoint.repositories.values_list("name", "content_id", "mirrors"))
+    return known == [(repository.name, repository.digest, list(repository.mirrors)) for repository in reported]
 
 
 def _replace_repositories(endpoint: Endpoint, reported: Sequence[ReportedRepository]) -> bool:
@@ -129,8 +127,8 @@ def _replace_repositories(endpoint: Endpoint, reported: Sequence[ReportedReposit
 def foreign(endpoint: Endpoint) -> list[str]:
     """The installed names that none of the endpoint's repositories offers and that no operation brought, sorted.
 
-    A name in the pool's target isn't foreign either; that is for whoever reads this to take out, because targets change
-    without a report (`goals.foreign_to`).
+    A name in the pool's target isn't foreign either; the readers take it out (`goals.foreign_to`), because targets
+    change without a report.
     """
     offered: set[str] = set()
     for digest in endpoint.repositories.values_list("content_id", flat=True):
@@ -142,10 +140,10 @@ def foreign(endpoint: Endpoint) -> list[str]:
 
 
 def brought(endpoint: Endpoint) -> set[str]:
-    """What operations of this endpoint are answerable for: a newer snapshot's name is in no repository of its own.
+    """The names that operations of this endpoint brought: one from a newer snapshot is in none of its own repositories.
 
-    The last operation that succeeded left its whole target, and later ones that began and didn't succeed may have
-    left parts of theirs. What was foreign to the endpoint when they were queued stays foreign.
+    The last operation that succeeded left its whole target. Later ones that began and didn't succeed may have left
+    parts of theirs. What was foreign to the endpoint when they were queued stays foreign.
     """
     names: set[str] = set()
     for operation in Operation.objects.filter(endpoint=endpoint).applied().select_related("target_state")[:20]:

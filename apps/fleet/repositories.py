@@ -10,6 +10,7 @@ from .alpm import repository as canonical
 from .alpm.repository import OfferedPackage
 from .exceptions import NotFound, RepositoryTooLarge
 from .models import RepositoryContent
+from .plural import counted
 
 
 def save(digest: str, text: bytes, count: int) -> tuple[RepositoryContent, bool]:
@@ -23,7 +24,7 @@ def check_size(count: int) -> None:
     limit = settings.REPOSITORY_MAX_PACKAGES
     if count > limit:
         raise RepositoryTooLarge(
-            f"The repository has {count:,} packages, and this server takes at most {limit:,}: "
+            f"The repository has {counted(count, 'package')}, and this server takes at most {limit:,}: "
             "raise REPOSITORY_MAX_PACKAGES on the server if that is meant.",
             packages=count,
             limit=limit,
@@ -54,6 +55,6 @@ def offered(digest: str, wanted: Collection[str]) -> dict[str, OfferedPackage]:
 
 
 def lines(digest: str) -> Iterator[bytes]:
-    """The lines of the content's text, without a look at them; none when it isn't kept any more."""
+    """The lines of the content's text, unparsed; none if it isn't kept any more."""
     packages = RepositoryContent.objects.filter(pk=digest).values_list("packages", flat=True).first()
     return iter(zlib.decompress(bytes(packages)).splitlines() if packages is not None else ())

@@ -1,4 +1,4 @@
-"""What isn't needed any more is removed, in bounded batches. It must not remove anything that is referred to.
+"""Removes what isn't needed any more, in bounded batches. It must not remove anything that is referred to.
 
 Everything is looked at and removed in one transaction under the content lock, so what is unreferenced stays so.
 """
@@ -13,8 +13,8 @@ from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef, QuerySet, Window
 from django.db.models.functions import Coalesce, RowNumber
 
-from . import clock, presence, states
-from .locks import own_content
+from . import clock, endpoint_presence, states
+from .content_lock import own_content
 from .models import (
     Endpoint,
     EndpointRepository,
@@ -28,7 +28,6 @@ from .models import (
     TargetFiles,
     TargetRevision,
 )
-from .models.operations import ACTIVE, FINAL
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ def removable() -> dict[str, int]:
     return {
         "history": sum(entries - kept for _, entries, kept in _long_histories()),
         "operations": sum(len(_beyond(endpoint)) for endpoint in _long_queues()),
-        "offline": presence.removable(),
+        "offline": endpoint_presence.removable(),
         "states": _unused_states().count(),
         "repositories": len(_unused_contents()),
         "files": _unused_files().count(),
@@ -61,7 +60,7 @@ def removable() -> dict[str, int]:
 
 def run() -> dict[str, int]:
     """One run: how many rows it removed of each kind."""
-    removed = {"history": trim_history(), "operations": trim_operations(), "offline": presence.trim()}
+    removed = {"history": trim_history(), "operations": trim_operations(), "offline": endpoint_presence.trim()}
     with transaction.atomic():
         if own_content():
             removed["states"] = remove_states()
@@ -97,8 +96,8 @@ def _long_histories(most: int | None = None) -> list[tuple[int, int, int]]:
 def trim_operations() -> int:
     """Remove finished operations beyond the newest 200 of each endpoint, except for those that are still needed.
 
-    The newest succeeded sync is what a revert takes back; the newest succeeded operation tells what is not foreign;
-    what an active revert takes back is left alone until that has ended.
+    A revert takes the newest succeeded sync back; the newest succeeded operation says which packages aren't foreign.
+    The sync that an active revert takes back stays until the revert has ended.
     """
     removed = 0
     for endpoint in _long_queues()[:_ENDPOINTS]:
@@ -111,24 +110,24 @@ def trim_operations() -> int:
 
 def _long_queues() -> QuerySet[Operation, int]:
     """The endpoints (their keys) with more finished operations than are kept."""
-    final = Operation.objects.filter(status__in=FINAL)
+    final = Operation.objects.final()
     full = final.values("endpoint").annotate(count=Count("pk")).filter(count__gt=OPERATIONS_KEPT).order_by()
     return full.values_list("endpoint", flat=True)
 
 
 def _beyond(endpoint: int) -> list[uuid.UUID]:
     """The finished operations of an endpoint that are beyond the newest ones and not needed."""
-    mine = Operation.objects.filter(status__in=FINAL, endpoint=endpoint).order_by("-created", "-pk")
+    mine = Operation.objects.final().filter(endpoint=endpoint).order_by("-created", "-pk")
     succeeded = mine.reached()
     needed = {*succeeded.values_list("pk", flat=True)[:1]}
     needed.update(succeeded.filter(kind=OperationKind.SYNC).values_list("pk", flat=True)[:1])
-    active = Operation.objects.filter(endpoint=endpoint, status__in=ACTIVE)
+    active = Operation.objects.active().filter(endpoint=endpoint)
     needed.update(pk for pk in active.values_list("reverts", flat=True) if pk)
     return [pk for pk in mine.values_list("pk", flat=True)[OPERATIONS_KEPT:] if pk not in needed]
 
 
 def remove_states() -> int:
-    """Remove states that nothing refers to and that are older than a day. Wants the content lock."""
+    """Remove states that nothing refers to and that are older than a day. The caller has the content lock."""
     return _remove(_unused_states().order_by("created"))
 
 
@@ -146,7 +145,7 @@ def _unused_states() -> QuerySet[State, State]:
 def remove_repositories() -> int:
     """Remove repository contents that no endpoint sees and no recent revision names, older than a day.
 
-    Wants the content lock.
+    The caller has the content lock.
     """
     return _remove(RepositoryContent.objects.filter(pk__in=_unused_contents()[:_CONTENTS]))
 
@@ -160,7 +159,7 @@ def _unused_contents() -> list[str]:
 
 
 def remove_files() -> int:
-    """Remove files of targets that no revision has any more (its pool was deleted). Wants the content lock."""
+    """Remove files of targets that no revision has any more (its pool was deleted). The caller has the content lock."""
     return _remove(_unused_files())
 
 
@@ -173,7 +172,7 @@ def _named_contents() -> set[str]:
     """The digests of contents that the newest revisions of each pool, or the active operations' ones, name."""
     newest = Window(RowNumber(), partition_by="pool", order_by="-number")
     recent = TargetRevision.objects.annotate(age=newest).filter(age__lte=REVISIONS_WITH_CONTENTS)
-    active = TargetRevision.objects.filter(Exists(Operation.objects.filter(revision=OuterRef("pk"), status__in=ACTIVE)))
+    active = TargetRevision.objects.filter(Exists(Operation.objects.active().filter(revision=OuterRef("pk"))))
     named = (*recent.values_list("repositories", flat=True), *active.values_list("repositories", flat=True))
     return {repository["digest"] for repositories in named for repository in repositories}
 
@@ -185,7 +184,7 @@ def _remove(unused: "QuerySet[State] | QuerySet[RepositoryContent] | QuerySet[Ta
 
 
 def remove_versions() -> int:
-    """Remove package versions that no state has. They are looked for without a lock, and looked at again with it."""
+    """Remove package versions that no state has. They are found without the lock, and checked again with it."""
     scanned: set[str] = set()
     used = _used_by(scanned)
     unused = [pk for pk in PackageVersion.objects.order_by("pk").values_list("pk", flat=True) if pk not in used]

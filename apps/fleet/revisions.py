@@ -1,6 +1,6 @@
 """What a target revision says, read from its row: its identity, its mirrors, what it leaves alone. It writes nothing.
 
-It must not know who may set targets, nor how endpoints are compared with one.
+It must not know who may set targets or how endpoints are compared with one.
 """
 
 from collections.abc import Iterable
@@ -38,7 +38,7 @@ def unmanaged_text(unmanaged: Iterable[Unmanaged]) -> bytes:
 
 
 def digest(revision: TargetRevision) -> str:
-    """The revision's digest, also of one that was made before any of its parts but the state were kept."""
+    """The revision's digest, even if it was made by a release that kept only its state."""
     return revision.digest or digest_of(state=revision.state_id, files=None, unmanaged=None)
 
 

@@ -1,6 +1,6 @@
 """What one endpoint would give as a target: what is shared, and what is left out and why. It writes nothing.
 
-It must not know who may set targets, nor how the pool's endpoints follow.
+It must not know who may set targets or how the pool's endpoints follow.
 """
 
 from collections.abc import Collection
@@ -17,7 +17,7 @@ from .patterns import Matcher
 from .revisions import Offered, Unmanaged
 
 DROPPED, FOREIGN, EXCLUDED, HELD = "dropped", "foreign", "excluded", "held"
-# So many other contents of the pool are asked whether they still offer a name: each is a read of some 10 ms.
+# The other contents of the pool that are searched for a name: each is a read of some 10 ms.
 _CONTENTS_ASKED = 16
 
 
@@ -102,8 +102,8 @@ def _other_contents(*, pool: Pool, endpoint: Endpoint) -> list[str]:
 def _dropped_elsewhere(installed: Collection[str], *, pool: Pool, endpoint: Endpoint) -> list[Unmanaged]:
     """What upstream dropped, the source hasn't, and another endpoint has as foreign: everybody keeps it.
 
-    An endpoint with older databases would else remove what its twin with newer ones keeps. It counts only where exactly
-    this build was in one of the repositories: what somebody rebuilt is that endpoint's own affair.
+    Otherwise an endpoint with older databases would remove what its twin with newer ones keeps. It counts only if
+    exactly this build was in one of the repositories: what somebody rebuilt is that endpoint's own affair.
     """
     others = Endpoint.objects.filter(pool=pool).exclude(pk=endpoint.pk).exclude(foreign=[])
     names: dict[str, set[str]] = {}

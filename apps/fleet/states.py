@@ -18,9 +18,10 @@ from .alpm import state as canonical
 from .alpm.canonical import write_lines
 from .alpm.names import machine_arch
 from .alpm.state import DEPENDENCY, EXPLICIT, InstalledPackage
+from .content_lock import share_content
 from .exceptions import FleetError, StateTooLarge
-from .locks import share_content
 from .models import PackageVersion, State
+from .plural import counted
 
 _MAX_ID = 2**31 - 1
 Key = tuple[str, str, str]
@@ -45,7 +46,7 @@ def check_size(count: int) -> None:
     limit = settings.STATE_MAX_PACKAGES
     if count > limit:
         raise StateTooLarge(
-            f"The state has {count:,} packages, and this server takes at most {limit:,}: "
+            f"The state has {counted(count, 'package')}, and this server takes at most {limit:,}: "
             "raise STATE_MAX_PACKAGES on the server if that is meant.",
             packages=count,
             limit=limit,
@@ -130,7 +131,7 @@ def intern(keys: Iterable[Key]) -> dict[Key, int]:
 
 
 def _add(keys: Sequence[Key]) -> None:
-    """Past the ORM, whose objects took longer than all the rest. Another transaction may add the same ones."""
+    """Without the ORM, whose objects took most of the time. Another transaction may add the same rows."""
     table = connection.ops.quote_name(PackageVersion._meta.db_table)
     into = f"INSERT INTO {table} (name, version, arch)"
     with connection.cursor() as cursor:
@@ -143,7 +144,7 @@ def _add(keys: Sequence[Key]) -> None:
 
 
 def _by_keys(keys: Sequence[Key]) -> dict[Key, int]:
-    """The ids of those among `keys` that are there. Whole rows: names and versions apart would meet crosswise."""
+    """The ids of those `keys` that exist. Rows are compared as a whole: columns alone would match crosswise."""
     if connection.vendor == "postgresql":
         names = [list(column) for column in zip(*keys, strict=True)] or [[], [], []]
         rows = _select("(name, version, arch) IN (SELECT * FROM unnest(%s::text[], %s::text[], %s::text[]))", names)
@@ -168,7 +169,7 @@ def _by_ids(ids: Sequence[int]) -> dict[int, Key]:
 
 
 def _select(condition: str, parameters: Sequence[Any]) -> list[tuple[int, Key]]:
-    """Past the ORM: both databases take a list as one parameter; 4,500 of them took longer than all the rest.
+    """Without the ORM: both databases take a list as one parameter; 4,500 parameters took most of the time.
 
     `{table}` in the condition is the table's name.
     """

@@ -19,11 +19,11 @@ from django.db.models import F
 from . import clock, difference, examination, revisions, states
 from .alpm.names import machine_arch
 from .alpm.state import InstalledPackage
-from .difference import Change, ChangeKind, Kept
+from .bounded_cache import BoundedCache
+from .difference import Change, ChangeKind, KeptPackages
 from .exceptions import ComparisonTooLong
 from .models import Endpoint, Pool
 from .models.endpoints import OFFLINE_AFTER_POLLS
-from .recent import Recent
 from .revisions import Offered
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _PAIRS_AT_ONCE = 200
 Counts = Mapping[ChangeKind, int]
 
 
-class Status(StrEnum):
+class EndpointStatus(StrEnum):
     OFFLINE = "offline"
     UNKNOWN = "unknown"
     IN_SYNC = "in_sync"
@@ -44,7 +44,7 @@ class Status(StrEnum):
 class _Case(NamedTuple):
     """All that the packages' part of a status depends on: endpoints with equal cases share the answer.
 
-    `limit` is STATE_MAX_PACKAGES, so that a higher one counts at once. `recorded` are the digests of the repositories
+    `limit` is STATE_MAX_PACKAGES, so that a higher one counts at once. `recorded` lists the digests of the repositories
     of the target's source, `unmanaged` the names that the target leaves alone; both are one object for each pool.
     """
 
@@ -72,40 +72,40 @@ class _Target(NamedTuple):
 FIELDS = ("pool_id", "state_id", "arch", "holds", "foreign", "examination", "last_seen")
 # How many changes of each kind there are in a case; None for states that are too large to be compared.
 # As many as a fleet of 10,000 endpoints has, each in a state of its own: some 400 bytes each.
-_known_counts: Recent[bytes, Counts | None] = Recent(16_384)
+_known_counts: BoundedCache[bytes, Counts | None] = BoundedCache(16_384)
 
 
 def forget() -> None:
-    """Compare everything again."""
+    """For tests: compare everything again."""
     _known_counts.clear()
 
 
-def of(endpoints: Iterable[Endpoint]) -> dict[int, Status]:
-    """The status of each endpoint by its primary key, at the database's present time."""
+def of(endpoints: Iterable[Endpoint]) -> dict[int, EndpointStatus]:
+    """The status of each endpoint by its primary key, at the database's current time."""
     endpoints = list(endpoints)
     now = clock.now()
-    statuses = {endpoint.pk: Status.OFFLINE for endpoint in endpoints if is_offline(endpoint.last_seen, now)}
+    statuses = {endpoint.pk: EndpointStatus.OFFLINE for endpoint in endpoints if is_offline(endpoint.last_seen, now)}
     statuses.update(by_packages(endpoint for endpoint in endpoints if endpoint.pk not in statuses))
     return statuses
 
 
-def of_one(endpoint: Endpoint) -> Status:
+def of_one(endpoint: Endpoint) -> EndpointStatus:
     """The status of one endpoint."""
     return of([endpoint])[endpoint.pk]
 
 
-def counts() -> dict[Status, int]:
-    """How many endpoints have each status; every status is there, also with 0."""
+def counts() -> dict[EndpointStatus, int]:
+    """How many endpoints have each status, including statuses with no endpoint."""
     now, pools = clock.now(), _pools(set(Pool.objects.values_list("pk", flat=True)))
-    found = dict.fromkeys(Status, 0)
+    found = dict.fromkeys(EndpointStatus, 0)
     cases: Counter[_Case] = Counter()
     rows = Endpoint.objects.only(*FIELDS)
     for endpoint in rows.iterator(chunk_size=2000):
         case = _case(endpoint, pools)
         if is_offline(endpoint.last_seen, now):
-            found[Status.OFFLINE] += 1
+            found[EndpointStatus.OFFLINE] += 1
         elif case is None:
-            found[Status.UNKNOWN] += 1
+            found[EndpointStatus.UNKNOWN] += 1
         else:
             cases[case] += 1
     for case, status in _classified(set(cases)).items():
@@ -123,13 +123,21 @@ def is_offline(last_seen: datetime | None, now: datetime) -> bool:
     return last_seen is None or now - last_seen > offline_after()
 
 
-def by_packages(endpoints: Iterable[Endpoint]) -> dict[int, Status]:
+def by_packages(endpoints: Iterable[Endpoint]) -> dict[int, EndpointStatus]:
     """The status of each endpoint as if all were online."""
     endpoints = list(endpoints)
     pools = _pools({endpoint.pool_id for endpoint in endpoints if endpoint.pool_id})
     cases = {endpoint.pk: _case(endpoint, pools) for endpoint in endpoints}
     known = _classified({case for case in cases.values() if case})
-    return {pk: known[case] if case else Status.UNKNOWN for pk, case in cases.items()}
+    return {pk: known[case] if case else EndpointStatus.UNKNOWN for pk, case in cases.items()}
+
+
+def of_reporting(endpoint: Endpoint) -> EndpointStatus:
+    """The same of one endpoint that was read with its pool and target. No query in exactly the target state."""
+    target = endpoint.pool.target if endpoint.pool else None
+    if target is not None and target.state_id == endpoint.state_id:
+        return EndpointStatus.IN_SYNC
+    return by_packages([endpoint])[endpoint.pk]
 
 
 def differences(endpoints: Iterable[Endpoint]) -> dict[int, dict[str, int]]:
@@ -145,22 +153,17 @@ def differences(endpoints: Iterable[Endpoint]) -> dict[int, dict[str, int]]:
     return {pk: difference.count_kinds(kinds) for pk, kinds in counted.items() if kinds is not None}
 
 
-def classify(changes: Iterable[Change]) -> Status:
-    """The status of an endpoint that these changes would bring to its goal."""
-    return of_kinds({change.kind for change in changes})
-
-
-def of_kinds(kinds: Iterable[ChangeKind]) -> Status:
+def of_kinds(kinds: Iterable[ChangeKind]) -> EndpointStatus:
     """The status of an endpoint that changes of these kinds would bring to its goal."""
     kinds = set(kinds)
     if not kinds:
-        return Status.IN_SYNC
+        return EndpointStatus.IN_SYNC
     for here, there in ((ChangeKind.UPGRADE, ChangeKind.DOWNGRADE), (ChangeKind.INSTALL, ChangeKind.REMOVE)):
         if here in kinds or there in kinds:  # version differences decide; without any, missing and extra packages
             if here in kinds and there in kinds:
-                return Status.DIVERGED
-            return Status.BEHIND if here in kinds else Status.AHEAD
-    return Status.DIVERGED
+                return EndpointStatus.DIVERGED
+            return EndpointStatus.BEHIND if here in kinds else EndpointStatus.AHEAD
+    return EndpointStatus.DIVERGED
 
 
 def _pools(keys: set[int]) -> dict[int, _Target]:
@@ -199,11 +202,11 @@ def _case(endpoint: Endpoint, pools: Mapping[int, _Target]) -> _Case | None:
     )
 
 
-def _classified(cases: set[_Case]) -> dict[_Case, Status]:
-    """The status of each case. An endpoint that is exactly in the target state needs no look at packages."""
-    known = {case: Status.IN_SYNC for case in cases if case.state == case.target}
+def _classified(cases: set[_Case]) -> dict[_Case, EndpointStatus]:
+    """The status of each case. An endpoint in exactly the target state needs no comparison."""
+    known = {case: EndpointStatus.IN_SYNC for case in cases if case.state == case.target}
     for case, counts in _counted(cases - known.keys()).items():
-        known[case] = Status.UNKNOWN if counts is None else of_kinds(counts)
+        known[case] = EndpointStatus.UNKNOWN if counts is None else of_kinds(counts)
     return known
 
 
@@ -241,7 +244,7 @@ def _changes(case: _Case, installed: Side, target: Side) -> Iterator[Change]:
     """The changes of a case, from only the packages in which state and target differ."""
     managed, offered = {package.name for package in target}, Offered(case.recorded)
     foreign = [name for name in case.foreign if name not in managed and name not in offered]
-    kept = Kept(held=case.holds, foreign=foreign, excluded=case.excluded, unmanaged=case.unmanaged)
+    kept = KeptPackages(held=case.holds, foreign=foreign, excluded=case.excluded, unmanaged=case.unmanaged)
     return (change for change in difference.compare(installed, target) if not kept.why(change.name))
 
 

@@ -1,6 +1,7 @@
-"""Operations: creation, leases, results. Every transition is a guarded UPDATE; 0 rows changed is a lost race.
+"""Operations as requests and agents ask for them: create, cancel, claim, keep the lease, finish.
 
-It must not know HTTP. Time is the database's clock. Whoever creates, claims or finishes locks the endpoint's row first.
+Each function owns its transaction and its refusals; the UPDATEs are in `transitions`. Creating, claiming and finishing
+lock the endpoint's row first. It must not know HTTP.
 """
 
 import logging
@@ -10,24 +11,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
-from django.db.models.functions import Now
 
 from . import (
     audit,
     clock,
+    endpoint_presence,
     goals,
-    judgement,
     leases,
-    obsolete,
-    presence,
+    limits,
+    obsolete_operations,
+    operation_results,
+    package_sources,
     queueing,
     reports,
-    retrying,
-    rows,
-    sources,
-    texts,
+    retries,
+    row_locks,
+    text_input,
+    transitions,
 )
+from .content_lock import share_content
 from .exceptions import (
     BaseChanged,
     IdempotencyKeyReused,
@@ -39,14 +41,14 @@ from .exceptions import (
     StateUnknown,
 )
 from .goals import Goal
-from .leases import EXPIRED, LEASE_SECONDS, LIVE, expire_leases
-from .locks import share_content
+from .leases import LEASE_SECONDS, expire_leases
 from .models import Endpoint, EndpointState, Operation, OperationKind, OperationStatus, State
-from .models.operations import CANCELLABLE, FILES_DIFFER, LEASED, MAX_ATTEMPTS
+from .models.operations import CANCELLABLE, FILES_DIFFER, MAX_ATTEMPTS
+from .package_sources import Fetch
 from .progress import checked as checked_progress
-from .sources import Fetch
 
 __all__ = [
+    "GOALS",
     "LEASE_SECONDS",
     "Claim",
     "Fetch",
@@ -63,8 +65,8 @@ logger = logging.getLogger(__name__)
 
 # What each kind of operation brings its endpoint to; a kind without a goal can't be made.
 GOALS = {OperationKind.SYNC.value: goals.sync_goal, OperationKind.REVERT.value: goals.revert_goal}
-OUTCOMES = ("succeeded", "failed")
 PHASES = ("leased", "applying")
+_LEASE_LOST = "The lease no longer belongs to this token."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,9 @@ def create_operation(
     idempotency_key: str | None = None,
     goal_of: Callable[[Endpoint], Goal] | None = None,
 ) -> tuple[Operation, bool]:
-    """Queue an operation; (operation, False) when this key made it before. `goal_of`: instead of the kind's own goal.
+    """Queue an operation: (operation, True), or (operation, False) if this key made it before.
+
+    `goal_of` says where it leads instead of the kind's own goal; it is called with the endpoint's row locked.
 
     Raises NoPool, NoTarget, StateUnknown, AlreadyInSync, NothingToRevert, OperationActive, IdempotencyKeyReused,
     Invalid (an unknown kind, a key that is too long), Conflict (the target is for another architecture).
@@ -91,30 +95,26 @@ def create_operation(
     if kind not in OperationKind.values:
         raise Invalid(f"kind must be one of {', '.join(OperationKind.values)}.", field="kind")
     if idempotency_key is not None:
-        texts.line(idempotency_key, field="idempotency_key", maximum=200)
+        text_input.line(idempotency_key, field="idempotency_key", maximum=limits.IDEMPOTENCY_KEY_LENGTH)
     try:
         with transaction.atomic():
-            endpoint = rows.lock_endpoint(endpoint)
+            endpoint = row_locks.lock_endpoint(endpoint)
             share_content()
-            made = _made_before(endpoint, kind, idempotency_key)
-            if made:
+            if made := _made_before(endpoint, kind, idempotency_key):
                 return made, False
             active = Operation.objects.with_names().filter(endpoint=endpoint).active().first()
-            if active and not retrying.make_way(active, actor=actor):
+            if active and not retries.make_way(active, actor=actor):
                 raise OperationActive(f"An operation of {endpoint.name} is under way.")
             goal = (goal_of or GOALS[kind])(endpoint)
             return queueing.queue(endpoint, kind=kind, goal=goal, actor=actor, idempotency_key=idempotency_key), True
-    except (
-        IntegrityError
-    ):  # the same key for another endpoint at the same moment; the endpoint's row lock covers the rest
-        made = _made_before(endpoint, kind, idempotency_key)
-        if made is None:
-            raise
-        return made, False
+    except IntegrityError:  # the same key for another endpoint at the same moment: the row lock covers all else
+        if made := _made_before(endpoint, kind, idempotency_key):
+            return made, False
+        raise
 
 
 def _made_before(endpoint: Endpoint, kind: str, key: str | None) -> Operation | None:
-    """The operation that this key made. Raises IdempotencyKeyReused when it was for something else."""
+    """The operation that this key made, if any. Raises IdempotencyKeyReused if the key was for something else."""
     made = Operation.objects.with_names().filter(idempotency_key=key).first() if key is not None else None
     if made and (made.endpoint_id, made.kind) != (endpoint.pk, kind):
         raise IdempotencyKeyReused("This idempotency key was used for another request.")
@@ -122,18 +122,18 @@ def _made_before(endpoint: Endpoint, kind: str, key: str | None) -> Operation | 
 
 
 def cancel(*, operation: Operation, actor: str) -> Operation:
-    """Cancel an operation whose pacman hasn't been started. Raises NotCancellable from then on: pacman is never killed.
+    """Cancel an operation before pacman is started. Raises NotCancellable after that: pacman is never killed.
 
-    An agent that has it loses its lease: its next heartbeat says so, and it asks for that before it starts pacman.
-    A repeat on a cancelled one returns it.
+    An agent that has the operation loses its lease. It learns that from its next heartbeat, which it sends before it
+    starts pacman. A repeat returns the cancelled operation.
     """
-    result = judgement.server_result("cancelled", "cancelled", f"Cancelled by {audit.words(actor)}.")
+    result = operation_results.server_result("cancelled", "cancelled", f"Cancelled by {audit.display_name(actor)}.")
     for _ in range(MAX_ATTEMPTS + 1):  # the lease may be given or run out in the meantime
         with transaction.atomic():
-            found = rows.operation(operation.pk)
+            found = row_locks.operation(operation.pk)
             if found.status in CANCELLABLE:
-                judgement.end(found, status=OperationStatus.CANCELLED, actor=actor, result=result)
-            found = rows.operation(operation.pk)
+                transitions.end(found, status=OperationStatus.CANCELLED, actor=actor, result=result)
+            found = row_locks.operation(operation.pk)
         if found.status not in CANCELLABLE:
             break
     if found.status != OperationStatus.CANCELLED:
@@ -142,57 +142,52 @@ def cancel(*, operation: Operation, actor: str) -> Operation:
 
 
 def claim(*, operation_id: uuid.UUID, endpoint: Endpoint, lease_token: uuid.UUID, state: str) -> Claim:
-    """Lease the operation to the agent with `lease_token`. Raises NotFound, NotClaimable, BaseChanged.
+    """Lease the operation to the agent with `lease_token`, for LEASE_SECONDS. `state` is the digest of the
+    endpoint's current state.
 
-    A repeat with the token that has the lease gets it again, extended. BaseChanged cancels the operation for good.
+    A repeat with the token that has the lease extends it. Raises NotFound, NotClaimable, and BaseChanged, which cancels
+    the operation for good.
     """
-    presence.seen(endpoint)
+    endpoint_presence.seen(endpoint)
     with transaction.atomic():
-        operation = rows.operation_of(rows.lock_endpoint(endpoint), operation_id)
-        refused = None if _has_lease(operation, lease_token) else _claim(operation, lease_token, state)
+        operation = row_locks.operation_of(row_locks.lock_endpoint(endpoint), operation_id)
+        refused = None if _has_lease(operation, lease_token) else _lease(operation, lease_token, state)
         if refused is None:
-            held = Operation.objects.filter(pk=operation.pk, status__in=LEASED, lease_token=lease_token)
+            held = Operation.objects.claimed().filter(pk=operation.pk, lease_token=lease_token)
             held.update(lease_until=leases.until())
-    if refused:  # raised out here, so that a cancellation stays
+    if refused:  # raised after the transaction, so that a cancellation stays
         raise refused
-    operation = rows.operation(operation_id)
-    return Claim(operation=operation, fetch=sources.fetch(operation))
+    operation = row_locks.operation(operation_id)
+    return Claim(operation=operation, fetch=package_sources.fetch(operation))
 
 
 def _has_lease(operation: Operation, lease_token: uuid.UUID) -> bool:
-    return operation.status in LEASED and operation.lease_token == lease_token
+    return operation.is_claimed and operation.lease_token == lease_token
 
 
-def _claim(operation: Operation, lease_token: uuid.UUID, state: str) -> Exception | None:
-    """Take the lease if it is to be had; else what to raise."""
-    free = Operation.objects.filter(Q(status=OperationStatus.QUEUED) | EXPIRED, deadline__gt=Now())
-    free = free.filter(Q(retry_at__isnull=True) | Q(retry_at__lte=Now()))
-    if not free.filter(pk=operation.pk, attempt__lt=MAX_ATTEMPTS).exists():
+def _lease(operation: Operation, lease_token: uuid.UUID, state: str) -> Exception | None:
+    """Take the lease if it can be had; else what to raise."""
+    if not Operation.objects.claimable().filter(pk=operation.pk).exists():
         waits = f" until its next try at {operation.retry_at:%Y-%m-%d %H:%M} UTC" if operation.retry_at else ""
         return NotClaimable(f"The operation can't be claimed: it is {operation.status}{waits}.")
     if state != operation.base_state_id:
-        message = "The endpoint is not in the state any more that the operation was made for."
+        message = "The endpoint is no longer in the state that the operation was made for."
         _cancel_claimed(operation, code="base_changed", message=message)
         return BaseChanged(message)
-    if why := obsolete.why(operation):  # queued by the policy at the moment of a pause, or of a new target
+    if why := obsolete_operations.cancel_reason(
+        operation
+    ):  # the policy queued it just when a pause or a new target came
         code, message = why
         _cancel_claimed(operation, code=code, message=message)
         return NotClaimable(message)
-    changed = free.filter(pk=operation.pk, attempt=operation.attempt).update(
-        status=OperationStatus.LEASED,
-        lease_token=lease_token,
-        lease_until=leases.until(),
-        attempt=F("attempt") + 1,
-        retry_at=None,
-        progress=None,
-    )
-    return None if changed else NotClaimable("Another agent claimed the operation first.")
+    won = transitions.lease(operation, lease_token=lease_token, until=leases.until())
+    return None if won else NotClaimable("Another agent claimed the operation first.")
 
 
 def _cancel_claimed(operation: Operation, *, code: str, message: str) -> None:
-    result = judgement.server_result("cancelled", code, message)
+    result = operation_results.server_result("cancelled", code, message)
     actor = f"endpoint:{operation.endpoint.name}"
-    judgement.end(operation, status=OperationStatus.CANCELLED, actor=actor, result=result)
+    transitions.end(operation, status=OperationStatus.CANCELLED, actor=actor, result=result)
 
 
 def heartbeat(
@@ -204,31 +199,29 @@ def heartbeat(
     hook: dict[str, str] | None = None,
     progress: Mapping[str, Any] | None = None,
 ) -> Operation:
-    """Extend the lease; `phase` "applying" moves the operation there, for good. Raises NotFound, LeaseLost, Invalid.
+    """Extend the lease by LEASE_SECONDS; `phase` "applying" moves the operation there, for good.
 
-    `hook` is what pacman is running (name, description, since), None where it does something else; `progress` is how
-    far the agent is: the fields of `apps.fleet.progress.Progress`.
+    `hook` is what pacman is running (name, description, since), None if it does something else. `progress` is how
+    far the agent is: the fields of `apps.fleet.progress.OperationProgress`. Raises NotFound, LeaseLost, Invalid.
 
-    A lease that ran out while applying is taken up again: no other agent can have it, and pacman isn't killed. The
-    endpoint is online: a machine at work doesn't check in until it is done.
+    A lease that ran out while applying is extended too: no other agent can have it, and pacman isn't killed. A
+    heartbeat also counts as a sign of life: a machine at work doesn't check in until it is done.
     """
     if phase not in PHASES:
         raise Invalid(f"phase must be one of {', '.join(PHASES)}.", field="phase")
-    how_far = checked_progress(progress)
-    presence.seen(endpoint)
-    held = Operation.objects.filter(LIVE, pk=operation_id, endpoint=endpoint, lease_token=lease_token)
-    leased = held.filter(status=OperationStatus.LEASED)
-    told: dict[str, Any] = {"lease_until": leases.until(), "progress": how_far}
+    reported: dict[str, Any] = {"progress": checked_progress(progress), "lease_until": leases.until()}
+    endpoint_presence.seen(endpoint)
+    held = Operation.objects.lease_live().filter(pk=operation_id, endpoint=endpoint, lease_token=lease_token)
     with transaction.atomic():
         if phase == "applying":
-            begins = {"status": OperationStatus.APPLYING, "applying_since": Now()}
-            taken = leased.update(**begins, **told) or held.update(hook=hook, **told)
-        else:  # one that comes late, from before pacman began, extends the lease and tells nothing
-            taken = leased.update(hook=hook, **told) or held.update(lease_until=leases.until())
-        if not taken:
-            rows.operation_of(endpoint, operation_id)
-            raise LeaseLost("The lease is not this token's any more.")
-    return rows.operation(operation_id)
+            kept = transitions.begin_applying(held, **reported) or held.update(hook=hook, **reported)
+        else:  # one that comes late, from before pacman was started, only extends the lease
+            leased = held.filter(status=OperationStatus.LEASED)
+            kept = leased.update(hook=hook, **reported) or held.update(lease_until=leases.until())
+        if not kept:
+            row_locks.operation_of(endpoint, operation_id)
+            raise LeaseLost(_LEASE_LOST)
+    return row_locks.operation(operation_id)
 
 
 def finish(
@@ -244,57 +237,48 @@ def finish(
     hint: str | None = None,
     log_tail: str = "",
 ) -> Operation:
-    """Record the result and the state it led to; a repeat returns the stored operation.
+    """Record the result, and the state (a digest) that it led to. A repeat returns the stored operation.
 
-    Whether it succeeded is decided by `state`, and by the agent's word that the files of the packages are theirs: the
-    outcome is only kept. `hint` says what to do, in one line. What failed for a reason that will pass is queued again
-    (`retrying`). Raises NotFound, LeaseLost, Invalid, StateUnknown (the state was not uploaded).
+    Whether it succeeded is decided by `state`, and by a `code` that says that files differ from their packages;
+    `outcome` is only kept. An operation that failed for a reason that will pass is queued again (`retries`).
+    Raises NotFound, LeaseLost, Invalid, StateUnknown (the state was not uploaded).
     """
-    if outcome not in OUTCOMES:
-        raise Invalid(f"outcome must be one of {', '.join(OUTCOMES)}.", field="outcome")
-    reports.checked_seq(seq)
-    said: dict[str, object] = {
-        "outcome": outcome,
-        "code": texts.head(code, maximum=100),
-        "message": texts.head(message, maximum=2000),
-        "log_tail": texts.tail(log_tail, maximum=16_000),
-    }
-    if hint:
-        said["hint"] = texts.head(hint, maximum=1000)
-    presence.notice_return(endpoint)
+    result = operation_results.agent_result(outcome, code=code, message=message, hint=hint, log_tail=log_tail)
+    reports.check_seq(seq)
+    endpoint_presence.notice_return(endpoint)
     with transaction.atomic():
-        endpoint = rows.lock_endpoint(endpoint)
+        endpoint = row_locks.lock_endpoint(endpoint)
         share_content()
-        operation = rows.operation_of(endpoint, operation_id)
-        if operation.status not in LEASED and operation.result_token == lease_token:
+        operation = row_locks.operation_of(endpoint, operation_id)
+        if not operation.is_claimed and operation.result_token == lease_token:
             return operation
-        if not Operation.objects.filter(LIVE, pk=operation_id, lease_token=lease_token).exists():
-            raise LeaseLost("The lease is not this token's any more.")
+        if not Operation.objects.lease_live().filter(pk=operation_id, lease_token=lease_token).exists():
+            raise LeaseLost(_LEASE_LOST)
         if not State.objects.filter(pk=state).exists():
             raise StateUnknown("Upload the state that the result names first.")
-        _end(operation, said, lease_token=lease_token, state=state)
+        _end(operation, result, lease_token=lease_token, state=state)
         reports.record(endpoint, seq=seq, state=state, cause=EndpointState.Cause.OPERATION)
-    return rows.operation(operation_id)
+    return row_locks.operation(operation_id)
 
 
-def _end(operation: Operation, said: dict[str, object], *, lease_token: uuid.UUID, state: str) -> None:
-    reached = state == operation.target_state_id and said["code"] != FILES_DIFFER
+def _end(operation: Operation, result: dict[str, object], *, lease_token: uuid.UUID, state: str) -> None:
+    reached = state == operation.target_state_id and result["code"] != FILES_DIFFER
     status = OperationStatus.SUCCEEDED if reached else OperationStatus.FAILED
-    result = dict(said)
     actor = f"endpoint:{operation.endpoint.name}"
     if status == OperationStatus.FAILED:
-        if retrying.queue_later(operation, result, actor=actor, state=state, result_token=lease_token):
+        if retries.queue_later(operation, result, actor=actor, state=state, result_token=lease_token):
             return
-        result["difference"] = judgement.difference_to(operation, state)
+        result = result | {"difference": operation_results.difference_to(operation, state)}
         result["code"] = result["code"] or "state_differs"
-    if not judgement.end(
+    ended = transitions.end(
         operation, status=status, actor=actor, result=result, result_token=lease_token, end_state=state
-    ):
-        raise LeaseLost("The lease is not this token's any more.")
+    )
+    if not ended:
+        raise LeaseLost(_LEASE_LOST)
 
 
 def probe() -> None:
-    """Prove that this component can work: bounded reads of its tables. Raises DatabaseError, or FleetError."""
+    """Prove that this part of the fleet can work: bounded reads of its tables. Raises DatabaseError, or FleetError."""
     clock.now()
     Operation.objects.order_by("pk").values_list("pk", "status", "lease_until", "deadline").first()
     overdue = leases.overdue_leases()

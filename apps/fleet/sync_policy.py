@@ -13,7 +13,7 @@ from .models.pools import ConflictResolution
 def allows(resolution: str, kinds: Collection[ChangeKind]) -> bool:
     """Whether automatic sync may make changes of these kinds."""
     if resolution == ConflictResolution.MANUAL:
-        return status.of_kinds(kinds) == status.Status.BEHIND
+        return status.of_kinds(kinds) == status.EndpointStatus.BEHIND
     if resolution == ConflictResolution.NEWEST:
         return ChangeKind.DOWNGRADE not in kinds
     return True

@@ -1,6 +1,6 @@
 """The files behind the packages of targets: found at the source, kept, read back, compared.
 
-They are what the source's own databases said when the target was made. It must not know who may set targets, nor HTTP.
+They are what the source's own databases said when the target was made. It must not know HTTP or who may set targets.
 """
 
 import zlib
@@ -49,7 +49,7 @@ def found_at(endpoint: Endpoint, packages: Iterable[InstalledPackage]) -> list[T
 
 
 def save(files: Iterable[TargetFile]) -> TargetFiles:
-    """The row of exactly these files, made where there was none. Wants the content lock shared."""
+    """The row of exactly these files, made if there was none. The caller shares the content lock."""
     files = list(files)
     text = canonical.to_text(files)
     values = {"file_count": len(files), "files": zlib.compress(text)}
@@ -62,7 +62,7 @@ def digest(files: Iterable[TargetFile]) -> str:
 
 
 def load(revision: TargetRevision) -> dict[str, TargetFile]:
-    """The files of a revision by pkgname; empty where they weren't recorded."""
+    """The files of a revision by pkgname; empty if they weren't recorded."""
     return dict(_load(revision.files_id)) if revision.files_id else {}
 
 
@@ -78,7 +78,7 @@ def read(digest: str) -> list[TargetFile]:
 
 
 def lines(digest: str) -> Iterator[bytes]:
-    """The lines of one row's text, without a look at them."""
+    """The lines of one row's text, unparsed."""
     text = TargetFiles.objects.filter(pk=digest).values_list("files", flat=True).first()
     return iter(zlib.decompress(bytes(text)).splitlines() if text is not None else ())
 

@@ -1,6 +1,7 @@
-"""Targets of pools: every write to them. It must not know HTTP, nor how endpoints report.
+"""Targets of pools: every write to them. It must not know HTTP or how endpoints report.
 
-An operator may set any pool's target; an endpoint only its own pool's, from itself, and with the right to it.
+An operator may set any pool's target. An endpoint may set only its own pool's target, from its own packages, and only
+if it has that right.
 """
 
 from typing import Any
@@ -11,17 +12,18 @@ from . import (
     audit,
     examination,
     goals,
-    going_back,
-    obsolete,
+    limits,
+    obsolete_operations,
+    queued_syncs,
     revisions,
-    rows,
+    row_locks,
     source_packages,
     states,
     target_files,
-    texts,
+    text_input,
 )
+from .content_lock import share_content
 from .exceptions import Conflict, Forbidden, MayNotSetTargets, NoTarget, NotFound, SourceChanged, TargetChanged
-from .locks import share_content
 from .models import Endpoint, Pool, TargetRevision
 from .source_packages import Proposal
 
@@ -37,40 +39,45 @@ def set_target(
     comment: str = "",
     force: bool = False,
 ) -> tuple[TargetRevision, bool]:
-    """A new revision: the endpoint's current packages with their files, less what `source_packages` leaves out.
+    """Make the endpoint's current packages the target, except for what `source_packages` leaves out.
 
-    (revision, True); or (the current revision, False) when it says the same and names the same repositories, unless
-    `force`. `setter` is the endpoint that asks, None for an operator. `expected_number` is the number that the caller
-    saw (0: no target yet), `expected_digest` the digest of the proposal that it saw (`source_packages.Proposal`).
-    Raises TargetChanged and SourceChanged when there is another one now, StateUnknown when the endpoint hasn't
-    reported, Conflict when it is of another pool or has nothing to share, UnsoundSource when its last
-    examination speaks against it (`force` overrides what may be), Forbidden, MayNotSetTargets.
+    Returns (revision, True); or (the current revision, False) if that says the same and names the same repositories,
+    unless `force`. `setter` is the endpoint that asks, None for an operator. `expected_number` is the number of the
+    target that the caller saw (0 for none), `expected_digest` that of the proposal (`source_packages.Proposal`).
+
+    Raises TargetChanged and SourceChanged if there is another one now; StateUnknown if the endpoint hasn't reported;
+    Conflict if it is in another pool or has nothing to share; UnsoundSource if its last examination speaks against it
+    (`force` overrides what may be overridden); Forbidden, MayNotSetTargets.
     """
     comment = comment_of(comment)
     with transaction.atomic():
-        (pool,) = rows.lock_pools(pool)
-        endpoint = rows.lock_endpoint(endpoint)
+        (pool,) = row_locks.lock_pools(pool)
+        endpoint = row_locks.lock_endpoint(endpoint)
         share_content()
         if setter is not None:
             _check_may(setter, endpoint, pool)
         check_expected(pool, expected_number)
-        if endpoint.pool_id != pool.pk:
-            raise Conflict(f"{endpoint.name} is not in the pool {pool.name}.")
-        goals.reported_state(endpoint)
-        examination.check_source(endpoint, force=force)
-        proposal = source_packages.propose(pool=pool, endpoint=endpoint)
-        if expected_digest is not None and expected_digest != proposal.digest:
-            raise SourceChanged(
-                f"{endpoint.name} would give another target by now: it has reported since, or what is left out of the "
-                "target has changed. Nothing was changed; look at what it would be now."
-            )
-        fields = _fields(proposal)
+        fields = _fields(_checked_proposal(pool, endpoint, expected_digest=expected_digest, force=force))
         current = pool.target
         if current and not force and _says(current, fields) and (current.approved or setter):
             return current, False
         approved = setter is None or not pool.endpoint_targets_need_approval
-        made = add(pool, actor=actor, source_endpoint=endpoint, comment=comment, approved=approved, **fields)
-        return made, True
+        return add(pool, actor=actor, source_endpoint=endpoint, comment=comment, approved=approved, **fields), True
+
+
+def _checked_proposal(pool: Pool, endpoint: Endpoint, *, expected_digest: str | None, force: bool) -> Proposal:
+    """What the endpoint gives, if it may be the source. Raises Conflict, StateUnknown, UnsoundSource, SourceChanged."""
+    if endpoint.pool_id != pool.pk:
+        raise Conflict(f"{endpoint.name} is not in the pool {pool.name}.")
+    goals.reported_state(endpoint)
+    examination.check_source(endpoint, force=force)
+    proposal = source_packages.propose(pool=pool, endpoint=endpoint)
+    if expected_digest not in (None, proposal.digest):
+        raise SourceChanged(
+            f"{endpoint.name} would now give another target: it has reported since, or what is left out of the "
+            "target has changed. Nothing was changed; look at what it would be now."
+        )
+    return proposal
 
 
 OWN_TARGET = "An endpoint may set the target of its own pool, from itself."
@@ -104,15 +111,15 @@ def _says(current: TargetRevision, fields: dict[str, Any]) -> bool:
 
 
 def comment_of(text: object) -> str:
-    """`text` if it is one line of at most 500 characters. Raises Invalid."""
-    return texts.line(text, field="comment", maximum=500, empty=True)
+    """`text` if it is one line of at most COMMENT_LENGTH characters. Raises Invalid."""
+    return text_input.line(text, field="comment", maximum=limits.COMMENT_LENGTH, empty=True)
 
 
 def check_expected(pool: Pool, expected_number: int | None) -> None:
-    """Raise TargetChanged unless `expected_number` is None or the current target's number (0: none yet)."""
+    """Raise TargetChanged unless `expected_number` is None or the current target's number (0 if there is none)."""
     number = pool.target.number if pool.target else 0
     if expected_number is not None and expected_number != number:
-        raise TargetChanged(f"The target of {pool.name} is revision {number} by now.", number=number)
+        raise TargetChanged(f"The target of {pool.name} is now revision {number}.", number=number)
 
 
 def go_back(
@@ -120,14 +127,14 @@ def go_back(
 ) -> TargetRevision:
     """A new revision that says what revision `number` says. Raises NotFound, TargetChanged.
 
-    Syncs to other revisions that no agent has begun are cancelled, whoever queued them.
+    Syncs to other revisions that no agent has begun are cancelled, even those that people queued.
     """
     comment = comment_of(comment)
     with transaction.atomic():
-        (pool,) = rows.lock_pools(pool)
+        (pool,) = row_locks.lock_pools(pool)
         check_expected(pool, expected_number)
         made = copy(pool, revision_of(pool, number), actor=actor, comment=comment)
-        going_back.cancel_left(pool, target=made, number=number, actor=actor)
+        queued_syncs.cancel_affected(pool, target=made, number=number, actor=actor)
         return made
 
 
@@ -157,7 +164,7 @@ def promote(
     if pool.pk == source.pk:
         raise Conflict(f"{pool.name} can't be promoted to itself. To approve its target, approve that revision.")
     with transaction.atomic():
-        pool, source = rows.lock_pools(pool, source)
+        pool, source = row_locks.lock_pools(pool, source)
         check_expected(pool, expected_number)
         if source.target is None:
             raise NoTarget(f"The pool {source.name} has no target yet.")
@@ -168,7 +175,7 @@ def promote(
 def copy(
     pool: Pool, revision: TargetRevision, *, actor: str, comment: str, promoted_from: str = "", approved: bool = True
 ) -> TargetRevision:
-    """Make what `revision` says the target of `pool`, as an operator's decision. Wants the pool's row locked.
+    """Make what `revision` says the target of `pool`, as an operator's decision. The caller has locked the pool.
 
     `approved`: the decision was about these packages, and not only about a number.
     """
@@ -192,7 +199,7 @@ def copy(
 
 
 def add(pool: Pool, *, actor: str, **fields: Any) -> TargetRevision:
-    """Add the next revision and make it the target. Wants the pool's row locked.
+    """Add the next revision and make it the target. The caller has locked the pool.
 
     Its number is above every number that the pool has had or that any endpoint has seen. What the pool's policy has
     queued for another revision is cancelled: agents would take it for a step back.
@@ -201,7 +208,9 @@ def add(pool: Pool, *, actor: str, **fields: Any) -> TargetRevision:
     number = max(before.number if before else 0, pool.highest_number) + 1
     revision = TargetRevision.objects.create(pool=pool, number=number, **{**fields, "author": actor[:200]})
     Pool.objects.filter(pk=pool.pk).update(target=revision, highest_number=number)
-    obsolete.cancel_automatic(pool, code=obsolete.TARGET_CHANGED, message=obsolete.CHANGED, besides=revision)
+    obsolete_operations.cancel_automatic(
+        pool, code=obsolete_operations.TARGET_CHANGED, message=obsolete_operations.CHANGED, spared=revision
+    )
     audit.record(
         actor=actor,
         verb="set_target",
@@ -221,7 +230,7 @@ def add(pool: Pool, *, actor: str, **fields: Any) -> TargetRevision:
 def approve(*, pool: Pool, number: int, actor: str) -> TargetRevision:
     """Let automatic sync bring endpoints to this revision. A repeat changes nothing. Raises NotFound."""
     with transaction.atomic():
-        (pool,) = rows.lock_pools(pool)
+        (pool,) = row_locks.lock_pools(pool)
         revision = revision_of(pool, number)
         if TargetRevision.objects.filter(pk=revision.pk, approved=False).update(approved=True):
             audit.record(

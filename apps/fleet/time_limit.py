@@ -1,6 +1,6 @@
-"""How much time the comparisons of one request may take. It must not know what is compared, nor HTTP.
+"""How much time the comparisons of one request may take. It must not know HTTP or what is compared.
 
-It is time of the thread on a processor, not on the clock: what a request costs doesn't depend on who else is at work,
+It is processor time of the thread, not time on the clock: what a request costs doesn't depend on other work,
 and waiting for the database has limits of its own. Without `begin` (commands, chores) there is no limit.
 """
 
@@ -43,7 +43,7 @@ def check() -> None:
 
 
 def bounded(items: Iterable[T], *, every: int = 256) -> Iterator[T]:
-    """The same items, with a look at the time before every 256th, or `every` so many. Raises ComparisonTooLong."""
+    """The same items; the time is checked before every 256th, or before every `every`th. Raises ComparisonTooLong."""
     for number, item in enumerate(items):
         if number % every == 0:
             check()

@@ -1,7 +1,7 @@
 """What happened to an endpoint, newest first: states, operations, targets of its pool, changes by people, silence.
 
-It must not know HTTP, nor how an event is shown. Nothing is written for it but the times of silence
-(`apps.fleet.presence`); all else is read from where it is kept, as long as it is kept there.
+Only the times of silence are written for it (`apps.fleet.endpoint_presence`); all else is read from where it is kept,
+while it is kept there. It must not know HTTP or how an event is shown.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,13 +17,13 @@ from . import audit, clock, difference, states, status, time_limit
 from .difference import Change
 from .models import AuditEvent, Endpoint, EndpointState, OfflinePeriod, Operation, State, TargetRevision
 
-# So many events of each kind are looked at: the newest.
-MOST = 500
+# The events of each kind that are looked at: the newest.
+MAX_EVENTS = 500
 # What people do with an endpoint is in the audit under these verbs.
 _VERBS = ("enroll", "assign", "change_rights", "rotate_token", "revoke_token", "resume_sync")
 
 
-class Kind(StrEnum):
+class TimelineKind(StrEnum):
     STATE = "state"
     OPERATION = "operation"
     FINISHED = "finished"
@@ -37,18 +37,18 @@ class Kind(StrEnum):
 class Event:
     """`what` is the row that it is about: an EndpointState, Operation, TargetRevision, AuditEvent or OfflinePeriod.
 
-    Of OFFLINE at present, and so without a row, it is None. `before` is the state before the one of an EndpointState,
-    if that is known.
+    It is None for an endpoint that is offline now, which has no row yet. `before` is the digest of the state before
+    that of an EndpointState, if it is known.
     """
 
     at: datetime
-    kind: Kind
+    kind: TimelineKind
     what: Any = None
     before: str | None = None
 
 
 def of(endpoint: Endpoint, since: datetime | None = None) -> list[Event]:
-    """The events since then, newest first; of each kind the newest MOST at most. `endpoint` with its pool."""
+    """The events since then, newest first; of each kind the newest MAX_EVENTS at most. `endpoint` with its pool."""
     events = [
         *_states(endpoint, since),
         *_operations(endpoint, since),
@@ -60,10 +60,10 @@ def of(endpoint: Endpoint, since: datetime | None = None) -> list[Event]:
 
 
 def _states(endpoint: Endpoint, since: datetime | None) -> Iterator[Event]:
-    rows = endpoint.history.select_related("state").defer("state__packages").order_by("-seq")[: MOST + 1]
+    rows = endpoint.history.select_related("state").defer("state__packages").order_by("-seq")[: MAX_EVENTS + 1]
     for entry, before in with_previous(rows):
         if since is None or entry.at >= since:
-            yield Event(at=entry.at, kind=Kind.STATE, what=entry, before=before.state_id if before else None)
+            yield Event(at=entry.at, kind=TimelineKind.STATE, what=entry, before=before.state_id if before else None)
 
 
 def with_previous(entries: Iterable[EndpointState]) -> Iterator[tuple[EndpointState, EndpointState | None]]:
@@ -73,11 +73,11 @@ def with_previous(entries: Iterable[EndpointState]) -> Iterator[tuple[EndpointSt
 
 def _operations(endpoint: Endpoint, since: datetime | None) -> Iterator[Event]:
     rows = Operation.objects.with_names().filter(endpoint=endpoint).defer("result", "foreign")
-    for operation in rows.order_by("-created", "pk")[:MOST]:
+    for operation in rows.order_by("-created", "pk")[:MAX_EVENTS]:
         if since is None or operation.created >= since:
-            yield Event(at=operation.created, kind=Kind.OPERATION, what=operation)
+            yield Event(at=operation.created, kind=TimelineKind.OPERATION, what=operation)
         if operation.finished and (since is None or operation.finished >= since):
-            yield Event(at=operation.finished, kind=Kind.FINISHED, what=operation)
+            yield Event(at=operation.finished, kind=TimelineKind.FINISHED, what=operation)
 
 
 def _targets(endpoint: Endpoint, since: datetime | None) -> Iterator[Event]:
@@ -87,15 +87,15 @@ def _targets(endpoint: Endpoint, since: datetime | None) -> Iterator[Event]:
     moved = _audit(endpoint).filter(verb="assign").values_list("at", flat=True).first()
     start = max(moment for moment in (endpoint.created, moved, since) if moment)
     rows = TargetRevision.objects.filter(pool=endpoint.pool_id, created__gte=start).select_related("pool")
-    for revision in rows.defer("unmanaged", "repositories").order_by("-number")[:MOST]:
-        yield Event(at=revision.created, kind=Kind.TARGET, what=revision)
+    for revision in rows.defer("unmanaged", "repositories").order_by("-number")[:MAX_EVENTS]:
+        yield Event(at=revision.created, kind=TimelineKind.TARGET, what=revision)
 
 
 def _changes(endpoint: Endpoint, since: datetime | None) -> Iterator[Event]:
     rows = _audit(endpoint).filter(verb__in=_VERBS)
     if since is not None:
         rows = rows.filter(at__gte=since)
-    return (Event(at=event.at, kind=Kind.AUDIT, what=event) for event in rows[:MOST])
+    return (Event(at=event.at, kind=TimelineKind.AUDIT, what=event) for event in rows[:MAX_EVENTS])
 
 
 def _audit(endpoint: Endpoint) -> "QuerySet[AuditEvent]":
@@ -105,21 +105,21 @@ def _audit(endpoint: Endpoint) -> "QuerySet[AuditEvent]":
 
 
 def _silence(endpoint: Endpoint, since: datetime | None) -> Iterator[Event]:
-    for period in OfflinePeriod.objects.filter(endpoint=endpoint).order_by("-until")[:MOST]:
+    for period in OfflinePeriod.objects.filter(endpoint=endpoint).order_by("-until")[:MAX_EVENTS]:
         if since is None or period.since >= since:
-            yield Event(at=period.since, kind=Kind.OFFLINE, what=period)
+            yield Event(at=period.since, kind=TimelineKind.OFFLINE, what=period)
         if since is None or period.until >= since:
-            yield Event(at=period.until, kind=Kind.BACK, what=period)
+            yield Event(at=period.until, kind=TimelineKind.BACK, what=period)
     seen = endpoint.last_seen
     if seen and status.is_offline(seen, clock.now()) and (since is None or seen >= since):
-        yield Event(at=seen, kind=Kind.OFFLINE)
+        yield Event(at=seen, kind=TimelineKind.OFFLINE)
 
 
 Pair = tuple[str, str]
 
 
 def changes_between(pairs: Sequence[Pair]) -> dict[Pair, list[Change]]:
-    """What leads from one state to another, for each pair of digests; without those of which one isn't kept.
+    """What leads from one state to another, for each pair of digests of which both are kept.
 
     Only the packages in which two states differ are read. Raises ComparisonTooLong.
     """

@@ -1,6 +1,6 @@
 """Secrets of endpoints, people and programs: made here, kept only as hashes. It must not know HTTP.
 
-A token has 256 random bits, so a plain SHA-256 is hash enough: there is nothing to guess.
+A token has 256 random bits, which nobody can guess, so a plain SHA-256 is enough.
 """
 
 import hashlib
@@ -13,12 +13,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 
-from apps.lifecycle import bookkeeping
+from apps.lifecycle.work import deferred_writes
 
-from . import audit, clock, texts
+from . import audit, clock, limits, text_input
 from .exceptions import Invalid, NameTaken
 from .models import ApiToken
-from .models.access import Role
+from .models.credentials import ApiTokenRole
 
 ENDPOINT, API, ENROLMENT = "pse_", "pst_", "psc_"
 _USED_RESOLUTION = timedelta(minutes=1)
@@ -38,9 +38,9 @@ def hash_of(text: str) -> str:
 
 def create_api_token(*, name: str, role: str, actor: str, user: Any = None) -> tuple[ApiToken, str]:
     """Make an API token; its text (`pst_…`) is returned once and not stored. Raises Invalid, NameTaken."""
-    texts.line(name, field="name", maximum=100)
-    if role not in Role.values:
-        raise Invalid(f"role must be one of {', '.join(Role.values)}.", field="role")
+    text_input.line(name, field="name", maximum=limits.API_TOKEN_NAME_LENGTH)
+    if role not in ApiTokenRole.values:
+        raise Invalid(f"role must be one of {', '.join(ApiTokenRole.values)}.", field="role")
     text, token_hash = new(API)
     try:
         with transaction.atomic():
@@ -54,7 +54,7 @@ def create_api_token(*, name: str, role: str, actor: str, user: Any = None) -> t
 def authenticate_api_token(*, token: str) -> ApiToken | None:
     """The API token with this text, with its user; None when unknown or revoked. One query.
 
-    That it was used is noted once a minute and written some seconds later (`write_uses`): whoever only reads must not
+    That it was used is noted once a minute and written some seconds later (`write_uses`): a reader must not
     depend on a database that takes writes.
     """
     if not token.startswith(API):
@@ -65,7 +65,7 @@ def authenticate_api_token(*, token: str) -> ApiToken | None:
     if found is None or (found.user is not None and not found.user.is_active):
         return None
     if found.stale:  # asked in the same query
-        bookkeeping.note(USES, found.pk)
+        deferred_writes.defer(USES, found.pk)
     return found
 
 

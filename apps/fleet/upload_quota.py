@@ -1,7 +1,7 @@
 """How much an endpoint may upload: numbers per hour, bytes per day, bytes that are kept. It must not know HTTP.
 
 It is counted in the database, so that it holds for all workers and instances together, and only when something is
-uploaded. An upload counts when it begins, so that a refused one counts as well: it costs the server as much.
+uploaded. An upload counts when it begins, so that a refused one counts too: it costs the server as much.
 """
 
 from collections.abc import Iterator
@@ -83,11 +83,11 @@ def _left(first: datetime, window: timedelta, now: datetime) -> int:
 
 
 def _refuse(what: str, seconds: int) -> None:
-    raise QuotaExceeded(f"This endpoint has {what}; it may go on in {seconds} s.", retry_after=seconds)
+    raise QuotaExceeded(f"This endpoint has {what}; it may continue in {seconds} s.", retry_after=seconds)
 
 
 def forget() -> int:
-    """A chore: remove what no quota counts any more; how many rows it removed."""
+    """A chore: remove what no quota counts any more. Returns how many rows."""
     old = Upload.objects.filter(at__lt=clock.moved(-DAY))
     if _stored_quota():
         old = old.exclude(Exists(State.objects.filter(pk=OuterRef("digest"))), kept=True)

@@ -1,15 +1,15 @@
 """What an operation waits for before it begins or goes on, in a sentence. It writes nothing.
 
-It must not know HTTP. Whoever shows it adds the times.
+It must not know HTTP or how times are shown.
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from . import clock, going_back, obsolete, progress, status
+from . import clock, obsolete_operations, progress, queued_syncs, status
 from .leases import LEASE_SECONDS
 from .models import Operation, OperationStatus
-from .models.operations import LEASED
+from .queued_syncs import SyncDestination
 
 DATABASE_LOCKED = "database_locked"
 
@@ -18,7 +18,7 @@ DATABASE_LOCKED = "database_locked"
 class Waiting:
     """`code` is stable, `text` for people; `since` when it began to wait for that, `until` when that is over at last.
 
-    Both times are None where they aren't known.
+    Both times are None if they aren't known.
     """
 
     code: str
@@ -28,16 +28,17 @@ class Waiting:
 
 
 def of(operation: Operation) -> Waiting | None:
-    """What it waits for; None for one that is at work or has ended. Wants the endpoint with it. A few queries."""
+    """What it waits for; None if it is at work or has ended. It is read with its endpoint. A few queries."""
     if operation.status == OperationStatus.QUEUED:
         now = clock.now()
-        return _in_vain(operation) or _with_way(operation, _queued(operation, now))
-    if operation.status in LEASED:
+        destination = queued_syncs.destination(operation)
+        return _in_vain(operation, destination) or _with_destination(destination, _queued(operation, now))
+    if operation.is_claimed:
         return _leased(operation, clock.now())
     return None
 
 
-def _in_vain(operation: Operation) -> Waiting | None:
+def _in_vain(operation: Operation, destination: SyncDestination | None) -> Waiting | None:
     """Why it will never begin."""
     endpoint = operation.endpoint
     if endpoint.token_hash is None:
@@ -46,19 +47,18 @@ def _in_vain(operation: Operation) -> Waiting | None:
     if endpoint.state_id != operation.base_state_id:
         text = "The machine's packages have changed since it was queued. It is cancelled when the machine asks for it."
         return Waiting(code="base_changed", text=text)
-    if why := obsolete.why(operation):
+    if why := obsolete_operations.cancel_reason(operation, destination_of=lambda _: destination):
         code, message = why
         return Waiting(code=code, text=f"{message} It is cancelled when the machine asks for it.")
     return None
 
 
-def _with_way(operation: Operation, found: Waiting) -> Waiting:
+def _with_destination(destination: SyncDestination | None, found: Waiting) -> Waiting:
     """Say where a sync goes, if that isn't where it would go now."""
-    way = going_back.way(operation)
-    if way is None:
+    if destination is None:
         return found
-    target = f"#{way.target} now" if way.target else "none now"
-    return replace(found, text=f"{found.text} It goes to target #{way.number}; the pool's target is {target}.")
+    target = f"#{destination.target} now" if destination.target else "none now"
+    return replace(found, text=f"{found.text} It goes to target #{destination.number}; the pool's target is {target}.")
 
 
 def _queued(operation: Operation, now: datetime) -> Waiting:
@@ -98,13 +98,11 @@ def _leased(operation: Operation, now: datetime) -> Waiting | None:
         since = until - timedelta(seconds=LEASE_SECONDS)
         if operation.status == OperationStatus.APPLYING:
             text = (
-                "Nothing was heard of the machine's agent since then. pacman may be at work all the same; the "
-                "machine's next report decides what came of it."
+                "The machine's agent hasn't been heard from since then. pacman may still be running; the machine's "
+                "next report decides how the operation ended."
             )
             return Waiting(code="agent_silent", text=text, since=since, until=operation.deadline)
-        text = (
-            "Nothing was heard of the machine's agent since then. The operation is handed out again at its next report."
-        )
+        text = "The machine's agent hasn't been heard from since then. Its next report gets the operation again."
         return Waiting(code="agent_silent", text=text, since=since)
     said = progress.of(operation)
     if said and said.waiting:

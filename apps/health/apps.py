@@ -1,4 +1,4 @@
-"""Checks, health views and the healthcheck command. Knows nothing of the REST API or the dashboard."""
+"""Checks, health views and the healthcheck command. It must not know about the REST API or the dashboard."""
 
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
@@ -9,12 +9,18 @@ class HealthConfig(AppConfig):
     label = "health"
 
     def ready(self) -> None:
-        """Have the background work start with each process that serves; nothing starts here."""
-        from apps.health import figures, process
-        from apps.lifecycle import loops
+        """Register the background work, which starts in each process that serves; nothing starts here."""
+        from apps.health.checking import process_checker
+        from apps.health.detailed import fleet_summary
+        from apps.health.probes import PROBES
+        from apps.lifecycle.gunicorn import probe_paths
+        from apps.lifecycle.work import loops
 
-        connection_created.connect(process.watch_statements, dispatch_uid="health")
-        loops.register("health-checker", 60.0, process.start, everywhere=True, while_draining=True)
-        loops.register("health-figures", figures.INTERVAL, figures.refresh, while_draining=True)
-        interval = figures.INSTANCES_INTERVAL
-        loops.register("health-instances", interval, figures.refresh_instances, while_draining=True)
+        probe_paths.register(PROBES)
+        connection_created.connect(process_checker.watch_statements, dispatch_uid="health")
+        loops.register(
+            "health-checker", process_checker.TICK, process_checker.tick, everywhere=True, while_draining=True
+        )
+        loops.register("health-fleet", fleet_summary.INTERVAL, fleet_summary.refresh, while_draining=True)
+        interval = fleet_summary.INSTANCES_INTERVAL
+        loops.register("health-instances", interval, fleet_summary.refresh_instances, while_draining=True)

@@ -1,4 +1,4 @@
-"""Notes the pattern of the route for the metrics: `api/v1/pools/{name}` is one route, however many pools there are.
+"""Records the route's pattern for the metrics: `api/v1/pools/{name}` is one route, however many pools there are.
 
 It must not know what is measured.
 """
@@ -13,7 +13,7 @@ from apps.health.wsgi import ROUTE
 
 
 class RouteMiddleware:
-    """Anywhere in MIDDLEWARE."""
+    """May be anywhere in MIDDLEWARE."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -23,5 +23,5 @@ class RouteMiddleware:
 
     def process_view(self, request: HttpRequest, *_: Any) -> None:
         if request.resolver_match is not None:
-            # request.META is the WSGI environ itself, which MeasureLayer still has when the answer is there.
+            # request.META is the WSGI environ itself, which MeasureLayer still has when the answer is ready.
             request.META[ROUTE] = "/" + request.resolver_match.route.removeprefix("^").removesuffix("$")

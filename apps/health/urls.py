@@ -1,4 +1,4 @@
-"""The health paths for Django, each with and without a slash at its end."""
+"""The health paths for Django, each with and without a trailing slash."""
 
 from django.urls import re_path
 

@@ -16,7 +16,7 @@ def lost_after() -> timedelta:
 
 
 class InstanceQuerySet(models.QuerySet["Instance"]):
-    """Liveness is on the database's clock, so that no instance's own clock matters."""
+    """The database's clock decides which instances are alive, so that no instance's own clock matters."""
 
     def alive(self) -> "InstanceQuerySet":
         return self.filter(heartbeat__gt=Now() - lost_after())
@@ -26,7 +26,7 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
         return self.filter(heartbeat__lte=Now() - lost_after())
 
     def forgotten(self) -> "InstanceQuerySet":
-        """Lost for so long that nobody wants to see it any more."""
+        """Lost for longer than PRUNE_AFTER, and so no longer shown."""
         return self.filter(heartbeat__lte=Now() - PRUNE_AFTER)
 
 

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 else:
 
     class Base(admin.ModelAdmin):
-        """Subscriptable at run time, as the type stubs have it."""
+        """Subscriptable at run time, as in the type stubs."""
 
         def __class_getitem__(cls, _model: Any) -> type:
             return cls
 
 
 class ReadOnlyAdmin(Base[M]):
-    """May be seen by everybody who may see the admin's model; nobody adds, changes or deletes."""
+    """Whoever may view the model sees its rows; nobody adds, changes or deletes one."""
 
     # Counting a table of millions of rows for the footer of a filtered list is not worth it.
     show_full_result_count = False

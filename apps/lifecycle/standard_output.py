@@ -1,6 +1,6 @@
-"""What a command does when its standard output takes nothing any more. Standard library only.
+"""What a command does when nothing more can be written to its standard output. Standard library only.
 
-It must not know what was to be written.
+It must not know what should have been written.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import sys
 
 
 def abandon() -> None:
-    """Let what is still to be written go nowhere: Python would try again at its end, and exit with 120."""
+    """Discard what is still to be written: Python would try again at its end, and exit with 120."""
     for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()

@@ -1,6 +1,6 @@
-"""Compiles every template, and looks up what ours name: other templates, URLs, static files.
+"""Compiles every template, and looks up what our templates name: other templates, URLs, static files.
 
-It must not know what a page shows. What depends on a page's values is found by tests only.
+It must not know what a page shows. Only tests find faults that depend on a page's values.
 """
 
 import logging
@@ -29,7 +29,7 @@ class TemplateBroken(Exception):
 
 
 def load_all(named: Iterable[str]) -> None:
-    """Compile all templates; those that are `named` exist.
+    """Compile all templates, and check that those in `named` exist.
 
     Raises TemplateBroken, or what a broken tag library or context processor raises.
     """
@@ -58,7 +58,7 @@ def load_one(backend: DjangoTemplates, folder: Path, name: str) -> None:
     """Compile the template, and look up what it names."""
     try:
         template = backend.get_template(name).template
-        if _is_ours(template):  # those of Django and of packages are right, though not all of them for our settings
+        if _is_ours(template):  # those of Django and of packages are right, but not all of them work with our settings
             check_names(backend, template)
     except TemplateBroken as error:
         raise TemplateBroken(f"{folder / name}: {error}") from error
@@ -73,7 +73,7 @@ def _is_ours(template: Template) -> bool:
 
 
 def check_names(backend: DjangoTemplates, template: Template) -> None:
-    """The templates, URLs and static files that the template names exist."""
+    """Check that the templates, URLs and static files that the template names exist."""
     for node in _nodes(template.nodelist):
         if isinstance(node, ExtendsNode):
             _find(backend, _constant(node.parent_name), template)
@@ -96,7 +96,7 @@ def _constant(expression: Any) -> str | None:
 
 
 def _find(backend: DjangoTemplates, name: str | None, template: Template) -> None:
-    if name is None or name == template.name:  # extends the same one of another app
+    if name is None or name == template.name:  # it extends the one of the same name in another app
         return
     try:
         backend.get_template(name)
@@ -105,7 +105,7 @@ def _find(backend: DjangoTemplates, name: str | None, template: Template) -> Non
 
 
 def _check_url(name: str | None) -> None:
-    """Whether there is a URL of this name; with which arguments is the page's matter."""
+    """Check that there is a URL with this name; its arguments depend on the page."""
     if name is None:
         return
     *spaces, last = name.split(":")
@@ -129,7 +129,7 @@ def warn_without_manifest() -> None:
 
 
 def _hashed_names() -> dict[str, str] | None:
-    """The name with its hash of each static file by its name; None where names have no hashes."""
+    """Each static file's name, with the name that has its hash; None if names have no hashes."""
     return getattr(staticfiles_storage, "hashed_files", None)
 
 

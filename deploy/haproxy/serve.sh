@@ -1,17 +1,17 @@
 #!/bin/bash
-# Process 1 of HAProxy's container: it ends HAProxy in such a way that people are refused only while the engine replaces
-# the container. It must not know what HAProxy serves, except for the frontend whose requests count.
+# Process 1 of HAProxy's container: it stops HAProxy in such a way that requests are refused only while the engine
+# replaces the container. It must not know what HAProxy serves, except for the frontend whose requests count.
 #
-# HAProxy by itself closes its listener at once when it is told to stop, and then waits for idle connections (30 s).
+# HAProxy by itself closes its listener as soon as it is told to stop, and then waits for idle connections (30 s).
 # Here TERM, INT and USR1 (docker stop, restart, up) do this instead:
-#   1. HAProxy serves on until no request is older than NEW, within PATIENCE: long uploads finish, nobody is refused.
+#   1. HAProxy continues until no request is older than NEW, within PATIENCE: long uploads finish, nobody is refused.
 #   2. It closes its listener and finishes the requests that are left, within FINISH. Idle connections don't count.
 #   3. It ends.
 # HUP loads a changed haproxy.cfg and refuses nobody: docker-compose kill -s HUP haproxy
 set -u
 FRONTEND=pacman_sync
 NEW=2 PATIENCE=20 FINISH=5 # seconds; together well below stop_grace_period
-MASTER=127.0.0.1/9999 # HAProxy's master answers here, to this container alone
+MASTER=127.0.0.1/9999 # HAProxy's master listens here, inside this container only
 
 ask() { # a command to HAProxy's master; prints its answer
   local line
@@ -42,12 +42,15 @@ wait_for_requests() { # that are $1 seconds old or older, for $2 seconds at most
   while in_flight "$1" && [ "$SECONDS" -lt "$end" ]; do sleep 0.1; done
 }
 
+# haproxy.cfg listens on IPv6, too, if the kernel has it.
+[ ! -e /proc/net/if_inet6 ] || export LISTEN_IPV6=yes
+
 haproxy -W -db -S "${MASTER/\//:},level,operator" -f /usr/local/etc/haproxy/haproxy.cfg &
 haproxy=$!
 stopping=
 trap 'stopping=yes' TERM INT USR1
 trap 'kill -HUP "$haproxy"' HUP
-# A signal ends the `wait`, too: then HAProxy is still there.
+# A signal ends the `wait`, too, while HAProxy still runs.
 while wait "$haproxy"; code=$?; [ -z "$stopping" ] && kill -0 "$haproxy" 2>/dev/null; do :; done
 [ -n "$stopping" ] || exit "$code"
 

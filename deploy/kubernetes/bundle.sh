@@ -1,20 +1,21 @@
 #!/bin/sh
-# Write deployment.yaml from the base, and the alerts of ../prometheus as a PrometheusRule; comments included.
-# `bundle.sh --print deployment` and `--print rules` only print them (a test compares).
+# Write deployment.yaml from base/, and the alerts of ../prometheus as a PrometheusRule, including the comments.
+# `bundle.sh --print deployment` and `--print rules` only print them (for a test).
 set -eu
 cd "$(dirname "$0")"
 
 deployment() {
   cat <<'END'
-# PacSync on Kubernetes, in one file: put your image, host name and origin in here. (It is made by bundle.sh from base/,
-# which is the place for changes that should last, and for a kustomization of yours.)
+# PacSync on Kubernetes, in one file: put your image, host name and origin in here. (bundle.sh makes it from base/: make
+# permanent changes there, or build your own kustomization on it.)
 #
 #   kubectl apply -f deploy/kubernetes/deployment.yaml
 #   kubectl -n pacman-sync create secret generic pacman-sync-utility-secrets \
 #     --from-literal=SECRET_KEY="$(openssl rand -base64 48)" \
 #     --from-literal=DATABASE_URL=postgresql://USER:PASSWORD@HOST:5432/DATABASE
 #
-# Pods wait for the secret. Kustomize: base/, overlays/development, components/monitoring.
+# Pods wait for the secret. For kustomize there are base/, overlays (development, openshift) and components (http-route,
+# secret-files, cloudnative-pg, monitoring).
 END
   sed -n 's/^  - \(.*\.yaml\)$/\1/p' base/kustomization.yaml | while read -r file; do
     echo "---"
@@ -24,7 +25,7 @@ END
 
 rules() {
   cat <<'END'
-# The alerts of deploy/prometheus/rules.yml for the Prometheus Operator. Made by bundle.sh: edit there.
+# The alerts of deploy/prometheus/rules.yml for the Prometheus Operator. Made by bundle.sh: change rules.yml instead.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:

@@ -1,6 +1,6 @@
 """Django's SQLite backend, in which a statement that wants the write lock waits as writers.py allows.
 
-It must not know who else has the lock.
+It must not know which other program has the lock.
 """
 
 from typing import Any
@@ -38,7 +38,7 @@ class Cursor(base.SQLiteCursorWrapper):
 class DatabaseWrapper(base.DatabaseWrapper):
     """One connection of one thread; the writers are the process's."""
 
-    _waits: float | None = None  # what SQLite was told; None: the connection's own timeout
+    _waits: float | None = None  # the timeout set in SQLite; None: the connection's own
 
     @property
     def writers(self) -> Writers:

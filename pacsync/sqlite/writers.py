@@ -1,4 +1,4 @@
-"""How long a thread waits for SQLite's write lock, and how many do at once. It must not know SQL.
+"""How long a thread waits for SQLite's write lock, and how many threads do at once. It must not know SQL.
 
 Another program that holds the lock (a backup tool, a shell) would otherwise take a thread for the whole timeout for
 each write, until none is left for reads.
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from sqlite3 import OperationalError
 
 REFUSING = 0.1
-"""Seconds that a write waits once another one has waited in vain. The first that succeeds ends that."""
+"""Seconds that a write waits after another one has waited in vain, until one succeeds."""
 FOR_A_PLACE = 2.0
-"""Seconds that a write waits for one of the places of those who wait for the lock."""
+"""Seconds that a write waits for a place among those that wait for the lock."""
 LOCKED = "database is locked"
 
 

@@ -5,21 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import acceptance, addresses, candidates
-from apps.agent.pacsync_agent.acceptance import Evidence, Rule, Signature, judge
-from apps.agent.pacsync_agent.addresses import Address
-from apps.agent.pacsync_agent.candidates import Candidate, Trust
-from apps.agent.pacsync_agent.own_databases import OwnDatabases
-from apps.agent.pacsync_agent.package_file import Wanted
-from apps.agent.pacsync_agent.pacman_conf import PacmanConf, Repository, SigLevel
-from apps.agent.pacsync_agent.private_databases import Database, Databases
+from apps.agent.pacsync_agent.databases.private_databases import Database, Databases
+from apps.agent.pacsync_agent.gather import candidates
+from apps.agent.pacsync_agent.gather.candidates import Candidate, Trust
+from apps.agent.pacsync_agent.mirrors import addresses
+from apps.agent.pacsync_agent.mirrors.addresses import Address
+from apps.agent.pacsync_agent.packages.package_file import Wanted
+from apps.agent.pacsync_agent.pacman.configuration import PacmanConf, Repository, SigLevel
+from apps.agent.pacsync_agent.trust import acceptance
+from apps.agent.pacsync_agent.trust.acceptance import Evidence, Rule, Signature, judge
 from apps.fleet.alpm.repository import OfferedPackage
+from tests.agent.gathering import NEVER, OPTIONAL, REQUIRED, UNREADABLE, own
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 GOOD, BAD, MISSING = Signature.GOOD, Signature.BAD, Signature.MISSING
-REQUIRED = SigLevel(required=True, never=False, trust_all=False)
-OPTIONAL = SigLevel(required=False, never=False, trust_all=False)
-NEVER = SigLevel(required=False, never=True, trust_all=False)
 
 # level, own checksums, signed, target, trust, the file's checksum, its signature, in the cache: the rule or the code
 CASES = [
@@ -139,23 +138,8 @@ def test_refusal_names_ten_and_counts_the_rest() -> None:
     assert "cache" not in spoiled.hint
 
 
-UNREADABLE: list[OfferedPackage] = []
-
-
 def offered(name: str, version: str, sha256: str | None = A, filename: str = "") -> OfferedPackage:
     return OfferedPackage(name, version, "any", filename or f"{name}-{version}-any.pkg.tar.zst", sha256, 100)
-
-
-def own(conf: PacmanConf, synced: dict[str, list[OfferedPackage]], current: Databases) -> OwnDatabases:
-    """Databases of the machine: its sync databases by repository, and what its mirrors have now."""
-
-    def read(name: str) -> list[OfferedPackage]:
-        found = synced.get(name, [])
-        if found is UNREADABLE:
-            raise ValueError("unreadable")
-        return found
-
-    return OwnDatabases(conf, read=read, fetch=lambda names: current)
 
 
 def machine(**levels: SigLevel) -> PacmanConf:

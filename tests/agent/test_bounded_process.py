@@ -1,5 +1,6 @@
 """Programs that fetch something end with the agent, however it ends: with its time, a signal, or kill -9."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import bounded_process, parallel
 from apps.agent.pacsync_agent.errors import Interrupted
+from apps.agent.pacsync_agent.pacman import bounded_process
+from apps.agent.pacsync_agent.system import parallel
 from tests.support.wait import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +48,10 @@ def test_program_that_ends_gives_its_status_and_leaves_no_watcher(tmp_path: Path
     session = said.read_text().strip()
 
     def left() -> list[str]:
-        stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat") if path.exists()]
+        stats = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # another process, which has ended meanwhile
+                stats.append(path.read_text())
         return [stat for stat in stats if stat.rpartition(")")[2].split()[3] == session]
 
     until(lambda: not left(), seconds=5)
@@ -111,7 +116,7 @@ def test_threads_that_do_not_end_are_waited_for_a_second_only() -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
 def test_program_ends_with_an_agent_that_is_killed(tmp_path: Path, number: signal.Signals) -> None:
     text = (
-        "import sys, threading; from apps.agent.pacsync_agent import bounded_process\n"
+        "import sys, threading; from apps.agent.pacsync_agent.pacman import bounded_process\n"
         "bounded_process.run(sys.argv[1:], seconds=60, most=1000, stop=threading.Event())"
     )
     agent = subprocess.Popen([sys.executable, "-c", text, *command(tmp_path)], cwd=ROOT)

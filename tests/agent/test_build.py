@@ -13,6 +13,9 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from apps.agent import build
+from apps.agent.pacsync_agent.cli.command_list import COMMANDS
+
+AGENT = build.ROOT / "apps/agent/pacsync_agent"
 
 
 def test_build_twice_gives_the_same_bytes() -> None:
@@ -60,9 +63,7 @@ def python39() -> str:
     pytest.skip("no Python 3.9 on PATH")
 
 
-@pytest.mark.parametrize(
-    "command", ["enroll", "service", "once", "run", "status", "diff", "sync", "set-latest", "revert"]
-)
+@pytest.mark.parametrize("command", [one.name for one in COMMANDS])
 def test_agent_python_39_shows_help_of_every_command(command: str, tmp_path: Path) -> None:
     target = tmp_path / "pacsync-agent"
     build.write(target)
@@ -86,7 +87,9 @@ for name in sys.argv[1:]:
         print(f"{name}: {error}")
 """
     names = sorted(
-        path.stem for path in (build.ROOT / "apps/agent/pacsync_agent").glob("*.py") if path.stem != "__main__"
+        ".".join(path.relative_to(AGENT).with_suffix("").parts)
+        for path in AGENT.glob("**/*.py")
+        if path.stem not in {"__main__", "__init__"}
     )
     assert len(names) > 50
     done = subprocess.run([sys.executable, "-c", script, *names], cwd=build.ROOT, capture_output=True, text=True)

@@ -16,7 +16,7 @@ OF_THEIR_OWN = {"errors.py", "rehearsal_refusal.py"}
 
 def codes() -> Iterator[str]:
     """The first argument of each error that the agent's source makes."""
-    for path in (ROOT / "apps/agent/pacsync_agent").glob("*.py"):
+    for path in (ROOT / "apps/agent/pacsync_agent").glob("**/*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
                 name = ast.unparse(node.func)

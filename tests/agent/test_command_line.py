@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import cli, colours
-from apps.agent.pacsync_agent.parser import Parser
+from apps.agent.pacsync_agent.cli.arguments import EXIT_STATUSES, make_parser
+from apps.agent.pacsync_agent.cli.command_list import COMMANDS
+from apps.agent.pacsync_agent.cli.main import main
+from apps.agent.pacsync_agent.cli.parser import Parser
+from apps.agent.pacsync_agent.terminal import colours
 from tests.support import agent
 
-COMMANDS = [*cli.COMMANDS, *cli.PRINTED]
+NAMES = [command.name for command in COMMANDS]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +43,7 @@ def test_wrong_command_line_shows_the_usage_of_its_command_and_what_was_meant(
     arguments: list[str], usage: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main(arguments)
+        main(arguments)
     err = capsys.readouterr().err
     assert ended.value.code == 2
     assert err.startswith(usage) and said in err, err
@@ -76,11 +79,11 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_bash_completes_commands_and_the_options_of_each(bash: Path) -> None:
-    assert set(COMMANDS) <= set(completed(bash, "pacsync-agent", ""))
+    assert set(NAMES) <= set(completed(bash, "pacsync-agent", ""))
     assert completed(bash, "pacsync-agent", "se") == ["service", "set-latest"]
-    for name in COMMANDS:
+    for name in NAMES:
         offered = completed(bash, "pacsync-agent", name, "--")
-        known = {flag for command, flag in options(cli.make_parser()) if command == name and flag.startswith("--")}
+        known = {flag for command, flag in options(make_parser(COMMANDS)) if command == name and flag.startswith("--")}
         assert set(offered) == known, name
     assert completed(bash, "pacsync-agent", "completion", "f") == ["fish"]
     assert completed(bash, "pacsync-agent", "service", "re") == ["remove"]
@@ -98,7 +101,7 @@ def test_bash_takes_no_value_for_a_command_and_completes_paths(bash: Path, tmp_p
 
 @pytest.mark.needs("zsh")
 def test_zsh_reads_its_completion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["completion", "zsh"]) == 0
+    assert main(["completion", "zsh"]) == 0
     (tmp_path / "_pacsync-agent").write_text(capsys.readouterr().out)
     script = tmp_path / "complete.zsh"
     script.write_text(ZSH.replace("HERE", str(tmp_path)))
@@ -125,7 +128,7 @@ zpty -d z
 
 @pytest.mark.needs("fish")
 def test_fish_completes_commands_and_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["completion", "fish"]) == 0
+    assert main(["completion", "fish"]) == 0
     script = tmp_path / "pacsync-agent.fish"
     script.write_text(capsys.readouterr().out)
 
@@ -134,8 +137,8 @@ def test_fish_completes_commands_and_options(tmp_path: Path, capsys: pytest.Capt
         done = subprocess.run(command, capture_output=True, text=True, check=True, env={"HOME": str(tmp_path)})
         return [found.split("\t")[0] for found in done.stdout.splitlines()]
 
-    assert set(offered("pacsync-agent ")) >= set(COMMANDS)
-    for name, flag in options(cli.make_parser()):
+    assert set(offered("pacsync-agent ")) >= set(NAMES)
+    for name, flag in options(make_parser(COMMANDS)):
         if flag.startswith("--"):
             assert flag in offered(f"pacsync-agent {name} {flag[:-1]}") or flag == "--help", (name, flag)
     assert "fish" in offered("pacsync-agent completion ") and "remove" in offered("pacsync-agent service ")
@@ -143,21 +146,21 @@ def test_fish_completes_commands_and_options(tmp_path: Path, capsys: pytest.Capt
 
 @pytest.mark.needs("groff")
 def test_man_page_has_every_command_and_option_and_no_mistake(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["manual"]) == 0
+    assert main(["manual"]) == 0
     page = capsys.readouterr().out
     done = subprocess.run(
         ["groff", "-man", "-Tutf8", "-ww", "-rLL=200n"], input=page, capture_output=True, text=True, check=True
     )
     assert done.stderr == "", done.stderr
     bare = subprocess.run(["col", "-bx"], input=done.stdout, capture_output=True, text=True, check=True).stdout
-    parser = cli.make_parser()
+    parser = make_parser(COMMANDS)
     for name, command in parser.commands.items():
         assert f"\n   {name}" in bare, name
         for option in command.options:
             assert all(flag in bare for flag in option.option_strings), option
     assert "sudo pacsync-agent enroll --server https://pacsync.lan --code psc_…" in bare
     assert "service install|remove" in bare and "PACSYNC_ENROLMENT_CODE" in bare
-    assert all(line.strip() in bare for line in cli.EXITS.splitlines()[1:])
+    assert all(line.strip() in bare for line in EXIT_STATUSES.splitlines()[1:])
 
 
 @pytest.mark.parametrize(

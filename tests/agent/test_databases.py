@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from apps.agent.pacsync_agent import database_lock, local_db, repair
+from apps.agent.pacsync_agent.databases import entry_repair, local_db
 from apps.agent.pacsync_agent.errors import Busy, Local
-from apps.agent.pacsync_agent.own_lock import OwnLock
-from apps.agent.pacsync_agent.package_file import PackageFile
+from apps.agent.pacsync_agent.packages.package_file import PackageFile
+from apps.agent.pacsync_agent.pacman import database_lock
+from apps.agent.pacsync_agent.pacman.own_lock import OwnLock
 from apps.fleet.alpm import archive, desc, syncdb
-from tests.support.pacman import Fleet, tar_bytes
+from tests.support.archives import tar_bytes
+from tests.support.pacman import Fleet
 
 DESC = (
     "%FILENAME%\na-1-1-any.pkg.tar.zst\n\n%NAME%\na\n\n%VERSION%\n1-1\n\n"
@@ -164,7 +166,7 @@ def test_repair_completes_or_drops_broken_entries_under_the_lock(tmp_path: Path)
     file = PackageFile(package.path, "known", "1-1", "any", provides=("x=1",))
     own = OwnLock(tmp_path, tmp_path / "log")
     with pytest.raises(Busy):
-        repair.mend_entries(tmp_path, broken, newcomers=["fresh"], find=lambda wanted: file, own=own)
+        entry_repair.repair_entries(tmp_path, broken, newcomers=["fresh"], find=lambda wanted: file, own=own)
     assert lock.exists() and not own.is_there(tmp_path)
     lock.unlink()
 
@@ -172,10 +174,10 @@ def test_repair_completes_or_drops_broken_entries_under_the_lock(tmp_path: Path)
         assert not lock.exists()  # what takes long is done without the lock
         return file
 
-    repair.mend_entries(tmp_path, broken, newcomers=["fresh"], find=find, own=own)
-    mended = local_db.read(tmp_path)
-    assert list(mended) == ["known"]
-    assert not mended["known"].broken and mended["known"].provides == ("x=1",)
+    entry_repair.repair_entries(tmp_path, broken, newcomers=["fresh"], find=find, own=own)
+    repaired = local_db.read(tmp_path)
+    assert list(repaired) == ["known"]
+    assert not repaired["known"].broken and repaired["known"].provides == ("x=1",)
     listed = (tmp_path / "local/known-1-1/files").read_text()
     assert listed == "%FILES%\nusr/\nusr/share/\nusr/share/known/\nusr/share/known/version\n\n"
     assert not lock.exists()
@@ -190,7 +192,7 @@ def test_repair_lock_is_known_before_it_is_there(tmp_path: Path, monkeypatch: py
         note(self, lock)
 
     monkeypatch.setattr(OwnLock, "note", watched)
-    with repair.locked(tmp_path, own):
+    with entry_repair.locked(tmp_path, own):
         assert own.is_there(tmp_path, seen=True) and database_lock.holder(tmp_path) == os.getpid()
     assert not database_lock.is_locked(tmp_path)
 
@@ -202,7 +204,7 @@ def test_repair_leaves_an_entry_that_a_pacman_made_whole_meanwhile(tmp_path: Pat
     (entry_path / "desc").write_text("%NAME%\nfresh\n\n%VERSION%\n1-1\n\n")
     (entry_path / "files").write_text("%FILES%\n")
     own = OwnLock(tmp_path, tmp_path / "log")
-    repair.mend_entries(tmp_path, broken, newcomers=["fresh"], find=lambda wanted: None, own=own)
+    entry_repair.repair_entries(tmp_path, broken, newcomers=["fresh"], find=lambda wanted: None, own=own)
     assert list(local_db.read(tmp_path)) == ["fresh"]
 
 
@@ -213,6 +215,7 @@ def test_lock_stale_one_is_removed_and_a_held_one_is_not(tmp_path: Path) -> None
         assert database_lock.holder(tmp_path) is not None
         assert database_lock.held_by_ancestor(tmp_path)
         assert not database_lock.remove_if_stale(tmp_path)
-        assert not database_lock.wait_until_free(tmp_path, 0.2)
+        database_lock.wait_until_free(tmp_path, 0.2)
+        assert database_lock.holder(tmp_path) is not None
     assert database_lock.remove_if_stale(tmp_path)
     assert not lock.exists()

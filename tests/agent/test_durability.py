@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import boot, durability
 from apps.agent.pacsync_agent.errors import Failed
+from apps.agent.pacsync_agent.system import boot_id, durability
 from tests.conftest import run
 from tests.support.disk import small_disk
 from tests.support.disk_image import after_a_power_cut, disk_in, loop_devices_work, mounted
@@ -49,7 +49,7 @@ def test_flush_passes_over_directories_that_are_not_there(tmp_path: Path) -> Non
 
 
 def test_boot_is_another_only_where_both_are_known() -> None:
-    now = boot.current()
+    now = boot_id.current()
     assert len(now) == 36
-    assert boot.is_another("00000000-0000-0000-0000-000000000000")
-    assert not any(boot.is_another(known) for known in (now, "", None))
+    assert boot_id.is_another("00000000-0000-0000-0000-000000000000")
+    assert not any(boot_id.is_another(known) for known in (now, "", None))

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from apps.agent.pacsync_agent import enrolment_code, next_step
-from apps.agent.pacsync_agent.enroll import is_loopback
+from apps.agent.pacsync_agent.cli.commands.enroll import is_loopback
 from apps.agent.pacsync_agent.errors import AgentError, Exit
+from apps.agent.pacsync_agent.server import enrolment_code
+from apps.agent.pacsync_agent.terminal import next_step
 
 SERVER = "https://pacsync.lan"
 

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import file_conflicts, local_db, pacman_conf, protection
+from apps.agent.pacsync_agent.databases import local_db
 from apps.agent.pacsync_agent.errors import Failed
-from apps.agent.pacsync_agent.pacman import Run
+from apps.agent.pacsync_agent.examination import file_conflicts
+from apps.agent.pacsync_agent.pacman import configuration
+from apps.agent.pacsync_agent.pacman.execution import Run
+from apps.agent.pacsync_agent.protection import protection
 from tests.support.pacman import Fleet, Package
 
 pytestmark = pytest.mark.needs("pacman")
@@ -46,7 +49,7 @@ class World:
     def failure(self) -> Failed:
         run = self.transaction()
         assert run.status != 0, run.output
-        conf = pacman_conf.read(self.machine.config, None, None)
+        conf = configuration.read(self.machine.config, None, None)
         owners = protection.owners_by_files(conf.dbpath, conf.root)
         essential = protection.essential(conf.dbpath, local_db.read(conf.dbpath), owners)
         return file_conflicts.failure(run, conf, {*(package.name for package in self.new), *self.removed}, essential)

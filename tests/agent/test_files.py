@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import files
+from apps.agent.pacsync_agent.system import files
 
 
 def test_write_into_a_directory_that_is_not_there_names_the_target(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ import itertools
 
 import pytest
 
-from apps.agent.pacsync_agent import heartbeat as module
-from apps.agent.pacsync_agent.api import Client
 from apps.agent.pacsync_agent.errors import LeaseLost, Unavailable
-from apps.agent.pacsync_agent.heartbeat import Heartbeat
+from apps.agent.pacsync_agent.operation import heartbeat as module
+from apps.agent.pacsync_agent.operation.heartbeat import Heartbeat
+from apps.agent.pacsync_agent.server.client import Client
 from tests.support.hostile import Behaviour, Hostile, Peer
 from tests.support.wait import until
 

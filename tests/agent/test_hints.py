@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import cli
-from apps.agent.pacsync_agent.hints import Hints
+from apps.agent.pacsync_agent.cli.arguments import make_parser
+from apps.agent.pacsync_agent.cli.command_list import COMMANDS
+from apps.agent.pacsync_agent.terminal.hints import Hints
 from tests.support import agent
 from tests.support.pacman import Fleet
 
 
 def hints(*arguments: str) -> Hints:
-    return Hints(cli.make_parser().parse_args(arguments))
+    return Hints(make_parser(COMMANDS).parse_args(arguments))
 
 
 @pytest.mark.parametrize(

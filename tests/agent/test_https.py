@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import bounded_http, download, proxies
-from apps.agent.pacsync_agent.addresses import Address
-from apps.agent.pacsync_agent.network import Limits, Network, NotThere
-from apps.agent.pacsync_agent.patience import Patience
+from apps.agent.pacsync_agent.http import bounded_http, proxies
+from apps.agent.pacsync_agent.mirrors import download
+from apps.agent.pacsync_agent.mirrors.addresses import Address
+from apps.agent.pacsync_agent.mirrors.network import Limits, Network, NotThere
+from apps.agent.pacsync_agent.mirrors.retry_schedule import Patience
 from tests.support.hostile import DRIP, Behaviour, Gone, Hostile, Peer
 
 pytestmark = pytest.mark.needs("openssl")

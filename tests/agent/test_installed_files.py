@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import installed_files, local_db, mtree, pacman_conf
-from apps.agent.pacsync_agent.installed_files import Since
+from apps.agent.pacsync_agent.databases import local_db
+from apps.agent.pacsync_agent.examination import installed_files
+from apps.agent.pacsync_agent.examination.installed_files import Since
+from apps.agent.pacsync_agent.packages import mtree
+from apps.agent.pacsync_agent.pacman import configuration
 from tests.support.mtree import with_mtree
 from tests.support.pacman import Fleet, Machine
 
@@ -50,7 +53,7 @@ def machine(original: Machine, tmp_path: Path) -> Machine:
 
 
 def found(machine: Machine, since: Since = Since()) -> list[str]:  # noqa: B008 - immutable
-    conf = pacman_conf.read(machine.config, None, None)
+    conf = configuration.read(machine.config, None, None)
     findings = installed_files.compare(conf, local_db.read(conf.dbpath).values(), since=since)
     return [f"{one.package} {one.path.removeprefix(str(machine.root))}: {one.why}" for one in findings]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import ended_by_signal, pacman
 from apps.agent.pacsync_agent.errors import AgentError, Failed, Refused
-from apps.agent.pacsync_agent.pacman_conf import ENVIRONMENT
-from apps.fleet import retrying
+from apps.agent.pacsync_agent.pacman import ended_by_signal, execution
+from apps.agent.pacsync_agent.pacman.configuration import ENVIRONMENT
+from apps.fleet import retries
 from tests.support import direct
 from tests.support.pacman import Fleet, Machine
 
@@ -57,7 +57,7 @@ def test_rehearsal_that_is_killed_says_nothing_of_the_target_and_is_tried_again(
     assert isinstance(error, Failed) and error.code == "pacman_killed"
     assert error.message.startswith(f"pacman was killed (signal 9) {doing}") and "too little memory?" in error.message
     assert "Hold or exclude" not in error.hint
-    assert retrying.is_passing({"code": error.code})
+    assert retries.is_passing({"code": error.code})
 
 
 def test_signal_that_isnt_the_kernels_is_no_question_of_memory(
@@ -73,11 +73,11 @@ def test_pacman_that_crashes_by_itself_is_refused(
     end_it(monkeypatch, tmp_path, "--dbonly", signal.SIGSEGV)
     error = bring(machine)
     assert isinstance(error, Refused) and error.code == "rehearsal_failed"
-    assert not retrying.is_passing({"code": error.code})
+    assert not retries.is_passing({"code": error.code})
     assert "signal 11 made it crash" in error.message and "doesn't fit" not in error.message
     assert "Hold or exclude" not in error.hint
 
 
 def test_status_of_a_signal_is_the_shells() -> None:
     assert [ended_by_signal.status(number) for number in (0, 1, -9)] == [0, 1, 137]
-    assert pacman.Run(137, "warning: ...").errors == ["signal 9 ended it"]
+    assert execution.Run(137, "warning: ...").errors == ["signal 9 ended it"]

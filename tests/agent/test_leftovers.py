@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import leftovers, transaction
 from apps.agent.pacsync_agent.errors import Failed
-from apps.agent.pacsync_agent.machine import Machine as Agent
+from apps.agent.pacsync_agent.examination import leftovers
+from apps.agent.pacsync_agent.transaction import rehearsal
+from apps.agent.pacsync_agent.transaction.machine import Machine as Agent
 from tests.support import direct
 from tests.support.mtree import with_mtree
 from tests.support.pacman import Fleet, Machine
@@ -46,7 +47,7 @@ def sync(machine: Machine, before_the_look: Callable[[], object] = lambda: None)
         run = agent.apply(prepared)
         assert run is not None and run.status == 0, run
     finally:
-        transaction.remove_rehearsal(agent.rehearsal_dir)
+        rehearsal.remove_rehearsal(agent.rehearsal_dir)
     before_the_look()
     agent.finish(goal)
     agent.check_files(["app"], None)
@@ -116,10 +117,10 @@ def test_file_that_another_package_has_by_a_link_is_no_leftover(tmp_path: Path) 
         shutil.rmtree(machine.root / "lib", ignore_errors=True)
         (machine.root / "lib").symlink_to("usr/lib")
         # As if nothing had changed since it was noted: only the owner speaks for it.
-        kept = leftovers._load(machine.root / "var/lib/pacsync-agent")
+        kept = leftovers.load(machine.root / "var/lib/pacsync-agent")
         later = {path: [name, noted + 3600] for path, (name, noted) in kept["going"].items()}
         assert list(later) == ["lib/one"]
-        leftovers._save(machine.root / "var/lib/pacsync-agent", going=later, left={})
+        leftovers.save(machine.root / "var/lib/pacsync-agent", going=later, left={})
 
     agent = sync(machine, link)
     assert (machine.root / "lib/one").exists()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import lock_check, pacman_conf
 from apps.agent.pacsync_agent.errors import Busy
-from apps.agent.pacsync_agent.own_lock import OwnLock
+from apps.agent.pacsync_agent.pacman import configuration, lock_check
+from apps.agent.pacsync_agent.pacman.own_lock import OwnLock
 from tests.support.pacman import Fleet
 
 # A shell's child that makes the lock as libalpm does, and keeps it open.
@@ -86,7 +86,7 @@ def test_lock_that_nobody_seems_to_hold_is_only_said_so_where_everybody_is_seen(
     fleet = Fleet(tmp_path)
     fleet.snapshot("2025/01/01", [fleet.package("a", "1-1")])
     machine = fleet.machine("m", "2025/01/01")
-    conf = pacman_conf.read(machine.config, None, None)
+    conf = configuration.read(machine.config, None, None)
     lock_check.check_unlocked(conf)
     (machine.dbpath / "db.lck").touch()
     here = os.stat("/proc/self/ns/pid").st_ino
@@ -99,6 +99,6 @@ def test_lock_that_nobody_seems_to_hold_is_only_said_so_where_everybody_is_seen(
     assert "can't be seen from here: this is a container" in busy.value.message
     assert "no process" not in busy.value.message and busy.value.hint.startswith("Look for a pacman")
     monkeypatch.setattr(lock_check, "HOST_NAMESPACE", here)
-    monkeypatch.setattr(lock_check, "SHARED", (lock_check._file_system(machine.dbpath),))
+    monkeypatch.setattr(lock_check, "SHARED", (lock_check.file_system(machine.dbpath),))
     with pytest.raises(Busy, match="other machines may use the file system"):
         lock_check.check_unlocked(conf)

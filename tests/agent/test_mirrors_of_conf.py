@@ -5,19 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import candidates, pacman_conf
-from apps.agent.pacsync_agent.accepted import Accepted
-from apps.agent.pacsync_agent.cache import Cache
-from apps.agent.pacsync_agent.candidates import Trust
-from apps.agent.pacsync_agent.gather import Gatherer
-from apps.agent.pacsync_agent.network import Network
-from apps.agent.pacsync_agent.output import Output
-from apps.agent.pacsync_agent.package_file import Wanted
-from apps.agent.pacsync_agent.pacman_conf import PacmanConf
-from apps.agent.pacsync_agent.patience import Patience
-from apps.agent.pacsync_agent.private_databases import Databases
+from apps.agent.pacsync_agent.databases.private_databases import Databases
+from apps.agent.pacsync_agent.gather import candidates
+from apps.agent.pacsync_agent.gather.cache import Cache
+from apps.agent.pacsync_agent.gather.candidates import Trust
+from apps.agent.pacsync_agent.gather.gatherer import Gatherer
+from apps.agent.pacsync_agent.mirrors.network import Network
+from apps.agent.pacsync_agent.mirrors.retry_schedule import Patience
+from apps.agent.pacsync_agent.packages.package_file import Wanted
+from apps.agent.pacsync_agent.pacman import configuration
+from apps.agent.pacsync_agent.pacman.configuration import PacmanConf
+from apps.agent.pacsync_agent.terminal.output import Output
+from apps.agent.pacsync_agent.trust.accepted_checksums import Accepted
 from apps.fleet.alpm.repository import OfferedPackage
-from tests.agent.test_acceptance import own
+from tests.agent.gathering import own
 from tests.support.hostile import Hostile, Peer
 from tests.support.pacman import Fleet
 
@@ -26,7 +27,7 @@ def conf(tmp_path: Path, options: str = "", repository: str = "") -> PacmanConf:
     """The configuration of a machine with this text in [options], and in [core]."""
     text = f"[options]\nRootDir = {tmp_path}\nDBPath = {tmp_path}\n"
     text += f"CacheDir = {tmp_path / 'cache'}\nSigLevel = PackageNever\n"
-    return pacman_conf.of_text(f"{text}{options}\n[core]\n{repository}\n", None, None)
+    return configuration.of_text(f"{text}{options}\n[core]\n{repository}\n", None, None)
 
 
 @pytest.mark.parametrize(("said", "counts"), [("", 1), ("1", 1), ("5", 5), ("20", 20), ("5000", 100), ("no", 1)])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import files, no_room
 from apps.agent.pacsync_agent.context import only_agent
 from apps.agent.pacsync_agent.errors import Local, Refused
+from apps.agent.pacsync_agent.system import disk_full, files
 from tests.support import direct
 from tests.support.pacman import Fleet
 
@@ -18,11 +18,11 @@ DAY = "2025/01/01"
 
 def test_room_that_is_needed_is_said_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(Refused) as error:
-        no_room.check(tmp_path, size=1 << 60, count=0, what="it")
+        disk_full.check(tmp_path, size=1 << 60, count=0, what="it")
     assert "1.0 EiB are needed" in error.value.message or "GiB are needed" in error.value.message
     assert "0 inodes" not in error.value.message
     with pytest.raises(Refused, match=r"no room for it: [0-9]+ inodes are needed"):
-        no_room.check(tmp_path, size=0, count=1 << 60, what="it")
+        disk_full.check(tmp_path, size=0, count=1 << 60, what="it")
 
 
 @pytest.mark.parametrize("suffix", ["", ".sig"])

@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from apps.agent.pacsync_agent import download, files, mirror_http
-from apps.agent.pacsync_agent.addresses import Address
-from apps.agent.pacsync_agent.api import ApiError, Client, normalized
 from apps.agent.pacsync_agent.errors import Local, Unavailable
-from apps.agent.pacsync_agent.heartbeat import Heartbeat
-from apps.agent.pacsync_agent.network import Network, NotThere, Refusal, Stopped
-from apps.agent.pacsync_agent.package_file import sha256_of
-from apps.agent.pacsync_agent.patience import Patience
+from apps.agent.pacsync_agent.mirrors import download, mirror_http
+from apps.agent.pacsync_agent.mirrors.addresses import Address
+from apps.agent.pacsync_agent.mirrors.network import Network, NotThere, Refusal, Stopped
+from apps.agent.pacsync_agent.mirrors.retry_schedule import Patience
+from apps.agent.pacsync_agent.operation.heartbeat import Heartbeat
+from apps.agent.pacsync_agent.packages.package_file import sha256_of
+from apps.agent.pacsync_agent.server.client import ApiError, Client, normalized
+from apps.agent.pacsync_agent.system import files
 from tests.support.pacman import Fleet, Package
 
 
@@ -205,9 +206,9 @@ def test_download_file_of_an_own_mirror_is_copied(package: Package, part: Path) 
     ],
 )
 def test_redirect_that_no_mirror_may_make(url: str, target: str, word: str) -> None:
-    assert mirror_http._redirected(url, "https://cdn.invalid/x?y=z") == "https://cdn.invalid/x?y=z"
+    assert mirror_http.redirected(url, "https://cdn.invalid/x?y=z") == "https://cdn.invalid/x?y=z"
     with pytest.raises(Refusal, match=word):
-        mirror_http._redirected(url, target)
+        mirror_http.redirected(url, target)
 
 
 def test_download_stop_ends_it_and_keeps_what_came(web: Web, package: Package, part: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import obstructions
 from apps.agent.pacsync_agent.errors import Failed
-from apps.agent.pacsync_agent.obstructions import Obstruction
+from apps.agent.pacsync_agent.examination import obstructions
+from apps.agent.pacsync_agent.examination.obstructions import Obstruction
 from tests.support import direct
 from tests.support.mtree import with_mtree
 from tests.support.pacman import Fleet, Machine

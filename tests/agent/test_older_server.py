@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from apps.agent.pacsync_agent import report
-from apps.agent.pacsync_agent.api import ApiError, Client
-from apps.agent.pacsync_agent.heartbeat import Heartbeat
-from apps.agent.pacsync_agent.running_hook import RunningHook
+from apps.agent.pacsync_agent.checkin import report
+from apps.agent.pacsync_agent.operation.heartbeat import Heartbeat
+from apps.agent.pacsync_agent.pacman.running_hook import RunningHook
+from apps.agent.pacsync_agent.server.client import ApiError, Client
 from tests.agent.test_hostile_server import CHECKED_IN
 from tests.support.hostile import Behaviour, Hostile, Peer
 from tests.support.wait import until
@@ -65,9 +65,9 @@ def test_report_does_without_what_it_need_not_say(unknown: list[str], taken: boo
     with Hostile(older(unknown, longest, CHECKED_IN)) as server:
         context: Any = SimpleNamespace(client=Client(server.url, "pse_x"))
         if taken:
-            assert report._post(context, body) == CHECKED_IN
+            assert report.post_report(context, body) == CHECKED_IN
         else:
             with pytest.raises(ApiError) as error:
-                report._post(context, body)
+                report.post_report(context, body)
             assert error.value.as_agent_error("m1").code == "server_older"
     assert len(server.requests) == 2

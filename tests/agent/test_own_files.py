@@ -1,18 +1,23 @@
-"""The agent's own files: credentials, journal, sequence numbers, configuration; and what it shows."""
+"""The agent's own files: credentials, journal, sequence numbers, pacman's for a transaction; and what it shows."""
 
 import errno
 import io
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from apps.agent.pacsync_agent import files, journal, own_directory, pacman, proxies, report, settings
+from apps.agent.pacsync_agent import journal, settings
+from apps.agent.pacsync_agent.checkin import sequence_number
 from apps.agent.pacsync_agent.errors import AgentError, Local, NotAuthorized, of_system
-from apps.agent.pacsync_agent.output import Output, human_bytes
-from apps.agent.pacsync_agent.pacman_conf import PacmanConf, SigLevel, read
+from apps.agent.pacsync_agent.pacman import execution
+from apps.agent.pacsync_agent.pacman.configuration import PacmanConf, SigLevel
+from apps.agent.pacsync_agent.system import files, own_directory
+from apps.agent.pacsync_agent.terminal.output import Output, human_bytes
 
 
 def conf(root: Path, dbpath: Path, options: tuple[tuple[str, str], ...] = ()) -> PacmanConf:
@@ -28,23 +33,6 @@ def test_state_dir_is_one_for_each_database(tmp_path: Path) -> None:
     assert len({usual, other, third}) == 3
     given = settings.Options(state_dir=tmp_path / "given")
     assert settings.state_dir(given, conf(tmp_path, tmp_path)) == tmp_path / "given"
-
-
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("", ("default",)),
-        ("protect =", ()),
-        ("protect = default, wire*", ("default", "wire*")),
-        ("protect = agent kernel", ("agent", "kernel")),
-    ],
-)
-def test_protected_packages_are_those_of_the_machines_own_file(
-    tmp_path: Path, line: str, words: tuple[str, ...]
-) -> None:
-    (tmp_path / "etc").mkdir()
-    settings.config_of_machine(tmp_path).write_text(f"[agent]\n{line}\n")
-    assert settings.of_machine(settings.Options(), tmp_path).protect == words
 
 
 def test_directory_of_a_database_that_was_moved_is_kept_and_that_of_another_is_not(tmp_path: Path) -> None:
@@ -75,83 +63,6 @@ def test_credentials_are_for_root_alone_and_come_back(tmp_path: Path) -> None:
     settings.credentials_path(tmp_path).write_text("{")
     with pytest.raises(Local, match="can't be read"):
         settings.load_credentials(tmp_path)
-
-
-def test_agent_config_command_line_wins_and_unknown_keys_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "agent.conf"
-    path.write_text("[agent]\nserver = http://file\nroot = /mnt\n")
-    options = settings.load_options({"server": "http://line", "root": None}, str(path))
-    assert (options.server, options.root) == ("http://line", Path("/mnt"))
-    for text in ("[agent]\ncolour = red\n", "[other]\n", "nothing", "[agent]\nserver"):
-        path.write_text(text)
-        with pytest.raises(Local):
-            settings.load_options({}, str(path))
-    with pytest.raises(Local):
-        settings.load_options({}, str(tmp_path / "missing"))
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"server = http://x\ns3cret\n", "line 2 has no `=`"),
-        (b"[agent]\ns3cret\n", "line 2 has no `=`"),
-        (b"proxy = http://me:s3cret@x\nproxy = http://x\n", "proxy is there twice"),
-        (b"server = http://x\n[agent]\nroot = /\n", "section [agent] is there twice"),
-        (b"\xff\xfe", "it is not UTF-8"),
-    ],
-)
-def test_agent_config_that_cannot_be_read_is_one_line_without_its_content(
-    tmp_path: Path, content: bytes, reason: str
-) -> None:
-    path = tmp_path / "agent.conf"
-    path.write_bytes(content)
-    with pytest.raises(Local) as error:
-        settings.load_options({}, str(path))
-    assert error.value.message == f"{path} can't be read: {reason}."
-    assert "trust_target_files = yes" in error.value.hint and "[agent]" in error.value.hint
-
-
-def test_agent_config_says_whose_files_count_and_which_proxy_the_token_may_take(tmp_path: Path) -> None:
-    path = tmp_path / "agent.conf"
-    path.write_text("[agent]\ntrust_target_files = yes\nproxy = http://proxy:3128\n")
-    options = settings.load_options({}, str(path))
-    assert options.trust_target_files and options.proxy == proxies.Proxy("http", "proxy:3128")
-    path.write_text("[agent]\n")
-    options = settings.load_options({}, str(path))
-    assert not options.trust_target_files and options.proxy is None
-    path.write_text("# mine\n\ntrust_target_files = yes\n")  # as the remedy says it
-    assert settings.load_options({}, str(path)).trust_target_files
-    for text, said in (
-        ("trust_target_files = perhaps", "trust_target_files is 'perhaps'."),
-        ("trust_target_files = 1", "trust_target_files is '1'."),
-        ("proxy = socks4://proxy", "proxy can't be used: a proxy of the kind socks4 is not supported."),
-        ("proxy = foo", "proxy is 'foo'."),
-        ("proxy = http://me:secret@foo", "proxy is 'foo'."),
-        ("foo = bar", f"{path} has an unknown setting: foo."),
-        ("[foo]", f"{path} has an unknown section: foo."),
-    ):
-        path.write_text(f"[agent]\n{text}\n")
-        with pytest.raises(Local) as error:
-            settings.load_options({}, str(path))
-        assert (error.value.code, error.value.message) == ("agent_config_invalid", said)
-
-
-@pytest.mark.parametrize("text", ["proxy:3128", "http://[::1]:3128/", "socks5h://me:a%40b@proxy:1080"])
-def test_agent_config_takes_a_proxy_with_a_port(text: str, tmp_path: Path) -> None:
-    path = tmp_path / "agent.conf"
-    path.write_text(f"[agent]\nproxy = {text}\n")
-    assert settings.load_options({}, str(path)).proxy == proxies.parse(text)
-
-
-def test_agent_config_of_a_named_machine_is_the_one_beneath_its_root(tmp_path: Path) -> None:
-    """Only what concerns that machine: it can't send the agent to another server or another database."""
-    (tmp_path / "etc").mkdir()
-    path = tmp_path / "etc/pacsync-agent.conf"
-    plain = settings.Options(server="http://line")
-    assert settings.of_machine(plain, tmp_path) == plain
-    path.write_text("[agent]\ntrust_target_files = yes\nserver = http://other\ndbpath = /other\n")
-    found = settings.of_machine(plain, tmp_path)
-    assert found.trust_target_files and (found.server, found.dbpath) == ("http://line", None)
 
 
 def test_file_written_atomically_survives_a_failure_half_way(tmp_path: Path) -> None:
@@ -189,11 +100,11 @@ def test_journal_that_makes_no_sense_is_kept_and_said(text: str, tmp_path: Path)
 
 
 def test_sequence_numbers_grow_even_when_the_clock_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = report.next_seq(tmp_path)
-    monkeypatch.setattr(report.time, "time", lambda: 1.0)
-    assert report.next_seq(tmp_path) == first + 1
+    first = sequence_number.following(tmp_path)
+    monkeypatch.setattr(sequence_number.time, "time", lambda: 1.0)
+    assert sequence_number.following(tmp_path) == first + 1
     (tmp_path / "seq.json").write_text('{"seq": "x"}')
-    assert report.next_seq(tmp_path) == 1000
+    assert sequence_number.following(tmp_path) == 1000
 
 
 def test_pacman_config_for_transactions_has_no_repositories_and_no_holds(tmp_path: Path) -> None:
@@ -207,58 +118,13 @@ def test_pacman_config_for_transactions_has_no_repositories_and_no_holds(tmp_pat
         ("LocalFileSigLevel", "PackageTrustedOnly"),
     )
     machine = conf(tmp_path / "root", tmp_path / "db", options)
-    text = pacman.write_config(machine, tmp_path / "real.conf").read_text()
+    text = execution.write_config(machine, tmp_path / "real.conf").read_text()
     assert f"RootDir = {tmp_path / 'root'}\nDBPath = {tmp_path / 'db'}\n" in text
     assert "IgnorePkg" not in text and "/other" not in text
     assert "NoExtract = usr/share/x\nCheckSpace\n" in text and "HookDir = /etc/hooks" in text
     assert "SigLevel = Never\n" in text and "LocalFileSigLevel" not in text  # the agent has verified each file
-    copy = pacman.write_config(machine, tmp_path / "copy.conf", rehearsal_root=tmp_path / "r").read_text()
+    copy = execution.write_config(machine, tmp_path / "copy.conf", rehearsal_root=tmp_path / "r").read_text()
     assert "/etc/hooks" not in copy and "CheckSpace" not in copy and f"DBPath = {tmp_path / 'r/db'}" in copy
-
-
-@pytest.mark.needs("pacman")
-def test_pacman_conf_reads_levels_mirrors_and_lists(tmp_path: Path) -> None:
-    path = tmp_path / "pacman.conf"
-    path.write_text(
-        "[options]\nHoldPkg = a b\nIgnorePkg = c*\nIgnorePkg = d\nIgnoreGroup = g\nCacheDir = /c1\nCacheDir = /c2\n"
-        "Architecture = x86_64\nParallelDownloads = 5\nSigLevel = Required DatabaseOptional\n"
-        "[core]\nServer = https://one/$repo/$arch\nServer = https://two/$repo/$arch\n"
-        "[own]\nSigLevel = Optional TrustAll\nServer = file:///srv\n[none]\nSigLevel = Never\nServer = file:///none\n"
-    )
-    found = read(path, None, None)
-    assert (found.hold, found.ignore, found.ignore_groups) == (("a", "b"), ("c*", "d"), ("g",))
-    assert found.cache_dirs == (Path("/c1/"), Path("/c2/")) and found.parallel == 5
-    assert found.repositories[0].name == "core"
-    assert found.repositories[0].servers == ("https://one/core/x86_64", "https://two/core/x86_64")
-    assert found.siglevel_of("core").required and found.siglevel_of(None).required
-    assert found.siglevel_of("own") == SigLevel(required=False, never=False, trust_all=True)
-    assert found.siglevel_of("none").never
-    with pytest.raises(Local) as error:
-        read(tmp_path / "missing.conf", None, None)
-    assert error.value.code == "pacman_config_invalid"
-
-
-@pytest.mark.needs("pacman")
-@pytest.mark.parametrize(
-    ("usage", "counts"),
-    [
-        ("", True),
-        ("All", True),
-        ("Sync Install", True),
-        ("Sync Upgrade", True),
-        ("Sync Search", False),
-        ("Search", False),
-        ("Sync", False),
-        ("Sync Search Install Upgrade", True),
-    ],
-)
-def test_pacman_conf_repository_that_is_only_for_looking_does_not_count(
-    tmp_path: Path, usage: str, counts: bool
-) -> None:
-    path = tmp_path / "pacman.conf"
-    line = f"Usage = {usage}\n" if usage else ""
-    path.write_text(f"[options]\n[testing]\n{line}Server = file:///one\n[core]\nServer = file:///two\n")
-    assert [one.name for one in read(path, None, None).repositories] == (["testing"] if counts else []) + ["core"]
 
 
 def objects(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -313,3 +179,15 @@ def test_system_error_names_the_place_and_a_full_disk_its_remedy(
     said = of_system(error.value)
     assert said.code == code and words in said.message and str(path) in said.message
     assert bool(said.hint) == (code == "disk_full") and list(tmp_path.iterdir()) == []
+
+
+def test_state_dir_is_tried_by_several_processes_at_once(tmp_path: Path) -> None:
+    """The service and pacman's hook may start in the same moment."""
+    directory = tmp_path / "state"
+    trying = (
+        "import sys; from pathlib import Path; from apps.agent.pacsync_agent.settings import make_state_dir\n"
+        "for _ in range(2000): make_state_dir(Path(sys.argv[1]))"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", trying, str(directory)]) for _ in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]
+    assert not [*directory.iterdir()]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from apps.agent.pacsync_agent import settings
-from apps.agent.pacsync_agent.patience import OUTAGE
+from apps.agent.pacsync_agent.mirrors.retry_schedule import OUTAGE
 
 ROOT = Path(__file__).parents[2]
 PACKAGED = ROOT / "deploy/arch/pacsync-agent.conf"

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import kept_configuration, pacman_failure, pacman_said, plan
 from apps.agent.pacsync_agent.errors import AgentError
-from apps.agent.pacsync_agent.pacman import Run
+from apps.agent.pacsync_agent.examination import pacnew_files
+from apps.agent.pacsync_agent.pacman import error_output
+from apps.agent.pacsync_agent.pacman.execution import Run
+from apps.agent.pacsync_agent.planning import plan
+from apps.agent.pacsync_agent.transaction import pacman_errors
 from tests.support import direct
 from tests.support.disk import small_disk
 from tests.support.pacman import Fleet, Machine
@@ -70,7 +73,7 @@ def test_questions_that_pacman_answered_are_no_causes() -> None:
         "error: failed to prepare transaction (could not satisfy dependencies)\n"
         ":: removing plug breaks dependency 'plug' required by host\n"
     )
-    assert pacman_said.causes(1, said) == [
+    assert error_output.causes(1, said) == [
         "removing plug breaks dependency 'plug' required by host",
         "failed to prepare transaction (could not satisfy dependencies)",
     ]
@@ -133,7 +136,7 @@ def test_hooks_and_scriptlets_that_failed_are_named_with_their_own_words(tmp_pat
     hook(machine, "aa-guard", "PreTransaction", "echo 'the snapshot could not be made'\nexit 1", "AbortOnFail\n")
     run = agent.apply(agent.prepare(goal, held=()))
     assert run is not None and run.status != 0
-    error = pacman_failure.of_run(run, agent.conf, agent.state_dir, ["tool"])
+    error = pacman_errors.of_run(run, agent.conf, agent.state_dir, ["tool"])
     assert error.code == "pacman_failed"
     first = "pacman could not do it: the hook aa-guard.hook (Doing aa-guard) failed: the snapshot could not be made;"
     assert error.message.startswith(first), error.message
@@ -142,9 +145,9 @@ def test_hooks_and_scriptlets_that_failed_are_named_with_their_own_words(tmp_pat
 
 def test_hook_whose_log_cannot_be_read_is_named_by_its_description() -> None:
     said = ":: Running post-transaction hooks...\n(1/1) Doing it...\nno\nerror: command failed to execute correctly\n"
-    assert [str(one) for one in pacman_said.failed_commands(said)] == ["the hook 'Doing it' failed: no"]
+    assert [str(one) for one in error_output.failed_commands(said)] == ["the hook 'Doing it' failed: no"]
     said = said.replace("no\n", "error: no\n")
-    assert [str(one) for one in pacman_said.failed_commands(said)] == ["the hook 'Doing it' failed: error: no"]
+    assert [str(one) for one in error_output.failed_commands(said)] == ["the hook 'Doing it' failed: error: no"]
 
 
 def test_file_system_that_is_read_only_is_not_a_full_disk(tmp_path: Path) -> None:
@@ -157,14 +160,14 @@ def test_file_system_that_is_read_only_is_not_a_full_disk(tmp_path: Path) -> Non
         subprocess.run(["mount", "-o", "remount,ro", disk.path], check=True)
         run = agent.apply(prepared)
         assert run is not None and run.status != 0, run
-        error = pacman_failure.of_run(run, agent.conf, agent.state_dir, ["tool"])
+        error = pacman_errors.of_run(run, agent.conf, agent.state_dir, ["tool"])
         assert error.code == "read_only", run.output
         assert str(disk.path) in error.message and "not enough" not in error.hint and "Free some" not in error.hint
         subprocess.run(["mount", "-o", "remount,rw", disk.path], check=True)
         disk.fill()
         run = agent.apply(prepared)
         assert run is not None and run.status != 0
-        assert pacman_failure.of_run(run, agent.conf, agent.state_dir, ["tool"]).code == "disk_full", run.output
+        assert pacman_errors.of_run(run, agent.conf, agent.state_dir, ["tool"]).code == "disk_full", run.output
 
 
 def broken_pacman(directory: Path, *names: str) -> Path:
@@ -184,12 +187,12 @@ def broken_pacman(directory: Path, *names: str) -> Path:
 def test_pacman_that_does_not_start_is_told_from_one_that_fails(tmp_path: Path) -> None:
     directory = broken_pacman(tmp_path / "bin", "pacman")
     done = subprocess.run([directory / "pacman", "-Q"], capture_output=True, text=True)
-    reason = pacman_said.did_not_start(done.returncode, done.stdout + done.stderr)
+    reason = error_output.did_not_start(done.returncode, done.stdout + done.stderr)
     assert "libalpm.so.99" in reason and "loading shared libraries" in reason
     shell = subprocess.run(["sh", "-c", "nowhere-pacman -Q"], capture_output=True, text=True)
-    assert "not found" in pacman_said.did_not_start(shell.returncode, shell.stderr)
+    assert "not found" in error_output.did_not_start(shell.returncode, shell.stderr)
     wrong = subprocess.run(["pacman", "--config", "/dev/null", "-Qk", "nosuch"], capture_output=True, text=True)
-    assert wrong.returncode != 0 and pacman_said.did_not_start(wrong.returncode, wrong.stderr) == ""
+    assert wrong.returncode != 0 and error_output.did_not_start(wrong.returncode, wrong.stderr) == ""
     assert Run(wrong.returncode, wrong.stdout + wrong.stderr).errors
 
 
@@ -201,16 +204,16 @@ def test_configuration_files_beside_others_are_found_after_the_way_back(tmp_path
     machine = fleet.machine("m", OLD)
     machine.install("tool", "plain")
     conf = direct.agent_of(machine).conf
-    assert kept_configuration.beside(conf, ["tool", "plain", "gone"]) == ()
+    assert pacnew_files.warnings(conf, ["tool", "plain", "gone"]) == ()
     (machine.root / "etc/tool.conf").write_text("mine\n")
     assert ".pacsave" in machine.pacman("-R", "tool")
     assert ".pacsave" not in machine.pacman("-S", "tool")
     (machine.root / "etc/other.conf.pacnew").write_text("newer\n")
     saved, new = f"{machine.root}/etc/tool.conf.pacsave", f"{machine.root}/etc/other.conf.pacnew"
-    found = kept_configuration.beside(conf, ["tool", "plain"])
+    found = pacnew_files.warnings(conf, ["tool", "plain"])
     assert [text.split(" is there")[0] for text in found] == [new, saved]
-    assert kept_configuration.beside(conf, ["plain"]) == ()
-    assert len(kept_configuration.beside(conf, ["tool"], [f"warning: {saved} is old"])) == 1
+    assert pacnew_files.warnings(conf, ["plain"]) == ()
+    assert len(pacnew_files.warnings(conf, ["tool"], [f"warning: {saved} is old"])) == 1
 
 
 def test_way_back_that_nobody_has_is_told_before_the_sync(fleet: Fleet) -> None:
@@ -230,4 +233,4 @@ def test_way_back_that_nobody_has_is_told_before_the_sync(fleet: Fleet) -> None:
     machine.configure(f"{fleet.base_url}/repos/{NEW}/$repo/os/$arch", "SigLevel = Required DatabaseNever TrustAll")
     agent = direct.agent_of(machine)
     [said] = agent.without_way_back(agent.installed(), steps)
-    assert said.startswith("A way back to lib 1-1 leads over an archive alone")
+    assert said.startswith("A way back to lib 1-1 is only in an archive")

@@ -2,9 +2,10 @@
 
 import pytest
 
-from apps.agent.pacsync_agent import dependency, plan
+from apps.agent.pacsync_agent.databases.local_db import Installed, LocalPackage
 from apps.agent.pacsync_agent.errors import Refused
-from apps.agent.pacsync_agent.local_db import Installed, LocalPackage
+from apps.agent.pacsync_agent.packages import dependency
+from apps.agent.pacsync_agent.planning import plan
 from apps.fleet.alpm.state import InstalledPackage
 
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from apps.agent.pacsync_agent import addresses, download, proxies
-from apps.agent.pacsync_agent.api import Client
 from apps.agent.pacsync_agent.errors import Unavailable
-from apps.agent.pacsync_agent.network import Network, NotThere
-from apps.agent.pacsync_agent.patience import Patience
+from apps.agent.pacsync_agent.http import proxies
+from apps.agent.pacsync_agent.mirrors import addresses, download
+from apps.agent.pacsync_agent.mirrors.network import Network, NotThere
+from apps.agent.pacsync_agent.mirrors.retry_schedule import Patience
+from apps.agent.pacsync_agent.server.client import Client
 from tests.support.hostile import Hostile
 from tests.support.postgres import free_port
 from tests.support.wait import until

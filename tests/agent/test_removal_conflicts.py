@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import local_db, removal_conflicts, repair
+from apps.agent.pacsync_agent.databases import entry_repair, local_db
 from apps.agent.pacsync_agent.errors import Busy
-from apps.agent.pacsync_agent.own_lock import OwnLock
+from apps.agent.pacsync_agent.pacman.own_lock import OwnLock
+from apps.agent.pacsync_agent.planning import removal_conflicts
 
 OWN = b"%NAME%\nplug\n\n%VERSION%\n1-1\n\n%CONFLICTS%\nplug-git\n\n%PROVIDES%\nsocket\n\n"
 
@@ -64,6 +65,6 @@ def test_lock_of_a_killed_pacman_stays_known_when_the_agent_wants_the_lock_itsel
     (tmp_path / "db.lck").touch()
     own = OwnLock(tmp_path, tmp_path / "pacman.log")
     own.note((tmp_path / "db.lck").stat())
-    with pytest.raises(Busy), repair.locked(tmp_path, own):
+    with pytest.raises(Busy), entry_repair.locked(tmp_path, own):
         pass
     assert own.is_there(tmp_path)

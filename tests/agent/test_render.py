@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
-from apps.agent.pacsync_agent import cli, render
-from apps.agent.pacsync_agent.outcome import Outcome
-from apps.agent.pacsync_agent.output import Output
-from apps.agent.pacsync_agent.result import Ended
+from apps.agent.pacsync_agent.cli import render
+from apps.agent.pacsync_agent.cli.arguments import make_parser
+from apps.agent.pacsync_agent.cli.command_list import COMMANDS
+from apps.agent.pacsync_agent.operation.ending import EndedOperation
+from apps.agent.pacsync_agent.operation.operation_result import OperationResult
+from apps.agent.pacsync_agent.terminal.output import Output
 from apps.fleet import difference
 from apps.fleet.alpm.state import InstalledPackage
 
@@ -52,7 +54,7 @@ def test_operation_whose_end_somebody_changed_names_the_packages(capsys: pytest.
     changes = difference.compare(here, target)
     differs = {"counts": difference.counts(changes), "changes": difference.as_json(changes[:100])}
     operation = {"status": "failed", "result": {"code": "state_differs", "message": "", "difference": differs}}
-    assert render.ended(Output(), "sync", Ended("sync", Outcome("succeeded"), operation)) == 1
+    assert render.ended(Output(), "sync", EndedOperation("sync", OperationResult("succeeded"), operation)) == 1
     said = capsys.readouterr().err
     assert "tool as dependency instead of explicit" in said and "no new" in said and "old still installed" in said
     assert "app 1-1 instead of 2-1" in said and "and 194 more" in said and "Somebody ran pacman" in said
@@ -72,12 +74,19 @@ def test_sync_to_what_is_no_target_any_more_says_so(
     capsys: pytest.CaptureFixture[str], server: dict[str, int | None], more: str
 ) -> None:
     operation = {"status": "succeeded", "pool": "desk", "revision": 2, "plan": {"upgrade": 1}} | server
-    assert render.ended(Output(), "sync", Ended("sync", Outcome("succeeded"), operation)) == 0
+    assert render.ended(Output(), "sync", EndedOperation("sync", OperationResult("succeeded"), operation)) == 0
     said = capsys.readouterr().out.strip()
     assert said.startswith("In sync with pool desk, revision 2 (") and said.endswith(f"){more}.")
 
 
 def test_help_of_set_latest_says_who_may(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cli.make_parser().parse_args(["set-latest", "--help"])
+        make_parser(COMMANDS).parse_args(["set-latest", "--help"])
     assert "The endpoint needs the right to set targets" in capsys.readouterr().out
+
+
+def test_operation_of_a_kind_without_a_sentence_is_not_taken_for_a_sync() -> None:
+    with pytest.raises(ValueError, match="cleanup"):
+        render.ended(
+            Output(), "cleanup", EndedOperation("cleanup", OperationResult("succeeded"), {"status": "succeeded"})
+        )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apps.agent.pacsync_agent.errors import Refused
-from apps.agent.pacsync_agent.revision_seen import Revision, RevisionSeen
+from apps.agent.pacsync_agent.server.newest_revision import Revision, RevisionSeen
 
 A, B = "a" * 64, "b" * 64
 AUTOMATIC = {"author": "policy:web", "pool": "web", "revision": 3}

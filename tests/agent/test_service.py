@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from apps.agent import build
-from apps.agent.pacsync_agent import service_files
-from apps.agent.pacsync_agent.service_files import Setting
+from apps.agent.pacsync_agent.service import service_files
+from apps.agent.pacsync_agent.service.service_files import Setting
 from tests.support import agent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +24,7 @@ needs_systemctl = pytest.mark.needs("pacman", "systemctl")
 
 
 @dataclass
-class Machine:
+class MachineRoot:
     """An Arch root directory that isn't running, with systemd, pacman's configuration and the agent."""
 
     root: Path
@@ -70,7 +70,7 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def machine(tmp_path: Path) -> MachineRoot:
     root = tmp_path / "root"
     for directory in ("etc/pacman.d", "etc/systemd/system", "usr/lib/systemd", "usr/local/bin", "var/lib/pacman"):
         (root / directory).mkdir(parents=True)
@@ -78,7 +78,7 @@ def machine(tmp_path: Path) -> Machine:
     (root / "etc/pacman.conf").write_text("[options]\nArchitecture = x86_64\n")
     shutil.copy(agent.agent_path(), root / "usr/local/bin/pacsync-agent")
     (root / "usr/local/bin/pacsync-agent").chmod(0o755)
-    return Machine(root)
+    return MachineRoot(root)
 
 
 def test_texts_of_the_agent_are_all_that_the_package_installs() -> None:
@@ -93,7 +93,7 @@ def test_texts_are_carried_by_the_built_agent_however_it_is_called(tmp_path: Pat
     build.write(tmp_path / "agent")
     program = (
         f"import sys; sys.path.insert(0, {called.format(tmp_path)!r})\n"
-        "from apps.agent.pacsync_agent import service_files as it\n"
+        "from apps.agent.pacsync_agent.service import service_files as it\n"
         "print(''.join(map(it.text, it.NAMES)), end='')"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=True)
@@ -122,7 +122,7 @@ def test_adapted_to_odd_paths_is_what_systemd_reads(tmp_path: Path) -> None:
 
 
 @needs_systemctl
-def test_install_writes_enables_and_says_when_it_begins(machine: Machine) -> None:
+def test_install_writes_enables_and_says_when_it_begins(machine: MachineRoot) -> None:
     done = machine.agent("service", "install").ok()
     assert "systemd isn't running here, so pacsync-agent.service begins with the next start" in done.out
     assert "`pacsync-agent run --config" in done.out  # what to run where it never does, for that machine
@@ -134,7 +134,7 @@ def test_install_writes_enables_and_says_when_it_begins(machine: Machine) -> Non
 
 
 @needs_systemctl
-def test_install_again_changes_nothing_and_remove_leaves_nothing(machine: Machine) -> None:
+def test_install_again_changes_nothing_and_remove_leaves_nothing(machine: MachineRoot) -> None:
     before = machine.tree()
     written = machine.agent("service", "install", "--json").ok().last["files"]
     installed = machine.tree()
@@ -148,7 +148,7 @@ def test_install_again_changes_nothing_and_remove_leaves_nothing(machine: Machin
 
 
 @needs_systemctl
-def test_install_with_the_package_takes_its_files(machine: Machine) -> None:
+def test_install_with_the_package_takes_its_files(machine: MachineRoot) -> None:
     machine.put_package()
     before = machine.tree()
     machine.agent("service", "install").ok()
@@ -160,7 +160,7 @@ def test_install_with_the_package_takes_its_files(machine: Machine) -> None:
 
 
 @needs_systemctl
-def test_install_once_the_package_came_gives_way_to_it(machine: Machine) -> None:
+def test_install_once_the_package_came_gives_way_to_it(machine: MachineRoot) -> None:
     """A unit in /etc goes over the package's: without giving way, the old program would run for ever."""
     machine.agent("service", "install").ok()
     machine.put_package()
@@ -171,7 +171,7 @@ def test_install_once_the_package_came_gives_way_to_it(machine: Machine) -> None
 
 
 @needs_systemctl
-def test_install_leaves_an_enabled_timer_to_run_the_agent(machine: Machine) -> None:
+def test_install_leaves_an_enabled_timer_to_run_the_agent(machine: MachineRoot) -> None:
     machine.put_package()
     subprocess.run(["systemctl", "--root", machine.root, "enable", "pacsync-agent.timer"], check=True)
     assert "pacsync-agent.timer begins" in machine.agent("service", "install").ok().out
@@ -179,7 +179,7 @@ def test_install_leaves_an_enabled_timer_to_run_the_agent(machine: Machine) -> N
 
 
 @needs_systemctl
-def test_install_where_the_agent_keeps_its_files_elsewhere_goes_over_the_package(machine: Machine) -> None:
+def test_install_where_the_agent_keeps_its_files_elsewhere_goes_over_the_package(machine: MachineRoot) -> None:
     machine.put_package()
     machine.agent("service", "install", "--state-dir", machine.root / "srv/agent").ok()
     unit = machine.text("etc/systemd/system/pacsync-agent.service")
@@ -191,7 +191,7 @@ def test_install_where_the_agent_keeps_its_files_elsewhere_goes_over_the_package
 
 @needs_systemctl
 @pytest.mark.parametrize("masked", [False, True])
-def test_install_meets_somebody_elses_unit_refuses_and_writes_nothing(machine: Machine, masked: bool) -> None:
+def test_install_meets_somebody_elses_unit_refuses_and_writes_nothing(machine: MachineRoot, masked: bool) -> None:
     unit = machine.root / "etc/systemd/system/pacsync-agent.service"
     if masked:
         unit.symlink_to("/dev/null")
@@ -206,19 +206,19 @@ def test_install_meets_somebody_elses_unit_refuses_and_writes_nothing(machine: M
 
 
 @needs_systemctl
-def test_install_program_that_others_may_change_is_refused(machine: Machine) -> None:
+def test_install_program_that_others_may_change_is_refused(machine: MachineRoot) -> None:
     """root would run what anybody writes."""
     for path in (machine.program, machine.program.parent):
         mode = path.stat().st_mode
         path.chmod(mode | 0o002)
         done = machine.agent("service", "install").refused(3)
-        assert f"others than root may change {path}." in done.err
+        assert f"users other than root may change {path}." in done.err
         path.chmod(mode)
     machine.agent("service", "install").ok()
 
 
 @needs_systemctl
-def test_install_for_a_root_without_an_agent_says_how_to_put_it_there(machine: Machine, tmp_path: Path) -> None:
+def test_install_for_a_root_without_an_agent_says_how_to_put_it_there(machine: MachineRoot, tmp_path: Path) -> None:
     machine.program.rename(tmp_path / "agent")
     done = machine.agent("service", "install", program=tmp_path / "agent").refused(3)
     [line] = re.findall(r"`(install -Dm755 [^`]+)`", done.err)
@@ -229,7 +229,7 @@ def test_install_for_a_root_without_an_agent_says_how_to_put_it_there(machine: M
 
 
 @pytest.mark.needs("pacman")
-def test_install_without_systemd_says_what_to_run_instead(machine: Machine) -> None:
+def test_install_without_systemd_says_what_to_run_instead(machine: MachineRoot) -> None:
     (machine.root / "usr/lib/systemd/systemd").unlink()
     before = machine.tree()
     done = machine.agent("service", "install", "--json").refused(7).last
@@ -242,9 +242,9 @@ def test_install_without_systemd_says_what_to_run_instead(machine: Machine) -> N
 
 
 @needs_systemctl
-def test_remove_says_what_stays_only_where_the_machine_is_enrolled(machine: Machine) -> None:
+def test_remove_says_what_stays_only_where_the_machine_is_enrolled(machine: MachineRoot) -> None:
     machine.agent("service", "install").ok()
-    assert machine.agent("service", "remove").ok().out == "The agent runs no longer by itself.\n"
+    assert machine.agent("service", "remove").ok().out == "The agent no longer runs automatically.\n"
     credentials = machine.root / "var/lib/pacsync-agent/credentials.json"
     credentials.parent.mkdir(parents=True)
     credentials.write_text("{}")
@@ -254,7 +254,7 @@ def test_remove_says_what_stays_only_where_the_machine_is_enrolled(machine: Mach
 
 @needs_systemctl
 @pytest.mark.parametrize("place", ["etc/pacman.d", "etc/systemd/system/multi-user.target.wants"])
-def test_install_that_fails_half_way_leaves_nothing_and_says_so(machine: Machine, place: str) -> None:
+def test_install_that_fails_half_way_leaves_nothing_and_says_so(machine: MachineRoot, place: str) -> None:
     """The directory of the hook can't be made; systemctl can't enable the unit."""
     if (machine.root / place).is_dir():
         (machine.root / place).rmdir()
@@ -267,7 +267,7 @@ def test_install_that_fails_half_way_leaves_nothing_and_says_so(machine: Machine
 
 
 @needs_systemctl
-def test_install_that_fails_over_an_older_one_leaves_that_as_it_was(machine: Machine) -> None:
+def test_install_that_fails_over_an_older_one_leaves_that_as_it_was(machine: MachineRoot) -> None:
     machine.agent("service", "install").ok()
     unit = machine.root / "etc/systemd/system/pacsync-agent.service"
     unit.write_text(unit.read_text() + "# of an older agent\n")
@@ -282,5 +282,5 @@ def test_install_that_fails_over_an_older_one_leaves_that_as_it_was(machine: Mac
     assert "of an older agent" not in unit.read_text()
 
 
-def test_wrong_action_is_a_wrong_argument(machine: Machine) -> None:
+def test_wrong_action_is_a_wrong_argument(machine: MachineRoot) -> None:
     assert "invalid choice" in machine.agent("service", "start").refused(2).err

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import files
-from apps.agent.pacsync_agent.accepted import Accepted
-from apps.agent.pacsync_agent.cache import Cache
-from apps.agent.pacsync_agent.candidates import Trust
-from apps.agent.pacsync_agent.gather import Gatherer
-from apps.agent.pacsync_agent.network import Network
-from apps.agent.pacsync_agent.output import Output
-from apps.agent.pacsync_agent.package_file import Wanted
-from apps.agent.pacsync_agent.patience import Patience
-from apps.agent.pacsync_agent.private_databases import Databases
+from apps.agent.pacsync_agent.databases.private_databases import Databases
+from apps.agent.pacsync_agent.gather.cache import Cache
+from apps.agent.pacsync_agent.gather.candidates import Trust
+from apps.agent.pacsync_agent.gather.gatherer import Gatherer
+from apps.agent.pacsync_agent.mirrors.network import Network
+from apps.agent.pacsync_agent.mirrors.retry_schedule import Patience
+from apps.agent.pacsync_agent.packages.package_file import Wanted
+from apps.agent.pacsync_agent.system import files
+from apps.agent.pacsync_agent.terminal.output import Output
+from apps.agent.pacsync_agent.trust.accepted_checksums import Accepted
 from apps.fleet.alpm.repository import OfferedPackage
-from tests.agent.test_acceptance import own
+from tests.agent.gathering import own
 from tests.agent.test_mirrors_of_conf import conf
 from tests.support.disk import small_disk
 from tests.support.hostile import Hostile, Peer
@@ -103,17 +103,15 @@ def test_signature_of_another_machine_stays_unless_its_file_is_replaced(
     (tmp_path / "cache").mkdir()
     target = tmp_path / "cache" / package.path.name
     signature = target.with_name(f"{target.name}.sig")
-    with Hostile(lambda peer: peer.answer(package.path.read_bytes())) as mirror:
+
+    def answer(peer: Peer) -> None:
+        """The other machine's file comes after this one has looked into the cache."""
+        target.write_bytes(b"an older build" if rebuilt else package.path.read_bytes())
+        signature.write_bytes(b"signature")
+        peer.answer(package.path.read_bytes())
+
+    with Hostile(answer) as mirror:
         known = gatherer(tmp_path, "m1", mirror.url, [package])
-        fetch = known._fetch
-
-        def late(missing: list[Wanted]) -> object:
-            """The other machine's file comes after this one has looked into the cache."""
-            target.write_bytes(b"an older build" if rebuilt else package.path.read_bytes())
-            signature.write_bytes(b"signature")
-            return fetch(missing)
-
-        known._fetch = late  # type: ignore[method-assign, assignment]
         known.gather(wanted([package]))
     assert target.read_bytes() == package.path.read_bytes()
     assert signature.exists() is not rebuilt

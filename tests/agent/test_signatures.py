@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import signatures, signed_revision
-from apps.agent.pacsync_agent.acceptance import Signature
-from apps.agent.pacsync_agent.signed_revision import NotSigned
+from apps.agent.pacsync_agent.trust import signatures, signed_revision
+from apps.agent.pacsync_agent.trust.acceptance import Signature
+from apps.agent.pacsync_agent.trust.signed_revision import NotSigned
 from tests.support.keys import SHORTLY_AFTER, Keys
 
 pytestmark = pytest.mark.needs("gpg")
@@ -97,7 +97,7 @@ REVISIONS = [
     (TEXT, "revoked", "its key was revoked"),
     (TEXT, "unknown", "its key is unknown here"),
     (TEXT, "other", "it belongs to other content"),
-    (TEXT, "none", "it is no signature"),
+    (TEXT, "none", "it is not a signature"),
     (f"pacsync-revision 1 web 8\n{LINE}", "good", "another revision"),
     (f"pacsync-revision 1 mail 7\n{LINE}", "good", "another revision"),
     (f"pacsync-revision 2 web 7\n{LINE}", "good", "another revision"),

@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
-from apps.agent.pacsync_agent import render, settings, status_command, status_file
-from apps.agent.pacsync_agent.api import Client
+from apps.agent.pacsync_agent import settings
+from apps.agent.pacsync_agent.cli import render
+from apps.agent.pacsync_agent.cli.commands import status as status_command
 from apps.agent.pacsync_agent.errors import Unavailable
+from apps.agent.pacsync_agent.server import status_file
+from apps.agent.pacsync_agent.server.client import Client
 from tests.support import agent
 from tests.support.hostile import Hostile, Peer
 from tests.support.pacman import Fleet, Machine
@@ -86,7 +89,7 @@ def test_status_server_away_gives_up_soon(away: tuple[str, str]) -> None:
     context: Any = SimpleNamespace(client=Client(away[0]))
     began = time.monotonic()
     with pytest.raises(Unavailable):
-        status_command._asked(context)
+        status_command.ask_server(context)
     assert time.monotonic() - began < LONGEST
 
 

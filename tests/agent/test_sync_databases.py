@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from apps.agent.pacsync_agent import pacman_conf, sync_databases
-from apps.agent.pacsync_agent.pacman_conf import PacmanConf
+from apps.agent.pacsync_agent.databases import sync_databases
+from apps.agent.pacsync_agent.pacman import configuration
+from apps.agent.pacsync_agent.pacman.configuration import PacmanConf
 from tests.support.keys import Keys
 from tests.support.pacman import Fleet
 
@@ -38,7 +39,7 @@ class Own:
 
     @property
     def conf(self) -> PacmanConf:
-        return pacman_conf.read(self.machine.config, None, None)
+        return configuration.read(self.machine.config, None, None)
 
     def is_taken(self) -> bool:
         taken = sync_databases.taken(self, "core")
@@ -103,13 +104,13 @@ def test_sync_database_of_no_repository_or_that_is_missing_does_not_count(make: 
 def test_what_pacman_said_is_kept_until_something_changes(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     own = make("DatabaseRequired")
     asked = []
-    ask = sync_databases._ask_pacman
+    ask = sync_databases.ask_pacman
 
     def counting(*arguments: Any) -> bool | None:
         asked.append(arguments)
         return ask(*arguments)
 
-    monkeypatch.setattr(sync_databases, "_ask_pacman", counting)
+    monkeypatch.setattr(sync_databases, "ask_pacman", counting)
     assert own.is_taken() and own.is_taken() and len(asked) <= 2  # gpg may write its trust database the first time
     before = len(asked)
     assert own.is_taken() and len(asked) == before

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import download, proxies, this_machine
-from apps.agent.pacsync_agent.addresses import Address
-from apps.agent.pacsync_agent.network import Limits, Network, NotThere
-from apps.agent.pacsync_agent.patience import Patience
+from apps.agent.pacsync_agent.http import own_addresses as this_machine
+from apps.agent.pacsync_agent.http import proxies
+from apps.agent.pacsync_agent.mirrors import download
+from apps.agent.pacsync_agent.mirrors.addresses import Address
+from apps.agent.pacsync_agent.mirrors.network import Limits, Network, NotThere
+from apps.agent.pacsync_agent.mirrors.retry_schedule import Patience
 from tests.support.hostile import Hostile, Peer
 
 QUICK = Limits(silence=2, head=3, rate=100, window=2, base=8)

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from apps.agent.pacsync_agent.api import Client
 from apps.agent.pacsync_agent.errors import Exit, Unavailable
+from apps.agent.pacsync_agent.server.client import Client
 from tests.agent.test_network import Web, web
 
 __all__ = ["web"]
-DETAIL = "This endpoint has made 300 uploads in an hour (UPLOAD_QUOTA_PER_HOUR); it may go on in 1200 s."
+DETAIL = "This endpoint has made 300 uploads in an hour (UPLOAD_QUOTA_PER_HOUR); it may continue in 1200 s."
 PROBLEM = json.dumps({"code": "upload_quota_exceeded", "detail": DETAIL}).encode()
 
 

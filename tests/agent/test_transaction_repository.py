@@ -6,7 +6,8 @@ libalpm 7 refuses any other (sync.c, check_pkg_matches_db). If a newer libalpm c
 import tarfile
 from pathlib import Path
 
-from apps.agent.pacsync_agent import package_file, transaction_repository
+from apps.agent.pacsync_agent.packages import package_file
+from apps.agent.pacsync_agent.pacman import transaction_repository
 from apps.fleet.alpm import archive, desc
 from tests.support.pacman import Fleet
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from apps.agent.pacsync_agent import plan, transaction_targets
-from apps.agent.pacsync_agent.local_db import Installed, LocalPackage
-from apps.agent.pacsync_agent.package_file import PackageFile
-from apps.agent.pacsync_agent.transaction_targets import Targets
+from apps.agent.pacsync_agent.databases.local_db import Installed, LocalPackage
+from apps.agent.pacsync_agent.packages.package_file import PackageFile
+from apps.agent.pacsync_agent.planning import plan, transaction_targets
+from apps.agent.pacsync_agent.planning.transaction_targets import Targets
 from apps.fleet.alpm.state import DEPENDENCY, EXPLICIT, InstalledPackage
 
 

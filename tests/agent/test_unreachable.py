@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import unreachable
 from apps.agent.pacsync_agent.errors import Unreachable
-from apps.agent.pacsync_agent.network import GONE, MIRROR, NETWORK, NotThere, Refusal
-from apps.agent.pacsync_agent.output import Output
-from apps.agent.pacsync_agent.package_file import Wanted
-from apps.agent.pacsync_agent.pacman_conf import Repository
-from tests.agent.test_acceptance import NEVER
-from tests.agent.test_hostile_mirror import Machine
+from apps.agent.pacsync_agent.gather import unreachable_files
+from apps.agent.pacsync_agent.mirrors.network import GONE, MIRROR, NETWORK, NotThere, Refusal
+from apps.agent.pacsync_agent.packages.package_file import Wanted
+from apps.agent.pacsync_agent.pacman.configuration import Repository
+from apps.agent.pacsync_agent.terminal.output import Output
+from tests.agent.gathering import NEVER, GatheringMachine
 from tests.support.hostile import Hostile
 from tests.support.pacman import Fleet
 
@@ -23,7 +22,7 @@ def failure(tmp_path: Path, *mirrors: str, names: tuple[str, ...] = NAMES) -> Un
     """What comes of downloading these packages, for real."""
     fleet = Fleet(tmp_path / "fleet")
     made = [fleet.package(name, "1.1-1") for name in names]
-    machine = Machine(tmp_path, made[0], mirrors[0])
+    machine = GatheringMachine(tmp_path, made[0], mirrors[0])
     machine.conf = dataclasses.replace(machine.conf, repositories=(Repository("core", mirrors, NEVER),))
     machine.offer(made)
     with pytest.raises(Unreachable) as caught:
@@ -43,7 +42,7 @@ def test_failed_download_begins_with_packages_and_cause(tmp_path: Path) -> None:
     assert addresses[0].startswith("http://mirror.invalid/repo/hold-1.1-1-") and len(addresses) == 2
     assert addresses[1].endswith(": not there")
     assert error.code == "network_failed" and "name service" in error.hint
-    assert "Whoever typed the command runs it again; what the server asked for is tried again" in error.hint
+    assert "If you typed the command, run it again; what the server asked for is tried again" in error.hint
 
 
 def test_failed_download_of_one_package_by_mirrors_that_fail_says_so(tmp_path: Path) -> None:
@@ -61,7 +60,7 @@ def refused(count: int, *refusals: tuple[str, Refusal]) -> dict[Wanted, NotThere
 
 
 def first_line(count: int, *refusals: tuple[str, Refusal]) -> str:
-    error = unreachable.failure(refused(count, *refusals))
+    error = unreachable_files.failure(refused(count, *refusals))
     assert error is not None
     return error.message.partition("\n")[0]
 
@@ -96,10 +95,10 @@ def test_failed_download_names_ten_packages_at_most_and_a_mirror_before_the_netw
 
 
 def test_failed_databases_name_the_packages_first() -> None:
-    error = unreachable.databases({"core": "no mirror gives it"}, ["tool 1-1", "libfoo 1-1"])
+    error = unreachable_files.databases({"core": "no mirror gives it"}, ["tool 1-1", "libfoo 1-1"])
     assert error.message == (
         "Nothing that this machine trusts vouches for libfoo 1-1 and tool 1-1, and the current database of core, which "
-        "might, can't be had: no mirror gives it."
+        "might, can't be fetched: no mirror gives it."
     )
 
 

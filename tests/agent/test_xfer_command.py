@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent import download, xfer_command
-from apps.agent.pacsync_agent.addresses import Address
 from apps.agent.pacsync_agent.errors import Local
-from apps.agent.pacsync_agent.network import Limits, Network, NotThere, Stopped
-from apps.agent.pacsync_agent.pacman_conf import PacmanConf
-from apps.agent.pacsync_agent.patience import Patience
-from tests.agent.test_acceptance import NEVER
+from apps.agent.pacsync_agent.mirrors import download, xfer_command
+from apps.agent.pacsync_agent.mirrors.addresses import Address
+from apps.agent.pacsync_agent.mirrors.network import Limits, Network, NotThere, Stopped
+from apps.agent.pacsync_agent.mirrors.retry_schedule import Patience
+from apps.agent.pacsync_agent.pacman.configuration import PacmanConf
+from tests.agent.gathering import NEVER
 
 URL = "http://me:pw@own.invalid/core/tool-1-1-any.pkg.tar.zst"
 

@@ -6,7 +6,7 @@ import pytest
 
 from apps.fleet import pool_manager
 from apps.fleet.models import Pool
-from tests.api.support import Api, Machine, api_token
+from tests.api.support import Api, ApiMachine, api_token
 
 
 @pytest.fixture
@@ -25,6 +25,22 @@ def pool(db: Any) -> Pool:
 
 
 @pytest.fixture
-def machine(pool: Pool) -> Machine:
+def machine(pool: Pool) -> ApiMachine:
     """m1, in the pool lab, which hasn't reported yet."""
-    return Machine("m1", pool)
+    return ApiMachine("m1", pool)
+
+
+@pytest.fixture
+def behind(operator: Api, machine: ApiMachine) -> ApiMachine:
+    """m1, behind its target by one upgrade of linux; it brings nano along as a dependency."""
+    machine.report("linux 2-1", "nano 1-1 dependency")
+    operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
+    machine.goal = machine.state  # type: ignore[attr-defined]
+    machine.report("linux 1-1")
+    return machine
+
+
+@pytest.fixture
+def kept_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command closes its connection at the end; the test's transaction lives on this one."""
+    monkeypatch.setattr("apps.api.management.console.connection.close", lambda: None)

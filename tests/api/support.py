@@ -11,7 +11,7 @@ from apps.fleet.alpm import canonical
 from apps.fleet.models import Endpoint, Pool
 from tests.support.texts import repository_text, state_text
 
-__all__ = ["Answer", "Api", "Machine", "api_token", "repository_text", "state_text"]
+__all__ = ["Answer", "Api", "ApiMachine", "api_token", "repository_text", "state_text"]
 
 ROOT = "/api/v1"
 
@@ -79,7 +79,7 @@ def api_token(role: str, name: str | None = None) -> str:
     return tokens.create_api_token(name=name or role, role=role, actor="test")[1]
 
 
-class Machine:
+class ApiMachine:
     """An enrolled endpoint that speaks the protocol, without pacman."""
 
     def __init__(self, name: str, pool: Pool | None = None, *, may_set_targets: bool = False) -> None:
@@ -109,3 +109,11 @@ class Machine:
 
     def fresh(self) -> Endpoint:
         return Endpoint.objects.get(pk=self.endpoint.pk)
+
+
+def queue(machine: ApiMachine) -> str:
+    return str(machine.api.post("/operations", {"kind": "sync"}).ok(201)["id"])
+
+
+def claim(machine: ApiMachine, operation: str, token: str) -> Any:
+    return machine.api.post(f"/operations/{operation}/claim", {"lease_token": token, "state": machine.state})

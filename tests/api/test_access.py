@@ -7,7 +7,7 @@ import pytest
 
 from apps.fleet import enrolment
 from apps.fleet.models import EnrolmentCode, Pool
-from apps.lifecycle import bookkeeping
+from apps.lifecycle.work import deferred_writes
 from tests.api.support import Api
 
 pytestmark = pytest.mark.django_db
@@ -68,7 +68,7 @@ def test_token_shown_once_works_and_is_listed(operator: Api) -> None:
     body = operator.post("/tokens", {"name": "ci", "role": "viewer"}).ok(201)
     assert body["token"].startswith("pst_")
     Api(body["token"]).get("/pools").ok()
-    bookkeeping.flush()
+    deferred_writes.flush()
     listed = {item["name"]: item for item in operator.get("/tokens").ok()["items"]}
     assert listed["ci"]["role"] == "viewer" and listed["ci"]["last_used"] and "token" not in listed["ci"]
     operator.post("/tokens", {"name": "ci", "role": "viewer"}).refused(409, "name_taken")

@@ -9,7 +9,7 @@ import pytest
 from apps.fleet import endpoint_manager, status
 from apps.fleet.alpm import canonical
 from apps.fleet.models import Endpoint, EndpointState, Pool
-from tests.api.support import Api, Machine, state_text
+from tests.api.support import Api, ApiMachine, state_text
 
 pytestmark = pytest.mark.django_db
 
@@ -37,7 +37,7 @@ def test_enroll_used_up_code_403(pool: Pool) -> None:
     Api().post("/enroll", {"code": code, "name": "m2", "arch": "x86_64"}).refused(403, "enrolment_code_invalid")
 
 
-def test_enroll_name_that_exists_409_and_code_is_not_used_up(machine: Machine) -> None:
+def test_enroll_name_that_exists_409_and_code_is_not_used_up(machine: ApiMachine) -> None:
     code = new_code()
     Api().post("/enroll", {"code": code, "name": "m1", "arch": "x86_64"}).refused(409, "name_taken")
     Api().post("/enroll", {"code": code, "name": "m2", "arch": "x86_64"}).ok(201)
@@ -50,7 +50,7 @@ def test_enroll_name_that_is_none_422_nothing_made(name: str) -> None:
     assert not Endpoint.objects.exists()
 
 
-def test_checkin_new_state_wanted_until_uploaded_then_recorded(machine: Machine) -> None:
+def test_checkin_new_state_wanted_until_uploaded_then_recorded(machine: ApiMachine) -> None:
     text = state_text("linux 6.1-1")
     digest = canonical.digest_of(text)
     report = {"seq": 1, "state": digest, "repositories": [], "holds": [], "agent_version": "1.0.0"}
@@ -65,7 +65,7 @@ def test_checkin_new_state_wanted_until_uploaded_then_recorded(machine: Machine)
     assert machine.fresh().state_id == digest
 
 
-def test_checkin_old_seq_ignored_with_200(machine: Machine) -> None:
+def test_checkin_old_seq_ignored_with_200(machine: ApiMachine) -> None:
     machine.report("linux 6.1-1")
     machine.report("linux 6.2-1")
     digest = canonical.digest_of(state_text("linux 6.1-1"))
@@ -74,7 +74,7 @@ def test_checkin_old_seq_ignored_with_200(machine: Machine) -> None:
     assert machine.fresh().state_id == machine.state
 
 
-def test_checkin_in_target_shows_target_and_in_sync(machine: Machine, operator: Api) -> None:
+def test_checkin_in_target_shows_target_and_in_sync(machine: ApiMachine, operator: Api) -> None:
     machine.report("linux 6.1-1")
     operator.post("/pools/lab/targets", {"endpoint": "m1", "comment": "good"}).ok(201)
     answer = machine.report("linux 6.1-1")
@@ -83,7 +83,7 @@ def test_checkin_in_target_shows_target_and_in_sync(machine: Machine, operator: 
     assert answer["target"]["author"] == "token:operator"
 
 
-def test_checkin_with_an_active_operation_answers_it(machine: Machine, operator: Api) -> None:
+def test_checkin_with_an_active_operation_answers_it(machine: ApiMachine, operator: Api) -> None:
     machine.report("linux 6.1-1")
     operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
     machine.report("linux 6.0-1")
@@ -94,7 +94,7 @@ def test_checkin_with_an_active_operation_answers_it(machine: Machine, operator:
     assert made["plan"]["upgrade"] == 1
 
 
-def test_me_behind_counts_the_difference(machine: Machine, operator: Api) -> None:
+def test_me_behind_counts_the_difference(machine: ApiMachine, operator: Api) -> None:
     machine.report("linux 6.1-1", "nano 7-1")
     operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
     machine.report("linux 6.0-1")
@@ -104,7 +104,9 @@ def test_me_behind_counts_the_difference(machine: Machine, operator: Api) -> Non
     assert me["target"]["number"] == 1
 
 
-def test_me_says_how_the_last_operation_failed_and_that_automatic_sync_rests(machine: Machine, operator: Api) -> None:
+def test_me_says_how_the_last_operation_failed_and_that_automatic_sync_rests(
+    machine: ApiMachine, operator: Api
+) -> None:
     machine.report("linux 6.1-1")
     operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
     operator.patch("/pools/lab", {"auto_sync": True}).ok()
@@ -131,7 +133,7 @@ def test_me_says_how_the_last_operation_failed_and_that_automatic_sync_rests(mac
 
 
 def test_checkin_unchanged_in_sync_takes_four_statements(
-    machine: Machine, operator: Api, django_assert_num_queries: Any
+    machine: ApiMachine, operator: Api, django_assert_num_queries: Any
 ) -> None:
     """Who is it, its active operation, its repositories, and one guarded UPDATE: 10,000 endpoints do this all day."""
     machine.report("linux 6.1-1")
@@ -145,7 +147,7 @@ def test_checkin_unchanged_in_sync_takes_four_statements(
 
 
 def test_checkin_unchanged_behind_takes_few_statements(
-    machine: Machine, operator: Api, django_assert_num_queries: Any
+    machine: ApiMachine, operator: Api, django_assert_num_queries: Any
 ) -> None:
     machine.report("linux 6.1-1")
     operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
@@ -157,20 +159,20 @@ def test_checkin_unchanged_behind_takes_few_statements(
         assert machine.report("linux 6.0-1")["status"] == "behind"
 
 
-def test_checkin_changed_answers_the_status_of_the_new_state(machine: Machine, operator: Api) -> None:
+def test_checkin_changed_answers_the_status_of_the_new_state(machine: ApiMachine, operator: Api) -> None:
     machine.report("linux 6.1-1")
     operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
     assert machine.report("linux 6.2-1")["status"] == "ahead"
     assert machine.report("linux 6.1-1")["status"] == "in_sync"
 
 
-def test_checkin_unchanged_but_for_holds_recorded(machine: Machine) -> None:
+def test_checkin_unchanged_but_for_holds_recorded(machine: ApiMachine) -> None:
     machine.report("linux 6.1-1")
     machine.report("linux 6.1-1", holds=["linux"])
     assert machine.fresh().holds == ["linux"]
 
 
-def test_check_in_answers_the_targets_revision_and_takes_it_back(operator: Api, machine: Machine) -> None:
+def test_check_in_answers_the_targets_revision_and_takes_it_back(operator: Api, machine: ApiMachine) -> None:
     assert machine.report("linux 1-1")["revision"] is None
     made = operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
     named = {"number": 1, "digest": made["digest"]}
@@ -180,12 +182,12 @@ def test_check_in_answers_the_targets_revision_and_takes_it_back(operator: Api, 
 
 
 def test_check_in_revision_seen_that_is_not_here_pauses_until_an_operator_confirms(
-    operator: Api, viewer: Api, machine: Machine, pool: Pool
+    operator: Api, viewer: Api, machine: ApiMachine, pool: Pool
 ) -> None:
     operator.patch("/pools/lab", {"auto_sync": True, "conflict_resolution": "oldest"}).ok()
     machine.report("linux 1-1")
     operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
-    newer = Machine("m2", pool)
+    newer = ApiMachine("m2", pool)
     seen = {"number": 7, "digest": "f" * 64}
     assert newer.report("linux 2-1", revision_seen=seen)["operation"] is None
     (alarm,) = viewer.get("/pools/lab").ok()["alarms"]
@@ -209,7 +211,7 @@ def test_check_in_revision_seen_that_is_not_here_pauses_until_an_operator_confir
         [],
     ],
 )
-def test_check_in_revision_seen_that_is_none_422_nothing_recorded(machine: Machine, seen: object) -> None:
+def test_check_in_revision_seen_that_is_none_422_nothing_recorded(machine: ApiMachine, seen: object) -> None:
     state = "0" * 64
     report = {"seq": 1, "state": state, "revision_seen": seen}
     machine.api.post("/checkin", report).refused(422, "invalid_request")

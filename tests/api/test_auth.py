@@ -6,12 +6,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from apps.api.access.auth import FOR_OPERATORS
 from apps.api.api import api
-from apps.api.auth import FOR_OPERATORS
-from apps.api.codes import CODES
+from apps.api.requests.codes import CODES
 from apps.fleet.models import ApiToken, Pool
-from apps.lifecycle import bookkeeping
-from tests.api.support import ROOT, Api, Machine, api_token
+from apps.lifecycle.work import deferred_writes
+from tests.api.support import ROOT, Api, ApiMachine, api_token
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +41,7 @@ def test_every_route_without_a_token_401_but_enrolment(method: str, path: str, o
 
 @pytest.mark.parametrize(("method", "path", "operation"), ALL)
 def test_every_route_with_the_wrong_kind_of_token_403(
-    method: str, path: str, operation: dict[str, Any], viewer: Api, machine: Machine
+    method: str, path: str, operation: dict[str, Any], viewer: Api, machine: ApiMachine
 ) -> None:
     """A viewer changes nothing; an endpoint's token is for the agent's routes; nobody else speaks for an endpoint."""
     ways = {name for way in operation.get("security", []) for name in way}
@@ -85,7 +85,7 @@ def test_token_revoked_401(operator: Api, db: None) -> None:
 
 def test_token_use_noted(operator: Api) -> None:
     operator.get("/pools").ok()
-    bookkeeping.flush()
+    deferred_writes.flush()
     assert ApiToken.objects.get().last_used is not None
 
 
@@ -105,17 +105,17 @@ def test_session_of_others_may_read_only(pool: Pool) -> None:
     ann = Api(client=session(staff=False))
     ann.get("/pools").ok()
     for refused, said in (
-        (ann.post("/pools", {"name": "x"}), "This account may only read. Use one with staff status."),
+        (ann.post("/pools", {"name": "x"}), "This account is read-only. Use one with staff status."),
         (ann.get("/tokens"), FOR_OPERATORS),
         (ann.get("/me"), CODES["forbidden"].meaning),
     ):
         assert refused.refused(403, "forbidden")["detail"] == said
 
 
-def test_token_of_a_viewer_is_told_which_one_may_change(viewer: Api, machine: Machine) -> None:
+def test_token_of_a_viewer_is_told_which_one_may_change(viewer: Api, machine: ApiMachine) -> None:
     for refused, said in (
-        (viewer.post("/pools", {"name": "x"}), "This token may only read. Use one with the role operator."),
-        (viewer.post("/operations", {"kind": "sync"}), "This token may only read. Use one with the role operator."),
+        (viewer.post("/pools", {"name": "x"}), "This token is read-only. Use one with the role operator."),
+        (viewer.post("/operations", {"kind": "sync"}), "This token is read-only. Use one with the role operator."),
         (viewer.get("/enrolment-codes"), FOR_OPERATORS),
         (viewer.get("/me"), CODES["forbidden"].meaning),
         (viewer.post("/checkin", {}), CODES["forbidden"].meaning),
@@ -144,7 +144,7 @@ def test_session_beside_a_wrong_token_401(db: None) -> None:
     Api("pst_wrong", client=session(staff=True)).get("/pools").refused(401, "token_invalid")
 
 
-def test_endpoint_token_never_in_an_answer_or_the_audit(operator: Api, machine: Machine) -> None:
+def test_endpoint_token_never_in_an_answer_or_the_audit(operator: Api, machine: ApiMachine) -> None:
     machine.report("linux 1-1")
     for path in ("/endpoints", "/endpoints/m1", "/audit-events", "/tokens", "/enrolment-codes"):
         text = str(operator.get(path).ok())

@@ -7,11 +7,11 @@ import pytest
 from django.http import HttpRequest
 from django.test import Client
 
-from apps.api import strict_json
-from apps.api.body import ANONYMOUS_LIMIT
-from apps.api.problems import Refused
+from apps.api.requests import strict_json
+from apps.api.requests.body import ANONYMOUS_LIMIT
+from apps.api.requests.problems import RequestRefused
 from apps.fleet.models import Pool
-from tests.api.support import ROOT, Answer, Api, Machine
+from tests.api.support import ROOT, Answer, Api, ApiMachine
 
 pytestmark = pytest.mark.django_db
 MIB = 1 << 20
@@ -50,14 +50,14 @@ def test_body_that_costs_too_much_without_the_bounds_is_parsed(body: str, monkey
     monkeypatch.setattr(strict_json, "_check_depth", lambda value: None)
     try:
         strict_json.loads(body.encode())
-    except Refused as refusal:
+    except RequestRefused as refusal:
         assert len(body) > 4300, refusal
 
 
 def test_values_are_counted_before_anything_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[str] = []
     monkeypatch.setattr(strict_json.json, "loads", lambda text, **options: parsed.append(text))
-    with pytest.raises(Refused, match="values"):
+    with pytest.raises(RequestRefused, match="values"):
         strict_json.loads(TOO_COMPLEX["unknown keys"].encode())
     assert not parsed
 
@@ -69,13 +69,13 @@ def test_separators_within_a_string_are_no_values(text: str) -> None:
     assert strict_json.loads(body.encode()) == {"log_tail": text}
 
 
-def test_result_with_the_longest_log_is_read(machine: Machine) -> None:
+def test_result_with_the_longest_log_is_read(machine: ApiMachine) -> None:
     path = "/operations/7f0c2c1e-98a5-4d0b-9a55-0a6d5cf1a3d1/result"
     body = {"lease_token": "7f0c2c1e-98a5-4d0b-9a55-0a6d5cf1a3d1", "outcome": "failed", "seq": 1, "state": "0" * 64}
     machine.api.post(path, body | {"log_tail": "[,{" * 21_845}).refused(404, "not_found")
 
 
-def test_largest_check_in_is_read(machine: Machine) -> None:
+def test_largest_check_in_is_read(machine: ApiMachine) -> None:
     """Ten repositories with the mirrors of the world, and as many patterns as fields take."""
     mirrors = [f"https://mirror{number}.example/archlinux/core/os/x86_64" for number in range(1000)]
     repositories = [{"name": f"r{n}", "digest": "0" * 64, "mirrors": mirrors} for n in range(10)]
@@ -97,7 +97,7 @@ def test_few_errors_all_are_listed(operator: Api) -> None:
 
 
 @pytest.mark.parametrize("items", [[1] * 10_000, [{"a": 1}] * 10_000, [[]] * 10_000])
-def test_long_lists_of_wrong_items_are_given_up_early(machine: Machine, items: list[Any]) -> None:
+def test_long_lists_of_wrong_items_are_given_up_early(machine: ApiMachine, items: list[Any]) -> None:
     body = {"seq": 1, "state": "0" * 64, "holds": items[:3000], "repositories": items[:3000], "replaced": items[:3000]}
     problem = machine.api.post("/checkin", body).refused(422, "invalid_request")
     assert len(problem["errors"]) <= 10 and "more" not in problem["detail"]

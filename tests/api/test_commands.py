@@ -10,25 +10,16 @@ from django.core.management import CommandError, call_command
 
 from apps.fleet import enrolment
 from apps.fleet.models import ApiToken, AuditEvent, Endpoint, EnrolmentCode, Pool
-from tests.api.support import Api, Machine
+from tests.api.commands import said
+from tests.api.support import Api, ApiMachine
 from tests.support.server import manage
 
-
-def run(*arguments: str) -> str:
-    out = StringIO()
-    call_command(*arguments, stdout=out, stderr=StringIO())
-    return out.getvalue()
-
-
-@pytest.fixture(autouse=True)
-def _keep_the_tests_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command closes its connection at the end; the test's transaction lives on this one."""
-    monkeypatch.setattr("apps.api.management.console.connection.close", lambda: None)
+pytestmark = pytest.mark.usefixtures("kept_connection")
 
 
 @pytest.mark.django_db
 def test_create_api_token_prints_only_a_token_that_works() -> None:
-    token = run("create_api_token", "ann", "--role", "operator").strip()
+    token = said("create_api_token", "ann", "--role", "operator").strip()
     assert token.startswith("pst_") and len(token.split()) == 1
     Api(token).post("/pools", {"name": "lab"}).ok(201)
     assert AuditEvent.objects.filter(actor="console").exists()
@@ -36,40 +27,40 @@ def test_create_api_token_prints_only_a_token_that_works() -> None:
 
 @pytest.mark.django_db
 def test_create_api_token_default_role_may_only_read() -> None:
-    Api(run("create_api_token", "ann").strip()).post("/pools", {"name": "lab"}).refused(403, "forbidden")
+    Api(said("create_api_token", "ann").strip()).post("/pools", {"name": "lab"}).refused(403, "forbidden")
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["a/b", "", "a b", "\u00e4"])
 def test_create_api_token_name_that_is_none_one_line(name: str) -> None:
     with pytest.raises(CommandError, match="A name has"):
-        run("create_api_token", name)
+        said("create_api_token", name)
     assert not ApiToken.objects.exists()
 
 
 @pytest.mark.django_db
 def test_create_api_token_name_that_exists_one_line() -> None:
-    run("create_api_token", "ann")
+    said("create_api_token", "ann")
     with pytest.raises(CommandError, match="ann"):
-        run("create_api_token", "ann")
+        said("create_api_token", "ann")
 
 
 @pytest.mark.django_db
 def test_list_and_revoke_api_token() -> None:
-    token = Api(run("create_api_token", "ann").strip())
+    token = Api(said("create_api_token", "ann").strip())
     token.get("/pools").ok()
-    header, line = run("list_api_tokens").splitlines()
+    header, line = said("list_api_tokens").splitlines()
     assert header.split()[:2] == ["NAME", "ROLE"] and line.split()[:2] == ["ann", "viewer"] and line.endswith("-")
-    run("revoke_api_token", "ann")
+    said("revoke_api_token", "ann")
     token.get("/pools").refused(401, "token_invalid")
-    assert not run("list_api_tokens").splitlines()[1].endswith("-")
+    assert not said("list_api_tokens").splitlines()[1].endswith("-")
     with pytest.raises(CommandError, match="no API token"):
-        run("revoke_api_token", "none")
+        said("revoke_api_token", "none")
 
 
 @pytest.mark.django_db
 def test_create_enrolment_code_prints_only_a_code_that_works(pool: Pool) -> None:
-    code = run("create_enrolment_code", "--pool", "lab", "--uses", "2", "--valid-hours", "1").strip()
+    code = said("create_enrolment_code", "--pool", "lab", "--uses", "2", "--valid-hours", "1").strip()
     body = Api().post("/enroll", {"code": code, "name": "m1", "arch": "x86_64"}).ok(201)
     assert body["pool"] == "lab" and EnrolmentCode.objects.get().uses == 2
 
@@ -77,10 +68,10 @@ def test_create_enrolment_code_prints_only_a_code_that_works(pool: Pool) -> None
 @pytest.mark.django_db
 @pytest.mark.parametrize("url", ["https://pacsync.example:8443/", "http://10.1.2.3:8080", "http://[fd00::1]:8080"])
 def test_create_enrolment_code_with_the_server_prints_the_line(pool: Pool, url: str) -> None:
-    line = run("create_enrolment_code", "--pool", "lab", "--server", url).strip()
+    line = said("create_enrolment_code", "--pool", "lab", "--server", url).strip()
     code = line.rpartition("--code ")[2].rstrip("'")
     assert line == enrolment.command(url.rstrip("/"), code)
-    told = json.loads(run("create_enrolment_code", "--server", url, "--format", "json"))
+    told = json.loads(said("create_enrolment_code", "--server", url, "--format", "json"))
     assert told["line"] == enrolment.command(url.rstrip("/"), told["code"])
     Api().post("/enroll", {"code": code, "name": "m1", "arch": "x86_64"}).ok(201)
 
@@ -90,8 +81,8 @@ def test_create_enrolment_code_with_the_server_prints_the_line(pool: Pool, url: 
     "url", ["", "pacsync.example", "https://x'; rm -rf /", "ftp://x", "http://x/path", "http://-x"]
 )
 def test_create_enrolment_code_with_no_address_of_a_server_makes_none(url: str) -> None:
-    with pytest.raises(CommandError, match="is no address of a server"):
-        run("create_enrolment_code", "--server", url)
+    with pytest.raises(CommandError, match="is not the address of a server"):
+        said("create_enrolment_code", "--server", url)
     assert not EnrolmentCode.objects.exists()
 
 
@@ -101,10 +92,10 @@ def test_create_enrolment_code_says_where_the_line_is_to_people_only() -> None:
         def isatty(self) -> bool:
             return True
 
-    for out, said in ((Terminal(), True), (StringIO(), False)):
+    for out, hinted in ((Terminal(), True), (StringIO(), False)):
         errors = StringIO()
         call_command("create_enrolment_code", stdout=out, stderr=errors)
-        assert out.getvalue().startswith("psc_") and ("--server URL" in errors.getvalue()) is said
+        assert out.getvalue().startswith("psc_") and ("--server URL" in errors.getvalue()) is hinted
 
 
 @pytest.mark.django_db
@@ -112,31 +103,31 @@ def test_create_enrolment_code_for_no_pool_says_how_to_make_it() -> None:
     with pytest.raises(
         CommandError, match=r"no pool 'nosuch'\. Create it on the dashboard, or with POST /api/v1/pools"
     ):
-        run("create_enrolment_code", "--pool", "nosuch")
+        said("create_enrolment_code", "--pool", "nosuch")
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("may", [False, True])
 def test_create_enrolment_code_right_to_set_targets_only_where_asked_for(pool: Pool, may: bool) -> None:
-    code = run("create_enrolment_code", "--pool", "lab", *(["--may-set-targets"] if may else [])).strip()
+    code = said("create_enrolment_code", "--pool", "lab", *(["--may-set-targets"] if may else [])).strip()
     Api().post("/enroll", {"code": code, "name": "m1", "arch": "x86_64"}).ok(201)
     assert Endpoint.objects.get().may_set_targets is may
 
 
 @pytest.mark.django_db
 def test_confirm_target_lists_paused_pools_and_confirms_one_or_all(pool: Pool) -> None:
-    assert "paused in no pool" in run("confirm_target")
+    assert "No pool has automatic sync paused." in said("confirm_target")
     Pool.objects.create(name="quiet")
     for name in ("m1", "m2"):
-        machine = Machine(name, pool)
+        machine = ApiMachine(name, pool)
         machine.report("linux 1-1", revision_seen={"number": 7, "digest": "f" * 64})
-    assert run("confirm_target") == "lab: no target here; endpoint m1 has seen #7.\n"
-    assert "not paused" in run("confirm_target", "quiet")
-    assert run("confirm_target", "--all") == "lab: confirmed, no target.\n"
-    assert "not paused" in run("confirm_target", "lab")
+    assert said("confirm_target") == "lab: no target here; endpoint m1 has seen #7.\n"
+    assert "not paused" in said("confirm_target", "quiet")
+    assert said("confirm_target", "--all") == "lab: confirmed, no target.\n"
+    assert "not paused" in said("confirm_target", "lab")
     for wrong in (["none"], ["lab", "--all"]):
         with pytest.raises(CommandError):
-            run("confirm_target", *wrong)
+            said("confirm_target", *wrong)
 
 
 @pytest.mark.django_db
@@ -152,7 +143,7 @@ def test_confirm_target_lists_paused_pools_and_confirms_one_or_all(pool: Pool) -
 )
 def test_create_enrolment_code_that_makes_no_sense_one_line(arguments: list[str]) -> None:
     with pytest.raises(CommandError):
-        run("create_enrolment_code", *arguments)
+        said("create_enrolment_code", *arguments)
     assert not EnrolmentCode.objects.exists()
 
 

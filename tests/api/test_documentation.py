@@ -1,14 +1,18 @@
 """The OpenAPI document and its page: complete, nothing from elsewhere, no script."""
 
+import importlib
 import json
+import pkgutil
 import re
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 from django.test import Client
+from pydantic import BaseModel
 
-from apps.api.codes import CODES
+from apps.api import routes
+from apps.api.requests.codes import CODES
 from tests.api.support import ROOT
 
 pytestmark = pytest.mark.django_db
@@ -21,6 +25,21 @@ def document() -> Any:
 
 def operations(document: Any) -> list[tuple[str, str, Any]]:
     return [(path, method, op) for path, all_ in document["paths"].items() for method, op in all_.items()]
+
+
+def test_every_module_of_routes_is_served_and_declares_no_schema(document: Any) -> None:
+    served = {operation["operationId"] for _, _, operation in operations(document)}
+    found = pkgutil.walk_packages(routes.__path__, f"{routes.__name__}.")
+    modules = [importlib.import_module(name) for _, name, is_package in found if not is_package]
+    assert sum(hasattr(module, "router") for module in modules) > 10
+    for module in modules:
+        mine = [one for one in vars(module).values() if getattr(one, "__module__", "") == module.__name__]
+        if hasattr(module, "router"):
+            assert served & {getattr(one, "__name__", "") for one in mine}, f"{module.__name__}: not in apps/api/api.py"
+        models = [one for one in mine if isinstance(one, type) and issubclass(one, BaseModel)]
+        # Pydantic puts a class like Page[PoolOut] into the module that names it.
+        declared = [one.__name__ for one in models if one.__pydantic_generic_metadata__["origin"] is None]
+        assert declared == [], f"{module.__name__}: they belong to apps/api/schemas/"
 
 
 def test_openapi_every_operation_documents_its_problems(document: Any) -> None:

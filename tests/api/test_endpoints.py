@@ -7,16 +7,16 @@ import pytest
 
 from apps.fleet import pool_manager
 from apps.fleet.models import Endpoint, Pool
-from tests.api.support import Api, Machine
+from tests.api.support import Api, ApiMachine
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def fleet(operator: Api, pool: Pool) -> dict[str, Machine]:
+def fleet(operator: Api, pool: Pool) -> dict[str, ApiMachine]:
     """good is the target; old is behind, new ahead, silent has never reported, single is in no pool."""
-    machines = {name: Machine(name, pool) for name in ("good", "old", "new", "silent")}
-    machines["single"] = Machine("single")
+    machines = {name: ApiMachine(name, pool) for name in ("good", "old", "new", "silent")}
+    machines["single"] = ApiMachine("single")
     machines["good"].report("linux 2-1")
     operator.post("/pools/lab/targets", {"endpoint": "good"}).ok(201)
     machines["old"].report("linux 1-1")
@@ -49,9 +49,9 @@ def test_list_endpoints_filters_by_pool_and_status(viewer: Api, fleet: Any) -> N
 
 
 def test_list_endpoints_by_status_pages_on(viewer: Api, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.api.pagination.CHUNK", 3)
+    monkeypatch.setattr("apps.api.requests.pagination.CHUNK", 3)
     for number in range(9):
-        machine = Machine(f"m{number}", pool)
+        machine = ApiMachine(f"m{number}", pool)
         if number % 2:
             machine.report("linux 1-1")
     first = viewer.get("/endpoints?status=unknown&limit=2").ok()
@@ -65,12 +65,12 @@ def test_list_endpoints_takes_the_same_statements_for_many(
     viewer: Api, fleet: Any, pool: Pool, django_assert_max_num_queries: Any
 ) -> None:
     for number in range(20):
-        Machine(f"n{number}", pool).report(f"linux 0.{number}-1")
+        ApiMachine(f"n{number}", pool).report(f"linux 0.{number}-1")
     with django_assert_max_num_queries(8):
         assert len(viewer.get("/endpoints").ok()["items"]) == 25
 
 
-def test_get_endpoint_has_repositories_and_difference(viewer: Api, fleet: dict[str, Machine]) -> None:
+def test_get_endpoint_has_repositories_and_difference(viewer: Api, fleet: dict[str, ApiMachine]) -> None:
     body = viewer.get("/endpoints/old").ok()
     assert (body["status"], body["pool"], body["arch"], body["report_seq"]) == ("behind", "lab", "x86_64", 1)
     assert body["difference"]["upgrade"] == 1
@@ -79,7 +79,7 @@ def test_get_endpoint_has_repositories_and_difference(viewer: Api, fleet: dict[s
     viewer.get("/endpoints/none").refused(404, "not_found")
 
 
-def test_assign_endpoint_moves_it_and_out_again(operator: Api, machine: Machine) -> None:
+def test_assign_endpoint_moves_it_and_out_again(operator: Api, machine: ApiMachine) -> None:
     pool_manager.create_pool(name="other", actor="test")
     assert operator.put("/endpoints/m1/pool", {"pool": "other"}).ok()["pool"] == "other"
     assert operator.put("/endpoints/m1/pool", {"pool": None}).ok()["pool"] is None
@@ -93,20 +93,20 @@ def test_assign_endpoint_with_active_operation_409(operator: Api, fleet: Any) ->
     assert Endpoint.objects.get(name="old").pool is not None
 
 
-def test_delete_endpoint_204_and_its_token_is_worthless(operator: Api, machine: Machine) -> None:
+def test_delete_endpoint_204_and_its_token_is_worthless(operator: Api, machine: ApiMachine) -> None:
     operator.delete("/endpoints/m1").ok(204)
     machine.api.get("/me").refused(401, "token_invalid")
     operator.get("/endpoints/m1").refused(404, "not_found")
 
 
-def test_rotate_token_old_one_is_worthless_new_one_works(operator: Api, machine: Machine) -> None:
+def test_rotate_token_old_one_is_worthless_new_one_works(operator: Api, machine: ApiMachine) -> None:
     operator.post("/endpoints/m1/token", {"name": "m1"}).refused(422, "invalid_request")
     body = operator.post("/endpoints/m1/token").ok()
     machine.api.get("/me").refused(401, "token_invalid")
     Api(body["token"]).get("/me").ok()
 
 
-def test_revoke_token_locks_the_machine_out(operator: Api, machine: Machine) -> None:
+def test_revoke_token_locks_the_machine_out(operator: Api, machine: ApiMachine) -> None:
     machine.report("linux 1-1")
     before = machine.fresh().last_seen
     operator.delete("/endpoints/m1/token").ok(204)
@@ -116,7 +116,7 @@ def test_revoke_token_locks_the_machine_out(operator: Api, machine: Machine) -> 
     assert operator.get("/endpoints/m1").ok()["token"] == "revoked"
 
 
-def test_history_newest_first(viewer: Api, machine: Machine) -> None:
+def test_history_newest_first(viewer: Api, machine: ApiMachine) -> None:
     machine.report("linux 1-1")
     machine.report("linux 1-1")
     machine.report("linux 2-1")
@@ -125,7 +125,7 @@ def test_history_newest_first(viewer: Api, machine: Machine) -> None:
     assert body["items"][0]["state"] == machine.state
 
 
-def test_diff_of_endpoint_says_what_a_sync_would_do(operator: Api, machine: Machine) -> None:
+def test_diff_of_endpoint_says_what_a_sync_would_do(operator: Api, machine: ApiMachine) -> None:
     machine.report("linux 2-1", "nano 1-1 dependency", "vim 9-1")
     operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
     machine.report("linux 1-1", "nano 1-1", "local 1-1", repository=("linux 1-1", "nano 1-1"), holds=["vim"])
@@ -151,12 +151,12 @@ def test_diff_of_endpoint_says_what_a_sync_would_do(operator: Api, machine: Mach
     assert [one["name"] for one in fetch] == ["linux"] and claim["fetch"] == fetch
 
 
-def test_diff_of_another_endpoint_with_an_endpoints_token_403(machine: Machine, pool: Pool) -> None:
-    Machine("m2", pool)
+def test_diff_of_another_endpoint_with_an_endpoints_token_403(machine: ApiMachine, pool: Pool) -> None:
+    ApiMachine("m2", pool)
     machine.api.get("/endpoints/m2/diff").refused(403, "forbidden")
     machine.api.get("/endpoints/none/diff").refused(403, "forbidden")
 
 
-def test_diff_without_target_409(viewer: Api, machine: Machine) -> None:
+def test_diff_without_target_409(viewer: Api, machine: ApiMachine) -> None:
     machine.report("linux 1-1")
     viewer.get("/endpoints/m1/diff").refused(409, "no_target")

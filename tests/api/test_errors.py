@@ -11,13 +11,13 @@ from django.db import DataError, IntegrityError, InterfaceError, InternalError, 
 from django.test import Client, RequestFactory
 from psycopg_pool import PoolTimeout
 
-from apps.api import errors
-from apps.api.codes import CODES
+from apps.api.requests import errors
+from apps.api.requests.codes import CODES
 from apps.fleet import exceptions, pool_manager
 from apps.fleet.exceptions import FleetError
 from apps.fleet.names import validate_name
-from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted
-from tests.api.support import ROOT, Answer, Api, Machine
+from apps.lifecycle.dbpool.facade import DatabaseUnavailable, DbpoolExhausted
+from tests.api.support import ROOT, Answer, Api, ApiMachine
 
 pytestmark = pytest.mark.django_db
 
@@ -130,7 +130,7 @@ def test_validation_errors_say_where_and_never_what(operator: Api) -> None:
     assert "SECRET" not in str(problem)
 
 
-def test_validation_errors_are_sentences_without_expressions(operator: Api, machine: Machine) -> None:
+def test_validation_errors_are_sentences_without_expressions(operator: Api, machine: ApiMachine) -> None:
     repository = {"name": "core", "digest": "a" * 64, "mirrors": []}
     for answer, said in (
         (operator.patch("/pools/lab", {"excluded_packages": ["a b"]}), "A pattern has no spaces."),

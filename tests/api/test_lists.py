@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from apps.fleet import pool_manager, resting, sync_coordinator
+from apps.fleet import paused_automatic_sync, pool_manager, sync_coordinator
 from apps.fleet.models import AuditEvent, Endpoint, Pool
 from tests import factories
 from tests.api.support import Api
@@ -70,7 +70,7 @@ def test_endpoints_that_automatic_sync_leaves_alone(viewer: Api, fleet: Pool) ->
     assert [one["name"] for one in viewer.get("/endpoints?resting=true").ok()["items"]] == ["box"]
     assert "box" not in [one["name"] for one in viewer.get("/endpoints?resting=false").ok()["items"]]
     assert viewer.get("/endpoints/box").ok()["resting"]["why"] == "cancelled"
-    resting.resume(endpoint=Endpoint.objects.get(name="box"), actor="user:ada")
+    paused_automatic_sync.resume(endpoint=Endpoint.objects.get(name="box"), actor="user:ada")
     assert viewer.get("/endpoints?resting=true").ok()["items"] == []
 
 
@@ -153,7 +153,7 @@ def test_operations_oldest_first(viewer: Api, fleet: Pool) -> None:
 
 @pytest.mark.parametrize("sort", ["created", "-created"])
 def test_operations_every_page_goes_on_behind_the_one_before(viewer: Api, fleet: Pool, sort: str) -> None:
-    """Also where the database's clock writes times shorter than they are asked for (SQLite)."""
+    """Even if the database's clock writes times shorter than they are asked for (SQLite)."""
     made = [Endpoint.objects.get(name=name) for name in ("stray", "box")]
     Endpoint.objects.filter(name="stray").update(pool=fleet)
     for endpoint in made:

@@ -1,48 +1,38 @@
 """`manage.py packages` and `rebuild_package_index`: the same words and answers as the API."""
 
 import json
-from io import StringIO
 from pathlib import Path
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 
 from apps.fleet.models import Pool, Posting
-from tests.api.support import Api, Machine
+from tests.api.commands import said
+from tests.api.support import Api, ApiMachine
 from tests.support.server import manage
 
-
-@pytest.fixture(autouse=True)
-def _keep_the_tests_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command closes its connection at the end; the test's transaction lives on this one."""
-    monkeypatch.setattr("apps.api.management.console.connection.close", lambda: None)
-
-
-def run(*arguments: str) -> str:
-    out = StringIO()
-    call_command(*arguments, stdout=out, stderr=StringIO())
-    return out.getvalue()
+pytestmark = pytest.mark.usefixtures("kept_connection")
 
 
 @pytest.fixture
 def fleet(pool: Pool) -> None:
     """m1 and m2 in lab with openssl 3.0.1-1 and 3.0.10-1, m3 in no pool without it; m4 never reported."""
     for number, version in enumerate(("3.0.1-1", "3.0.10-1"), 1):
-        Machine(f"m{number}", pool).report(f"openssl {version}")
-    Machine("m3").report("linux 1-1")
-    Machine("m4")
+        ApiMachine(f"m{number}", pool).report(f"openssl {version}")
+    ApiMachine("m3").report("linux 1-1")
+    ApiMachine("m4")
 
 
 @pytest.mark.django_db
 def test_packages_versions_newest_first(fleet: None) -> None:
-    assert run("packages", "openssl").splitlines() == [
+    assert said("packages", "openssl").splitlines() == [
         "VERSION   ENDPOINTS  POOLS",
         "3.0.10-1  1          lab 1",
         "3.0.1-1   1          lab 1",
         "1 endpoint reported without openssl.",
         "1 endpoint has never reported.",
     ]
-    assert run("packages", "nobody").startswith("No endpoint has nobody; 3 reported without it.")
+    assert said("packages", "nobody").startswith("No endpoint has nobody; 3 reported without it.")
 
 
 @pytest.mark.django_db
@@ -58,20 +48,20 @@ def test_packages_versions_newest_first(fleet: None) -> None:
     ],
 )
 def test_packages_endpoints_each_option_as_text_and_json(fleet: None, options: list[str], names: list[str]) -> None:
-    text = run("packages", "openssl", *options).splitlines()
+    text = said("packages", "openssl", *options).splitlines()
     assert [line.split()[0] for line in text[1:]] == names or (not names and "No endpoint matches" in text[0])
-    document = json.loads(run("packages", "openssl", *options, "--format", "json"))
+    document = json.loads(said("packages", "openssl", *options, "--format", "json"))
     assert [one["name"] for one in document["endpoints"]] == names
 
 
 @pytest.mark.django_db
 def test_packages_json_is_what_the_api_answers(fleet: None, viewer: Api) -> None:
-    assert json.loads(run("packages", "openssl", "--format", "json")) == viewer.get("/packages/openssl").ok()
+    assert json.loads(said("packages", "openssl", "--format", "json")) == viewer.get("/packages/openssl").ok()
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["a b"], "no package with such a name"),
         (["openssl", "--pool", "none"], "no pool 'none'"),
@@ -79,16 +69,16 @@ def test_packages_json_is_what_the_api_answers(fleet: None, viewer: Api) -> None
         (["openssl", "--version", ""], "version is not a version"),
     ],
 )
-def test_packages_that_makes_no_sense_one_line(fleet: None, arguments: list[str], said: str) -> None:
-    with pytest.raises(CommandError, match=said):
-        run("packages", *arguments)
+def test_packages_that_makes_no_sense_one_line(fleet: None, arguments: list[str], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        said("packages", *arguments)
 
 
 @pytest.mark.django_db
 def test_rebuild_package_index_writes_it_and_answers_stay(fleet: None, viewer: Api) -> None:
     before = viewer.get("/packages/openssl").ok()
-    assert "was rebuilt: 3 states" in run("rebuild_package_index")
-    assert json.loads(run("rebuild_package_index", "--format", "json")) == {"states": 3}
+    assert "was rebuilt: 3 states" in said("rebuild_package_index")
+    assert json.loads(said("rebuild_package_index", "--format", "json")) == {"states": 3}
     assert Posting.objects.exists()
     assert viewer.get("/packages/openssl").ok() == before
 

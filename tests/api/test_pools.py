@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from apps.fleet.models import Operation, Pool
-from tests.api.support import Api, Machine
+from tests.api.support import Api, ApiMachine
 
 pytestmark = pytest.mark.django_db
 
@@ -81,7 +81,7 @@ def test_delete_pool_empty_204_then_404(operator: Api, pool: Pool) -> None:
     operator.delete("/pools/lab").refused(404, "not_found")
 
 
-def test_delete_pool_with_endpoints_409(operator: Api, machine: Machine) -> None:
+def test_delete_pool_with_endpoints_409(operator: Api, machine: ApiMachine) -> None:
     operator.delete("/pools/lab").refused(409, "pool_not_empty")
     assert operator.get("/pools/lab").ok()["endpoints"] == 1
 
@@ -94,7 +94,7 @@ def test_list_pools_takes_the_same_statements_for_many(operator: Api, django_ass
 
 
 def test_sync_pool_queues_for_those_out_of_sync_and_explains_the_rest(operator: Api, pool: Pool) -> None:
-    machines = [Machine(name, pool) for name in ("a", "b", "c", "d")]
+    machines = [ApiMachine(name, pool) for name in ("a", "b", "c", "d")]
     machines[0].report("linux 2-1")
     operator.post("/pools/lab/targets", {"endpoint": "a"}).ok(201)
     machines[1].report("linux 1-1")
@@ -112,7 +112,7 @@ def test_sync_pool_queues_for_those_out_of_sync_and_explains_the_rest(operator: 
 
 def test_sync_pool_in_steps_sees_each_endpoint_once(operator: Api, pool: Pool) -> None:
     for name in ("a", "b", "c"):
-        Machine(name, pool).report("linux 1-1" if name == "a" else "linux 0-1")
+        ApiMachine(name, pool).report("linux 1-1" if name == "a" else "linux 0-1")
     operator.post("/pools/lab/targets", {"endpoint": "a"}).ok(201)
     first = operator.post("/pools/lab/sync", {"limit": 2}).ok()
     assert (first["queued"], first["in_sync"], first["next"]) == (1, 1, "b")
@@ -121,9 +121,9 @@ def test_sync_pool_in_steps_sees_each_endpoint_once(operator: Api, pool: Pool) -
 
 
 def test_analysis_compares_repositories(operator: Api, pool: Pool, settings: Any) -> None:
-    Machine("a", pool).report("linux 2-1", "nano 1-1")
-    Machine("b", pool).report("linux 1-1", repository=("linux 1-1", "vim 9-1"))
-    Machine("c", pool)
+    ApiMachine("a", pool).report("linux 2-1", "nano 1-1")
+    ApiMachine("b", pool).report("linux 1-1", repository=("linux 1-1", "vim 9-1"))
+    ApiMachine("c", pool)
     operator.post("/pools/lab/targets", {"endpoint": "a"}).ok(201)
     body = operator.get("/pools/lab/analysis").ok()
     assert body["common"] == ["linux"]

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from apps.fleet import pool_manager
 from apps.fleet.models import AuditEvent, Endpoint, Operation, Pool
 from tests import factories
 from tests.api.support import Api
@@ -14,13 +13,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def lab() -> Pool:
-    """Target #1 is `app 2-1` of `good`; `old` is behind, `new` ahead, `more` has `vim`, too."""
-    pool = factories.pool("lab")
-    good = factories.reporting_endpoint("good", pool=pool, state=factories.state("app 2-1"))
-    pool_manager.set_target(pool=pool, endpoint=good, actor="test")
-    for name, packages in {"old": ["app 1-1"], "new": ["app 3-1"], "more": ["app 2-1", "vim 1-1"]}.items():
-        factories.reporting_endpoint(name, pool=pool, state=factories.state(*packages))
-    return pool
+    return factories.unlike_machines()
 
 
 def test_preview_counts_machines_and_lists_them(viewer: Api, lab: Pool) -> None:

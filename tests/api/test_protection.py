@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.support import Api, Machine
+from tests.api.support import Api, ApiMachine
 
 pytestmark = pytest.mark.django_db
 GRUB = {"role": "boot_loader", "why": "it is the last boot loader", "names": ["grub"], "needs": "one", "instead": []}
@@ -13,14 +13,14 @@ LOST = {"name": "grub", "why": "it is the last boot loader"}
 
 
 @pytest.fixture
-def target(machine: Machine, operator: Api) -> None:
+def target(machine: ApiMachine, operator: Api) -> None:
     """The pool's target has `app` and `linux`."""
     machine.report("app 1-1", "linux 1-1")
     operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
 
 
 def test_protected_packages_are_shown_and_the_sync_that_would_be_refused(
-    machine: Machine, target: None, operator: Api, viewer: Api
+    machine: ApiMachine, target: None, operator: Api, viewer: Api
 ) -> None:
     machine.report("app 1-1", "linux 1-1", "grub 1-1")
     assert viewer.get("/endpoints/m1").ok()["protected"] is None
@@ -37,7 +37,7 @@ def test_protected_packages_are_shown_and_the_sync_that_would_be_refused(
 
 
 def test_protected_package_with_a_replacement_in_the_target_isnt_refused(
-    machine: Machine, target: None, viewer: Api
+    machine: ApiMachine, target: None, viewer: Api
 ) -> None:
     old = KERNELS | {"names": ["linux-old"], "instead": ["linux"]}
     each = GRUB | {"needs": "each", "names": ["grub", "app"]}
@@ -50,7 +50,7 @@ def test_protected_package_with_a_replacement_in_the_target_isnt_refused(
     assert [one["name"] for one in refused] == ["grub", "linux-old"]
 
 
-def test_protected_of_one_report_is_gone_with_the_next_without(machine: Machine, target: None, viewer: Api) -> None:
+def test_protected_of_one_report_is_gone_with_the_next_without(machine: ApiMachine, target: None, viewer: Api) -> None:
     """An older agent took over, for example: nothing is known then."""
     machine.report("app 1-1", "linux 1-1", "grub 1-1", protected=[GRUB])
     machine.report("app 1-1", "linux 1-1", "grub 1-1")
@@ -70,7 +70,7 @@ def test_protected_of_one_report_is_gone_with_the_next_without(machine: Machine,
         [GRUB] * 21,
     ],
 )
-def test_check_in_protected_that_makes_no_sense_422_nothing_recorded(machine: Machine, protected: Any) -> None:
+def test_check_in_protected_that_makes_no_sense_422_nothing_recorded(machine: ApiMachine, protected: Any) -> None:
     body = {"seq": 1, "state": "0" * 64, "repositories": [], "protected": protected}
     machine.api.post("/checkin", body).refused(422, "invalid_request")
     assert machine.fresh().last_seen is None

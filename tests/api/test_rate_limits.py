@@ -8,11 +8,11 @@ from django.conf import settings as django_settings
 from django.test import Client
 from django.urls import reverse
 
-from apps.api import rate_limits
+from apps.api.access import rate_limits
 from apps.fleet import endpoint_manager
 from apps.fleet.models import Endpoint
-from apps.lifecycle import rates
-from tests.api.support import ROOT, Answer, Api, Machine
+from apps.lifecycle.wsgi import address_rates
+from tests.api.support import ROOT, Answer, Api, ApiMachine
 
 pytestmark = pytest.mark.django_db
 KINDS = ("ANONYMOUS", "ENROLMENT", "LOGIN", "FAILURES")
@@ -22,7 +22,7 @@ Ask = Callable[..., Any]
 @pytest.fixture(autouse=True)
 def still(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock of the limits stands still, however slow this machine is; passwords are checked quickly."""
-    monkeypatch.setattr(rates, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(address_rates, "monotonic", lambda: 1000.0)
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
@@ -141,12 +141,12 @@ def test_refused_request_costs_no_statement(few: Any, django_assert_num_queries:
         assert statuses(enrol, at("192.0.2.1"), 1) == [429]
 
 
-def test_token_that_is_known_isn_t_limited(machine: Machine, few: Any) -> None:
+def test_token_that_is_known_isn_t_limited(machine: ApiMachine, few: Any) -> None:
     for _ in range(20):
         machine.api.get("/me").ok()
 
 
-def test_token_that_is_known_gets_through_while_its_address_is_refused(machine: Machine, few: Any) -> None:
+def test_token_that_is_known_gets_through_while_its_address_is_refused(machine: ApiMachine, few: Any) -> None:
     machine.api.get("/me").ok()
     statuses(page("/login"), Client(), 10)
     for _ in range(10):
@@ -155,9 +155,9 @@ def test_token_that_is_known_gets_through_while_its_address_is_refused(machine: 
     machine.api.get("/me").ok()
 
 
-def test_token_that_isn_t_known_yet_gets_through_where_nobody_guesses(machine: Machine, few: Any) -> None:
+def test_token_that_isn_t_known_yet_gets_through_where_nobody_guesses(machine: ApiMachine, few: Any) -> None:
     machine.api.get("/me").ok()
-    rates.forget()
+    address_rates.forget()
     machine.api.get("/me").ok()
 
 
@@ -173,7 +173,7 @@ def test_guessed_codes_429_although_enrolments_are_allowed(few: Any) -> None:
     assert statuses(enrol, at("192.0.2.1"), 7) == [403] * 5 + [429] * 2
 
 
-def test_token_that_was_revoked_counts_again(machine: Machine, few: Any) -> None:
+def test_token_that_was_revoked_counts_again(machine: ApiMachine, few: Any) -> None:
     machine.api.get("/me").ok()
     Endpoint.objects.update(token_hash=None)
     assert [machine.api.get("/me").status for _ in range(6)] == [401] * 5 + [429]
@@ -217,7 +217,9 @@ def test_fleet_behind_one_address_enrols_at_once(settings: Any) -> None:
         assert client.get(f"{ROOT}/me", headers={"Authorization": f"Bearer {token}"}).status_code == 200
 
 
-def test_database_that_fails_makes_nobody_unknown(machine: Machine, few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_database_that_fails_makes_nobody_unknown(
+    machine: ApiMachine, few: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from django.db import OperationalError
 
     def fail(**_: object) -> None:

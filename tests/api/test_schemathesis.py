@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from apps.fleet.models import Pool
-from tests.api.support import Machine, api_token
+from tests.api.support import ApiMachine, api_token
 
 schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", get_wsgi_application())
 CHECKS = [
@@ -46,7 +46,7 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any]) -> dict[s
 def tokens(db: Any) -> dict[str, str]:
     """Tokens of both kinds; the pool and its endpoint have the same name."""
     pool = Pool.objects.create(name="m1")
-    machine = Machine("m1", pool)
+    machine = ApiMachine("m1", pool)
     machine.report("linux 1-1")
     return {"operator": api_token("operator"), "endpoint": machine.token}
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.api.support import Api, Machine
+from tests.api.support import Api, ApiMachine
 
 pytestmark = pytest.mark.django_db
 
 
-def test_get_state_has_its_packages(viewer: Api, machine: Machine) -> None:
+def test_get_state_has_its_packages(viewer: Api, machine: ApiMachine) -> None:
     machine.report("linux 1-1", "nano 7-1 dependency")
     body = viewer.get(f"/states/{machine.state}").ok()
     assert (body["digest"], body["arch"], body["package_count"]) == (machine.state, "x86_64", 2)
@@ -15,7 +15,7 @@ def test_get_state_has_its_packages(viewer: Api, machine: Machine) -> None:
     viewer.get(f"/states/{'0' * 64}").refused(404, "not_found")
 
 
-def test_diff_every_pair_of_kinds(operator: Api, machine: Machine) -> None:
+def test_diff_every_pair_of_kinds(operator: Api, machine: ApiMachine) -> None:
     machine.report("linux 1-1", "old 1-1")
     operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
     first = machine.state
@@ -40,7 +40,7 @@ def test_diff_every_pair_of_kinds(operator: Api, machine: Machine) -> None:
     "reference",
     ["", "m1", "endpoint:", "pool:lab", "ENDPOINT:m1", ":", "state", "%00", "endpoint", "x" * 1001],
 )
-def test_diff_reference_that_is_none_422(viewer: Api, machine: Machine, reference: str) -> None:
+def test_diff_reference_that_is_none_422(viewer: Api, machine: ApiMachine, reference: str) -> None:
     machine.report("linux 1-1")
     viewer.get(f"/diff?from={reference}&to=endpoint:m1").refused(422, "invalid_request")
 
@@ -62,12 +62,12 @@ def test_diff_reference_that_is_none_422(viewer: Api, machine: Machine, referenc
         f"state:{'0' * 64}%0a",
     ],
 )
-def test_diff_reference_that_is_unknown_404(viewer: Api, machine: Machine, reference: str) -> None:
+def test_diff_reference_that_is_unknown_404(viewer: Api, machine: ApiMachine, reference: str) -> None:
     machine.report("linux 1-1")
     viewer.get(f"/diff?from=endpoint:m1&to={reference}").refused(404, "not_found")
 
 
-def test_diff_of_endpoint_that_never_reported_409(viewer: Api, machine: Machine) -> None:
+def test_diff_of_endpoint_that_never_reported_409(viewer: Api, machine: ApiMachine) -> None:
     viewer.get("/diff?from=endpoint:m1&to=endpoint:m1").refused(409, "state_unknown")
 
 

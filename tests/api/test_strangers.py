@@ -5,16 +5,10 @@ from typing import Any
 
 import pytest
 
-from apps.api import strangers
+from apps.api.access import unauthenticated_bodies
 from apps.fleet import tokens
-from apps.lifecycle import rates
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_known() -> None:
-    rates.forget()
 
 
 def environ(token: str) -> dict[str, Any]:
@@ -26,7 +20,9 @@ def environ(token: str) -> dict[str, Any]:
 def test_database_is_asked_once_about_a_valid_token_and_each_time_about_another(
     monkeypatch: pytest.MonkeyPatch, valid: bool
 ) -> None:
-    monkeypatch.setattr(strangers.connections, "close_all", lambda: None)  # the test's transaction is in there
+    monkeypatch.setattr(
+        unauthenticated_bodies.connections, "close_all", lambda: None
+    )  # the test's transaction is in there
     _, text = tokens.create_api_token(name="ann", role="operator", actor="test")
     asked: list[str] = []
     ask = tokens.authenticate_api_token
@@ -36,7 +32,7 @@ def test_database_is_asked_once_about_a_valid_token_and_each_time_about_another(
         return ask(token=token)
 
     monkeypatch.setattr(tokens, "authenticate_api_token", counted)
-    found = [strangers.refused(environ(text if valid else "pst_made_up")) for _ in range(3)]
+    found = [unauthenticated_bodies.refused(environ(text if valid else "pst_made_up")) for _ in range(3)]
     if valid:
         assert (found, len(asked)) == ([None] * 3, 1)
     else:

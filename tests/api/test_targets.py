@@ -5,12 +5,12 @@ import pytest
 from apps.fleet import checksums, pool_manager
 from apps.fleet.models import Pool, TargetRevision
 from tests import factories
-from tests.api.support import Api, Machine
+from tests.api.support import Api, ApiMachine
 
 pytestmark = pytest.mark.django_db
 
 
-def test_set_target_from_endpoint_is_revision_1(operator: Api, machine: Machine) -> None:
+def test_set_target_from_endpoint_is_revision_1(operator: Api, machine: ApiMachine) -> None:
     machine.report("linux 1-1")
     body = operator.post("/pools/lab/targets", {"endpoint": "m1", "comment": "good"}).ok(201)
     assert (body["pool"], body["number"], body["state"]) == ("lab", 1, machine.state)
@@ -20,14 +20,14 @@ def test_set_target_from_endpoint_is_revision_1(operator: Api, machine: Machine)
     assert operator.get("/pools/lab").ok()["target"] == 1
 
 
-def test_set_target_again_200_the_same_revision_and_forced_a_new_one(operator: Api, machine: Machine) -> None:
+def test_set_target_again_200_the_same_revision_and_forced_a_new_one(operator: Api, machine: ApiMachine) -> None:
     machine.report("linux 1-1")
     first = operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
     assert operator.post("/pools/lab/targets", {"endpoint": "m1", "expected_number": 1}).ok(200) == first
     assert operator.post("/pools/lab/targets", {"endpoint": "m1", "force": True}).ok(201)["number"] == 2
 
 
-def test_set_target_expected_number_that_is_old_409_nothing_made(operator: Api, machine: Machine) -> None:
+def test_set_target_expected_number_that_is_old_409_nothing_made(operator: Api, machine: ApiMachine) -> None:
     machine.report("linux 1-1")
     operator.post("/pools/lab/targets", {"endpoint": "m1", "expected_number": 0}).ok(201)
     problem = operator.post("/pools/lab/targets", {"endpoint": "m1", "expected_number": 0}).refused(
@@ -37,21 +37,23 @@ def test_set_target_expected_number_that_is_old_409_nothing_made(operator: Api, 
     assert TargetRevision.objects.count() == 1
 
 
-def test_set_target_endpoint_that_never_reported_409(operator: Api, machine: Machine) -> None:
+def test_set_target_endpoint_that_never_reported_409(operator: Api, machine: ApiMachine) -> None:
     operator.post("/pools/lab/targets", {"endpoint": "m1"}).refused(409, "state_unknown")
 
 
 def test_set_target_endpoint_of_another_pool_409(operator: Api, pool: Pool) -> None:
-    Machine("other").report("linux 1-1")
+    ApiMachine("other").report("linux 1-1")
     operator.post("/pools/lab/targets", {"endpoint": "other"}).refused(409, "conflict")
 
 
-def test_set_target_unknown_pool_or_endpoint_404(operator: Api, machine: Machine) -> None:
+def test_set_target_unknown_pool_or_endpoint_404(operator: Api, machine: ApiMachine) -> None:
     operator.post("/pools/none/targets", {"endpoint": "m1"}).refused(404, "not_found")
     operator.post("/pools/lab/targets", {"endpoint": "none"}).refused(404, "not_found")
 
 
-def test_set_target_by_the_endpoint_itself_without_the_right_403_nothing_made(operator: Api, machine: Machine) -> None:
+def test_set_target_by_the_endpoint_itself_without_the_right_403_nothing_made(
+    operator: Api, machine: ApiMachine
+) -> None:
     machine.report("linux 1-1")
     problem = machine.api.post("/pools/lab/targets", {"endpoint": "m1"}).refused(403, "may_not_set_targets")
     assert "An operator can make m1's packages the target, or give m1 the right to" in problem["detail"]
@@ -62,13 +64,13 @@ def test_set_target_by_the_endpoint_itself_without_the_right_403_nothing_made(op
 def test_set_target_by_the_endpoint_itself_with_the_codes_right_allowed(operator: Api, pool: Pool) -> None:
     made = operator.post("/enrolment-codes", {"pool": "lab", "may_set_targets": True}).ok(201)
     assert made["may_set_targets"] and operator.get("/enrolment-codes").ok()["items"][0]["may_set_targets"]
-    machine = Machine("m1", pool, may_set_targets=True)
+    machine = ApiMachine("m1", pool, may_set_targets=True)
     machine.report("linux 1-1")
     body = machine.api.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
     assert (body["author"], body["approved"]) == ("endpoint:m1", True)
 
 
-def test_set_target_right_given_later_and_taken_away_decides(operator: Api, machine: Machine) -> None:
+def test_set_target_right_given_later_and_taken_away_decides(operator: Api, machine: ApiMachine) -> None:
     machine.report("linux 1-1")
     assert operator.patch("/endpoints/m1", {"may_set_targets": True}).ok()["may_set_targets"] is True
     machine.api.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
@@ -82,9 +84,9 @@ def test_set_target_right_given_later_and_taken_away_decides(operator: Api, mach
 
 
 def test_set_target_by_an_endpoint_for_others_403_nothing_made(pool: Pool) -> None:
-    machine = Machine("m1", pool, may_set_targets=True)
+    machine = ApiMachine("m1", pool, may_set_targets=True)
     machine.report("linux 1-1")
-    Machine("m2", pool).report("linux 2-1")
+    ApiMachine("m2", pool).report("linux 2-1")
     pool_manager.create_pool(name="other", actor="test")
     machine.api.post("/pools/lab/targets", {"endpoint": "m2"}).refused(403, "forbidden")
     machine.api.post("/pools/other/targets", {"endpoint": "m1"}).refused(403, "forbidden")
@@ -93,7 +95,7 @@ def test_set_target_by_an_endpoint_for_others_403_nothing_made(pool: Pool) -> No
 
 def test_target_that_an_endpoint_set_waits_for_approval_where_the_policy_says_so(operator: Api, pool: Pool) -> None:
     operator.patch("/pools/lab", {"endpoint_targets_need_approval": True, "auto_sync": True}).ok()
-    other, machine = Machine("m2", pool), Machine("m1", pool, may_set_targets=True)
+    other, machine = ApiMachine("m2", pool), ApiMachine("m1", pool, may_set_targets=True)
     other.report("linux 1-1")
     machine.report("linux 2-1")
     assert machine.api.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)["approved"] is False
@@ -109,7 +111,7 @@ def test_target_that_an_endpoint_set_waits_for_approval_where_the_policy_says_so
     operator.post("/pools/lab/targets/7/approve").refused(404, "not_found")
 
 
-def test_target_says_its_files_mirrors_and_what_it_leaves_alone(operator: Api, machine: Machine) -> None:
+def test_target_says_its_files_mirrors_and_what_it_leaves_alone(operator: Api, machine: ApiMachine) -> None:
     operator.patch("/pools/lab", {"excluded_packages": ["linux*"]}).ok()
     machine.report(
         "app 1-1", "linux 1-1", "vim 1-1", "yay 1-1", repository=("app 1-1", "linux 1-1", "vim 1-1"), holds=["v*"]
@@ -138,7 +140,7 @@ def test_target_says_its_files_mirrors_and_what_it_leaves_alone(operator: Api, m
     assert packages["digest"] == body["digest"]
 
 
-def test_target_diff_shows_packages_files_and_unmanaged_names(operator: Api, machine: Machine) -> None:
+def test_target_diff_shows_packages_files_and_unmanaged_names(operator: Api, machine: ApiMachine) -> None:
     operator.get("/pools/lab/targets/1/diff").refused(409, "no_target")
     machine.report("app 1-1", "lib 1-1")
     first = operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
@@ -157,7 +159,7 @@ def test_target_diff_shows_packages_files_and_unmanaged_names(operator: Api, mac
     assert operator.get("/pools/lab/targets/2/diff").ok()["equal"] is True
 
 
-def test_go_back_makes_a_new_revision_with_the_old_state(operator: Api, machine: Machine) -> None:
+def test_go_back_makes_a_new_revision_with_the_old_state(operator: Api, machine: ApiMachine) -> None:
     machine.report("linux 1-1")
     first = operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
     machine.report("linux 2-1")
@@ -169,7 +171,7 @@ def test_go_back_makes_a_new_revision_with_the_old_state(operator: Api, machine:
     operator.post("/pools/lab/go-back", {"number": 9}).refused(404, "not_found")
 
 
-def test_promote_takes_the_other_pools_target(operator: Api, machine: Machine) -> None:
+def test_promote_takes_the_other_pools_target(operator: Api, machine: ApiMachine) -> None:
     pool_manager.create_pool(name="production", actor="test")
     operator.post("/pools/production/promote", {"source": "lab"}).refused(409, "no_target")
     machine.report("linux 1-1")
@@ -190,13 +192,12 @@ def test_get_target_that_is_unknown_404(operator: Api, pool: Pool) -> None:
 
 
 def test_checksum_conflicts_are_listed_and_said_with_the_revision(
-    operator: Api, viewer: Api, machine: Machine, pool: Pool
+    operator: Api, viewer: Api, machine: ApiMachine, pool: Pool
 ) -> None:
     machine.report("linux 1-1")
     operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
     rebuilt = factories.reported_repository(factories.repository("linux 1-1"))
     factories.report(factories.endpoint("m2"), factories.state("linux 1-1"), rebuilt)
-    checksums.forget()
     checksums.refresh()
     body = viewer.get("/checksum-conflicts").ok()
     (conflict,) = body["items"]
@@ -208,7 +209,7 @@ def test_checksum_conflicts_are_listed_and_said_with_the_revision(
 
 
 def test_revoked_endpoint_its_pool_says_so_in_the_lists(operator: Api, pool: Pool) -> None:
-    machine = Machine("m1", pool, may_set_targets=True)
+    machine = ApiMachine("m1", pool, may_set_targets=True)
     machine.report("linux 1-1")
     machine.api.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
     operator.delete("/endpoints/m1/token").ok(204)

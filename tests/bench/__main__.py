@@ -1,4 +1,4 @@
-"""`make bench`: what the probes, the shutdown and the dbpool hold, beside plain peers, in one run.
+"""`make bench`: the limits of the probes, the shutdown and the dbpool, compared with plain peers, in one run.
 
 The peers are started here, under plain gunicorn: a bare WSGI function, a Django view, django-health-check's own view,
 and a Django project with Django's own psycopg pool. Results: two tables, and bench-results.json. About eight minutes;

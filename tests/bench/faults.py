@@ -3,7 +3,6 @@
 The plain project has Django's own psycopg pool and django-health-check's view, under plain gunicorn.
 """
 
-import json
 import os
 import signal
 import socket
@@ -31,14 +30,9 @@ FREEZE = 12.0  # seconds
 @contextmanager
 def pacsync(url: str, **env: object) -> Iterator[Playground]:
     """PacSync with the views of tests/support/playground, ready."""
-    server = Playground(url, Path(tempfile.mkdtemp(prefix="pacsync-bench-")), **env)
-    try:
-        server.start()
+    with Playground(url, Path(tempfile.mkdtemp(prefix="pacsync-bench-")), **env).started() as server:
         until(lambda: probe(server.port, "/health/ready") == 200)
         yield server
-    finally:
-        server.kill()
-        server.log_path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -48,10 +42,6 @@ def database(**options: object) -> Iterator[tuple[Postgres, str]]:
         url = postgres.create_database("bench")
         migrate(url)
         yield postgres, url
-
-
-def board(server: Playground) -> dict[str, list[dict[str, dict[str, int]]]]:
-    return dict(json.loads(get(server.port, "/board")[2]))
 
 
 def statements_per_probe() -> Row:
@@ -182,7 +172,7 @@ def budget() -> Row:
         with pacsync(url, WEB_CONCURRENCY=3, **settings) as server:
             seen = most(server)
             time.sleep(2)
-            reported = sum(worker["dbpool"]["size"] for worker in board(server)["workers"])
+            reported = sum(worker["dbpool"]["size"] for worker in server.workers())
             row.pacsync = {
                 "most": seen,
                 "reported_then": reported,
@@ -238,7 +228,7 @@ def killed() -> Row:
 
         def right() -> bool:
             pids = {child.pid for child in psutil.Process(server.pid).children()}
-            workers = [worker["dbpool"] for worker in board(server)["workers"]]
+            workers = [worker["dbpool"] for worker in server.workers()]
             sizes = [pool["size"] for pool in workers if pool]
             return victim not in pids and len(sizes) == 2 and sum(sizes) == postgres.client_backends("bench") <= 6
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from tests.support.load import get
-from tests.support.machines import BASE, GOAL, STATES, Machine, digest_of, enrol
+from tests.support.machines import BASE, GOAL, STATES, LoadMachine, digest_of, enrol
 from tests.support.playground import Playground
 from tests.support.postgres import running_postgres
 from tests.support.server import manage, migrate
@@ -30,7 +30,7 @@ UNPROTECTED = {"DB_IDLE_IN_TRANSACTION_TIMEOUT": 0, "DB_LOCK_TIMEOUT": 0}
 NAMES = ("check-in", "queue", "claim", "heartbeat", "result", "set target", "retention", "lease expiry")
 
 
-def kinds(machine: Machine, operator: str) -> dict[str, Callable[[int], None]]:
+def kinds(machine: LoadMachine, operator: str) -> dict[str, Callable[[int], None]]:
     """What a frozen instance was doing, by name: called with its port, it is never answered."""
     operation: dict[str, str] = {}
 
@@ -49,7 +49,7 @@ def kinds(machine: Machine, operator: str) -> dict[str, Callable[[int], None]]:
             )
 
     def ask(port: int, path: str, body: object, token: str = "") -> None:
-        Machine(port, "frozen", token or machine.token, threading.Event(), timeout=2).once("POST", path, body)
+        LoadMachine(port, "frozen", token or machine.token, threading.Event(), timeout=2).once("POST", path, body)
 
     def claim(port: int) -> None:
         ask(
@@ -144,12 +144,12 @@ class Waiting(threading.Thread):
         return f"{self.seconds:5.1f} s ({self.refused} refused)"
 
 
-def others(one: Machine, other: Machine, operator: str) -> list[Waiting]:
-    def report(machine: Machine) -> int:
+def others(one: LoadMachine, other: LoadMachine, operator: str) -> list[Waiting]:
+    def report(machine: LoadMachine) -> int:
         body = {"seq": machine.seq + 7, "state": digest_of(STATES[GOAL]), "repositories": []}
         return machine.once("POST", "/checkin", body)[0]
 
-    reader = Machine(one.port, "reader", operator, threading.Event(), timeout=LIMIT)
+    reader = LoadMachine(one.port, "reader", operator, threading.Event(), timeout=LIMIT)
     one.timeout = other.timeout = LIMIT
     return [
         Waiting(lambda: report(one)),

@@ -9,11 +9,19 @@ from tests.support.server import Server
 class Bare(Server):
     """The bare function under the very gunicorn configuration that PacSync has: hooks, logger and all."""
 
+    module = "tests.bench.peers"
+
     def __init__(self, database_url: str, **env: object) -> None:
         super().__init__(database_url, **{**env, "ENVIRONMENT": "test"})  # elsewhere no other application is served
 
     def _command(self) -> list[str]:
-        return [part.replace("pacsync.wsgi:", "tests.bench.peers:") for part in super()._command()]
+        return [part.replace("pacsync.wsgi:", f"{self.module}:") for part in super()._command()]
+
+
+class InAThread(Bare):
+    """PacSync, except that its threads answer probes instead of the main loop."""
+
+    module = "tests.bench.in_a_thread"
 
 
 class Peer(Server):
@@ -33,10 +41,5 @@ class Peer(Server):
 @contextlib.contextmanager
 def running_peer(database_url: str, name: str, *options: str, workers: int = 1, **env: object) -> Iterator[Peer]:
     """A started peer, killed at the end."""
-    peer = Peer(database_url, name, *options, workers=workers, **env)
-    try:
-        peer.start()
+    with Peer(database_url, name, *options, workers=workers, **env).started() as peer:
         yield peer
-    finally:
-        peer.kill()
-        peer.log_path.unlink(missing_ok=True)

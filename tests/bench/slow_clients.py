@@ -59,13 +59,8 @@ def served(folder: Path, protected: bool) -> Iterator[Playground]:
     migrate(url)
     make_valid(url)
     env = {} if protected else {"PLAYGROUND_WITHOUT_GATHERING": "1"}
-    server = Playground(url, folder, ALLOWED_HOSTS="localhost", ACCESS_LOG="false", **env)
-    try:
-        server.start()
+    with Playground(url, folder, ALLOWED_HOSTS="localhost", ACCESS_LOG="false", **env).started() as server:
         yield server
-    finally:
-        server.kill()
-        server.log_path.unlink(missing_ok=True)
 
 
 def row(where: str, port: int, kind: Kind, number: int, seconds: float, uploads: int, others: str) -> str:

@@ -1,36 +1,29 @@
-"""Throughput of PacSync's probes beside a bare WSGI function, a Django view and django-health-check's view.
+"""Throughput of PacSync's probes, compared with a bare WSGI function, a Django view and django-health-check's view.
 
 All under gunicorn with one gthread worker of eight threads, on one PostgreSQL, in turns, so that a slow moment of the
 machine hits everybody. The bare function has PacSync's own deploy/gunicorn.conf.py; Django projects with settings of
-their own can't, and run under plain gunicorn, as the bare function does once more. A minute and a half. On a busy
-machine only the column `cpu us` means something.
+their own can't, and run under plain gunicorn, as the bare function does once more. The row "the same, in a thread" says
+whether probes in the main loop are worth their lines (docs/adr/0011). A minute and a half. On a busy machine only the
+column `cpu us` means something.
 """
 
 import contextlib
-import time
 import urllib.error
 import urllib.request
 
 from tests.bench import load
-from tests.bench.servers import Bare, running_peer
+from tests.bench.servers import Bare, InAThread, running_peer
 from tests.support.postgres import running_postgres
 from tests.support.server import migrate, running_server
+from tests.support.wait import until
 
 ROUNDS, SECONDS = 4, 2.0  # wrk takes whole seconds
 THREADS = 8
 
 
-def wait(url: str, seconds: float = 20) -> None:
+def wait_for_answer(url: str) -> None:
     """Wait until `url` answers 200."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own loopback address
-                return
-        except (OSError, urllib.error.HTTPError):
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.1)
+    until(lambda: urllib.request.urlopen(url, timeout=5).close() is None, ignoring=(OSError,))  # noqa: S310 - loopback
 
 
 def measure(targets: dict[str, tuple[str, int]]) -> dict[str, list[load.Figures]]:
@@ -76,10 +69,12 @@ def run() -> dict[str, dict[str, float]]:
         migrate(url)
         settings = {"WEB_CONCURRENCY": 1, "WEB_THREADS": THREADS, "ENVIRONMENT": "production", "LOG_LEVEL": "ERROR"}
         server = stack.enter_context(running_server(url, **settings))
-        wait(f"{server.url}/health/ready")
-        bare = Bare(url, **settings)
-        stack.callback(bare.kill)
-        bare.start()
+        wait_for_answer(f"{server.url}/health/ready")
+        bare, in_a_thread = Bare(url, **settings), InAThread(url, **settings)
+        for each in (bare, in_a_thread):
+            stack.callback(each.kill)
+            each.start()
+        wait_for_answer(f"{in_a_thread.url}/health/ready")
         peers = {name: stack.enter_context(running_peer(url, name)) for name in ("bare", "view", "health_check")}
         targets = {
             "bare WSGI function": (bare.url, bare.pid),
@@ -87,6 +82,7 @@ def run() -> dict[str, dict[str, float]]:
             "Django view": (f"{peers['view'].url}/", peers["view"].pid),
             "django-health-check": (f"{peers['health_check'].url}/", peers["health_check"].pid),
             "PacSync /health/live": (f"{server.url}/health/live", server.pid),
+            "the same, in a thread": (f"{in_a_thread.url}/health/live", in_a_thread.pid),
             "PacSync /health/ready": (f"{server.url}/health/ready", server.pid),
             "PacSync /health": (f"{server.url}/health", server.pid),
         }

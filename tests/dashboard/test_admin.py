@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -26,6 +25,7 @@ from apps.fleet.models import (
 )
 from apps.lifecycle.models import Instance
 from tests import factories
+from tests.dashboard.messages import said
 
 OURS = sorted(
     (model for model in admin.site._registry if model._meta.app_label in ("fleet", "lifecycle")),
@@ -33,10 +33,6 @@ OURS = sorted(
 )
 CHANGEABLE = {"Pool": {"add", "change", "delete"}, "Endpoint": {"change", "delete"}, "EnrolmentCode": {"delete"}}
 POLICY = {"conflict_resolution": "manual", "retention": 5, "excluded_packages": '["linux"]'}
-
-
-def said(answer: Any) -> str:
-    return " ".join(str(message) for message in get_messages(answer.wsgi_request))
 
 
 @pytest.fixture

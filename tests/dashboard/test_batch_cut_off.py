@@ -11,7 +11,7 @@ from apps.fleet import pool_manager, sync_coordinator
 from apps.fleet.models import Operation
 from tests import factories
 from tests.dashboard.confirming import fields, seen
-from tests.dashboard.test_actions import said
+from tests.dashboard.messages import said
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NAMES = ["a", "b", "c"]
@@ -71,7 +71,7 @@ def test_sync_all_counts_what_was_not_reached_as_waiting(
     answer = staff.post("/pools/lab/sync", form)
     assert answer.status_code == 302
     assert "1 operation created" in said(answer) and "2 more are waiting: press Sync all again." in said(answer)
-    assert "The database failed in the middle: the others were not reached." in said(answer)
+    assert "The database failed before all of them were queued." in said(answer)
     assert Operation.objects.count() == 1
 
 

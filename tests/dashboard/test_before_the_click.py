@@ -5,13 +5,13 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib.messages import get_messages
 from django.test import Client
 
 from apps.fleet import endpoint_manager, pool_manager, sync_coordinator
 from apps.fleet.models import Endpoint, EnrolmentCode, Operation, Pool
 from tests import factories
 from tests.dashboard.confirming import confirm
+from tests.dashboard.messages import said
 
 pytestmark = pytest.mark.django_db
 
@@ -28,19 +28,9 @@ def page(client: Client, path: str) -> str:
     return text_of(answer)
 
 
-def said(answer: Any) -> str:
-    return " ".join(str(message) for message in get_messages(answer.wsgi_request))
-
-
 @pytest.fixture
 def lab() -> Pool:
-    """Target #1 is `app 2-1` of `good`; `old` is behind, `new` ahead, `more` has `vim`, too."""
-    pool = factories.pool("lab")
-    good = factories.reporting_endpoint("good", pool=pool, state=factories.state("app 2-1"))
-    pool_manager.set_target(pool=pool, endpoint=good, actor="test")
-    for name, packages in {"old": ["app 1-1"], "new": ["app 3-1"], "more": ["app 2-1", "vim 1-1"]}.items():
-        factories.reporting_endpoint(name, pool=pool, state=factories.state(*packages))
-    return pool
+    return factories.unlike_machines()
 
 
 def test_first_target_shows_what_it_does_to_the_machines(staff: Client, lab: Pool) -> None:
@@ -55,9 +45,9 @@ def test_first_target_shows_what_it_does_to_the_machines(staff: Client, lab: Poo
 def test_automatic_sync_says_how_many_follow(staff: Client, lab: Pool) -> None:
     pool_manager.change_pool(pool=lab, actor="test", auto_sync=True)
     text = page(staff, "/pools/lab/target/good")
-    assert "1 of the 3 that change will follow by themselves; 2 wait to be synced by hand." in text
+    assert "1 of the 3 that change will follow automatically; 2 wait to be synced by hand." in text
     pool_manager.change_pool(pool=lab, actor="test", conflict_resolution="oldest")
-    assert "all 3 that change will follow by themselves." in page(staff, "/pools/lab/target/good")
+    assert "all 3 that change will follow automatically." in page(staff, "/pools/lab/target/good")
 
 
 def test_going_back_shows_what_it_does_to_the_machines(reader: Client, lab: Pool) -> None:
@@ -84,12 +74,12 @@ def test_sync_all_shows_what_it_does_and_needs_the_target_that_was_seen(staff: C
         "Sync 3 machines of lab?" in text
         and "What a sync of the whole pool would do 3 of 5 change, 1 can't be synced" in text
     )
-    assert "Not among them: 1 already in sync, 1 can't be compared." in text
-    assert "not reported yet what is on them isn't known, so no sync can be made 1: silent" in text
+    assert "Left out: 1 already in sync, 1 can't be compared." in text
+    assert "not reported yet their packages aren't known, so no sync is possible 1: silent" in text
     seen = answer.context["form"].initial["expected_number"]
     pool_manager.set_target(pool=lab, endpoint=Endpoint.objects.get(name="new"), actor="test")
     late = staff.post("/pools/lab/sync", {"expected_number": seen})
-    assert "The target of lab is #2 by now" in said(late) and not Operation.objects.exists()
+    assert "The target of lab is now #2" in said(late) and not Operation.objects.exists()
     assert "3 operations created" in said(staff.post("/pools/lab/sync", {"expected_number": 2}))
 
 
@@ -102,7 +92,7 @@ def test_sync_all_only_machines_that_cannot_be_compared_has_nothing_to_do(staff:
 def test_machines_that_cannot_be_compared_keep_nobody_from_being_synced(
     staff: Client, lab: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.dashboard.views.pool_sync.AT_ONCE", 3)
+    monkeypatch.setattr("apps.dashboard.views.pools.sync.AT_ONCE", 3)
     for number in range(3):
         factories.endpoint(f"a{number}", pool=lab)  # first by name
     assert "3 operations created" in said(confirm(staff, "/pools/lab/sync"))
@@ -141,7 +131,7 @@ def test_promote_offers_the_other_pools_that_have_a_target(staff: Client, lab: P
     factories.pool("prod")
     assert "No other pool has a target yet." in page(staff, "/pools/lab/promote")
     text = page(staff, "/pools/prod/promote")
-    assert "lab 1 packages #1, set" in text and "bare" not in text
+    assert "lab 1 package #1, set" in text and "bare" not in text
     assert "No other pool with a target has “zzz” in its name." in page(staff, "/pools/prod/promote?q=zzz")
 
 
@@ -173,7 +163,7 @@ def test_promote_either_target_changed_meanwhile_changes_nothing(
 def test_promote_itself_or_a_pool_without_target_is_refused(staff: Client, lab: Pool) -> None:
     factories.pool("bare")
     assert "That is the same pool." in said(staff.get("/pools/lab/promote/lab"))
-    assert "The pool bare has no target yet." in said(staff.post("/pools/lab/promote/bare"))
+    assert "Pool bare has no target yet." in said(staff.post("/pools/lab/promote/bare"))
 
 
 def test_analysis_says_who_gets_what(reader: Client, lab: Pool, settings: Any) -> None:
@@ -196,7 +186,7 @@ def test_excluded_packages_show_what_they_match_and_another_can_be_tried(reader:
     assert "The pool excludes nothing." in page(reader, "/pools/lab/excluded")
     pool_manager.change_pool(pool=lab, actor="test", excluded_packages=["ap*", "gone"])
     text = page(reader, "/pools/lab/excluded")
-    assert "ap* 1 that it has: app 1: app ×4" in text and "gone nothing nothing" in text
+    assert "ap* 1 managed: app 1: app ×4" in text and "gone nothing nothing" in text
     assert "vi? nothing 1: vim ×1" in page(reader, "/pools/lab/excluded?try=vi%3F")
     refused = reader.get("/pools/lab/excluded?try=*")
     assert refused.status_code == 422
@@ -238,7 +228,7 @@ def second_target(pool: Pool) -> None:
     pool_manager.set_target(pool=pool, endpoint=Endpoint.objects.get(name="new"), actor="test")
 
 
-STAYS = "1 machine still has a queued sync to an earlier target: old. It is brought there unless you cancel it"
+STAYS = "1 machine still has a queued sync to an earlier target: old. It goes there unless you cancel the queued syncs"
 
 
 def test_new_target_says_whose_queued_sync_stays(staff: Client, left: Pool) -> None:
@@ -261,10 +251,10 @@ def test_pool_and_sync_all_say_who_has_a_sync_to_an_earlier_target(staff: Client
 
 def test_going_back_says_which_syncs_it_cancels_above_what_it_does(staff: Client, reader: Client, left: Pool) -> None:
     second_target(left)
-    says = "Going back cancels 1 queued sync to another target, whoever asked for it: old."
+    says = "Going back cancels 1 queued sync to another target, no matter who queued it: old."
     text = page(staff, "/pools/lab/revisions/1")
     assert text.count(says) == 1 and "at work" not in text
-    assert text.index("It becomes the target again") < text.index("What going back to #1 would do")
+    assert text.index("Its packages become the target again") < text.index("What going back to #1 would do")
     assert page(reader, "/pools/lab/revisions/1").count(says) == 1
     assert "queued sync" not in page(staff, "/pools/lab/revisions/2")
 
@@ -273,4 +263,4 @@ def test_busy_machine_is_told_apart(staff: Client, lab: Pool) -> None:
     sync_coordinator.create_operation(endpoint=Endpoint.objects.get(name="old"), kind="sync", actor="test")
     text = page(staff, "/pools/lab/sync")
     assert "Sync 2 machines of lab?" in text
-    assert "at work an operation is queued or under way; that one comes first 1: old" in text
+    assert "at work an operation is queued or under way; it comes first 1: old" in text

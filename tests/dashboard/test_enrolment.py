@@ -24,7 +24,7 @@ from apps.fleet.models import Endpoint, EnrolmentCode
 from tests import factories
 
 ROOT = Path(__file__).resolve().parents[2]
-THIS_MACHINE = "means “this machine” everywhere"
+THIS_MACHINE = "address that other machines can't reach"
 
 
 @pytest.mark.parametrize("path", ["README.md", "docs/agent.md"])
@@ -137,12 +137,12 @@ def test_endpoint_heard_of_once_and_never_again_says_what_to_do(staff: Client) -
     hour = timedelta(hours=1)
     heard_of(box, enrolled=hour, seen=hour - timedelta(seconds=5))
     page = staff.get("/endpoints/box").content.decode()
-    assert "It enrolled and was never heard of again:" in page and "sudo pacsync-agent service install" in page
+    assert "It enrolled and was never heard from again:" in page and "sudo pacsync-agent service install" in page
     # One that was at work for a while, and one that has just enrolled.
     for enrolled, seen in ((2 * hour, hour), (timedelta(seconds=9), timedelta(seconds=5))):
         heard_of(box, enrolled=enrolled, seen=seen)
         page = staff.get("/endpoints/box").content.decode()
-        assert "never heard of again" not in page and "service install" not in page
+        assert "never heard from again" not in page and "service install" not in page
 
 
 def test_endpoint_that_never_reported_says_what_to_do(staff: Client) -> None:
@@ -166,10 +166,10 @@ def test_welcome_says_that_the_line_warns_of_plain_http_and_leaves_the_warning_t
     settings.HTTP_PORT, settings.HTTP_HOST = 0, host
     out = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("apps.lifecycle.ports.trouble", lambda host, port: "")  # it isn't an address of this machine
+        patch.setattr("apps.lifecycle.ports.why_unusable", lambda host, port: "")  # it isn't an address of this machine
         call_command("welcome", stdout=out)
     before, _, after = out.getvalue().partition("sudo sh -ec")
-    assert ("(It warns first: plain HTTP.)" in before) == warned and "whoever can read" not in before
+    assert ("(It warns first that this is plain HTTP.)" in before) == warned and "whoever can read" not in before
     assert (f"http://{host}:0 is plain HTTP" in after) == warned and "enroll --server" in after
 
 

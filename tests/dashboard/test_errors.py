@@ -41,7 +41,7 @@ def test_database_away_in_a_view_is_a_503_with_retry_after(visitor: Client, monk
     assert answer.status_code == 503
     assert int(answer["Retry-After"]) >= 1
     page = answer.content.decode()
-    assert "The database does not answer" in page and "10.0.0.5" not in page
+    assert "The database can't be used" in page and "10.0.0.5" not in page
 
 
 def test_database_away_outside_of_a_view_is_a_503_too(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_address_that_only_takes_a_form_is_a_page_that_says_so(visitor: Client, 
     answer = visitor.get(path)
     assert (answer.status_code, "POST" in answer["Allow"]) == (405, True)
     page = answer.content.decode()
-    assert "This address only answers the button that leads to it." in page and "site-header" in page
+    assert "This address works only with the button that leads to it." in page and "site-header" in page
 
 
 def test_wrong_method_of_a_program_is_answered_as_before(visitor: Client) -> None:

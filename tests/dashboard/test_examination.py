@@ -29,14 +29,14 @@ def target() -> int | None:
 
 def test_set_target_sound_source_says_nothing(staff: Client) -> None:
     box()
-    assert "notice" not in page(staff) and "Take it all the same" not in page(staff)
+    assert "notice" not in page(staff) and "Use it anyway" not in page(staff)
 
 
 def test_set_target_warning_is_shown_and_no_obstacle(staff: Client) -> None:
     box("held_back")
     found = page(staff)
     assert "Something is wrong with app&lt;b&gt;." in found and "<code>held_back</code>" in found
-    assert "Take it all the same" not in found
+    assert "Use it anyway" not in found
     confirm(staff, PATH)
     assert target() == 1
 
@@ -64,15 +64,15 @@ def test_endpoint_page_shows_its_problems(staff: Client) -> None:
     box("half_upgraded", "held_back")
     found = page(staff, "/endpoints/box")
     assert "<code>half_upgraded</code>" in found and "<code>held_back</code>" in found
-    assert "It can't be the source of a target, unless that is forced." in found
-    assert "Look at this before you make it the target." in found
+    assert "It can't be the source of a target unless you override this." in found
+    assert "Check this before you make it the target." in found
 
 
 @pytest.mark.parametrize(
     ("code", "sentence", "other"),
     [
-        ("broken_entries", "It can't be the source of a target.", "Look at this before"),
-        ("upgrades_pending", "Look at this before you make it the target.", "It can't be the source"),
+        ("broken_entries", "It can't be the source of a target.", "Check this before"),
+        ("upgrades_pending", "Check this before you make it the target.", "It can't be the source"),
     ],
 )
 def test_endpoint_page_says_what_its_problems_mean(staff: Client, code: str, sentence: str, other: str) -> None:
@@ -84,8 +84,8 @@ def test_endpoint_page_says_what_its_problems_mean(staff: Client, code: str, sen
 def test_endpoint_page_never_examined_says_nothing(staff: Client) -> None:
     factories.reporting_endpoint("box", pool=factories.pool("lab"), state=factories.state())
     found = page(staff, "/endpoints/box")
-    assert "the source of a target" not in found and "Look at this" not in found
-    assert "didn't say" in page(staff)
+    assert "the source of a target" not in found and "Check this" not in found
+    assert "has not reported whether" in page(staff)
 
 
 @pytest.mark.parametrize("path", ["/endpoints", "/endpoints/box"])
@@ -119,7 +119,7 @@ def test_files_that_differ_have_a_count_and_a_notice_of_their_own(staff: Client)
         lines = staff.get(f"/api/v1/exports/endpoints?{exported}").content.decode().splitlines()
         assert [line.split(",")[0] for line in lines] == ["name", name]
     shown = page(staff, "/endpoints/box")
-    notice, _, after = shown.partition("Look at this before you make it the target.")
+    notice, _, after = shown.partition("Check this before you make it the target.")
     assert "Files on its disk differ from its packages." in notice and "held_back" in after
     assert "<code>pacsync-agent sync --repair</code> puts them back." in notice and "files_differ" not in after
     assert "It has target #1&#x27;s packages, but files on its disk differ from them." in notice

@@ -1,35 +1,17 @@
-"""Lists: filters, order and export links, the same words as the API's; and the audit."""
+"""Lists: filters, order and export links, the same words as the API's; and addresses that lead on."""
 
 import re
-import uuid
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db.models import F
 from django.test import Client
 
-from apps.dashboard import audit_words
-from apps.dashboard.attention_look import address_of
-from apps.fleet import endpoint_manager, pool_manager, sync_coordinator
-from apps.fleet.attention import Kind, needs_attention
+from apps.dashboard.presentation.attention_links import attention_url
+from apps.fleet import pool_manager, sync_coordinator
+from apps.fleet.attention import AttentionKind, needs_attention
 from apps.fleet.models import AuditEvent, Endpoint, Operation, Pool
 from tests import factories
-
-
-@pytest.fixture
-def lab(db: None) -> Pool:
-    """`box` is behind and its sync was cancelled, `gone` was last seen nine days ago, `stray` is in no pool."""
-    pool = factories.pool("lab")
-    factories.target(pool, "app 2-1")
-    Endpoint.objects.update(name="source")
-    box = factories.reporting_endpoint("box", pool=pool, state=factories.state("app 1-1", "openssl 3-1"))
-    operation, _ = sync_coordinator.create_operation(endpoint=box, kind="sync", actor="user:ada")
-    sync_coordinator.cancel(operation=operation, actor="user:ada")
-    factories.reporting_endpoint("gone", pool=pool, state=factories.state("app 2-1"))
-    Endpoint.objects.filter(name="gone").update(last_seen=F("last_seen") - timedelta(days=9), agent_version="0.9")
-    factories.reporting_endpoint("stray", state=factories.state("app 1-1"))
-    return pool
 
 
 def names(client: Client, query: str) -> list[str]:
@@ -78,11 +60,11 @@ def test_senseless_words_are_left_out_and_said(staff: Client, lab: Pool) -> None
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("/endpoints?pool=nope", "pool: there is no pool nope. It was left out."),
-        ("/operations?pool=nope", "pool: there is no pool nope. It was left out."),
-        ("/packages/openssl?pool=nope", "pool: there is no pool nope. It was left out."),
-        ("/operations?endpoint=nope", "endpoint: there is no endpoint nope. It was left out."),
-        ("/audit?verb=nope", "verb: there is no nope. It was left out."),
+        ("/endpoints?pool=nope", "pool: there is no pool nope. It was ignored."),
+        ("/operations?pool=nope", "pool: there is no pool nope. It was ignored."),
+        ("/packages/openssl?pool=nope", "pool: there is no pool nope. It was ignored."),
+        ("/operations?endpoint=nope", "endpoint: there is no endpoint nope. It was ignored."),
+        ("/audit?verb=nope", "verb: there is no nope. It was ignored."),
     ],
 )
 def test_filter_for_what_is_not_there_is_left_out_and_said(staff: Client, lab: Pool, path: str, said: str) -> None:
@@ -97,13 +79,7 @@ def test_filter_for_a_former_name_of_a_pool_finds_the_pool(staff: Client, lab: P
     pool_manager.change_pool(pool=lab, actor="test", name="factory")
     answer = staff.get(f"/{list_}?pool=lab")
     assert len(answer.context["page"].object_list) == found
-    assert "left out" not in answer.content.decode() and 'value="factory"' in answer.content.decode()
-
-
-def test_audit_of_a_newer_servers_verb_is_found(staff: Client, lab: Pool) -> None:
-    AuditEvent.objects.create(actor="user:ada", verb="teleport", object="pool:lab")
-    answer = staff.get("/audit?verb=teleport")
-    assert len(answer.context["lines"]) == 1 and "left out" not in answer.content.decode()
+    assert "was ignored" not in answer.content.decode() and 'value="factory"' in answer.content.decode()
 
 
 def test_export_link_has_the_filters_and_leads_to_the_file(staff: Client, lab: Pool) -> None:
@@ -142,98 +118,6 @@ def test_last_result_shows_in_lists_and_on_the_pool_page(staff: Client, lab: Poo
 def test_operations_filtered(staff: Client, lab: Pool, query: str, found: list[str]) -> None:
     answer = staff.get(f"/operations?{query}")
     assert [operation.endpoint.name for operation in answer.context["page"]] == found
-
-
-def test_audit_tells_who_did_what(staff: Client, lab: Pool) -> None:
-    page = staff.get("/audit").content.decode()
-    for phrase in ("set target #1 of pool lab", "asked for a sync of box", "cancelled the sync of box"):
-        assert phrase in page, phrase
-    assert re.search(r">\d{4}-\d\d-\d\d \d\d:\d\d UTC</time>", page)
-
-
-def test_audit_filtered(staff: Client, lab: Pool) -> None:
-    def verbs(query: str) -> list[str]:
-        return [line.event.verb for line in staff.get(f"/audit?{query}").context["lines"]]
-
-    assert verbs("verb=set_target") == ["set_target"]
-    assert verbs("object=pool:lab") == ["set_target", "create"]
-    assert verbs("actor=user:ada") == ["cancelled", "create"]
-    assert verbs("text=POOL:") == ["set_target", "create"]
-    assert verbs("until=2020-01-01") == []
-    assert len(verbs("since=2020-01-01")) == AuditEvent.objects.count()
-
-
-def test_audit_of_what_is_gone_and_of_something_newer_is_shown(staff: Client, lab: Pool) -> None:
-    box = Endpoint.objects.get(name="box")
-    endpoint_manager.assign(endpoint=box, pool=None, actor="user:ada")
-    endpoint_manager.delete_endpoint(endpoint=box, actor="user:ada")
-    AuditEvent.objects.create(actor="user:eve", verb="brand_new", object="thing:x", after=[1])
-    AuditEvent.objects.create(actor="server", verb="set_target", object="pool:<b>", after={"other": "y" * 100})
-    page = staff.get("/audit").content.decode()
-    assert "took box out of pool" in page and "forgot box" in page
-    assert "cancelled the operation of an endpoint that was forgotten" in page
-    assert "brand new thing:x" in page
-    assert "set target #? of pool &lt;b&gt;" in page and "<b>" not in page and "y" * 61 not in page
-
-
-def test_lately_names_who_enrolled(staff: Client, lab: Pool) -> None:
-    for name in ("new1", "new2"):
-        AuditEvent.objects.create(actor="enrolmentcode:5", verb="enroll", object=f"endpoint:{name}")
-    line = staff.get("/").context["lately"][0]
-    assert (line.phrase, line.times, line.actor, line.address) == ("new2 enrolled", 2, "", "/endpoints/new2")
-
-
-def test_lately_says_the_same_once(staff: Client, lab: Pool) -> None:
-    for name in ("m1", "m2", "m3"):
-        made = factories.reporting_endpoint(name, pool=lab, state=factories.state("app 1-1"))
-        sync_coordinator.create_operation(endpoint=made, kind="sync", actor="user:ada")
-    lines = staff.get("/").context["lately"]
-    assert "asked for a sync of m3" not in [line.phrase for line in lines]  # its end will be news
-    for operation in Operation.objects.active():
-        factories.finish(factories.applying(operation))
-    line, *rest = staff.get("/").context["lately"]
-    assert (line.phrase, line.times, line.actor) == ("the sync of m3 succeeded", 3, "")
-    assert ("cancelled the sync of box", "ada") in [(one.phrase, one.actor) for one in rest]
-
-
-def ended(kind: str, count: int, *, verb: str = "succeeded") -> None:
-    """So many operations of this kind ended so, each by its endpoint."""
-    operation = Operation.objects.get()
-    if kind != operation.kind:
-        operation.pk, operation.kind = uuid.uuid4(), kind
-        operation.save(force_insert=True)
-    event = {"actor": "endpoint:box", "verb": verb, "object": f"operation:{operation.pk}"}
-    AuditEvent.objects.bulk_create(AuditEvent(**event) for _ in range(count))
-
-
-def test_lately_shows_what_was_before_a_rollout_too(staff: Client, lab: Pool) -> None:
-    ended("sync", 450)
-    first, *others = staff.get("/").context["lately"]
-    assert (first.phrase, first.times, first.or_more) == ("the sync of box succeeded", 450, False)
-    assert "created pool lab" in [one.phrase for one in others]
-
-
-def test_lately_says_at_least_where_more_was_not_read(
-    staff: Client, lab: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audit_words, "_READ", (2, 3))
-    ended("sync", 5)
-    answer = staff.get("/")
-    assert [(one.times, one.or_more) for one in answer.context["lately"]] == [(5, True)]
-    assert "and at least 4 more like it" in answer.content.decode()
-    AuditEvent.objects.filter(actor="endpoint:box").delete()
-    monkeypatch.setattr(audit_words, "_READ", (2, 300))
-    assert not any(one.or_more for one in staff.get("/").context["lately"])
-
-
-def test_lately_keeps_reverts_and_syncs_apart(staff: Client, lab: Pool) -> None:
-    ended("sync", 2)
-    ended("revert", 3)
-    lines = staff.get("/").context["lately"][:2]
-    assert [(one.phrase, one.times) for one in lines] == [
-        ("the revert of box succeeded", 3),
-        ("the sync of box succeeded", 2),
-    ]
 
 
 @pytest.mark.parametrize("path", ["", "/revisions/1", "/change?x=1", "/sync"])
@@ -294,25 +178,6 @@ def test_slash_of_a_post_keeps_it_a_post(staff: Client, lab: Pool) -> None:
     assert (answer.status_code, answer["Location"]) == (308, "/endpoints/box/resume")
 
 
-@pytest.mark.parametrize(
-    ("verb", "before", "after", "said"),
-    [
-        ("assign", {"pool": "a"}, {"pool": "b"}, "moved box from pool a to pool b"),
-        ("assign", {"pool": None}, {"pool": "b"}, "put box into pool b"),
-        ("assign", {"pool": "a"}, {"pool": None}, "took box out of pool a"),
-        ("change_rights", None, {"may_set_targets": True}, "gave box the right to set targets"),
-        ("change_rights", None, {"may_set_targets": False}, "took the right to set targets from box"),
-        ("revoke_token", None, None, "revoked the token of box"),
-        ("brand_new", None, "odd", "brand new endpoint:box"),
-    ],
-)
-@pytest.mark.django_db
-def test_audit_event_in_words(verb: str, before: object, after: object, said: str) -> None:
-    event = AuditEvent(verb=verb, object="endpoint:box", actor="user:ada", before=before, after=after)
-    (told,) = audit_words.tell([event])
-    assert (told.actor, told.phrase) == ("ada", said)
-
-
 def test_what_needs_attention_leads_to_a_list_of_just_those(staff: Client, lab: Pool) -> None:
     """Of files that differ, whatever the status, and of where automatic sync rests."""
     differs = [factories.problem("files_differ", "/usr/bin/app")]
@@ -324,10 +189,10 @@ def test_what_needs_attention_leads_to_a_list_of_just_those(staff: Client, lab: 
         sync_coordinator.cancel(operation=operation, actor="user:ada")
     Operation.objects.exclude(endpoint__name__in=("r1", "r2")).delete()
     pool_manager.change_pool(pool=lab, actor="test", auto_sync=True)
-    found = {item.kind: address_of(item).partition("?")[2] for item in needs_attention()}
-    assert names(staff, found[Kind.FILES_DIFFER]) == ["even", "odd"]
-    assert names(staff, found[Kind.RESTING]) == ["r1", "r2"]
-    page = staff.get(f"/endpoints?{found[Kind.RESTING]}").content.decode()
+    found = {item.kind: attention_url(item).partition("?")[2] for item in needs_attention()}
+    assert names(staff, found[AttentionKind.FILES_DIFFER]) == ["even", "odd"]
+    assert names(staff, found[AttentionKind.RESTING]) == ["r1", "r2"]
+    page = staff.get(f"/endpoints?{found[AttentionKind.RESTING]}").content.decode()
     (link,) = re.findall(r'href="(/api/v1/exports/endpoints[^"]*format=csv)"', page)
     assert "resting=true" in link
 

@@ -12,7 +12,7 @@ from apps.fleet import clock, sync_coordinator
 from apps.fleet.models import Operation
 from tests import factories
 from tests.dashboard.confirming import confirm
-from tests.fleet.test_retrying import come_due, fail
+from tests.fleet.operations import come_due, fail
 
 pytestmark = pytest.mark.django_db
 

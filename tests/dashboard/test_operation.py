@@ -12,8 +12,7 @@ from django.utils.html import strip_tags
 from apps.fleet import leases, sync_coordinator
 from apps.fleet.models import Endpoint, Operation
 from tests import factories
-from tests.fleet.test_operations import expire, pass_deadline
-from tests.fleet.test_retrying import fail
+from tests.fleet.operations import expire, fail, pass_deadline
 
 pytestmark = pytest.mark.django_db
 
@@ -38,7 +37,7 @@ def test_queued_operation_shows_its_packages_and_what_it_keeps(reader: Client) -
     box = factories.reporting_endpoint("box", pool=pool, state=factories.state("app 1-1", "lib 1-1"), holds=["lib"])
     operation, _ = sync_coordinator.create_operation(endpoint=box, kind="sync", actor="test")
     page = text(reader, operation)
-    assert "What it is to change on box, from the packages that the machine had when this was queued." in page
+    assert "What it will change on box, compared with the packages when it was queued." in page
     assert "1-1 2-1" in page and rows(reader, operation) == ["app", "new"]
     assert "<dt>Held by the machine</dt><dd><code>lib</code>" in source(reader, operation)
     assert "It begins with the machine's next report." in page
@@ -59,8 +58,8 @@ def test_packages_of_an_operation_are_filtered_by_kind_and_name(reader: Client) 
 
 def test_finished_operation_shows_what_it_changed(reader: Client) -> None:
     operation = factories.finish(factories.applying())
-    assert f"What was different on {operation.endpoint.name} afterwards. " in text(reader, operation)
-    assert "It did not come to its goal" not in text(reader, operation)
+    assert f"What changed on {operation.endpoint.name}. " in text(reader, operation)
+    assert "It did not reach its goal" not in text(reader, operation)
 
 
 def test_failed_operation_says_cause_then_remedy_then_names_folded_then_packages(reader: Client) -> None:
@@ -82,7 +81,7 @@ def test_failed_operation_says_cause_then_remedy_then_names_folded_then_packages
     order = [
         "The hook 90-x.hook failed",
         "Look at <code>",
-        "And 3 more lines",
+        "3 more lines",
         "a 1-1",
         "the whole log",
         "What it does",
@@ -93,7 +92,7 @@ def test_failed_operation_says_cause_then_remedy_then_names_folded_then_packages
     assert page.index("<p", content) < places[0] < page.index("</p>", content)  # the first paragraph of all
     said = text(reader, operation)
     assert (
-        "It did not come to its goal: what was left ." in said or "It did not come to its goal: what was left." in said
+        "It did not reach its goal: what is missing ." in said or "It did not reach its goal: what is missing." in said
     )
     assert "Still different from the goal" in said
 
@@ -106,11 +105,11 @@ def test_operation_that_changed_nothing_says_so(reader: Client) -> None:
 
 def test_cancelled_and_lost_operations_say_what_is_known(reader: Client) -> None:
     cancelled = sync_coordinator.cancel(operation=factories.queued(), actor="test")
-    assert "It ended before pacman was started and changed nothing." in text(reader, cancelled)
+    assert "It ended before pacman was started, and changed nothing." in text(reader, cancelled)
     lost = expire(factories.applying())
     pass_deadline(lost)
     leases.expire_leases()
-    assert "What it left on the machine isn't known." in text(reader, lost)
+    assert "It isn't known what it changed on the machine." in text(reader, lost)
 
 
 def test_operation_of_an_offline_machine_says_since_when_and_the_deadline(reader: Client) -> None:
@@ -118,7 +117,7 @@ def test_operation_of_an_offline_machine_says_since_when_and_the_deadline(reader
     Endpoint.objects.update(last_seen=Now() - timedelta(hours=5, minutes=1))
     said = text(reader, operation)
     assert "The machine is offline. The operation begins when it is back, if that is before the deadline." in said
-    assert "The machine was last heard of 5 h ago, and the deadline is in 23 h." in said
+    assert "Its last report was 5 h ago, and the deadline is in 23 h." in said
 
 
 def test_operation_that_waits_for_its_next_try_says_it_once(reader: Client) -> None:
@@ -130,7 +129,7 @@ def test_operation_that_waits_for_its_next_try_says_it_once(reader: Client) -> N
 def test_states_too_large_to_compare_leave_the_page(reader: Client, settings: object) -> None:
     operation = factories.queued()
     settings.STATE_MAX_PACKAGES = 0  # type: ignore[attr-defined]
-    assert "The state has 1 packages" in text(reader, operation)
+    assert "The state has 1 package," in text(reader, operation)
 
 
 def test_page_without_scripts_has_a_link_to_how_it_is_now_until_the_end(reader: Client) -> None:
@@ -155,7 +154,7 @@ def test_progress_is_on_the_pages_of_operation_machine_pool_and_fleet(reader: Cl
     name, pool = operation.endpoint.name, operation.endpoint.pool
     for path in (f"/operations/{operation.pk}", f"/endpoints/{name}"):
         page = reader.get(path).content.decode()
-        assert sentence in page and '<progress max="100" value="25" aria-label="How far it is">' in page, path
+        assert sentence in page and '<progress max="100" value="25" aria-label="Progress">' in page, path
     for path in (f"/pools/{pool}", "/endpoints", "/operations", f"/endpoints/{name}"):
         assert "downloading 12 of 40" in reader.get(path).content.decode(), path
     assert "0 of 1 done, 1 downloading" in reader.get("/").content.decode()
@@ -169,7 +168,7 @@ def test_progress_is_on_the_pages_of_operation_machine_pool_and_fleet(reader: Cl
         phase="applying",
         progress={"phase": "applying", "done": 3, "total": 23},
     )
-    assert "pacman is at work: 3 of 23." in text(reader, applying)
+    assert "pacman is running: 3 of 23." in text(reader, applying)
     lines = re.sub(r"\s+", " ", html.unescape(strip_tags(reader.get("/operations").content.decode())))
     assert "applying 3 of 23" in lines and "applying applying" not in lines
 

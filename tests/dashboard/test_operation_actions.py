@@ -4,10 +4,8 @@ import html
 import re
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-from django.contrib.messages import get_messages
 from django.test import Client
 from django.utils.html import strip_tags
 
@@ -15,13 +13,10 @@ from apps.fleet import pool_manager, sync_coordinator
 from apps.fleet.models import AuditEvent, Endpoint, Operation, Pool
 from tests import factories
 from tests.dashboard.confirming import confirm, seen
-from tests.fleet.test_retrying import fail
+from tests.dashboard.messages import said
+from tests.fleet.operations import fail
 
 pytestmark = pytest.mark.django_db
-
-
-def said(answer: Any) -> str:
-    return " ".join(str(message) for message in get_messages(answer.wsgi_request))
 
 
 def text(client: Client, path: str) -> str:
@@ -39,7 +34,7 @@ def test_cancel_asks_first_and_says_what_happens(staff: Client) -> None:
     operation = factories.queued()
     path, name = f"/operations/{operation.pk}/cancel", operation.endpoint.name
     page = text(staff, path)
-    assert f"{name} has not begun it. Nothing is changed there." in page
+    assert f"{name} has not started it. Nothing is changed there." in page
     assert "Leave it" in page and "rests on" not in page
     assert Operation.objects.get().status == "queued"
     factories.leased(operation)
@@ -51,7 +46,7 @@ def test_cancel_asks_first_and_says_what_happens(staff: Client) -> None:
         progress={"phase": "downloading", "done": 1, "total": 3},
     )
     page = text(staff, path)
-    assert f"{name} has it and prepares (Downloading packages: 1 of 3). Its agent stops with its next heartbeat" in page
+    assert f"{name} has it and prepares (Downloading packages: 1 of 3). Its agent stops at its next heartbeat" in page
     assert "was cancelled" in said(staff.post(path))
     assert AuditEvent.objects.get(verb="cancelled").actor == "user:ada"
 
@@ -60,7 +55,7 @@ def test_cancel_says_that_automatic_sync_will_rest(staff: Client) -> None:
     operation = factories.queued()
     pool_manager.change_pool(pool=Pool.objects.get(), actor="test", auto_sync=True)
     page = text(staff, f"/operations/{operation.pk}/cancel")
-    assert f"Automatic sync of {operation.endpoint.pool} then rests on {operation.endpoint.name}, until" in page
+    assert f"Automatic sync of {operation.endpoint.pool} then rests on {operation.endpoint.name} until" in page
 
 
 @pytest.mark.parametrize(
@@ -80,7 +75,7 @@ def test_run_again_shows_what_it_would_change_then_does_it_once(staff: Client) -
     page = staff.get(path)
     assert [change.after.version for change in page.context["difference"]["changes"]] == ["3.0-1"]
     words = text(staff, path)
-    assert "is brought to target #2" in words and "The operation that is run again went to #1." in words
+    assert "is brought to target #2" in words and "The earlier operation went to #1." in words
     assert "Last time it failed: It was pacman_failed." in words
     form = seen(staff, path)
     answers = [staff.post(path, form) for _ in range(2)]
@@ -95,8 +90,8 @@ def test_run_again_to_another_target_than_was_shown_asks_again(staff: Client) ->
     form = seen(staff, path)
     factories.target(Pool.objects.get(), "app 3.0-1")
     answer = staff.post(path, form)
-    assert answer["Location"] == path and "by now, another one than was shown." in said(answer)
-    assert "The form didn't say what was shown." in said(staff.post(path, {"idempotency_key": uuid.uuid4()}))
+    assert answer["Location"] == path and ", not the one that was shown." in said(answer)
+    assert "The form was incomplete, so nothing was done." in said(staff.post(path, {"idempotency_key": uuid.uuid4()}))
     assert Operation.objects.count() == 1
     confirm(staff, path)
     assert Operation.objects.filter(status="queued", revision__number=2).count() == 1
@@ -108,7 +103,7 @@ def test_run_again_of_a_revert_names_the_sync_that_it_takes_back(staff: Client) 
     revert, _ = sync_coordinator.create_operation(endpoint=endpoint, kind="revert", actor="test")
     factories.finish(factories.applying(revert), synced.target_state, outcome="failed", code="x")
     path = f"/operations/{revert.pk}/run-again"
-    assert "go back to what they were before the sync that was queued at" in text(staff, path)
+    assert "go back to their state before the sync that was queued at" in text(staff, path)
     confirm(staff, path)
     assert Operation.objects.get(status="queued").target_state == synced.base_state
 

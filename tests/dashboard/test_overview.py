@@ -39,7 +39,7 @@ def test_overview_nothing_yet_reader_gets_no_button(reader: Client) -> None:
 def test_overview_pool_without_target_tells_the_next_step(staff: Client) -> None:
     factories.reporting_endpoint("box", pool=factories.pool("lab"), state=factories.state())
     page = text_of(staff)
-    assert "if it has the right to that: from its enrolment code, or given on its page." in page
+    assert "It needs the right to set targets, from its enrolment code or from its page." in page
     assert 'href="/pools/lab/target"' in page
 
 
@@ -60,18 +60,16 @@ def test_overview_fleet_counts_by_derived_status(staff: Client) -> None:
         ("behind", "ahead", "unknown", "offline", "in_sync"), 1
     )
     page = answer.content.decode()
-    assert (
-        '<a href="/endpoints?pool=-">1 endpoint in no pool</a>: only an endpoint that is in a pool is synced.' in page
-    )
+    assert '<a href="/endpoints?pool=-">1 endpoint in no pool</a>. Only endpoints in a pool are synced.' in page
 
 
 def test_overview_all_well_says_so(staff: Client) -> None:
     factories.target(factories.pool("lab"), "app 1-1")
-    said = "No operation failed, no endpoint is offline or has diverged, and none has reported files that differ"
+    said = "No operation has failed. No endpoint is offline, has diverged, or has files that differ"
     assert said in text_of(staff)
     Endpoint.objects.all().delete()
     page = text_of(staff)
-    assert "No machine has enrolled yet." in page and "No operation failed" not in page
+    assert "No machine has enrolled yet." in page and "No operation has failed" not in page
 
 
 def test_overview_what_is_wrong_leads_to_it(staff: Client) -> None:
@@ -83,7 +81,7 @@ def test_overview_what_is_wrong_leads_to_it(staff: Client) -> None:
     page = text_of(staff)
     assert 'href="/endpoints/odd"' in page and "1 package is older and 1 newer." in page
     assert 'href="/endpoints?pool=lab&amp;status=offline"' in page
-    assert "quiet and 1 more have not been heard of for three poll intervals." in page
+    assert "quiet and 1 more have not been heard from for three poll intervals." in page
     assert "for <time" in page
 
 

@@ -47,7 +47,7 @@ def test_package_page_versions_with_pools_and_links(reader: Client, lab: Pool) -
     page = reader.get("/packages/openssl")
     words = text(page.content)
     assert words.index("3.0.10-1") < words.index("3.0.1-1")
-    assert "2 endpoints have it" in words and "1 reported without it" in words
+    assert "2 endpoints have it" in words and "1 is without it" in words
     for address in ("/packages/openssl?version=3.0.1-1", "/pools/lab", "/packages/openssl?missing=1", "/endpoints/box"):
         assert f'href="{address}"'.encode() in page.content, address
 
@@ -76,7 +76,7 @@ def test_package_page_question_that_makes_no_sense_is_a_sentence(reader: Client,
 
 def test_package_nobody_has_says_so(reader: Client, lab: Pool) -> None:
     words = text(reader.get("/packages/nobody").content)
-    assert "No endpoint has it; 3 reported without it" in words
+    assert "No endpoint has it; 3 are without it" in words
 
 
 def test_endpoint_packages_with_repository_and_what_is_kept(reader: Client, lab: Pool) -> None:
@@ -117,7 +117,7 @@ def test_state_page_says_who_is_in_it(reader: Client, lab: Pool) -> None:
     page = reader.get(f"/states/{lab.target.state_id}").content
     words = text(page)
     source = lab.target.source_endpoint
-    assert source and f"Endpoints in it now {source.name}" in words and "lab #1" in words
+    assert source and f"Endpoints with this state now {source.name}" in words and "lab #1" in words
     assert "openssl" in words and "Repository" not in words
     assert reader.get(f"/states/{'0' * 64}").status_code == 404
 

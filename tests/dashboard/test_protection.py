@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from apps.fleet.models import Endpoint
-from apps.fleet.protection import Protected
+from apps.fleet.protection import ProtectedPackages
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -16,7 +16,9 @@ def box() -> Endpoint:
     lab = factories.pool("lab")
     made = factories.reporting_endpoint("box", pool=lab, state=factories.state("app 1-1", "grub 1-1"))
     factories.target(lab, "app 2-1")
-    guarded = Protected(role="boot_loader", why="the <b>last</b> boot loader", names=["grub"], needs="one", instead=[])
+    guarded = ProtectedPackages(
+        role="boot_loader", why="the <b>last</b> boot loader", names=["grub"], needs="one", instead=[]
+    )
     Endpoint.objects.filter(pk=made.pk).update(protected=[guarded], foreign=[])
     return made
 

@@ -5,13 +5,13 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib.messages import get_messages
 from django.test import Client
 
-from apps.fleet import many, pool_manager, sync_coordinator
+from apps.fleet import bulk_actions, pool_manager, sync_coordinator
 from apps.fleet.models import AuditEvent, Endpoint, Operation, Pool
 from tests import factories
 from tests.dashboard.confirming import fields
+from tests.dashboard.messages import said
 
 pytestmark = pytest.mark.django_db
 BOTH = {"endpoint": ["new", "old"]}
@@ -20,10 +20,6 @@ BOTH = {"endpoint": ["new", "old"]}
 def text_of(answer: Any) -> str:
     words = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", answer.content.decode())).split())
     return re.sub(r" (?=[:,.])", "", words)
-
-
-def said(answer: Any) -> str:
-    return " ".join(str(message) for message in get_messages(answer.wsgi_request))
 
 
 def confirm(client: Client, asked: Any, **instead: str) -> Any:
@@ -46,7 +42,7 @@ def lab() -> Pool:
 def test_list_has_a_box_for_each_machine_for_staff_only(staff: Client, reader: Client, lab: Pool) -> None:
     page = staff.get("/endpoints").content.decode()
     assert page.count('name="endpoint"') == 3 and 'aria-label="Select old"' in page
-    assert "All 3 that were found" in page
+    assert "All 3 found" in page
     assert 'name="endpoint"' not in reader.get("/endpoints").content.decode()
 
 
@@ -55,7 +51,7 @@ def test_sync_asks_with_what_changes_then_queues(staff: Client, lab: Pool) -> No
     text = text_of(asked)
     assert "Sync 2 machines?" in text and "Left out: In sync already: good" in text
     assert "Each machine is brought to exactly its pool's target" in text
-    assert "by what was reported last: ± change: 2 ↓ go back: 1 Sync 2 machines Cancel" in text
+    assert "by the last reports: ± change: 2 ↓ go back: 1 Sync 2 machines Cancel" in text
     assert "↓ 1" in text and "↑ 1" in text  # what changes on each
     assert not Operation.objects.exists()
     answer = confirm(staff, asked)
@@ -70,7 +66,7 @@ def test_sync_is_refused_when_the_target_changed_meanwhile(staff: Client, lab: P
     again = confirm(staff, asked)
     assert again.status_code == 200  # the same question, as things are now
     text = text_of(again)
-    assert "Left out: new, old. The target is #2 of lab by now, another one than was shown." in text
+    assert "Left out: new, old. The target is now #2 of lab, not the one that was shown." in text
     assert "Sync 1 machine?" in text and "In sync already: new" in text
     assert not Operation.objects.exists()
     assert "1 operation created." in said(confirm(staff, again))
@@ -83,7 +79,7 @@ def test_sync_of_a_machine_that_was_moved_meanwhile_asks_again(staff: Client, la
     Endpoint.objects.filter(name="old").update(pool=attic)
     again = confirm(staff, asked)
     assert "1 operation created." in text_of(again)
-    assert "Left out: old. The target is #1 of attic by now, another one than was shown." in text_of(again)
+    assert "Left out: old. The target is now #1 of attic, not the one that was shown." in text_of(again)
     assert "Sync 1 machine?" in text_of(again)
     assert Operation.objects.get().endpoint.name == "new"
 
@@ -95,7 +91,7 @@ def test_cancel_of_another_operation_than_was_shown_is_left_out(staff: Client, l
     sync_coordinator.cancel(operation=shown, actor="user:bob")
     other, _ = sync_coordinator.create_operation(endpoint=shown.endpoint, kind="sync", actor="user:bob")
     answer = confirm(staff, asked)
-    assert "1 operation cancelled. Left out: old. Another operation is under way by now." in said(answer)
+    assert "1 operation cancelled. Left out: old. Another operation is now under way." in said(answer)
     other.refresh_from_db()
     assert other.status == "queued"
 
@@ -161,7 +157,7 @@ def test_forget_and_cancel_leave_out_what_is_at_work(staff: Client, lab: Pool) -
     assert "1 operation cancelled." in said(confirm(staff, asked))
     asked = staff.post("/selected", {"action": "forget", **BOTH})
     assert "Carrying out an operation: old" in text_of(asked)
-    assert "Its history, operations and token go with it" in text_of(asked)
+    assert "Its history, operations and token are deleted" in text_of(asked)
     assert "1 machine forgotten." in said(confirm(staff, asked))
     assert set(Endpoint.objects.values_list("name", flat=True)) == {"good", "old"}
 
@@ -185,10 +181,10 @@ def test_all_that_the_filter_found_are_meant_and_no_other(staff: Client, lab: Po
 def test_more_than_can_be_done_at_a_time_begins_with_those_for_which_it_can(
     staff: Client, lab: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.dashboard.views.selected.MOST", 1)
+    monkeypatch.setattr("apps.dashboard.views.endpoints.selected.MAX_ENDPOINTS", 1)
     asked = staff.post("/selected", {"action": "sync", "all": "1"})
     text = text_of(asked)
-    assert "Sync 1 machine?" in text and "1 are done at a time. 1 more wait" in text
+    assert "Sync 1 machine?" in text and "At most 1 machine at a time. Select the other 1" in text
     confirm(staff, asked)
     assert Operation.objects.get().endpoint.name == "new"
 
@@ -211,7 +207,9 @@ def test_senseless_selection_is_said_and_changes_nothing(
     assert sentence in said(answer)
     events = AuditEvent.objects.count()
     staff.post("/selected/do", data | {"names": ""})
-    staff.post("/selected/do", {"action": "forget", "names": " ".join(f"m{n}" for n in range(many.MOST + 1))})
+    staff.post(
+        "/selected/do", {"action": "forget", "names": " ".join(f"m{n}" for n in range(bulk_actions.MAX_ENDPOINTS + 1))}
+    )
     staff.post("/selected/do", {"action": "sync", "names": "old", "targets": "x"})
     assert AuditEvent.objects.count() == events and Endpoint.objects.count() == 3
 
@@ -219,7 +217,7 @@ def test_senseless_selection_is_said_and_changes_nothing(
 def test_nothing_that_can_be_done_has_no_button(staff: Client, lab: Pool) -> None:
     asked = staff.post("/selected", {"action": "cancel", **BOTH})
     assert "No operation to cancel" in text_of(asked)
-    assert "It can be done with none of the 2 that were selected. Nothing was changed." in text_of(asked)
+    assert "Nothing was changed. It isn't possible for any of the 2 selected machines." in text_of(asked)
     assert "/selected/do" not in asked.content.decode()
 
 
@@ -240,7 +238,7 @@ def test_sync_of_machines_that_would_lose_something_or_are_off_says_how_many(sta
     text = text_of(staff.post("/selected", {"action": "sync", "endpoint": ["old", "o1", "l1"]}))
     assert "± change: 3 ↓ go back: 1 − lose packages: 2 ○ offline: 1 Sync 3 machines" in text
     one = text_of(staff.post("/selected", {"action": "sync", "endpoint": "old"}))
-    assert "What a sync does to it, by what was reported last: ± change: 1 Sync 1 machine" in one
+    assert "What a sync does, by the last report: ± change: 1 Sync 1 machine" in one
 
 
 def test_machines_of_more_pools_than_are_compared_are_counted_as_that(
@@ -265,5 +263,5 @@ def test_sync_and_move_that_are_possible_with_none_say_why_in_one_list(staff: Cl
 
 
 def many_sync(name: str) -> Operation:
-    many.carry_out(many.Action.SYNC, [name], actor="test")
+    bulk_actions.carry_out(bulk_actions.Action.SYNC, [name], actor="test")
     return Operation.objects.get(endpoint__name=name)

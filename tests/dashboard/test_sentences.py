@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 from django.test import Client
 
-from apps.dashboard.look import look
+from apps.dashboard.presentation.status_badges import badge_of
 from apps.fleet import pool_manager, sync_coordinator
 from apps.fleet.models import Endpoint, Operation, Pool
 from tests import factories
@@ -65,7 +65,7 @@ def test_difference_of_an_offline_machine_is_by_its_last_report(staff: Client, l
     box = factories.reporting_endpoint("box", pool=lab, state=factories.state("app 2-1", "lib 2-1"))
     Endpoint.objects.filter(pk=box.pk).update(last_seen=Now() - timedelta(days=5))
     page = re.sub("<[^>]+>", "", text_of(staff, "/endpoints/box"))
-    assert "None when it last reported, 5 d ago: it had exactly the target then." in page
+    assert "None at its last report, 5 d ago: it had exactly the target." in page
     assert "It has exactly the target" not in page
     factories.target(lab, "app 3-1", "lib 2-1")
     page = text_of(staff, "/endpoints/box")
@@ -79,12 +79,40 @@ def test_in_sync_names_what_is_kept_only_where_something_is(staff: Client, lab: 
     assert "None. It has exactly the target, apart from the packages kept below." in text_of(staff, "/endpoints/box")
 
 
+def kept_part(client: Client) -> str:
+    page = text_of(client, "/endpoints/box")
+    part = page[page.index('id="kept"') : page.index('id="operations"')]
+    return " ".join(re.sub("<[^>]+>", " ", part).split())
+
+
+def test_kept_names_the_kinds_that_there_are_and_says_once_that_there_are_none(staff: Client, lab: Pool) -> None:
+    box = factories.reporting_endpoint("box", pool=lab, state=factories.state("app 2-1", "lib 2-1"))
+    assert kept_part(staff).count("None") == 1 and "None: every package follows the target." in kept_part(staff)
+    factories.report(box, factories.state("app 1-1", "lib 2-1"), holds=["app"])
+    assert "Held by the machine app" in kept_part(staff)
+    assert "Foreign" not in kept_part(staff) and "none" not in kept_part(staff).lower()
+
+
+def test_kept_before_the_first_report_claims_nothing_of_a_target(staff: Client, lab: Pool) -> None:
+    factories.endpoint("box", pool=lab)
+    assert "It has reported no held or foreign packages." in kept_part(staff)
+
+
+def test_counts_of_one_are_singular(staff: Client, lab: Pool) -> None:
+    other = factories.pool("other")
+    factories.target(other, "app 2-1")
+    factories.reporting_endpoint("box", pool=lab, state=factories.state("app 2-1"))
+    assert "The 1 package of <a" in text_of(staff, "/pools/lab/promote/other")
+    assert ">1 package</a>" in text_of(staff, "/pools/lab/promote")
+    assert ">1 package</a>" in text_of(staff, "/pools/lab/target")
+
+
 def test_resting_says_why_and_staff_resume_it(staff: Client, resting: Operation) -> None:
     page = text_of(staff, "/endpoints/box")
     assert "Automatic sync rests here:" in page and f'href="/operations/{resting.pk}">was cancelled</a>' in page
     assert staff.post("/endpoints/box/resume")["Location"] == "/endpoints/box"
     page = text_of(staff, "/endpoints/box")
-    assert "Automatic sync of box goes on at its next check-in." in page
+    assert "Automatic sync of box resumes at its next check-in." in page
     assert "rests here" not in page
     factories.report(Endpoint.objects.get(name="box"), factories.state("app 1-1", "lib 2-1"))
     assert Operation.objects.active().filter(author="policy:lab").exists()
@@ -109,10 +137,10 @@ def test_endpoint_page_says_why_its_last_sync_failed_until_it_is_where_it_should
 
 def test_login_sends_to_an_administrator_only_where_there_is_one(client: Client, db: Any) -> None:
     User.objects.create_user("vic")
-    assert "There is no administrator yet who could make one." in text_of(client, "/login")
+    assert "There is no administrator yet." in text_of(client, "/login")
     User.objects.create_superuser("ada")
     page = text_of(client, "/login")
-    assert "An administrator can make one for you." in page and "createsuperuser" not in page
+    assert "An administrator can create one for you." in page and "createsuperuser" not in page
 
 
 def test_every_moment_has_its_zone(staff: Client, resting: Operation) -> None:
@@ -144,12 +172,12 @@ def test_pool_page_counts_those_whose_last_operation_went_wrong(reader: Client, 
 def test_enrol_page_says_how_often_a_machine_reports(staff: Client, settings: Any, seconds: int, words: str) -> None:
     settings.POLL_SECONDS = seconds
     made = staff.post("/enrol", {"uses": 1, "valid_for": 3600}).content.decode()
-    assert f"it reports every {words}, and does then what you have queued for it." in " ".join(made.split())
+    assert f"It reports every {words}, and carries out what you have queued for it." in " ".join(made.split())
 
 
 @pytest.mark.parametrize("status", ["diverged", "in_sync", "resting"])
 def test_meaning_of_a_label_is_true_of_everything_that_has_it(status: str) -> None:
     """Diverged may be only install reasons; in sync may hold packages; what rests may have been cancelled."""
-    said = look(status).meaning
+    said = badge_of(status).meaning
     assert "direction" not in said and "exactly" not in said
     assert status != "resting" or "cancelled" in said

@@ -27,9 +27,23 @@ def test_collected_files_have_hashed_names_and_exist(hashed: Path) -> None:
     assert list(hashed.glob("pacsync/pacsync.*.css.gz"))
 
 
+@pytest.mark.parametrize("name", ["pacsync/pacsync.js", "health/health.js"])
+def test_collected_modules_import_the_refresher_by_its_hashed_name(hashed: Path, name: str) -> None:
+    call_command("collectstatic", interactive=False, verbosity=0)
+    refresher = staticfiles_storage.url("pacsync/refresher.js").rpartition("/")[2]
+    assert refresher in (hashed / staticfiles_storage.url(name).removeprefix("/static/")).read_text()
+
+
 @pytest.mark.django_db
 def test_uncollected_files_pages_are_shown_all_the_same(hashed: Path, client: Client) -> None:
     page = client.get("/login")
     assert page.status_code == 200
     assert 'href="/static/pacsync/pacsync.css"' in page.content.decode()
     assert client.get("/nothing").status_code == 404
+
+
+@pytest.mark.django_db
+def test_missing_file_with_a_hashed_name_is_kept_in_no_cache(client: Client) -> None:
+    """During a rolling update, an instance of the other release may be asked for it."""
+    answer = client.get("/static/pacsync/pacsync.0123456789ab.css")
+    assert (answer.status_code, answer["Cache-Control"]) == (404, "no-store")

@@ -78,7 +78,7 @@ def test_revision_page_shows_other_files_under_the_same_version(reader: Client, 
     factories.report(source, factories.state("app 1-1", "vim 1-1", "yay 1-1"), rebuilt, holds=["vim"])
     set_target(source)
     text = page(reader, "/pools/lab/revisions/1")
-    assert "Other files under the same version" in text
+    assert "Same version, different file" in text
     assert str(factories.offered("app 1-1", "two").sha256)[:12] in text
 
 
@@ -89,7 +89,6 @@ def test_conflicts_are_on_the_first_page_a_page_of_their_own_and_the_targets(
     other = factories.endpoint("box2")
     content = factories.reported_repository(factories.repository("app 1-1", build="two"))
     factories.report(other, factories.state("app 1-1"), content)
-    checksums.forget()
     checksums.refresh()
     first = page(reader, "/")
     assert "1 package version with more than one file" in first
@@ -101,7 +100,7 @@ def test_conflicts_are_on_the_first_page_a_page_of_their_own_and_the_targets(
 
 
 def test_conflicts_none_is_said(reader: Client, source: Endpoint) -> None:
-    assert "the fleet agrees about every file" in page(reader, "/checksums")
+    assert "there is one file for each version" in page(reader, "/checksums")
     assert "more than one file" not in page(reader, "/")
 
 
@@ -140,10 +139,10 @@ def test_unapproved_target_shows_what_it_changes_against_the_last_approved_one(s
     factories.report(source, factories.state("app 2-1", "vim 1-1", "yay 1-1"), rebuilt, holds=["vim"])
     set_target(source, by_itself=True)
     text = page(staff, "/pools/lab/revisions/3")
-    assert "What #3 changes against #1, the last approved target" in text
+    assert "What #3 changes since #1, the last approved target" in text
     assert '<th scope="col">#1</th> <th scope="col">#3</th>' in text
     assert '<th scope="row" class="mono">gone<span' in text
-    assert "Approve #3" in text and "Look at it" not in text
+    assert "Approve #3" in text and "Check and approve it" not in text
     assert "Approve #2" not in page(staff, "/pools/lab/revisions/2")
     pool_manager.approve(pool=pool(), number=3, actor="test")
     assert "What #3 changes" not in page(staff, "/pools/lab/revisions/3")
@@ -152,7 +151,7 @@ def test_unapproved_target_shows_what_it_changes_against_the_last_approved_one(s
 def test_unapproved_target_without_an_approved_one_before_says_so(staff: Client, source: Endpoint) -> None:
     pool_manager.change_pool(pool=pool(), actor="test", endpoint_targets_need_approval=True)
     set_target(source, by_itself=True)
-    assert "No target before it was approved" in page(staff, "/pools/lab/revisions/1")
+    assert "No earlier target was approved" in page(staff, "/pools/lab/revisions/1")
 
 
 def test_sync_all_to_an_unapproved_target_says_so_first(staff: Client, source: Endpoint) -> None:
@@ -160,7 +159,7 @@ def test_sync_all_to_an_unapproved_target_says_so_first(staff: Client, source: E
     pool_manager.change_pool(pool=pool(), actor="test", endpoint_targets_need_approval=True)
     set_target(source, by_itself=True)
     text = page(staff, "/pools/lab/sync")
-    assert "Nobody has approved target #1 yet." in text and "manage stay as they are" in text
+    assert "Nobody has approved target #1 yet." in text and "unmanaged packages stay as they are" in text
     pool_manager.approve(pool=pool(), number=1, actor="test")
     assert "Nobody has approved" not in page(staff, "/pools/lab/sync")
 
@@ -180,7 +179,7 @@ def test_revoked_endpoint_is_marked_among_the_sources_and_warned_of(staff: Clien
     endpoint_manager.revoke_token(endpoint=source, actor="test")
     assert "token revoked" in page(staff, "/pools/lab/target")
     text = page(staff, "/pools/lab/target/box1")
-    assert "The token of box1 was revoked. Make it the target only if you trust its packages." in text
+    assert "The token of box1 was revoked. Use it only if you trust its packages." in text
 
 
 def test_paused_sync_is_said_and_confirmed_by_an_operator_who_saw_the_target(
@@ -192,7 +191,7 @@ def test_paused_sync_is_said_and_confirmed_by_an_operator_who_saw_the_target(
     factories.report(Endpoint.objects.select_related("pool__target").get(), factories.state("app 2-1"), seen=seen)
     assert "Automatic sync is paused: endpoint box1 has seen target #7" in page(reader, "/pools/lab")
     assert reader.post("/pools/lab/confirm", {"expected_number": 1}).status_code == 403
-    assert "Endpoint box1 has seen target #7, and this server has target #1" in page(staff, "/pools/lab/confirm")
+    assert "Endpoint box1 has seen target #7, but this server has target #1" in page(staff, "/pools/lab/confirm")
     staff.post("/pools/lab/confirm", {"expected_number": 7})
     assert pool().paused_since is not None
     staff.post("/pools/lab/confirm", {"expected_number": 1})
@@ -214,6 +213,6 @@ def test_right_of_an_endpoint_is_changed_on_its_page(staff: Client, reader: Clie
 
 def test_right_of_a_code_is_chosen_in_its_form(staff: Client, source: Endpoint) -> None:
     answer = staff.post("/enrol", {"pool": "lab", "uses": 1, "valid_for": 3600, "may_set_targets": "on"})
-    assert "keep it to yourself" in answer.content.decode()
+    assert "keep the code secret" in answer.content.decode()
     staff.post("/enrol", {"pool": "lab", "uses": 1, "valid_for": 3600})
     assert list(EnrolmentCode.objects.order_by("pk").values_list("may_set_targets", flat=True)) == [True, False]

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models.functions import Now
 from django.test import Client
 
-from apps.dashboard.views.timeline import days
+from apps.dashboard.views.endpoints.timeline import days
 from apps.fleet import endpoint_manager
 from apps.fleet.models import Endpoint
 from tests import factories
@@ -41,10 +41,10 @@ def test_timeline_tells_each_event_as_a_sentence(reader: Client, box: Endpoint) 
         "Target #1 of lab set by test",
         "Sync to lab #1 asked for by test",
         "Sync to lab #1 ✓ succeeded",
-        "back ; before that it was heard of last",
-        "offline from then on",
+        "back ; its last report before was",
+        "offline since then",
         "result of an operation",
-        "the first state that is kept",
+        "the oldest known state",
     ):
         assert sentence in page, sentence
 
@@ -57,7 +57,7 @@ def test_timeline_states_lead_to_what_changed(reader: Client, box: Endpoint) -> 
 
 def test_timeline_since_a_day(reader: Client, box: Endpoint) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
-    assert "Nothing happened since then" in words(reader, f"/endpoints/box/timeline?since={tomorrow}")
+    assert "Nothing has happened since then" in words(reader, f"/endpoints/box/timeline?since={tomorrow}")
     assert "Since Monday" in words(reader, "/endpoints/box/timeline")
     answer = reader.get("/endpoints/box/timeline?since=whenever")
     assert "since must be a date like 2026-01-15" in answer.content.decode() and "State" in answer.content.decode()

@@ -90,7 +90,7 @@ def test_agent_carries_out_what_is_queued_step_by_step(fleet: dict[str, Agent]) 
     agent = of(fleet, "web")
     agent.upgrade(3)
     agent.step()
-    assert status.of_one(endpoint(agent)) == status.Status.AHEAD
+    assert status.of_one(endpoint(agent)) == status.EndpointStatus.AHEAD
     operation, _ = sync_coordinator.create_operation(endpoint=endpoint(agent), kind="sync", actor="test")
     seen = []
     for _ in range(4):
@@ -98,7 +98,7 @@ def test_agent_carries_out_what_is_queued_step_by_step(fleet: dict[str, Agent]) 
         operation.refresh_from_db()
         seen.append(operation.status)
     assert seen == ["queued", "leased", "applying", "succeeded"]
-    assert status.of_one(endpoint(agent)) == status.Status.IN_SYNC
+    assert status.of_one(endpoint(agent)) == status.EndpointStatus.IN_SYNC
 
 
 def test_agent_that_fails_says_why_and_changes_nothing(
@@ -126,7 +126,7 @@ def test_agent_after_an_upgrade_uploads_what_the_server_has_not(fleet: dict[str,
     assert not State.objects.filter(pk=agent.state).exists()
     agent.step()
     assert endpoint(agent).state_id == agent.state
-    assert status.of_one(endpoint(agent)) == status.Status.AHEAD
+    assert status.of_one(endpoint(agent)) == status.EndpointStatus.AHEAD
 
 
 def test_agent_that_is_refused_tries_again_later(fleet: dict[str, Agent]) -> None:

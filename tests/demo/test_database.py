@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from django.db.models import Count
 
-from apps.agent.pacsync_agent import file_conflicts
-from apps.agent.pacsync_agent.pacman import Run
-from apps.agent.pacsync_agent.pacman_conf import PacmanConf, SigLevel
+from apps.agent.pacsync_agent.examination import file_conflicts
+from apps.agent.pacsync_agent.pacman.configuration import PacmanConf, SigLevel
+from apps.agent.pacsync_agent.pacman.execution import Run
 from apps.fleet import difference, endpoint_manager, reports, states, status
 from apps.fleet.alpm import state as state_text
 from apps.fleet.exceptions import NameTaken
 from apps.fleet.models import AuditEvent, Endpoint, EndpointState, Operation, OperationStatus, Pool, State
 from apps.fleet.reports import ReportedRepository
-from apps.fleet.status import Status
+from apps.fleet.status import EndpointStatus
 from demo import database, failures, past
 from demo.machines import KINDS, Fare, Fleet
 
@@ -81,7 +81,9 @@ def test_fill_with_its_story_shows_every_status_and_every_end_of_an_operation() 
     seeded = database.fill(days=DAYS)
     assert len(seeded) == Endpoint.objects.count() == 200
     assert len({one.token for one in seeded}) == 200
-    assert set(Counter(str(one) for one in status.of(list(Endpoint.objects.with_target())).values())) == set(Status)
+    assert set(Counter(str(one) for one in status.of(list(Endpoint.objects.with_target())).values())) == set(
+        EndpointStatus
+    )
     assert set(Operation.objects.values_list("status", flat=True)) == set(OperationStatus)
     assert Pool.objects.count() == len(KINDS)
     assert AuditEvent.objects.filter(verb="revoke_token").exists()

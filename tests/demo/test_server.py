@@ -40,14 +40,14 @@ def test_server_that_takes_long_is_waited_for_and_that_is_said(
         threading.Timer(1, lambda: (late.server_activate(), late.serve_forever())).start()
         server._await(process, late.server_port)
         late.shutdown()
-    assert capsys.readouterr().out == "The server is starting; it has 300 s for that, Ctrl-C stops it.\n"
+    assert capsys.readouterr().out == "The server is starting. This takes at most 300 s; Ctrl-C stops it.\n"
 
 
 def test_server_that_is_never_ready_is_given_up_with_a_reason(
     process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "START_SECONDS", 0.3)
-    with pytest.raises(server.NotStarted, match="runs, and isn't ready after"):
+    with pytest.raises(server.NotStarted, match="isn't ready after"):
         server._await(process, server.free_port())
 
 

@@ -8,15 +8,17 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.deploy import engine
 from tests.deploy.engine import SCALED, Stack, docker, stack
+from tests.deploy.manifests import render
 from tests.deploy.scaled import SERVER, enrolled, enrolment_code, scale
 
 Figures = Callable[[str], None]
-BASE_IMAGES = ("python:3.13-slim", "postgres:17", "haproxy:3.0")
+BASE_IMAGES = ("python:3.13-slim-trixie", "postgres:17", "haproxy:3.0")
 
 
 def unavailable(reason: str) -> None:
@@ -35,7 +37,7 @@ def require_images(*images: str) -> None:
 
 @pytest.fixture
 def figures(capsys: pytest.CaptureFixture[str]) -> Figures:
-    """Prints what was measured, also when the test passes."""
+    """Prints what was measured, even if the test passes."""
 
     def show(text: str) -> None:
         with capsys.disabled():
@@ -131,3 +133,9 @@ def tokens(scaled: Stack) -> list[str]:
     """The tokens of thirty enrolled endpoints whose state the server knows."""
     code = enrolment_code(scaled, 30)
     return [enrolled(scaled.port, code, f"load-{number}") for number in range(30)]
+
+
+@pytest.fixture
+def documents() -> list[dict[str, Any]]:
+    """The Kubernetes manifests of the single file."""
+    return render("deployment.yaml")

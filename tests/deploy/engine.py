@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.support.postgres import free_port
+from tests.support.wait import LONGEST_PAUSE, until
 
 ROOT = Path(__file__).resolve().parents[2]
 # Of this run alone: two may share an engine, and each removes what is its own. What a killed run left is found by
@@ -26,6 +28,11 @@ LABEL = f"pacsync.test={RUN}"
 IMAGE = f"pacman-sync-utility:pacsync-test-{RUN}"
 DEV_IMAGE = f"{IMAGE}-development"
 POSTGRES = "postgres:17"
+# Where the compose file's Prometheus can't be pulled, PROMETHEUS_IMAGE names the one to test with.
+PROMETHEUS = (
+    os.environ.get("PROMETHEUS_IMAGE")
+    or re.findall(r"PROMETHEUS_IMAGE:-([^}]+)", (ROOT / "docker-compose.scale.yml").read_text())[0]
+)
 BASE = ("docker-compose.yml",)
 SCALED = ("docker-compose.yml", "docker-compose.scale.yml")
 TLS = ("docker-compose.yml", "docker-compose.tls.yml")
@@ -79,17 +86,11 @@ def build(target: str, tag: str) -> None:
     docker("build", "--network=host", "--label", LABEL, "--target", target, "-t", tag, ROOT, timeout=900)
 
 
-def eventually(question: Callable[[], object], *, within: float, every: float = 0.2, what: str = "") -> float:
-    """Ask until the answer is true; the seconds that it took. AssertionError when it isn't `within` seconds."""
-    began = time.monotonic()
-    answer: object = None
-    while time.monotonic() - began < within:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            answer = question()
-            if answer:
-                return time.monotonic() - began
-        time.sleep(every)
-    raise AssertionError(f"not within {within} s: {what or question} (last answer: {answer!r})")
+def eventually(question: Callable[[], object], *, within: float, every: float = LONGEST_PAUSE, what: str = "") -> float:
+    """Wait until the answer is true; a server that doesn't answer counts as not yet. The seconds that it took."""
+    began, lost = time.monotonic(), (OSError, http.client.HTTPException)
+    until(question, within, every=every, ignoring=lost, otherwise=lambda: what)
+    return time.monotonic() - began
 
 
 def fetch(
@@ -138,6 +139,7 @@ class Stack:
             "COMPOSE_PROFILES": "postgres",
             "PACSYNC_IMAGE": IMAGE,
             "PACSYNC_DEV_IMAGE": DEV_IMAGE,
+            "PROMETHEUS_IMAGE": PROMETHEUS,
             # A load comes from one address, and waits while the only instance is away.
             "SOURCE_REQUESTS_IN_10_SECONDS": 100_000,
             "SOURCE_REQUESTS_AT_ONCE": 1000,

@@ -1,6 +1,7 @@
 """A load at a steady rate, counted at the client: what a load balancer loses leaves no line in its log.
 
-It must not know what answers. Bounded in time and rate; every worker thread keeps one connection alive.
+It must not know what answers. Bounded in time and rate; every worker thread keeps one connection alive. It uses only
+the standard library: tests/cluster runs it in a pod.
 
 What counts, here and wherever a number of lost requests is written:
 
@@ -8,7 +9,8 @@ What counts, here and wherever a number of lost requests is written:
 - **refused**: 503 with `Retry-After` and the code `busy`, from an instance that has no room at that moment. The client
   is told that nothing happened and when to ask again, and agents do. It tells of a machine that is too small for the
   rate, not of an instance that came or went; so it isn't lost, but more than REFUSED_AT_MOST of the requests fail a
-  test. It isn't zero because on two cores the load and the instances share the processors with one that starts.
+  test. It isn't zero because on two cores the load and five instances share the processors with those that start.
+  An instance that refuses what it should serve while it comes or goes would refuse a third of all for seconds.
 - **lost**: all the rest. No answer, a broken one, a 4xx, any other 5xx: HAProxy's own 502, 503 and 504, an instance's
   `shutting_down`, and `database_unavailable`, for here the database is always there, and an instance that closes its
   dbpool too early says just that. Nothing is lost while instances are stopped, started and scaled.
@@ -17,13 +19,15 @@ What counts, here and wherever a number of lost requests is written:
 import http.client
 import itertools
 import json
+import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-REFUSED_AT_MOST = 0.001
+REFUSED_AT_MOST = 0.01
 
 Request = tuple[str, str, bytes | None, dict[str, str]]  # method, path, body, headers
 
@@ -37,13 +41,20 @@ def code_of(answer: bytes) -> object:
     return found.get("code") if isinstance(found, dict) else None
 
 
+class Lost(NamedTuple):
+    """A request that was lost; both times in seconds from the start of the load."""
+
+    sent: float
+    ended: float
+    what: str
+
+
 @dataclass
 class Result:
-    """What came back: how often each status (0: no answer), what was refused and what was lost with its time in seconds
-    from the start, and the slowest answer."""
+    """What came back: how often each status (0: no answer), how many refused, what was lost; the slowest answer."""
 
     statuses: Counter[int] = field(default_factory=Counter)
-    lost: list[tuple[float, str]] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)
     refused: int = 0
     slowest: float = 0.0
 
@@ -63,18 +74,31 @@ class Result:
 
 
 class Load:
-    """`rate` requests a second to 127.0.0.1:`port`, made by `request(number)`, until `stop()` or `limit` seconds."""
+    """`rate` requests a second to `host`:`port`, made by `request(number)`, until `stop()` or `limit` seconds.
+
+    With `new_connections`, every second thread makes a connection for each request; with `tls`, all speak TLS.
+    """
 
     def __init__(
-        self, port: int, request: Callable[[int], Request], *, rate: float = 200, threads: int = 24, limit: float = 180
+        self,
+        port: int,
+        request: Callable[[int], Request],
+        *,
+        host: str = "127.0.0.1",
+        rate: float = 200,
+        threads: int = 24,
+        limit: float = 180,
+        new_connections: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.port, self.request, self.rate = port, request, rate
+        self.host, self.port, self.request, self.rate, self.tls = host, port, request, rate, tls
         self.result = Result()
         self._numbers, self._lock = itertools.count(), threading.Lock()
         self._stop = threading.Event()
         self.started = time.monotonic()
         self._end = self.started + limit
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
+        kept_alive = [not (new_connections and number % 2) for number in range(threads)]
+        self._threads = [threading.Thread(target=self._work, args=[keep], daemon=True) for keep in kept_alive]
 
     def __enter__(self) -> "Load":
         for thread in self._threads:
@@ -90,8 +114,8 @@ class Load:
             thread.join(timeout=70)
         return self.result
 
-    def _work(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+    def _work(self, keep_alive: bool) -> None:
+        connection = self._connection()
         while not self._stop.is_set() and time.monotonic() < self._end:
             with self._lock:
                 number = next(self._numbers)
@@ -99,7 +123,14 @@ class Load:
             if self._stop.wait(max(0.0, self.started + number / self.rate - time.monotonic())):
                 break
             self._once(connection, number)
+            if not keep_alive:
+                connection.close()
         connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.tls:
+            return http.client.HTTPSConnection(self.host, self.port, timeout=60, context=self.tls)
+        return http.client.HTTPConnection(self.host, self.port, timeout=60)
 
     def _once(self, connection: http.client.HTTPConnection, number: int) -> None:
         method, path, body, headers = self.request(number)
@@ -121,4 +152,5 @@ class Load:
             self.result.slowest = max(self.result.slowest, ended - began)
             self.result.refused += refused
             if not refused and not 200 <= status < 400:
-                self.result.lost.append((round(ended - self.started, 2), text))
+                lost = Lost(round(began - self.started, 2), round(ended - self.started, 2), text)
+                self.result.lost.append(lost)

@@ -19,7 +19,7 @@ from tests.support.postgres import free_port
 
 IMAGE = f"{engine.IMAGE}-podman"
 # Debian trixie's podman, in an image that every container test has anyway. runc, for crun refuses mixed cgroups.
-DOCKERFILE = """FROM python:3.13-slim
+DOCKERFILE = """FROM python:3.13-slim-trixie
 RUN apt-get update -q && apt-get install -yq --no-install-recommends \\
       podman runc conmon netavark aardvark-dns nftables iptables catatonit \\
  && rm -rf /var/lib/apt/lists/*

@@ -46,7 +46,7 @@ def image(name: str, base: str, *, packages: str = "", more: str = "", files: tu
     run("docker", "rmi", "-f", "--no-prune", tag, check=False)
 
 
-class Machine:
+class SystemdMachine:
     """A container whose process 1 is systemd, booted."""
 
     def __init__(self, tag: str, *options: object) -> None:

@@ -75,7 +75,7 @@ def manage(server: str, *arguments: str) -> str:
     return docker("exec", server, "python", "manage.py", *arguments).split()[-1]
 
 
-class Endpoint(systemd.Machine):
+class Endpoint(systemd.SystemdMachine):
     """A machine with the agent's package, and the token of an operator to ask the server about it."""
 
     token = ""

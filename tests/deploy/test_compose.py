@@ -61,7 +61,11 @@ class Development:
 
     def __init__(self, folder: Path, program: tuple[str, ...], name: str) -> None:
         self.folder, self.program, self.port = folder, program, free_port()
-        ours = {"HTTP_PORT": f"127.0.0.1:{self.port}", "COMPOSE_PROJECT_NAME": name, "PACSYNC_DEV_IMAGE": DEV_IMAGE}
+        ours = {
+            "DEVELOPMENT_PORT": f"127.0.0.1:{self.port}",
+            "COMPOSE_PROJECT_NAME": name,
+            "PACSYNC_DEV_IMAGE": DEV_IMAGE,
+        }
         self.env = environment() | ours
         where = {"cwd": folder, "env": self.env, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         self.process = subprocess.Popen([*program, "up", "pacman-sync-dev"], start_new_session=True, **where)  # type: ignore[call-overload]
@@ -128,7 +132,8 @@ def test_production_without_secrets_says_so_in_one_line_and_does_not_start(image
             done = project.compose("run", "--rm", "--no-deps", "-T", "pacman-sync-server", check=False)
             assert done.returncode == 2
             said = (done.stdout + done.stderr).splitlines()
-            assert f"{missing} is not set - run `make env` first" in said
+            [line] = [json.loads(line) for line in said if line.startswith("{")]
+            assert line["message"] == f"{missing} is not set - run `make env` first"
             assert not any("Traceback" in line for line in said)
 
 

@@ -54,7 +54,7 @@ def test_compose_file_has_no_key_of_one_version_only(name: str) -> None:
 def test_compose_config_of_every_documented_command_is_valid(env_file: Path) -> None:
     assert set(SERVICES) <= set(config(*BASE, cwd=ROOT, env=env_file, profiles=("postgres",))["services"])
     scaled = config(*SCALED, cwd=ROOT, env=env_file, profiles=("monitoring",))["services"]
-    assert {*SERVICES, "prometheus", "grafana"} <= set(scaled)
+    assert {*SERVICES, "prometheus", "alertmanager", "grafana"} <= set(scaled)
 
 
 @pytest.mark.needs("docker-compose")
@@ -90,14 +90,47 @@ def test_compose_takes_the_number_of_instances_from_the_env_file(env_file: Path)
 
 
 @pytest.mark.needs("docker-compose")
-def test_compose_services_are_contained_and_stop_in_time(env_file: Path) -> None:
+def test_compose_services_are_contained(env_file: Path) -> None:
     services = config(*SCALED, cwd=ROOT, env=env_file)["services"]
-    server = services["pacman-sync-server"]
+    assert set(services) == {*SERVICES, "backup", "pacman-sync-dev", "prometheus", "alertmanager", "grafana"}
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}, name
+        assert service["healthcheck"]["test"], name
+        assert re.fullmatch(r"\d+[mg]", str(service["mem_limit"])), name
+        assert 0 < int(service["pids_limit"]) <= 2048, name
+        assert "privileged" not in service, name
+        assert not any("docker.sock" in str(volume) for volume in service.get("volumes", ())), name
+    assert {name for name, service in services.items() if "cap_add" in service} == {"postgres"}
+
+
+@pytest.mark.needs("docker-compose")
+def test_compose_database_is_reached_by_the_instances_and_the_backup_only(env_file: Path) -> None:
+    found = config(*SCALED, cwd=ROOT, env=env_file)
+    networks = {name: set(service.get("networks", ())) for name, service in found["services"].items()}
+    assert found["networks"]["database"] == {"internal": True}
+    assert {name for name, joined in networks.items() if "database" in joined} == {*SERVICES, "backup"} - {"haproxy"}
+    for name in ("postgres", "backup"):
+        assert networks[name] == {"database"}
+    assert networks["grafana"] == {"monitoring"}
+
+
+@pytest.mark.needs("docker-compose")
+def test_compose_publishes_on_all_addresses_only_the_service(env_file: Path) -> None:
+    services = config(*SCALED, *TLS[1:], cwd=ROOT, env=env_file)["services"]
+    found = [(name, str(port)) for name, service in services.items() for port in service.get("ports", ())]
+    assert {name for name, port in found} == {"haproxy", "pacman-sync-dev", "prometheus", "alertmanager", "grafana"}
+    public = {(name, *sorted(set(re.findall(r"\d{3,}", port)))) for name, port in found if "127.0.0.1" not in port}
+    assert public == {("haproxy", "8080"), ("haproxy", "443", "8443")}
+
+
+@pytest.mark.needs("docker-compose")
+def test_compose_server_stops_in_time_and_can_be_scaled(env_file: Path) -> None:
+    server = config(*SCALED, cwd=ROOT, env=env_file)["services"]["pacman-sync-server"]
     assert server["stop_grace_period"] == "45s"
     assert float(server["environment"]["SHUTDOWN_TIMEOUT"]) < 45
-    for name in ("pacman-sync-server", "haproxy", "prometheus", "pacman-sync-dev"):
-        assert services[name]["read_only"] is True, name
-        assert services[name]["cap_drop"] == ["ALL"], name
     assert "ports" not in server, "a published port could not be scaled"
 
 
@@ -128,7 +161,7 @@ def test_make_env_without_what_makes_secrets_writes_nothing_and_fails(env_file: 
         (programs / name).symlink_to(str(shutil.which(name)))
     done = run(env_file.parent / "deploy" / "make-env.sh", check=False, env={"PATH": str(programs)})
     assert done.returncode != 0
-    assert "can be made here" in done.stderr
+    assert "be made here" in done.stderr
     assert not env_file.exists()
 
 

@@ -56,7 +56,7 @@ def archive(endpoint_image: None) -> Iterator[Fleet]:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-class Machine:
+class ContainerMachine:
     """One container with pacman 7 on its own root."""
 
     def __init__(self, project: Stack, archive: Fleet, name: str) -> None:
@@ -86,9 +86,9 @@ class Machine:
 
 
 @pytest.fixture
-def machines(three: Stack, archive: Fleet) -> Iterator[list[Machine]]:
+def machines(three: Stack, archive: Fleet) -> Iterator[list[ContainerMachine]]:
     """m1 and m3 of January, m2 of February; m3 has a foreign package. All enrolled into one pool, through HAProxy."""
-    made = [Machine(three, archive, name) for name in ("m1", "m2", "m3")]
+    made = [ContainerMachine(three, archive, name) for name in ("m1", "m2", "m3")]
     try:
         for machine in made:
             machine.sh("pacman -S --noconfirm app tool plug")
@@ -132,7 +132,10 @@ def replace_each_instance(project: Stack) -> None:
         eventually(lambda: len(ready(project)) == 3, within=90, what="the replaced instance is up")
 
 
-def test_machines_reach_one_target_while_every_instance_is_replaced(three: Stack, machines: list[Machine]) -> None:
+@pytest.mark.long
+def test_machines_reach_one_target_while_every_instance_is_replaced(
+    three: Stack, machines: list[ContainerMachine]
+) -> None:
     first, second, third = machines
     before = first.installed()
     second.sh("pacsync-agent set-latest --comment 'from the tests'")

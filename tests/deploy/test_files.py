@@ -1,5 +1,6 @@
 """The other files that operators copy, each read by the program that it is for. No container engine is needed."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -24,10 +25,10 @@ def test_script_passes_shellcheck(script: str) -> None:
 
 
 @pytest.mark.needs("haproxy")
-def test_haproxy_configuration_is_valid_without_a_warning() -> None:
-    done = run(
-        "haproxy", "-c", "-f", ROOT / "deploy/haproxy/haproxy.cfg", env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-    )
+@pytest.mark.parametrize("variables", [{}, {"LISTEN_IPV6": "yes"}], ids=["ipv4", "ipv6"])
+def test_haproxy_configuration_is_valid_without_a_warning(variables: dict[str, str]) -> None:
+    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **variables}
+    done = run("haproxy", "-c", "-f", ROOT / "deploy/haproxy/haproxy.cfg", env=env)
     assert "WARNING" not in done.stdout + done.stderr
 
 
@@ -83,10 +84,13 @@ def test_container_file_names_no_default_password(name: str) -> None:
 
 def test_wait_for_a_database_that_refuses_says_why_while_it_waits() -> None:
     url = f"postgresql://pacsync:of-this-test@127.0.0.1:{free_port()}/pacsync"
-    env = environment(url, DATABASE_WAIT_SECONDS=1)
+    env = environment(url, DATABASE_WAIT_SECONDS=1, STRUCTURED_LOGGING="true")
     done = run(sys.executable, ROOT / "deploy" / "database.py", "wait", env=env, check=False)
     said = done.stderr.splitlines()
-    assert re.fullmatch(r"database: waiting up to 1 s for it to answer: .*refused.*", said[0])
+    waits = json.loads(said[0])
+    assert re.fullmatch(r"waiting up to 1 s for it to answer: .*refused.*", waits.pop("message"))
+    assert (waits["level"], json.loads(said[-1])["level"]) == ("INFO", "ERROR")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", waits["timestamp"])
     assert len(said) == 2, "each reason once, and the end"
     assert "of-this-test" not in done.stderr
     assert done.returncode == 1

@@ -80,7 +80,7 @@ def test_image_has_its_contract(image: str) -> None:
 
 
 def test_image_adds_little_to_its_base_and_no_compiler(image: str) -> None:
-    size, base = (int(docker("image", "inspect", "-f", "{{.Size}}", tag)) for tag in (image, "python:3.13-slim"))
+    size, base = (int(docker("image", "inspect", "-f", "{{.Size}}", tag)) for tag in (image, "python:3.13-slim-trixie"))
     assert size - base < 100_000_000, f"{(size - base) / 1e6:.0f} MB"
     programs = "for p in gcc cc make git curl; do command -v $p; done; true"
     assert docker("run", "--rm", "--entrypoint", "sh", image, "-c", programs) == ""
@@ -178,6 +178,21 @@ def test_unwritable_sqlite_folder_is_one_clear_line(start: Start) -> None:
     assert exit_code(container) == 1
     assert "can't be written" in logs(container)
     assert "Traceback" not in logs(container)
+
+
+def test_lock_file_that_root_left_behind_is_no_obstacle(start: Start, image: str) -> None:
+    user = json.loads(docker("image", "inspect", image))[0]["Config"]["User"]
+    volume = docker("volume", "create", "--label", LABEL)
+    left = f"touch /data/pacsync.sqlite3.migrate && chown {user} /data"
+    docker("run", "--rm", "--user", "0", "-v", f"{volume}:/data", image, "sh", "-c", left)
+    try:
+        container, _ = start(
+            "-v", f"{volume}:/data", command=("migrate",), DATABASE_URL="sqlite:////data/pacsync.sqlite3"
+        )
+        assert exit_code(container) == 0, logs(container)
+        docker("rm", container)
+    finally:
+        docker("volume", "rm", "-f", volume)
 
 
 def test_serve_never_migrates_unless_told(start: Start) -> None:

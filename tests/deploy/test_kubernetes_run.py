@@ -19,8 +19,8 @@ import pytest
 from tests.deploy import engine
 from tests.deploy.conftest import Figures
 from tests.deploy.engine import eventually, fetch, status
+from tests.deploy.manifests import only, render
 from tests.deploy.podman import Podman
-from tests.deploy.test_kubernetes import only, render
 
 pytestmark = pytest.mark.timeout(600)
 POD = "pacman-sync-utility-pod"
@@ -83,6 +83,7 @@ def ready(podman: Podman) -> bool:
     return status(podman.port, "/health/ready") == 200
 
 
+@pytest.mark.long  # the cluster's tests see the same in a real one
 def test_pod_that_waited_for_its_database_has_migrated_and_is_ready(pod: Podman) -> None:
     query = "SELECT count(*) FROM django_migrations"
     assert int(pod.exec("postgres-server", "psql", "-qAt", "-U", "pacsync", "-c", query)) > 0

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.deploy.conftest import Figures, require_images
-from tests.deploy.engine import Stack, docker, eventually, fetch, run, status
+from tests.deploy.engine import PROMETHEUS, Stack, docker, eventually, fetch, run, status
 from tests.deploy.load import Load
 from tests.deploy.scaled import SERVER, Traffic, up
 from tests.deploy.test_prometheus import used_metrics
@@ -22,7 +22,7 @@ RARE = re.compile(r"pacsync_(tracked_work|dbpool_(exhausted|errors)).*")
 
 @pytest.fixture(scope="module")
 def prometheus(scaled: Stack, tokens: list[str]) -> Iterator[Stack]:
-    require_images("prom/prometheus:v2.53.3")
+    require_images(PROMETHEUS)
     scaled.compose("--profile", "monitoring", "up", "-d", "--no-deps", "prometheus")
     eventually(
         lambda: status(scaled.ports["PROMETHEUS_PORT"], "/-/ready") == 200, within=60, what="Prometheus is ready"

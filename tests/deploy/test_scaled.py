@@ -25,7 +25,8 @@ from tests.deploy.scaled import SERVER, Connections, Traffic, ready, scale, up
 pytestmark = pytest.mark.timeout(600)
 DBPOOL = 5  # DB_POOL_MAX_SIZE of docker-compose.scale.yml
 UPDATE = ROOT / "deploy" / "rolling-update.sh"
-SEEN = 2.0  # seconds within which HAProxy notices an instance that goes
+RATE = 60  # requests a second; more takes the processors from instances that start
+DRAIN = 5.0  # seconds of SHUTDOWN_DRAIN_DELAY: within them HAProxy has to notice an instance that goes
 
 
 def view_loses_one(project: Stack, since: float) -> float:
@@ -128,7 +129,7 @@ def test_draining_instance_does_not_answer_for_the_health_of_the_service(
 
 def test_stopping_each_instance_under_load_loses_nothing(three: Stack, tokens: list[str], figures: Figures) -> None:
     seen = []
-    with Load(three.port, Traffic(tokens), rate=200) as load:
+    with Load(three.port, Traffic(tokens), rate=RATE) as load:
         for container in three.containers(SERVER):
             began = time.monotonic()
             stopping = threading.Thread(target=docker, args=("stop", "-t", "45", container))
@@ -140,14 +141,14 @@ def test_stopping_each_instance_under_load_loses_nothing(three: Stack, tokens: l
             eventually(lambda: len(ready(three)) == 3, within=60, what="the instance is back")
     figures(f"stop and start of three: {load.result}; seen after {[round(s, 2) for s in seen]} s")
     load.result.nothing_is_lost()
-    assert max(seen) < SEEN + 1, "the drain lasts 5 s"
+    assert max(seen) < DRAIN
 
 
 def test_killing_an_instance_under_load_loses_only_what_it_was_working_on(
     three: Stack, tokens: list[str], figures: Figures
 ) -> None:
     seen, moments = [], []
-    with Load(three.port, Traffic(tokens), rate=200) as load:
+    with Load(three.port, Traffic(tokens), rate=RATE) as load:
         time.sleep(2)
         for container in three.containers(SERVER):
             moments.append((time.monotonic() - load.started, container))
@@ -157,17 +158,17 @@ def test_killing_an_instance_under_load_loses_only_what_it_was_working_on(
             docker("start", container)
             eventually(lambda: len(ready(three)) == 3, within=60, what="the instance is back")
     figures(f"kill -9 of three: {load.result}; seen after {[round(s, 2) for s in seen]} s")
-    # In flight at 200 req/s with answers of some milliseconds: a handful at most, all at the moment of the kill.
+    # In flight with answers of some milliseconds: a handful at most, all at the moment of the kill.
     assert len(load.result.lost) <= 3 * 12
-    for when, what in load.result.lost:
-        assert any(moment - 0.1 <= when <= moment + 2 for moment, _ in moments), f"lost at {when} s: {what}"
-    assert max(seen) < SEEN + 1
+    for lost in load.result.lost:
+        assert any(lost.sent <= moment + 2 and lost.ended >= moment for moment, _ in moments), lost
+    assert max(seen) < DRAIN
 
 
 def test_scaling_up_and_down_under_load_loses_nothing_and_keeps_the_connections(
     three: Stack, tokens: list[str], figures: Figures
 ) -> None:
-    with Connections(three) as watch, Load(three.port, Traffic(tokens), rate=200) as load:
+    with Connections(three) as watch, Load(three.port, Traffic(tokens), rate=RATE) as load:
         for number in (5, 2):
             scale(three, number)
             time.sleep(2)
@@ -182,7 +183,7 @@ def test_rolling_update_under_load_replaces_every_instance_and_loses_nothing(
     three: Stack, tokens: list[str], figures: Figures
 ) -> None:
     before = set(three.containers(SERVER))
-    with Load(three.port, Traffic(tokens), rate=200) as load:
+    with Load(three.port, Traffic(tokens), rate=RATE) as load:
         said = run(UPDATE, *three.options, env=environment()).stdout
     figures(f"rolling update of three: {load.result}")
     assert "3 of 3 instances replaced" in said
@@ -192,6 +193,7 @@ def test_rolling_update_under_load_replaces_every_instance_and_loses_nothing(
     load.result.nothing_is_lost()
 
 
+@pytest.mark.long
 def test_rolling_update_removes_a_stopped_instance_instead_of_starting_it_again(three: Stack) -> None:
     """`up --scale` would start it, with the image of before, and it would pass for the new one."""
     stopped, *others = three.containers(SERVER)
@@ -241,9 +243,9 @@ def test_rolling_update_to_an_image_that_does_not_serve_leaves_everything_as_it_
     before = three.containers(SERVER)
     done = run(UPDATE, *three.options, env=environment() | {"PACSYNC_IMAGE": "haproxy:3.0"}, check=False)
     assert done.returncode == 1
-    assert "it is removed, the others stay as they are" in done.stderr
+    assert "It was removed; the others stay as they are." in done.stderr
     assert three.containers(SERVER, running=False) == before
-    # One that DNS has just named counts as UP until its first check, also when it is gone again.
+    # One that DNS has just named counts as UP until its first check, even if it is gone again.
     eventually(lambda: len(ready(three)) == 3 == len(up(three)), within=15, what="HAProxy has the three of before")
 
 

@@ -1,4 +1,4 @@
-"""The server without containers: the commands of docs/operations.md, under a real systemd as process 1."""
+"""The server without containers: the commands of docs/operations/systemd.md, under a real systemd as process 1."""
 
 import re
 import threading
@@ -33,17 +33,17 @@ END
 
 
 def documented(heading: str, number: int) -> str:
-    """The commands of the block `number` (from 0) after a heading of docs/operations.md."""
-    text = (ROOT / "docs" / "operations.md").read_text()
+    """The commands of the block `number` (from 0) after a heading of docs/operations/systemd.md."""
+    text = (ROOT / "docs" / "operations" / "systemd.md").read_text()
     section = text[text.index(f"\n{heading}\n") :]
     return re.findall(r"^```\n(.*?)^```$", section, re.M | re.S)[number]
 
 
-INSTALL, ONCE = (documented("### Without containers", number) for number in (0, 1))
-COPY, RESTORE = (documented("## Back up and restore", number) for number in (3, 4))
+INSTALL, ONCE = (documented("## Install", number) for number in (0, 1))
+COPY, RESTORE = (documented("## Back up and restore", number) for number in (0, 1))
 
 
-class Server(systemd.Machine):
+class Server(systemd.SystemdMachine):
     """A machine with the server, which anybody may reach on `port`."""
 
     def __init__(self, tag: str) -> None:
@@ -81,7 +81,7 @@ def server(containers: None) -> Iterator[Server]:
     """Installed and started as documented."""
     requirements = ROOT / "requirements.txt"
     # procps has the /bin/kill that most machines have.
-    with systemd.image("server", "python:3.13-slim", packages="procps", more=VENV, files=(requirements,)) as tag:
+    with systemd.image("server", "python:3.13-slim-trixie", packages="procps", more=VENV, files=(requirements,)) as tag:
         machine = Server(tag)
         try:
             machine.install()

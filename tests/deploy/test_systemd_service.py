@@ -90,7 +90,7 @@ def test_package_that_comes_later_takes_over_and_its_removal_stops_the_agent(
 ) -> None:
     machine, _ = joined
     said = machine.sh(f"pacman -U --noconfirm /built/{agent_package.name}")
-    assert "The agent's service is that of the package from now on." in said and "error" not in said
+    assert "From now on, the agent's service is the one of this package." in said and "error" not in said
     assert fragment(machine) == f"/usr/lib/systemd/system/{AGENT}.service"
     assert machine.systemctl("is-active", AGENT) == "active"
     assert "/usr/bin/pacsync-agent" in machine.show(AGENT, "ExecStart")

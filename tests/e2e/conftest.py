@@ -1,17 +1,17 @@
-"""Migrated databases and started servers for the end-to-end tests. It must not know what they are used for."""
+"""Databases, servers, machines and browsers for the end-to-end tests. It must not know what they are used for."""
 
 import http.client
-import json
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.support import migrated
-from tests.support.load import get
+from tests.support.browser import Browser, origin, running_browser
 from tests.support.migrated import MigratedPostgres
+from tests.support.pacman import Fleet
 from tests.support.playground import Playground
 from tests.support.site import Site, running_site
 from tests.support.slow_clients import make_valid
@@ -19,6 +19,7 @@ from tests.support.wait import until
 
 Start = Callable[..., AbstractContextManager[Playground]]
 Serve = Callable[..., Playground]
+CLEANED = ["async", "first"]  # the playground's cleanup tasks in reverse order; the one between them fails
 
 
 @pytest.fixture(scope="session")
@@ -51,15 +52,8 @@ def postgres_url(shared_postgres: MigratedPostgres) -> str:
 def playground(tmp_path: Path) -> Start:
     """`with playground(database_url, VARIABLE=value) as server:` a started server, killed at the end."""
 
-    @contextmanager
-    def start(database_url: str, **env: object) -> Iterator[Playground]:
-        server = Playground(database_url, tmp_path, **env)
-        try:
-            server.start()
-            yield server
-        finally:
-            server.kill()
-            server.log_path.unlink(missing_ok=True)
+    def start(database_url: str, **env: object) -> AbstractContextManager[Playground]:
+        return Playground(database_url, tmp_path, **env).started()
 
     return start
 
@@ -78,10 +72,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
             if key not in servers:
                 folder = tmp_path_factory.mktemp("serving")
                 server = Playground(make_valid(migrated.sqlite(folder / "database.sqlite3")), folder, **env)
-                stack.callback(server.log_path.unlink)
-                stack.callback(server.kill)
-                server.start()
-                servers[key] = server
+                servers[key] = stack.enter_context(server.started())
             until(lambda: is_idle(servers[key]), 60)
             return servers[key]
 
@@ -91,10 +82,15 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
 def is_idle(server: Playground) -> bool:
     """Whether the only request in flight is the one that asks."""
     try:
-        workers = json.loads(get(server.port, "/board")[2])["workers"]
+        return server.in_flight() == 0
     except (OSError, http.client.HTTPException):
         return False
-    return sum(worker["in_flight"] for worker in workers) == 1
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    """Packages, repositories and machines of the test's own."""
+    return Fleet(tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -102,3 +98,23 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server for the agents of all tests of a worker: each has machines and a pool under names of its own."""
     with running_site(tmp_path_factory.mktemp("site")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One for all tests of a module, which use `silent_browser`, too."""
+    with running_browser() as running:
+        yield running
+
+
+@pytest.fixture
+def silent_browser(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test: the console is silent, and nothing was asked but of `server` and `empty_server`."""
+    used = set(request.fixturenames)
+    own = {request.getfixturevalue(name).url for name in ("server", "empty_server") if name in used}
+    browser: Browser | None = request.getfixturevalue("browser") if "browser" in used else None
+    yield
+    if browser:
+        browser.driver.get("about:blank")  # no page goes on refreshing itself
+        browser.assert_silent("the end of the test")
+        assert [address for address in browser.addresses() if origin(address) not in own] == []

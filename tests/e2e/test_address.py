@@ -1,7 +1,10 @@
 """Wherever a server listens, `healthcheck --url` and the image's HEALTHCHECK find it; gunicorn's options included."""
 
+import contextlib
+import http.client
 import json
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +98,50 @@ def test_workers_threads_and_address_by_options_share_budget_slots_and_name(
 
         until(lambda: row() == (str(port), 3, 6), 60)
         assert server.stop() == 0
+    finally:
+        server.kill()
+        server.log_path.unlink()
+
+
+def test_default_address_serves_both_families_and_knows_the_client_by_its_own(sqlite_url: str) -> None:
+    port = free_port()
+    server = Elsewhere(sqlite_url, HTTP_PORT=port, STRUCTURED_LOGGING="false", FORWARDED_ALLOW_IPS="127.0.0.1")
+    server.environment |= {"HTTP_HOST": "", "LISTENS": f"http://[::]:{port}"}
+    try:
+        server.start(timeout=60)
+        for host in ("127.0.0.1", "::1"):
+            with contextlib.closing(http.client.HTTPConnection(host, port, timeout=20)) as connection:
+                connection.request("GET", "/login", headers={"X-Forwarded-For": "192.0.2.7"})
+                assert connection.getresponse().status == 200
+        until(lambda: "]: 192.0.2.7 GET /login 200 " in server.log())  # 127.0.0.1 is a proxy that is trusted
+        until(lambda: "]: ::1 GET /login 200 " in server.log())
+        assert health(server.environment, ASK).returncode == 0
+    finally:
+        server.kill()
+        server.log_path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("trusted", "client"), [("127.0.0.1,::1", "-"), ("*", "10.0.0.7"), ("*,10.0.0.0/8", "203.0.113.9")]
+)
+def test_unix_socket_client_is_whom_the_proxy_names_if_every_peer_is_trusted(
+    sqlite_url: str, tmp_path: Path, trusted: str, client: str
+) -> None:
+    path = tmp_path / "http.sock"
+    server = Elsewhere(sqlite_url, STRUCTURED_LOGGING="false", FORWARDED_ALLOW_IPS=trusted)
+    server.environment |= {"HTTP_HOST": f"unix:{path}", "LISTENS": f"unix:{path}", "GUNICORN_CMD_ARGS": "--umask 007"}
+    try:
+        server.start(timeout=60)
+        assert path.stat().st_mode & 0o777 == 0o770
+        with socket.socket(socket.AF_UNIX) as proxy:
+            proxy.settimeout(60)
+            proxy.connect(str(path))
+            proxy.sendall(
+                b"GET /login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                b"X-Forwarded-For: 192.0.2.1, 203.0.113.9, 10.0.0.7\r\n\r\n"
+            )
+            assert proxy.makefile("rb").read().startswith(b"HTTP/1.1 200 ")
+        until(lambda: f"]: {client} GET /login 200 " in server.log(), otherwise=server.log)
     finally:
         server.kill()
         server.log_path.unlink()

@@ -29,7 +29,7 @@ def behind(site: Site, path: Path) -> tuple[Machine, str, str]:
 
 
 def seen_of(site: Site, name: str, seconds: float, *, after: float = 0) -> list[str]:
-    """The machine's status at each look, for so many seconds, the first `after` seconds left out."""
+    """The machine's status twice a second, for `seconds`, after a pause of `after` seconds."""
     time.sleep(after)
     seen = []
     until = time.monotonic() + seconds

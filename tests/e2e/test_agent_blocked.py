@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.agent.test_pacman_said import broken_pacman
-from tests.e2e.test_agent_service import endpoint_name, two_machines
+from tests.e2e.two_machines import endpoint_name, two_machines
 from tests.support import agent
 from tests.support.pacman import Machine
 from tests.support.site import Site

@@ -56,11 +56,6 @@ def mirror(directory: Path) -> Iterator[Mirror]:
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Fleet:
-    return Fleet(tmp_path)
-
-
-@pytest.fixture
 def behind(site: Site, fleet: Fleet) -> Iterator[tuple[Machine, str, Mirror]]:
     """A machine behind its pool's target, its name, and the one mirror that it has."""
     fleet.snapshot(OLD, [fleet.package("tool", "1-1"), fleet.package("base", "1-1")])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_agent_service import endpoint_name, two_machines
+from tests.e2e.two_machines import endpoint_name, two_machines
 from tests.support import agent, direct
 from tests.support.pacman import Machine, pacman_pid
 from tests.support.site import Site
@@ -106,7 +106,7 @@ def test_hook_that_hangs_is_named_with_its_start(one: Machine) -> None:
     log = one.directory / "pacman.log"
     until(lambda: "running 'script.hook'" in log.read_text(), 60)
     process.send_signal(signal.SIGTERM)
-    assert "pacman goes on" in process.communicate(timeout=60)[0]
+    assert "pacman continues" in process.communicate(timeout=60)[0]
     [since] = [line[1:25] for line in log.read_text().splitlines() if "running 'script.hook'" in line]
     said = agent.run(one, "status").ok().out
     assert f"pacman is at work, in its hook script.hook since {since}" in said

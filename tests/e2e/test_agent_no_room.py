@@ -4,7 +4,6 @@ import contextlib
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,11 +15,6 @@ from tests.support.site import Site
 pytestmark = pytest.mark.needs("pacman")
 
 OLD, NEW = "2025/01/01", "2025/02/01"
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Fleet:
-    return Fleet(tmp_path)
 
 
 def pair(site: Site, fleet: Fleet) -> tuple[Machine, str, str]:

@@ -148,12 +148,12 @@ def test_power_cut_at_a_step_once_makes_the_machine_whole(
             assert_whole(machine, target)
 
 
-def test_power_cut_while_the_agent_mends_an_entry(site: Site, target: Machine, folder: Path) -> None:
+def test_power_cut_while_the_agent_repairs_an_entry(site: Site, target: Machine, folder: Path) -> None:
     with machine_on_disk(folder, "ext4", site, target) as machine:
         agent.run_killed_at(machine, "pacman:cut:installing new", "sync")
         for desc in machine.dbpath.glob("local/lib-*/desc"):
             desc.unlink()
-        agent.run_killed_at(machine, "mending", "once")
+        agent.run_killed_at(machine, "repairing", "once")
         commit_names(machine)
         with power_cut(folder / "disk"):
             assert (machine.dbpath / "db.lck").exists()

@@ -1,5 +1,7 @@
 """What makes a machine a source or an endpoint that can't be trusted with its own databases, and what is said of it."""
 
+import gzip
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,22 @@ def test_sync_without_a_readable_database_is_exact_and_leaves_the_machines_own(
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == (
         {} if content is None else {"core.db": content}
     )
+
+
+def test_report_database_replaced_within_a_second_in_the_same_place_is_read_again(site: Site, fleet: Fleet) -> None:
+    """The next download often gets the inode that the last but one left; pacman sets whole seconds as its time."""
+    one = machine(fleet, "m1")
+    own = one.dbpath / "sync/core.db"
+    content = gzip.decompress(own.read_bytes())
+    own.write_bytes(content)
+    [name] = site.enroll(site.pool(), one)
+    before = site.call("GET", f"/endpoints/{name}")["repositories"]
+    seen = own.stat()
+    own.write_bytes(content.replace(b"base", b"seba"))  # with the same checksums in the heads of the archive
+    os.utime(own, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    assert (own.stat().st_ino, own.stat().st_size) == (seen.st_ino, seen.st_size)
+    agent.run(one, "once").ok()
+    assert site.call("GET", f"/endpoints/{name}")["repositories"] != before
 
 
 def test_sync_repository_added_to_pacman_conf_without_sy_is_known(site: Site, fleet: Fleet) -> None:

@@ -18,7 +18,7 @@ OLD, NEW = "2025/01/01", "2025/02/01"
 
 @pytest.fixture
 def one(site: Site, tmp_path: Path) -> Machine:
-    """A machine that is behind its target, not enrolled yet but for its code in `tmp_path`."""
+    """A machine that is behind its target and not enrolled yet; its code is in `tmp_path`."""
     fleet = Fleet(tmp_path)
     fleet.snapshot(OLD, [fleet.package("tool", "1-1")])
     fleet.snapshot(NEW, [fleet.package("tool", "2-1")])

@@ -4,76 +4,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.three_months import FEBRUARY, JANUARY, machines, three_months, to_march
 from tests.support import agent
 from tests.support.pacman import Fleet, Machine
 from tests.support.site import Site
 
 pytestmark = pytest.mark.needs("pacman")
 
-JANUARY, FEBRUARY, MARCH = "2025/01/01", "2025/02/01", "2025/03/01"
-INSTALLED = ("app", "tool", "oldc", "usesc", "confx", "held", "leaf", "host", "odd")
-
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Fleet:
-    """Three months of a repository: a rename, an epoch, a soname break, conflicts, a split dependency, odd versions."""
-    fleet = Fleet(tmp_path)
-    make = fleet.package
-    filesys = [make("filesys", f"{number}-1") for number in (1, 2)]
-    foo = [
-        make("libfoo", f"{version}-1", "x86_64", provides=[f"libfoo.so={soname}-64"])
-        for version, soname in (("1.0", 1), ("1.1", 1), ("2.0", 2))
-    ]
-    app = [
-        make("app", f"{number}.0-1", "x86_64", depends=[f"libfoo>={number}.0", "filesys", f"libfoo.so={number}-64"])
-        for number in (1, 2)
-    ]
-    tool = [make("tool", version) for version in ("1.0-1", "1.1-1", "1:0.9-1")]
-    old = make("oldc", "1.0-1", "x86_64")
-    # It provides the very version that it replaces: a conflict with `oldc=1.0-1` would hit it too.
-    new = make("newc", "1.0-1", "x86_64", replaces=["oldc"], conflicts=["oldc"], provides=["oldc=1.0"])
-    uses = make("usesc", "1.0-1", depends=["oldc"])
-    confx, confy = make("confx", "1.0-1"), make("confy", "1.0-1", conflicts=["confx"])
-    held = [make("held", f"1.{number}-1") for number in (0, 1)]
-    leaf = make("leaf", "1.0-1", "x86_64", depends=["libfoo.so=1-64"])
-    plug = make("plug", "1.0-1")
-    host = [make("host", "1.0-1", depends=["plug"]), make("host", "2.0-1")]
-    odd = [make("odd", version) for version in ("1.0+git~3.r1_a-1.2", "2:1.0^beta%1-1")]
-    ring = [make("ringa", "1-1", depends=["ringb"]), make("ringb", "1-1", depends=["ringa"])]
-    fleet.snapshot(
-        JANUARY, [filesys[0], foo[0], app[0], tool[0], old, uses, confx, held[0], leaf, plug, host[0], odd[0]]
-    )
-    fleet.snapshot(
-        FEBRUARY, [filesys[0], foo[1], app[0], tool[1], old, uses, confx, held[1], leaf, plug, host[0], odd[0], *ring]
-    )
-    fleet.snapshot(MARCH, [filesys[1], foo[2], app[1], tool[2], new, uses, confy, held[1], host[1], odd[1], *ring])
-    make("foreign", "0.1-1")
-    return fleet
-
-
-def machines(fleet: Fleet, *names: str) -> list[Machine]:
-    made = []
-    for name in names:
-        machine = fleet.machine(name, JANUARY)
-        machine.install(*INSTALLED)
-        made.append(machine)
-    return made
+    return three_months(tmp_path)
 
 
 def foreign(fleet: Fleet, machine: Machine) -> None:
     machine.install_file(fleet.package("foreign", "0.1-1"))
-
-
-def to_march(machine: Machine) -> None:
-    """As an admin would do it: the machine's own way, with renames and removals."""
-    machine.go_to(MARCH)
-    machine.pacman("-Rdd", "leaf", "confx")
-    machine.pacman("-Rdd", "oldc")
-    machine.pacman("-S", "newc", "confy", "ringa")
-    machine.upgrade()
-    machine.pacman("-R", "plug")
-    machine.pacman("-D", "--asdeps", "newc")
-    assert machine.problems() == []
 
 
 def test_sync_to_a_newer_machine_is_exact_and_keeps_the_foreign_package(site: Site, fleet: Fleet) -> None:
@@ -187,32 +132,6 @@ def test_sync_held_package_stays_and_the_rest_moves(site: Site, fleet: Fleet) ->
     assert "nothing to do" in agent.run(one, "sync").ok().out
 
 
-def test_sync_hold_that_breaks_the_target_is_refused_and_nothing_changes(site: Site, fleet: Fleet) -> None:
-    one, two = machines(fleet, "m1", "m2")
-    one.go_to(JANUARY, options="IgnorePkg = leaf")
-    to_march(two)
-    before = one.state()
-    site.enroll(site.pool(), one, two)
-    agent.run(two, "set-latest").ok()
-    done = agent.run(one, "sync").refused(3)
-    assert "rehearsal" in done.err and "libfoo" in done.err
-    assert one.state() == before
-
-
-def test_sync_removal_of_a_protected_package_is_refused_and_nothing_changes(site: Site, fleet: Fleet) -> None:
-    one, two = machines(fleet, "m1", "m2")
-    one.go_to(JANUARY, options="HoldPkg = pl*")
-    to_march(two)
-    before = one.state()
-    [name, _] = site.enroll(site.pool(), one, two)
-    agent.run(two, "set-latest").ok()
-    done = agent.run(one, "sync", "--json").refused(3)
-    assert done.last["code"] == "protected_package"
-    assert "plug" in done.last["message"]
-    assert one.state() == before
-    assert site.operations(name)[0]["status"] == "failed"
-
-
 def test_sync_hold_pattern_that_matches_the_repositorys_name_leaves_nothing(site: Site, fleet: Fleet) -> None:
     one, two = machines(fleet, "m1", "m2")
     one.go_to(JANUARY, options="HoldPkg = pac*")
@@ -222,25 +141,6 @@ def test_sync_hold_pattern_that_matches_the_repositorys_name_leaves_nothing(site
     agent.run(one, "sync").ok()
     assert one.state() == two.state()
     assert not list(one.dbpath.glob("sync/pacsync*"))
-
-
-def test_sync_package_nowhere_to_be_had_is_refused_by_name(site: Site, fleet: Fleet) -> None:
-    one, two = machines(fleet, "m1", "m2")
-    two.go_to(FEBRUARY)
-    two.upgrade()
-    site.enroll(site.pool(), one, two)
-    agent.run(two, "set-latest").ok()
-    for path in fleet.archive.rglob("tool-1.1-1-any.pkg.tar.zst"):
-        path.unlink()
-    before = one.state()
-    done = agent.run(one, "sync", "--json").refused(3)
-    assert done.last["code"] == "package_unavailable"
-    assert "tool 1.1-1" in done.last["message"]
-    assert one.state() == before
-    # Somebody puts the file into the cache: then it works.
-    (one.cache / "tool-1.1-1-any.pkg.tar.zst").write_bytes((two.cache / "tool-1.1-1-any.pkg.tar.zst").read_bytes())
-    agent.run(one, "sync").ok()
-    assert one.state() == two.state()
 
 
 def test_sync_corrupt_cached_file_is_downloaded_again(site: Site, fleet: Fleet) -> None:
@@ -268,34 +168,6 @@ def test_sync_existing_problem_is_not_blamed_on_it(site: Site, fleet: Fleet) -> 
     agent.run(one, "sync").ok()
     assert one.state() == two.state()
     assert one.problems() == two.problems() != []
-
-
-def test_sync_target_with_a_new_problem_is_refused(site: Site, fleet: Fleet) -> None:
-    one, two = machines(fleet, "m1", "m2")
-    two.pacman("-Rdd", "plug")
-    before = one.state()
-    site.enroll(site.pool(), one, two)
-    agent.run(two, "set-latest", "--force").ok()
-    done = agent.run(one, "sync", "--json").refused(3)
-    assert done.last["code"] == "rehearsal_failed"
-    assert one.state() == before
-
-
-def test_sync_file_in_the_way_fails_with_its_name_and_nothing_changes(site: Site, fleet: Fleet) -> None:
-    one, two = machines(fleet, "m1", "m2")
-    two.go_to(FEBRUARY)
-    two.pacman("-S", "ringa")
-    path = one.root / "usr/share/ringb/version"
-    path.parent.mkdir(parents=True)
-    path.write_text("mine")
-    before = one.state()
-    site.enroll(site.pool(), one, two)
-    agent.run(two, "set-latest").ok()
-    done = agent.run(one, "sync", "--json").refused(1)
-    assert done.last["code"] == "file_conflict"
-    assert "usr/share/ringb/version" in done.last["message"]
-    assert one.state() == before
-    assert path.read_text() == "mine"
 
 
 def test_sync_failing_scriptlet_is_a_warning(site: Site, fleet: Fleet) -> None:

@@ -17,6 +17,7 @@ from tests.api.test_uploads import bomb
 from tests.support import migrated
 from tests.support.postgres import Postgres
 from tests.support.server import Server, manage, running_server
+from tests.support.wait import until
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,7 @@ def test_body_that_ends_early_leaves_nothing(server: Server) -> None:
 
 def test_request_id_is_in_the_log_of_its_request(server: Server) -> None:
     call(server, "GET", "/none", X_Request_ID="find-me-42")
+    until(lambda: "find-me-42" in server.log())
     lines = [json.loads(line) for line in server.log().splitlines() if "find-me-42" in line]
     assert lines and all(line["request_id"] == "find-me-42" for line in lines if "request_id" in line)
     assert any("/api/v1/none" in line["message"] for line in lines)
@@ -93,6 +95,7 @@ def test_request_id_is_in_the_log_of_its_request(server: Server) -> None:
 
 def test_made_up_host_is_one_line_in_the_log_without_a_traceback(server: Server) -> None:
     assert call(server, "GET", "/pools", Host="made!up.example")[0] == 400
+    until(lambda: "made!up.example" in server.log())
     lines = [json.loads(line) for line in server.log().splitlines() if "made!up.example" in line]
     assert len(lines) == 1 and "HTTP_HOST" in lines[0]["message"] and "exc_info" not in lines[0]
 

@@ -10,6 +10,7 @@ import pytest
 from tests.support import migrated
 from tests.support.load import get
 from tests.support.release import Release, ReleaseServer
+from tests.support.wait import until
 
 BROKEN = "\nimport no_such_module\n"
 Start = Callable[..., ReleaseServer]
@@ -51,27 +52,20 @@ def statuses_until_it_ends(server: ReleaseServer, path: str) -> list[int]:
 
 
 def wait_until_ready(server: ReleaseServer) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            if get(server.port, "/health/ready", timeout=2)[0] == 200:
-                return
-        except (OSError, http.client.HTTPException):
-            pass
-        time.sleep(0.1)
-    raise AssertionError(f"never ready\n{server.log()}")
+    unanswered = (OSError, http.client.HTTPException)
+    until(lambda: get(server.port, "/health/ready")[0] == 200, 60, ignoring=unanswered, otherwise=server.log)
 
 
 @pytest.mark.parametrize("env", [{}, {"WEB_CONCURRENCY": 2}, {"WEB_CONCURRENCY": 2, "PRELOAD_APP": "true"}])
 def test_start_broken_view_is_never_ready(release: Release, launch: Start, env: dict[str, object]) -> None:
-    release.append("apps/dashboard/views/endpoints.py", BROKEN)
+    release.append("apps/dashboard/views/endpoints/page.py", BROKEN)
     server = launch(**env)
     answered = statuses_until_it_ends(server, "/health/ready")
     assert server.process is not None
     assert (answered, server.process.returncode) == ([], 3), server.log()
     lines = [line for line in server.log().splitlines() if "this release can't serve" in line]
     assert len(lines) >= 1
-    assert "apps/dashboard/views/endpoints.py, line " in lines[0]
+    assert "apps/dashboard/views/endpoints/page.py, line " in lines[0]
 
 
 def test_start_missing_template_is_never_ready(release: Release, launch: Start) -> None:
@@ -89,9 +83,9 @@ def test_start_whole_release_is_ready(launch: Start) -> None:
 
 
 def test_start_without_loading_a_broken_view_is_ready_and_answers_500(release: Release, launch: Start) -> None:
-    release.append("apps/dashboard/views/endpoints.py", BROKEN)
+    release.append("apps/dashboard/views/endpoints/page.py", BROKEN)
     old = "from django.core.wsgi import get_wsgi_application\n    django_application = get_wsgi_application()"
-    release.replace("pacsync/wsgi.py", "django_application = loading.load()", old)
+    release.replace("pacsync/wsgi.py", "django_application = preloading.load()", old)
     server = launch()
     wait_until_ready(server)
     assert get(server.port, "/login")[0] == 500

@@ -1,4 +1,4 @@
-"""How commands end: by an exit code that means what their help says, and in time, also when the database is frozen."""
+"""How commands end: by an exit code that means what their help says, and in time, even if the database is frozen."""
 
 import contextlib
 import subprocess
@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from apps.lifecycle.management import answering
+from apps.lifecycle.management import frozen_database
 from tests.support.migrated import MigratedPostgres
 from tests.support.server import ROOT, environment, manage
 
@@ -66,8 +66,8 @@ def test_fleet_whose_code_fails_exits_with_2(sqlite_url: str, tmp_path: Path) ->
     """Whatever nobody thought of: Python's own exit code would be 1, which means something else."""
     (tmp_path / "late.py").write_text(
         "from django.apps import AppConfig\n\n\nclass Late(AppConfig):\n    name = 'late'\n    path = '.'\n\n"
-        "    def ready(self):\n        from apps.fleet import survey\n\n"
-        "        survey.Survey.groups = property(lambda _: 1 / 0)\n"
+        "    def ready(self):\n        from apps.fleet import fleet_survey\n\n"
+        "        fleet_survey.Survey.groups = property(lambda _: 1 / 0)\n"
     )
     (tmp_path / "broken.py").write_text("from pacsync.settings import *\n\nINSTALLED_APPS += ['late.Late']\n")
     done = manage(sqlite_url, "fleet", DJANGO_SETTINGS_MODULE="broken", PYTHONPATH=str(tmp_path))
@@ -128,7 +128,7 @@ def test_command_of_a_server_that_is_only_slow_goes_on(postgres: MigratedPostgre
     """A lock that is held for longer than a frozen server is waited for."""
     with contextlib.closing(postgres.connect()) as holder:
         process = waiting(postgres, holder, "fleet")
-        time.sleep(answering.QUIET + answering.TRIES * answering.PATIENCE + 2)
+        time.sleep(frozen_database.QUIET + frozen_database.TRIES * frozen_database.PATIENCE + 2)
         assert process.poll() is None
         holder.rollback()
         said, why = process.communicate(timeout=60)

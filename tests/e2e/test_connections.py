@@ -16,7 +16,7 @@ from tests.support.wait import until
 
 @contextlib.contextmanager
 def clients(port: int, number: int, sent: bytes = b"") -> Iterator[list[socket.socket]]:
-    """So many connections, each with `sent` sent, which nobody reads or closes inside."""
+    """`number` open connections that have each sent `sent`."""
     with contextlib.ExitStack() as stack:
         found = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(number)]
         for one in found:
@@ -40,14 +40,16 @@ def test_head_of_a_probe_longer_than_is_looked_at_holds_no_other_probe(serving: 
             assert probe(server.port) == 200
 
 
-@pytest.mark.parametrize("sent", [b"GET /health/live HTTP/1.0\r\n\r\n", b"GET /board HTTP/1.0\r\n\r\n", b"odd\r\n\r\n"])
+@pytest.mark.parametrize(
+    "sent", [b"GET /health/live HTTP/1.0\r\n\r\n", b"GET /snapshot HTTP/1.0\r\n\r\n", b"odd\r\n\r\n"]
+)
 @pytest.mark.parametrize("protected", [True, False])
 def test_clients_that_keep_their_end_open_after_the_answer_hold_no_probe(
     serving: Serve, sent: bytes, protected: bool
 ) -> None:
     """The negative twin waits 2 seconds for each of ten clients, in the main loop."""
     if not protected:
-        unprotected = serving(PLAYGROUND_WITHOUT_LINGERING="1")
+        unprotected = serving(PLAYGROUND_WITHOUT_GATHERING="1")
         # On a busy machine the main loop may not have got enough of them back when the probe comes.
         assert any(a_probe_is_held(unprotected.port, sent) for _ in range(3))
         return
@@ -74,7 +76,7 @@ def a_probe_is_held(port: int, sent: bytes) -> bool:
 
 def test_next_request_begun_in_the_packet_of_the_last_one_costs_no_thread(playground: Start, sqlite_url: str) -> None:
     """What was read ahead is not in the socket any more; a thread that waited for the rest would be held."""
-    sent = b"GET /board HTTP/1.1\r\nHost: x\r\n\r\nG"
+    sent = b"GET /snapshot HTTP/1.1\r\nHost: x\r\n\r\nG"
     with (
         playground(sqlite_url, WEB_THREADS=4, WEB_QUEUE_SIZE=0, REQUEST_READ_TIMEOUT=60) as server,
         clients(server.port, 8) as held,
@@ -82,14 +84,14 @@ def test_next_request_begun_in_the_packet_of_the_last_one_costs_no_thread(playgr
         for one in held:
             one.sendall(sent)
             assert one.recv(4096).startswith(b"HTTP/1.1 200 OK")
-        assert get(server.port, "/board", timeout=20)[0] == 200
+        assert get(server.port, "/snapshot", timeout=20)[0] == 200
         for one in held:  # and the second request is still served
-            one.sendall(b"ET /board HTTP/1.1\r\nHost: x\r\n\r\n")
+            one.sendall(b"ET /snapshot HTTP/1.1\r\nHost: x\r\n\r\n")
             until(lambda one=one: b"HTTP/1.1 200 OK" in one.recv(4096))  # type: ignore[misc]
 
 
 def test_many_probes_in_one_packet_are_answered_in_order(serving: Serve) -> None:
-    many = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" * 500 + b"GET /board HTTP/1.0\r\n\r\n"
+    many = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" * 500 + b"GET /snapshot HTTP/1.0\r\n\r\n"
     with clients(serving().port, 1, many) as (one,):
         one.settimeout(20)
         answers = b""
@@ -124,4 +126,4 @@ def test_no_descriptor_left_the_worker_goes_on(playground: Start, sqlite_url: st
 
 
 def get_worker(port: int) -> int:
-    return int(json.loads(get(port, "/board")[2])["pid"])
+    return int(json.loads(get(port, "/snapshot")[2])["pid"])

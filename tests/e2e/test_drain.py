@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Serve, Start
-from tests.e2e.test_shutdown import wait_exit
 from tests.support.load import get, in_background
 from tests.support.playground import Playground
 from tests.support.postgres import free_port
@@ -24,7 +23,7 @@ def drain(server: Playground, *arguments: str, **env: object) -> tuple[int, str]
 
 
 def phase(server: Playground) -> str:
-    return str(json.loads(get(server.port, "/board")[2])["phase"])
+    return str(server.snapshot()["phase"])
 
 
 def test_drain_readiness_503_still_serving_until_undone(playground: Start, sqlite_url: str) -> None:
@@ -36,7 +35,7 @@ def test_drain_readiness_503_still_serving_until_undone(playground: Start, sqlit
             f"instance on port {server.port} (pid {server.pid}) is draining: nothing in progress.",
         )
         assert get(server.port, "/health/ready")[0] == 503
-        status, headers, _ = get(server.port, "/board")
+        status, headers, _ = get(server.port, "/snapshot")
         assert (status, headers["connection"]) == (200, "close")
         assert phase(server) == "draining"
         until(lambda: "`manage.py drain` was asked for" in server.log())
@@ -49,8 +48,8 @@ def test_drain_readiness_503_still_serving_until_undone(playground: Start, sqlit
         assert code == 0 and "serves normally again" in said
         until(lambda: get(server.port, "/health/ready")[0] == 200)
         assert phase(server) == "serving"
-        until(lambda: "taken back" in server.log())
-        assert server.log().count("`manage.py drain` was asked for") == server.log().count("taken back") == 1
+        until(lambda: "was undone" in server.log())
+        assert server.log().count("`manage.py drain` was asked for") == server.log().count("was undone") == 1
 
 
 def test_drain_wait_returns_when_the_request_is_answered_and_sigterm_then_stops_without_delay(
@@ -58,7 +57,7 @@ def test_drain_wait_returns_when_the_request_is_answered_and_sigterm_then_stops_
 ) -> None:
     with playground(sqlite_url, SHUTDOWN_DRAIN_DELAY=1) as server:
         asked = in_background(server.port, "/sleep/4000")
-        until(lambda: json.loads(get(server.port, "/board")[2])["workers"][0]["in_flight"] >= 2)
+        until(lambda: server.in_flight() >= 1)
         began = time.monotonic()
         code, said = drain(
             server, "--wait", "20", SHUTDOWN_DRAIN_DELAY=60, SHUTDOWN_TIMEOUT=90
@@ -68,14 +67,14 @@ def test_drain_wait_returns_when_the_request_is_answered_and_sigterm_then_stops_
         assert asked.status == 200
         assert time.monotonic() - began > 1
         server.signal(signal.SIGTERM)
-        wait_exit(server)
+        server.wait_exit()
         assert server.shutdown_status()["drained_seconds"] < 1  # SHUTDOWN_DRAIN_DELAY; what was drained before counts
 
 
 def test_drain_wait_too_short_says_what_is_in_progress(playground: Start, sqlite_url: str) -> None:
     with playground(sqlite_url) as server:
         in_background(server.port, "/sleep/20000")
-        until(lambda: json.loads(get(server.port, "/board")[2])["workers"][0]["in_flight"] >= 2)
+        until(lambda: server.in_flight() >= 1)
         code, said = drain(server, "--wait", "0.5")
         assert code == 1
         assert "Still in progress after 0.5 s: 1 requests." in said
@@ -93,7 +92,7 @@ def test_drain_wait_that_is_no_time_refused_and_nothing_drains(serving: Serve, w
 def test_drain_wait_undone_meanwhile_says_so(playground: Start, sqlite_url: str) -> None:
     with playground(sqlite_url) as server:
         in_background(server.port, "/sleep/60000")
-        until(lambda: json.loads(get(server.port, "/board")[2])["workers"][0]["in_flight"] >= 2)
+        until(lambda: server.in_flight() >= 1)
         found: list[tuple[int, str]] = []
         waiting = threading.Thread(target=lambda: found.append(drain(server, "--wait", "50")))
         waiting.start()
@@ -101,7 +100,7 @@ def test_drain_wait_undone_meanwhile_says_so(playground: Start, sqlite_url: str)
         assert drain(server, "--undo")[0] == 0
         waiting.join(30)
         code, said = found[0]
-        assert code == 1 and "The drain was taken back: the instance serves normally again." in said
+        assert code == 1 and "The drain was undone: the instance serves normally again." in said
         assert phase(server) == "serving"
 
 
@@ -110,7 +109,7 @@ def test_drain_after_a_signal_undo_is_refused(playground: Start, sqlite_url: str
         server.signal(signal.SIGTERM)
         until(lambda: phase(server) == "draining")
         code, said = drain(server, "--undo")
-        assert code == 1 and "can't be taken back" in said
+        assert code == 1 and "can't be undone" in said
         assert phase(server) == "draining"
 
 

@@ -39,7 +39,7 @@ def ask(port: int, path: str, source: str = "127.0.0.1", fields: str = "") -> tu
 
 @contextlib.contextmanager
 def asking(port: int, number: int, path: str, source: str, fields: str = "") -> Iterator[list[socket.socket]]:
-    """So many requests under way from this address."""
+    """`number` requests under way from this address."""
     with contextlib.ExitStack() as stack:
         found = []
         for _ in range(number):
@@ -59,7 +59,7 @@ def test_slow_clients_hold_nobody_up_at_the_front_door(serving: Serve, kind: Kin
         time.sleep(2)
         for _ in range(5):
             assert get(door.port, "/health/ready", timeout=10)[0] == 200
-            assert get(door.port, "/board", timeout=10)[0] == 200
+            assert get(door.port, "/snapshot", timeout=10)[0] == 200
             assert get(door.monitoring, "/health/ready", timeout=10)[0] == 200
 
 
@@ -73,13 +73,13 @@ def test_with_eight_places_slow_clients_take_them_all(playground: Start, sqlite_
         SlowClients(door.port, kind, 60),
     ):
         time.sleep(2)
-        assert get(door.port, "/board", timeout=20)[0] == 503
+        assert get(door.port, "/snapshot", timeout=20)[0] == 503
 
 
 def test_slow_uploads_finish_through_the_front_door_beside_slow_clients(serving: Serve) -> None:
     server = serving()
     with front_door([server.port]) as door, SlowClients(door.port, BODY, 30):
-        assert get(server.port, "/board", timeout=60)[0] == 200  # the first request of a worker takes long
+        assert get(server.port, "/snapshot", timeout=60)[0] == 200  # the first request of a worker takes long
         uploads = [Upload(door.port, "/measure", b"x" * 300_000, 60_000, BEARER) for _ in range(20)]
         for upload in uploads:
             upload.start()
@@ -103,8 +103,8 @@ def test_one_source_has_its_number_of_requests_at_once_and_others_theirs(serving
         front_door([server.port], SOURCE_REQUESTS_AT_ONCE=3) as door,
         asking(door.port, 3, "/sleep/6000", "127.0.0.2"),
     ):
-        assert refused(ask(door.port, "/board", "127.0.0.2")) == "too_many_connections"
-        assert ask(door.port, "/board", "127.0.0.3")[0] == 200
+        assert refused(ask(door.port, "/snapshot", "127.0.0.2")) == "too_many_connections"
+        assert ask(door.port, "/snapshot", "127.0.0.3")[0] == 200
         assert ask(door.monitoring, "/health/ready", "127.0.0.2")[0] == 200
 
 
@@ -116,7 +116,7 @@ def test_raised_limits_let_one_source_ask_more(serving: Serve) -> None:
         front_door([server.port], **env) as door,
         asking(door.port, 3, "/sleep/6000", "127.0.0.2"),
     ):
-        assert {ask(door.port, "/board", "127.0.0.2")[0] for _ in range(20)} == {200}
+        assert {ask(door.port, "/snapshot", "127.0.0.2")[0] for _ in range(20)} == {200}
 
 
 def test_one_source_asks_so_often_and_no_more(serving: Serve) -> None:
@@ -143,12 +143,12 @@ def test_one_source_has_its_number_of_connections(serving: Serve) -> None:
         for _ in range(5):
             connection()
         # HAProxy's threads accept them in any order: one of the first six is the one too many.
-        until(lambda: ask(door.port, "/board", "127.0.0.2")[0] == 429)
-        assert refused(ask(door.port, "/board", "127.0.0.2")) == "too_many_connections"
+        until(lambda: ask(door.port, "/snapshot", "127.0.0.2")[0] == 429)
+        assert refused(ask(door.port, "/snapshot", "127.0.0.2")) == "too_many_connections"
         with contextlib.suppress(ConnectionResetError):  # twice too many: ended without a word
             silent = [connection() for _ in range(20)]
             assert silent[-1].recv(1) == b""
-        assert ask(door.port, "/board", "127.0.0.3")[0] == 200
+        assert ask(door.port, "/snapshot", "127.0.0.3")[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_clients_behind_a_trusted_proxy_are_counted_one_by_one(
         front_door([server.port], **env) as door,
         asking(door.port, 3, "/sleep/6000", "127.0.0.1", f"X-Forwarded-For: {held}\r\n"),
     ):
-        answer = ask(door.port, "/board", fields=f"X-Forwarded-For: {asks}\r\n")
+        answer = ask(door.port, "/snapshot", fields=f"X-Forwarded-For: {asks}\r\n")
         assert (refused(answer) == "too_many_connections") if refuses else (answer[0] == 200)
 
 

@@ -59,7 +59,7 @@ def cluster() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="module")
 def server(cluster: Postgres) -> Iterator[Server]:
-    # An hour between background checks: only probes and errors wake the checker.
+    # An hour between background checks: only probes and errors begin rounds.
     with running_server(cluster.url(), WEB_CONCURRENCY=2, HEALTH_CHECK_INTERVAL=3600) as made:
         until(lambda: is_ready(made))
         yield made
@@ -112,7 +112,7 @@ def test_restarted_postgresql_is_ready_again_at_once(cluster: Postgres, server: 
         until(lambda: ready.saw(503, stopped))
         cluster.start()
         back = time.monotonic()
-        # Far below the hour between background checks: the probes themselves wake the checker.
+        # Far below the hour between background checks: the probes themselves begin rounds.
         until(lambda: ready.saw(200, back))
     assert {answer.status for _, answer in live.answers} == {200}
     assert not ready.failures + live.failures

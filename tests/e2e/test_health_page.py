@@ -5,15 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.e2e.test_health import is_ready
-from tests.support.browser import Browser, running_browser
+from tests.support.browser import Browser, origin, running_browser
 from tests.support.server import Server, running_server
 from tests.support.wait import until
 
 pytestmark = pytest.mark.needs("chromium", "chromedriver")
-WAIT = 40  # seconds; the page refreshes itself every 5
 
 
 @pytest.fixture
@@ -25,9 +23,7 @@ def server(sqlite_url: str) -> Iterator[Server]:
 
 
 def see(browser: Browser, words: str) -> None:
-    WebDriverWait(browser.driver, WAIT, ignored_exceptions=(Exception,)).until(
-        lambda driver: words in driver.find_element(By.TAG_NAME, "main").text
-    )
+    browser.until(lambda: words in browser.driver.find_element(By.TAG_NAME, "main").text)
 
 
 @pytest.mark.parametrize("scripts", [True, False])
@@ -38,8 +34,8 @@ def test_page_shows_by_itself_that_the_server_drains(server: Server, scripts: bo
         assert browser.driver.title == "Healthy · PacSync health"
         server.signal(signal.SIGTERM)
         see(browser, "Draining after SIGTERM")
-        assert browser.complaints() == []
-        assert browser.origins() == {server.url}
+        browser.assert_silent("the health page")
+        assert {origin(address) for address in browser.addresses()} == {server.url}
 
 
 def test_page_fits_a_phone_and_a_desktop(server: Server) -> None:
@@ -56,7 +52,5 @@ def test_page_says_when_nobody_answers_any_more(server: Server) -> None:
         browser.driver.get(f"{server.url}/health/detailed")
         see(browser, "Ready for requests.")
         server.kill()
-        WebDriverWait(browser.driver, WAIT).until(
-            lambda driver: "No answer for" in driver.find_element(By.CSS_SELECTOR, "[data-note]").text
-        )
+        browser.until(lambda: "No answer for" in browser.driver.find_element(By.CSS_SELECTOR, "[data-note]").text)
         see(browser, "Ready for requests.")  # what was known last stays on the page

@@ -105,7 +105,7 @@ def test_migration_behind_a_dump_waits_its_turn_while_others_read(
         assert process.poll() is None and read == 3 and columns(postgres_url) == 0
     said = process.communicate(timeout=100)[1]
     assert process.returncode == 0, said
-    assert "fleet.0999_later was taken back" in said
+    assert "fleet.0999_later was rolled back" in said
     assert "(pg_dump, user postgres, idle in transaction, transaction " in said
     assert columns(postgres_url) == 2
 

@@ -1,45 +1,28 @@
 """SIGHUP and the replacement of workers by a real gunicorn: the old worker serves until the new one does."""
 
 import json
-import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.e2e.conftest import Start
-from tests.e2e.test_dbpool import numbers, watched
-from tests.e2e.test_shutdown import wait_exit
+from tests.e2e.dbpool_numbers import numbers, watched
+from tests.e2e.reloading import SLOW_LOAD, refusals, replaced, workers
 from tests.support import release_copy as release
-from tests.support.load import Load, get, in_background
+from tests.support.load import Load, get
 from tests.support.playground import Playground
 from tests.support.postgres import Postgres
+from tests.support.sample import every
 from tests.support.wait import until
-
-SLOW_LOAD = 4  # seconds for which a worker of these tests loads
-REFUSED = "reload refused: "
 
 pytestmark = pytest.mark.timeout(300)  # on a busy machine the trial of a reload alone takes half a minute
 
 
-def workers(server: Playground) -> set[int]:
-    return {worker["pid"] for worker in json.loads(get(server.port, "/board")[2])["workers"]}
-
-
-def refusals(server: Playground) -> list[str]:
-    return [line["message"] for line in server.lines() if line["message"].startswith(REFUSED)]
-
-
-def replaced(server: Playground, old: set[int], count: int) -> bool:
-    now = workers(server)
-    return not old & now and len(now) == count
-
-
 # --- no gap -----------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("preload", ["false", "true"])
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(("count", "preload"), every(2, [(1, "false"), (1, "true"), (2, "true"), (2, "false")]))
 def test_sighup_under_load_nothing_lost_and_always_ready(
     playground: Start, sqlite_url: str, count: int, preload: str
 ) -> None:
@@ -109,8 +92,7 @@ def test_sighup_new_workers_cannot_be_started_the_old_ones_serve(sqlite_url: str
     folder.mkdir()
     server = Playground(sqlite_url, tmp_path, WEB_CONCURRENCY=2)
     server.options = (f"--worker-tmp-dir={folder}",)
-    try:
-        server.start()
+    with server.started():
         until(lambda: len(workers(server)) == 2)
         old = workers(server)
         folder.rename(gone)
@@ -121,8 +103,6 @@ def test_sighup_new_workers_cannot_be_started_the_old_ones_serve(sqlite_url: str
         gone.rename(folder)
         until(lambda: replaced(server, old, 2), 60)
         assert server.stop() == 0
-    finally:
-        server.kill()
 
 
 def test_start_first_worker_cannot_be_started_is_said_in_one_line(sqlite_url: str, tmp_path: Path) -> None:
@@ -139,7 +119,7 @@ def test_start_first_worker_cannot_be_started_is_said_in_one_line(sqlite_url: st
 
 # --- the budget of connections ----------------------------------------------------------------------------------------
 # The twin has room to open more only where not all connections are open already.
-@pytest.mark.parametrize(("permits", "least"), [(True, 1), (True, 4), (False, 1)])
+@pytest.mark.parametrize(("permits", "least"), [(True, 1), pytest.param(True, 4, marks=pytest.mark.long), (False, 1)])
 def test_sighup_old_and_new_workers_share_the_budget(
     playground: Start, postgres_url: str, shared_postgres: Postgres, permits: bool, least: int
 ) -> None:
@@ -166,6 +146,10 @@ def test_sighup_old_and_new_workers_share_the_budget(
             assert watch.most > 4
 
 
+def has_budget(server: Playground, connections: int) -> bool:
+    return numbers(server).get("max_size") == connections
+
+
 def test_sighup_with_other_numbers_they_hold_afterwards(
     playground: Start, postgres_url: str, shared_postgres: Postgres, tmp_path: Path
 ) -> None:
@@ -180,7 +164,7 @@ def test_sighup_with_other_numbers_they_hold_afterwards(
             count.write_text(f"{new_count}\n")
             most.write_text(f"{new_most}\n")
             server.signal(signal.SIGHUP)
-            until(lambda old=old, new=new_count: replaced(server, old, new), 120)  # type: ignore[misc]
+            until(partial(replaced, server, old, new_count), 120)
             with (
                 watched(shared_postgres, postgres_url) as watch,
                 Load(server.port, "/query/20", clients=12, pause=0.002, keep_alive=False) as load,
@@ -188,7 +172,7 @@ def test_sighup_with_other_numbers_they_hold_afterwards(
                 time.sleep(2)
             assert set(load.seen) <= {200, 503}
             assert watch.most <= new_most
-            until(lambda new=new_most: numbers(server).get("max_size") == new)  # type: ignore[misc]
+            until(partial(has_budget, server, new_most))
         count.write_text("40\n")
         most.write_text("50\n")
         server.signal(signal.SIGHUP)
@@ -196,120 +180,24 @@ def test_sighup_with_other_numbers_they_hold_afterwards(
         assert "40 workers don't fit" in refusals(server)[0]
 
 
-# --- signals in every order -------------------------------------------------------------------------------------------
-def test_sighup_twice_workers_replaced_and_one_set_left(playground: Start, sqlite_url: str) -> None:
-    with playground(sqlite_url, WEB_CONCURRENCY=2) as server:
-        until(lambda: len(workers(server)) == 2)
-        old = workers(server)
-        with Load(server.port, "/sleep/2", clients=3, pause=0.05) as load:
-            for pause in (0.2, 0.2, 3):
-                server.signal(signal.SIGHUP)
-                time.sleep(pause)
-            until(lambda: replaced(server, old, 2), 120)
-            until(lambda: len(psutil.Process(server.pid).children()) == 2, 120)
-        assert set(load.seen) == {200}
+def test_sighup_from_one_worker_to_eight_in_steps(playground: Start, sqlite_url: str, tmp_path: Path) -> None:
+    """There is room beside the new workers, too: each step is followed by a reload that changes nothing."""
+    count = tmp_path / "workers"
+    count.write_text("1")
+    with playground(sqlite_url, WEB_CONCURRENCY_FILE=count) as server:
+        for new in (4, 4, 8, 8):
+            old = workers(server)
+            count.write_text(str(new))
+            server.signal(signal.SIGHUP)
+            until(lambda old=old, new=new: refusals(server) or replaced(server, old, new), 120)  # type: ignore[misc]
+            assert refusals(server) == []
         assert server.stop() == 0
-
-
-@pytest.mark.parametrize("pause", [0.0, 1.0, 4.0])
-def test_sighup_then_sigterm_drains_and_ends(playground: Start, sqlite_url: str, pause: float) -> None:
-    with playground(sqlite_url, SHUTDOWN_DRAIN_DELAY=5, SHUTDOWN_TIMEOUT=40) as server:
-        server.signal(signal.SIGHUP)
-        time.sleep(pause)
-        asked = in_background(server.port, "/sleep/1500")
-        time.sleep(0.2)
-        server.signal(signal.SIGTERM)
-        wait_exit(server, 90)
-        asked.join(5)
-        assert asked.status == 200
-        assert server.shutdown_status()["signal"] == "SIGTERM"
-
-
-def test_sighup_while_draining_is_ignored(playground: Start, sqlite_url: str) -> None:
-    with playground(sqlite_url, SHUTDOWN_DRAIN_DELAY=15, SHUTDOWN_TIMEOUT=60) as server:
-        old = workers(server)
-        server.signal(signal.SIGTERM)
-        until(lambda: get(server.port, "/health/ready")[0] == 503)
-        server.signal(signal.SIGHUP)
-        until(lambda: "reload ignored: the instance is shutting down" in server.log())
-        assert workers(server) == old
-        wait_exit(server, 90)
-
-
-@pytest.mark.parametrize("announced", [True, False])
-@pytest.mark.parametrize("count", [1, 2])
-def test_sigterm_to_the_process_group_drains_like_one_to_the_master(
-    playground: Start, sqlite_url: str, announced: bool, count: int
-) -> None:
-    """The workers of the negative twin take it for their master's: they leave, and it starts others meanwhile."""
-    twin = {} if announced else {"PLAYGROUND_WITHOUT_ANNOUNCEMENT": 1}
-    env = {"WEB_CONCURRENCY": count, "SHUTDOWN_DRAIN_DELAY": 15, "SHUTDOWN_TIMEOUT": 60}
-    with playground(sqlite_url, **env, **twin) as server:
-        until(lambda: len(workers(server)) == count)
-        old = workers(server)
-        slow = in_background(server.port, "/sleep/4000")
-        until(lambda: sum(w["in_flight"] for w in json.loads(get(server.port, "/board")[2])["workers"]) >= 2)
-        os.killpg(server.pid, signal.SIGTERM)
-        if announced:
-            until(lambda: get(server.port, "/health/ready")[0] == 503)
-            for _ in range(20):
-                assert workers(server) == old
-                time.sleep(0.05)
-        wait_exit(server, 90)
-        slow.join(10)
-        started = server.log().count("Booting worker")
-        if announced:
-            assert slow.status == 200
-            assert started == count
-            assert server.shutdown_status()["drained_seconds"] >= 14.9
-        else:
-            assert started > count
-
-
-def test_sigterm_to_one_worker_it_is_replaced_and_nothing_is_lost(playground: Start, sqlite_url: str) -> None:
-    with playground(sqlite_url, PLAYGROUND_SLOW_LOAD=SLOW_LOAD) as server:
-        until(lambda: get(server.port, "/health/ready")[0] == 200)
-        old = workers(server)
-        with Load(server.port, "/health/ready", clients=2, pause=0.05, keep_alive=False) as ready:
-            os.kill(next(iter(old)), signal.SIGTERM)
-            until(lambda: replaced(server, old, 1), 120)
-        assert set(ready.seen) == {200}
-        assert ready.slowest < SLOW_LOAD - 1
-
-
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU, signal.SIGINT])
-def test_signal_of_the_masters_sent_to_a_worker_changes_nothing(
-    playground: Start, sqlite_url: str, number: signal.Signals
-) -> None:
-    with playground(sqlite_url) as server:
-        old = workers(server)
-        os.kill(next(iter(old)), number)
-        time.sleep(0.5)
-        assert get(server.port, "/health/live")[0] == 200
-        assert workers(server) == old
-
-
-def test_sigusr2_is_refused_and_the_instance_serves(playground: Start, sqlite_url: str) -> None:
-    with playground(sqlite_url) as server:
-        server.signal(signal.SIGUSR2)
-        until(lambda: "SIGUSR2 ignored" in server.log())
-        assert len(psutil.Process(server.pid).children()) == 1
-        assert get(server.port, "/health/live")[0] == 200
-
-
-def test_master_killed_workers_end(playground: Start, sqlite_url: str) -> None:
-    with playground(sqlite_url, WEB_CONCURRENCY=2) as server:
-        children = psutil.Process(server.pid).children()
-        os.kill(server.pid, signal.SIGKILL)
-        until(lambda: not [child for child in children if child.is_running()], 30)
 
 
 # --- code -------------------------------------------------------------------------------------------------------------
 def test_sighup_loads_new_code_and_new_settings(sqlite_url: str, tmp_path: Path) -> None:
     root = release.copy(tmp_path / "release")
-    server = release.ReleasePlayground(root, sqlite_url, tmp_path)
-    try:
-        server.start()
+    with release.ReleasePlayground(root, sqlite_url, tmp_path).started() as server:
         old = workers(server)
         views, settings = root / "tests/support/playground/urls.py", root / "pacsync/__init__.py"
         views.write_text(views.read_text().replace('"slept"', '"slept well"'))
@@ -319,14 +207,11 @@ def test_sighup_loads_new_code_and_new_settings(sqlite_url: str, tmp_path: Path)
         assert get(server.port, "/sleep/0")[2] == b"slept well"
         assert json.loads(get(server.port, "/health")[2])["version"] == "9.9.9"
         assert server.stop() == 0
-    finally:
-        server.kill()
-        server.log_path.unlink()
 
 
 BROKEN_IN_A_WORKER_ONLY = """
 import sys
-if not sys.modules["apps.lifecycle.hooks"].trying:
+if not sys.modules["apps.lifecycle.gunicorn.reload.trial_mode"].mode.is_on:
     raise SystemExit(3)
 """
 
@@ -335,21 +220,16 @@ def test_worker_that_cannot_start_after_a_good_trial_the_old_one_serves_until_on
     sqlite_url: str, tmp_path: Path
 ) -> None:
     root = release.copy(tmp_path / "release")
-    server = release.ReleasePlayground(root, sqlite_url, tmp_path)
-    try:
-        server.start()
+    with release.ReleasePlayground(root, sqlite_url, tmp_path).started() as server:
         old = workers(server)
         urls = root / "pacsync/urls.py"
         good = urls.read_text()
         urls.write_text(good + BROKEN_IN_A_WORKER_ONLY)
         with Load(server.port, "/health/live", clients=1, pause=0.05, keep_alive=False) as live:
             server.signal(signal.SIGHUP)
-            until(lambda: server.log().count("The workers that serve go on") >= 2, 120)
+            until(lambda: server.log().count("The workers that serve continue") >= 2, 120)
             assert workers(server) & old
             urls.write_text(good)
             until(lambda: replaced(server, old, 1), 120)
         assert set(live.seen) == {200}
         assert server.stop() == 0
-    finally:
-        server.kill()
-        server.log_path.unlink()

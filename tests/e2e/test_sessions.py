@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import Start
-from tests.e2e.test_dbpool import database, fill, numbers
+from tests.e2e.dbpool_numbers import database, fill, numbers
 from tests.support.load import get, in_background
 from tests.support.playground import Playground
 from tests.support.postgres import Postgres

@@ -10,49 +10,43 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Start
-from tests.support.load import Load, get, in_background
+from tests.e2e.conftest import CLEANED, Start
+from tests.support.load import get, in_background
 from tests.support.playground import Playground
 from tests.support.postgres import Postgres
 from tests.support.wait import until
 
-CLEANED = ["async", "first"]  # the playground's tasks in reverse order; the one between them fails
 
-
-def board(server: Playground) -> dict[str, object]:
-    return dict(json.loads(get(server.port, "/board")[2]))
-
-
-def wait_exit(server: Playground, seconds: float = 30) -> float:
-    """Wait for the master's exit, which must be 0; how long it took."""
-    assert server.process
-    began = time.monotonic()
-    assert server.process.wait(seconds) == 0, server.log()
-    return time.monotonic() - began
+def refuses(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_sigterm_drain_serves_new_and_reused_connections_until_it_ends(playground: Start, sqlite_url: str) -> None:
     with playground(sqlite_url, SHUTDOWN_DRAIN_DELAY=3, WEB_CONCURRENCY=2) as server:
         until(lambda: get(server.port, "/health/ready")[0] == 200)
         reused = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-        reused.request("GET", "/board")
+        reused.request("GET", "/snapshot")
         assert reused.getresponse().read()
         blocked = in_background(server.port, "/sleep/4500")
-        until(lambda: board(server)["workers"] and sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
+        until(lambda: server.in_flight() >= 1)
         server.signal(signal.SIGTERM)
         began = time.monotonic()
         until(lambda: get(server.port, "/health/ready")[0] == 503)
         status, _, body = get(server.port, "/health/ready")
         assert (status, json.loads(body)["reason"]) == (503, "shutting_down")
         assert get(server.port, "/health/live")[0] == 200
-        reused.request("GET", "/board")
+        reused.request("GET", "/snapshot")
         answer = reused.getresponse()
         assert json.loads(answer.read())["phase"] == "draining"
         assert answer.getheader("Connection") == "close"
         while time.monotonic() - began < 1.2:
-            assert get(server.port, "/board")[0] == 200
+            assert get(server.port, "/snapshot")[0] == 200
             time.sleep(0.05)
-        wait_exit(server)
+        server.wait_exit()
         blocked.join(5)
         assert blocked.status == 200
         status_line = server.shutdown_status()
@@ -80,7 +74,7 @@ def test_sigterm_new_connections_are_answered_or_refused_while_a_request_is_fini
     with playground(sqlite_url, WEB_CONCURRENCY=workers) as server:
         until(lambda: get(server.port, "/health/ready")[0] == 200)
         slow = in_background(server.port, "/sleep/4000")
-        until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
+        until(lambda: server.in_flight() >= 1)
         server.signal(signal.SIGTERM)
         seen = []
         while slow.is_alive():
@@ -89,13 +83,13 @@ def test_sigterm_new_connections_are_answered_or_refused_while_a_request_is_fini
         assert set(seen) <= {200, "refused"}, seen
         assert seen[-1] == "refused"
         assert seen.count("refused") > 50, "long before the slow request was done"
-        wait_exit(server)
+        server.wait_exit()
 
 
 def test_sigterm_idle_no_drain_exits_at_once_with_cleanup_in_reverse_order(playground: Start, sqlite_url: str) -> None:
     with playground(sqlite_url, SHUTDOWN_TIMEOUT=30) as server:
         server.signal(signal.SIGTERM)
-        assert wait_exit(server) < 20  # it doesn't wait for its timeout
+        assert server.wait_exit() < 20  # it doesn't wait for its timeout
         assert server.evidence == CLEANED
         status = server.shutdown_status()
         assert {"first", "failing", "async", "registry", "dbpool"} <= set(status["cleanup_tasks"])
@@ -109,10 +103,10 @@ def test_sigterm_half_sent_request_cleanup_runs_within_timeout_and_no_backend_is
     with playground(postgres_url, SHUTDOWN_TIMEOUT=4, PRELOAD_APP=preload) as server:
         assert get(server.port, "/query")[0] == 200
         with socket.create_connection(("127.0.0.1", server.port)) as half:
-            half.sendall(b"POST /board HTTP/1.1\r\nHost: x\r\nContent-Le")
+            half.sendall(b"POST /snapshot HTTP/1.1\r\nHost: x\r\nContent-Le")
             time.sleep(0.3)
             server.signal(signal.SIGTERM)
-            wait_exit(server)
+            server.wait_exit()
         assert server.evidence == CLEANED
         assert server.shutdown_status()["workers_killed"] == 0
     until(lambda: shared_postgres.client_backends(postgres_url) == 0, 3)
@@ -124,9 +118,9 @@ def test_sigterm_stuck_request_same_timeout_for_worker_and_master_cleanup_is_los
     """The negative twin: without the worker's own, shorter limit the master kills it before its cleanup."""
     with playground(sqlite_url, SHUTDOWN_TIMEOUT=3, PLAYGROUND_WITHOUT_WORKER_LIMIT="1") as server:
         in_background(server.port, "/sleep/60000")
-        until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
+        until(lambda: server.in_flight() >= 1)
         server.signal(signal.SIGTERM)
-        wait_exit(server)
+        server.wait_exit()
         assert server.evidence == []
         assert server.shutdown_status()["workers_killed"] == 1
 
@@ -135,7 +129,7 @@ def test_sigterm_tracked_work_after_the_response_is_waited_for(playground: Start
     with playground(sqlite_url) as server:
         assert get(server.port, "/task/1500")[0] == 200
         server.signal(signal.SIGTERM)
-        wait_exit(server)
+        server.wait_exit()
         assert server.evidence == ["worked", *CLEANED]
         status = server.shutdown_status()
         assert status["waited_for"]["sync_operation"] == 1
@@ -146,9 +140,9 @@ def test_sigterm_stuck_work_and_stuck_cleanup_abandoned_within_timeout(playgroun
     with playground(sqlite_url, SHUTDOWN_TIMEOUT=4, PLAYGROUND_STUCK_CLEANUP="1") as server:
         assert get(server.port, "/task/60000")[0] == 200
         stuck = in_background(server.port, "/sleep/60000")
-        until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
+        until(lambda: server.in_flight() >= 1)
         server.signal(signal.SIGTERM)
-        assert wait_exit(server) < 30  # of the minute that the stuck ones would take
+        assert server.wait_exit() < 30  # of the minute that the stuck ones would take
         status = server.shutdown_status()
         assert status["abandoned"] == {"sync_operation": 1, "requests": 1}
         assert {"failing", "stuck"} <= set(status["cleanup_failed"])
@@ -160,9 +154,9 @@ def test_sigterm_stuck_work_and_stuck_cleanup_abandoned_within_timeout(playgroun
 def test_sigint_to_the_process_group_as_ctrl_c_request_is_answered(playground: Start, sqlite_url: str) -> None:
     with playground(sqlite_url, WEB_CONCURRENCY=2) as server:
         asked = in_background(server.port, "/sleep/1000")
-        until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
+        until(lambda: server.in_flight() >= 1)
         os.killpg(server.pid, signal.SIGINT)
-        wait_exit(server)
+        server.wait_exit()
         asked.join(5)
         assert asked.status == 200
         assert server.shutdown_status()["signal"] == "SIGINT"
@@ -171,140 +165,58 @@ def test_sigint_to_the_process_group_as_ctrl_c_request_is_answered(playground: S
 def test_second_sigint_stops_at_once(playground: Start, sqlite_url: str) -> None:
     with playground(sqlite_url, SHUTDOWN_TIMEOUT=30, SHUTDOWN_DRAIN_DELAY=20) as server:
         in_background(server.port, "/sleep/25000")
-        until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
+        until(lambda: server.in_flight() >= 1)
         os.killpg(server.pid, signal.SIGINT)
-        until(lambda: board(server)["phase"] == "draining")
+        until(lambda: server.snapshot()["phase"] == "draining")
         os.killpg(server.pid, signal.SIGINT)
-        assert wait_exit(server) < 15  # before its drain of 20 s ends
+        assert server.wait_exit() < 15  # before its drain of 20 s ends
         assert server.evidence == CLEANED
         assert server.shutdown_status()["abandoned"] == {"requests": 1}
+
+
+def test_second_sigint_after_the_drain_a_cleanup_that_hangs_is_reported(playground: Start, sqlite_url: str) -> None:
+    """gunicorn's master kills its workers 2 s after the signal then."""
+    env = {"SHUTDOWN_TIMEOUT": 30, "SHUTDOWN_DRAIN_DELAY": 0, "PLAYGROUND_STUCK_CLEANUP": 1}
+    with playground(sqlite_url, **env) as server:
+        in_background(server.port, "/sleep/25000")
+        until(lambda: server.in_flight() >= 1)
+        server.signal(signal.SIGINT)
+        until(lambda: refuses(server.port))
+        time.sleep(0.5)  # until gunicorn's loop waits for its workers
+        server.signal(signal.SIGINT)
+        assert server.wait_exit() < 15
+        status = server.shutdown_status()
+        assert (status["workers_killed"], status["abandoned"]) == (0, {"requests": 1})
+        assert {"failing", "stuck"} <= set(status["cleanup_failed"])
+        assert server.evidence == CLEANED
 
 
 def test_sigterm_twice_the_second_changes_nothing(playground: Start, sqlite_url: str) -> None:
     with playground(sqlite_url, SHUTDOWN_DRAIN_DELAY=1) as server:
         asked = in_background(server.port, "/sleep/1500")
-        until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
+        until(lambda: server.in_flight() >= 1)
         server.signal(signal.SIGTERM)
         time.sleep(0.3)
         server.signal(signal.SIGTERM)
-        wait_exit(server)
+        server.wait_exit()
         asked.join(5)
         assert asked.status == 200
         assert server.shutdown_status()["drained_seconds"] >= 0.9
 
 
-@pytest.mark.parametrize("gathering", [True, False])
-def test_heads_that_drip_on_more_connections_than_threads_probes_answered(
-    playground: Start, sqlite_url: str, gathering: bool
+@pytest.mark.parametrize("pause", [0.05, 0.3])
+def test_sigterm_then_sigquit_waits_no_longer_and_still_cleans_up(
+    playground: Start, sqlite_url: str, pause: float
 ) -> None:
-    """The negative twin gives each connection to a thread at once: the probe waits for as long as the clients drip."""
-    env = {} if gathering else {"PLAYGROUND_WITHOUT_GATHERING": "1"}
-    with playground(sqlite_url, WEB_THREADS=4, WEB_QUEUE_SIZE=0, REQUEST_READ_TIMEOUT=60, **env) as server:
-        silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(8)]
-        dripping = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(8)]
-        for letter in b"GET /board HTTP/1.1\r\nHost: x\r\nAcc":
-            for half in dripping:
-                half.sendall(bytes([letter]))
-        if gathering:
-            for _ in range(3):
-                assert get(server.port, "/health/live", timeout=30)[0] == 200
-            for half in dripping + silent:  # and none of them has lost anything
-                half.sendall(b"ept: */*\r\n\r\n" if half in dripping else b"GET /board HTTP/1.0\r\n\r\n")
-                assert half.recv(100)[8:].startswith(b" 200 OK")
-        else:
-            with pytest.raises(TimeoutError):
-                get(server.port, "/health/live", timeout=4)
-        for half in dripping + silent:
-            half.close()
-
-
-def test_head_that_drips_is_cut_off_after_the_read_timeout_in_all(playground: Start, sqlite_url: str) -> None:
-    """Each byte comes well within the limit; their sum doesn't."""
-    with (
-        playground(sqlite_url, REQUEST_READ_TIMEOUT=2) as server,
-        socket.create_connection(("127.0.0.1", server.port)) as half,
-    ):
-        half.sendall(b"GET /board HTTP/1.1\r\nX: ")
-        half.settimeout(0.2)
-        end = time.monotonic() + 20
-        while True:
-            assert time.monotonic() < end, "it is still served"
-            try:
-                half.sendall(b"x")
-                if half.recv(1) == b"":
-                    break
-            except TimeoutError:
-                pass
-            except OSError:
-                break
-        until(lambda: "a client stalled" in server.log())
-        assert "Traceback" not in server.log()
-
-
-def test_client_that_ends_its_part_in_the_middle_of_a_head_costs_nothing(playground: Start, sqlite_url: str) -> None:
-    """Such a socket stays readable though nothing more will come."""
-    with (
-        playground(sqlite_url, REQUEST_READ_TIMEOUT=60) as server,
-        socket.create_connection(("127.0.0.1", server.port), timeout=20) as half,
-    ):
-        half.sendall(b"GET /board HTTP/1.1\r\nHo")
-        assert get(server.port, "/health/live")[0] == 200
-        half.shutdown(socket.SHUT_WR)
-        assert half.recv(1) == b""  # closed at once, not after a minute
-
-
-def test_two_requests_in_one_packet_both_answered(playground: Start, sqlite_url: str) -> None:
-    with (
-        playground(sqlite_url) as server,
-        socket.create_connection(("127.0.0.1", server.port), timeout=20) as client,
-    ):
-        client.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
-        answers = b""
-        while answers.count(b"HTTP/1.1 200 OK") < 2:
-            more = client.recv(4096)
-            assert more, answers
-            answers += more
-
-
-def test_sighup_workers_replaced_no_request_lost_each_in_a_slot_of_its_own(playground: Start, sqlite_url: str) -> None:
-    with playground(sqlite_url, WEB_CONCURRENCY=3, PRELOAD_APP="true") as server:
-
-        def workers() -> list[tuple[int, int]]:
-            return [(w["slot"], w["pid"]) for w in board(server)["workers"]]  # type: ignore[attr-defined]
-
-        until(lambda: len(workers()) == 3)
-        old = {pid for _, pid in workers()}
-        with Load(server.port, "/sleep/5", clients=4, pause=0.02) as load:
-            server.signal(signal.SIGHUP)
-            until(lambda: len(workers()) == 3 and not old & {pid for _, pid in workers()}, 100)
-        assert set(load.seen) == {200}
-        assert len({slot for slot, _ in workers()}) == 3
-        assert server.stop() == 0
-
-
-def test_ttin_the_number_of_workers_stays_and_the_instance_serves(playground: Start, sqlite_url: str) -> None:
-    with playground(sqlite_url) as server:
-        for number in (signal.SIGTTIN, signal.SIGTTOU) * 4:
-            server.signal(number)
-            time.sleep(0.05)
-        until(lambda: "SIGTTOU ignored" in server.log())
-        assert get(server.port, "/health/live")[0] == 200
-        assert server.log().count("Booting worker") == 1
-
-
-def test_sighup_then_sigterm_with_a_stuck_request_exit_within_timeout(playground: Start, sqlite_url: str) -> None:
-    """gunicorn's reload waits in the master's main loop for the old workers: a shutdown must not wait behind it."""
-    with playground(sqlite_url, SHUTDOWN_TIMEOUT=12) as server:
-        in_background(server.port, "/sleep/60000")
-        until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
-        server.signal(signal.SIGHUP)
-        until(lambda: "Hang up" in server.log())
+    with playground(sqlite_url, SHUTDOWN_TIMEOUT=40) as server:
+        assert get(server.port, "/task/60000")[0] == 200
         server.signal(signal.SIGTERM)
-        wait_exit(server)
-        assert server.evidence[-2:] == CLEANED
+        time.sleep(pause)
+        server.signal(signal.SIGQUIT)
+        assert server.wait_exit() < 15
         status = server.shutdown_status()
-        assert status["abandoned"] == {"requests": 1}
-        assert status["total_seconds"] < 20  # behind the reload it would be twice the timeout
+        assert (status["workers_killed"], status["abandoned"]) == (0, {"sync_operation": 1})
+        assert server.evidence == CLEANED
 
 
 def test_sigquit_at_once_with_cleanup_and_an_honest_status(
@@ -317,9 +229,9 @@ def test_sigquit_at_once_with_cleanup_and_an_honest_status(
     with playground(postgres_url, SHUTDOWN_TIMEOUT=30, SHUTDOWN_DRAIN_DELAY=20) as server:
         until(lambda: rows() == 1)
         in_background(server.port, "/query/25000")
-        until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 2)  # type: ignore[attr-defined]
+        until(lambda: server.in_flight() >= 1)
         server.signal(signal.SIGQUIT)
-        wait_exit(server, 15)  # before the drain is over
+        server.wait_exit(15)  # before the drain is over
         status = server.shutdown_status()
         assert (status["signal"], status["workers_killed"]) == ("SIGQUIT", 0)
         assert status["abandoned"]["requests"] == 1  # and what the instance did by itself at that moment
@@ -340,9 +252,9 @@ def test_sigterm_query_stuck_on_a_lock_exit_within_timeout_and_cleanup_is_not_it
             locker.execute("LOCK TABLE fleet_pool IN ACCESS EXCLUSIVE MODE")
             for _ in range(4):
                 in_background(server.port, "/pools")
-            until(lambda: sum(w["in_flight"] for w in board(server)["workers"]) >= 5)  # type: ignore[attr-defined]
+            until(lambda: server.in_flight() >= 4)
             server.signal(signal.SIGTERM)
-            wait_exit(server)
+            server.wait_exit()
         status = server.shutdown_status()
         assert status["cleanup_failed"] == ["failing"]
         assert status["workers_killed"] == 0

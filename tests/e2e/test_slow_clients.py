@@ -5,11 +5,11 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.conftest import Serve, Start
+from tests.e2e.raw_requests import asked, head
 from tests.support.load import Pending, get, in_background
 from tests.support.playground import Playground
 from tests.support.slow_clients import (
@@ -50,37 +50,15 @@ def ids(kind: Kind) -> str:
     return kind.name
 
 
-@contextlib.contextmanager
-def asked(port: int, sent: bytes, *, window: int = 0) -> Iterator[socket.socket]:
-    """A connection on which this was sent; with a `window` the kernel takes no more bytes of an answer than that."""
-    with socket.socket() as one:
-        if window:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
-        one.settimeout(20)
-        one.connect(("127.0.0.1", port))
-        one.sendall(sent)
-        yield one
-
-
-def all_of(one: socket.socket, size: int) -> bytes:
-    """The next answer, whose body has `size` bytes."""
-    got = b""
-    while len(got.partition(b"\r\n\r\n")[2]) < size:
-        piece = one.recv(1 << 20)
-        assert piece, got
-        got += piece
-    return got
-
-
 def warm(port: int) -> None:
     """The first request of a worker takes long: it loads what Django loads then."""
-    assert get(port, "/board", timeout=60)[0] == 200
+    assert get(port, "/snapshot", timeout=60)[0] == 200
 
 
 def answers(port: int) -> bool:
     """Whether a page is served within ten seconds."""
     try:
-        return get(port, "/board", timeout=10)[0] == 200
+        return get(port, "/snapshot", timeout=10)[0] == 200
     except OSError:
         return False
 
@@ -174,84 +152,6 @@ def test_honest_slow_uploads_finish_beside_slow_clients(serving: Serve) -> None:
         assert [upload.status for upload in uploads] == ["200"] * 20
 
 
-def head(length: int, *, path: str = "/measure", fields: bytes = b"") -> bytes:
-    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n".encode() + fields + b"\r\n"
-
-
-def test_body_too_large_is_refused_before_it_is_sent(serving: Serve) -> None:
-    cookie = b"Cookie: a=b; sessionid=x\r\n"
-    expect = b"Expect: 100-continue\r\n"
-    server = serving()
-    for refused in (
-        head(65537),
-        head(65537, fields=b"Cookie: a=b\r\n"),
-        head(65537, fields=expect),
-        head((64 << 20) + 1, fields=TOKEN),
-        head((1 << 20) + 1, path="/board", fields=cookie),
-        head(65537, path="/api/v1/enroll", fields=TOKEN),
-    ):
-        with asked(server.port, refused) as one:
-            answer = one.recv(65536)
-            assert answer.startswith(b"HTTP/1.1 413 "), (refused, answer)
-            assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "too_large"
-            one.sendall(b"x" * 1_000_000)  # it may be sending; that makes no reset of the answer
-    for taken in (head(65536), head(65537, fields=TOKEN), head(1 << 20, fields=cookie + TOKEN)):
-        with asked(server.port, taken) as one:
-            one.settimeout(0.5)
-            with pytest.raises(TimeoutError):
-                one.recv(1)
-
-
-def uploaded(port: int) -> str:
-    one = Upload(port, "/measure", b"x" * 100_000, 10_000_000, BEARER)
-    one.run()
-    return one.status
-
-
-def test_large_body_of_somebody_unknown_is_refused_before_it_is_sent(playground: Start, sqlite_url: str) -> None:
-    """A made-up session is nobody's, either. A rate limit on wrong credentials then answers 429."""
-    unknown = b"Authorization: Bearer pst_" + b"1" * 40 + b"\r\n"
-    with playground(sqlite_url, RATE_LIMIT_FAILURES=3) as server:
-        assert uploaded(server.port) == "200"
-        for fields, status, code in (
-            (unknown, b"401", "token_invalid"),
-            (unknown.replace(b"pst_", b"pse_"), b"401", "token_invalid"),
-            (b"Cookie: sessionid=x\r\n", b"401", "token_invalid"),
-            (unknown, b"429", "rate_limited"),
-        ):
-            with asked(server.port, head(65537, fields=fields)) as one:
-                answer = one.recv(65536)
-                assert answer.startswith(b"HTTP/1.1 " + status), (fields, answer)
-                assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == code
-        assert uploaded(server.port) == "200"  # whoever was known before goes on
-
-
-def test_expect_continue_is_answered_once_before_the_body(serving: Serve) -> None:
-    with asked(serving().port, head(70_000, fields=TOKEN + b"Expect: 100-continue\r\n")) as one:
-        assert one.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
-        one.sendall(b"x" * 70_000)
-        answer = all_of(one, 5)
-        assert answer.startswith(b"HTTP/1.1 200 ")
-        assert answer.endswith(b"70000")
-
-
-def test_body_that_ends_early_is_refused_not_served(serving: Serve) -> None:
-    with asked(serving().port, head(1000) + b"x" * 10) as one:
-        one.shutdown(socket.SHUT_WR)
-        assert one.recv(65536).startswith(b"HTTP/1.1 400 ")
-
-
-def test_requests_with_bodies_in_one_packet_are_all_served_in_order(serving: Serve) -> None:
-    sizes = [0, 1, 5000, 20_000, 60_000, 3]
-    packet = b"".join(head(size) + b"x" * size for size in sizes) + b"GET /board HTTP/1.0\r\n\r\n"
-    with asked(serving().port, packet) as one:
-        got = b""
-        while piece := one.recv(65536):
-            got += piece
-        found = [part.partition(b"\r\n\r\n")[2].partition(b"HTTP/1")[0] for part in got.split(b" 200 OK")[1:]]
-        assert [int(text) for text in found[:-1]] == sizes
-
-
 def test_large_answers_reach_a_client_that_pauses_whole_and_in_order(playground: Start, sqlite_url: str) -> None:
     one_request = b"GET /letters/3000000 HTTP/1.1\r\nHost: x\r\n\r\n"
     with playground(sqlite_url, WEB_THREADS=2) as server:
@@ -309,7 +209,7 @@ def test_connections_of_one_address_are_limited(playground: Start, sqlite_url: s
         held = [in_background(server.port, "/sleep/6000") for _ in range(5)]
         until(lambda: in_flight(server.port) >= 5)
         try:
-            status = get(server.port, "/board")[0]
+            status = get(server.port, "/snapshot")[0]
         except OSError:
             status = 0
         assert status == (429 if limit else 200)
@@ -320,11 +220,12 @@ def test_connections_of_one_address_are_limited(playground: Start, sqlite_url: s
 def in_flight(port: int) -> int:
     """Requests in flight, asked from another address."""
     with socket.create_connection(("127.0.0.1", port), timeout=20, source_address=("127.0.0.9", 0)) as one:
-        one.sendall(b"GET /board HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        one.sendall(b"GET /snapshot HTTP/1.0\r\nHost: localhost\r\n\r\n")
         answer = b""
         while piece := one.recv(65536):
             answer += piece
-    return sum(worker["in_flight"] for worker in json.loads(answer.partition(b"\r\n\r\n")[2])["workers"]) - 1
+    workers = json.loads(answer.partition(b"\r\n\r\n")[2])["workers"]
+    return sum(int(worker["in_flight"]) for worker in workers) - 1
 
 
 def waited(held: list[Pending]) -> None:

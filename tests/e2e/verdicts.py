@@ -50,7 +50,7 @@ def verdicts() -> dict[str, str]:
     import database  # deploy/database.py
     from django.db import connections
 
-    from apps.health import local
+    from apps.health.command import local
 
     found = local.check(component=None, timeout=20)
     said = {"wait": database.ask(), "healthcheck": "" if found["exit_code"] == 0 else found["message"]}
@@ -64,20 +64,20 @@ def server() -> dict[str, str]:
 
     from django.db import connection
 
-    from apps.health.checker import Checker
-    from apps.lifecycle import dbpool, serving
+    from apps.health.checking.checker import Checker
+    from apps.lifecycle.dbpool import facade
 
     lines: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
-    logging.getLogger("pacsync.postgresql").addHandler(handler)
-    serving._serving = True  # without the loops of a server
+    logging.getLogger("apps.lifecycle.dbpool.postgresql").addHandler(handler)
+    facade.allow()  # as in a server, but without its loops
     checker = Checker(interval=1)
     checker.step()
-    reason = checker.snapshot.readiness.reason
+    reason = checker.results.readiness.reason
     session = "" if reason else settings_of(connection)
     lines += checker.errors.values()
-    dbpool.shut()
+    facade.close_for_good()
     return {"server": f"{reason}: {' '.join(lines)}" if reason else "", "session": session, "log": " ".join(lines)}
 
 

@@ -8,9 +8,9 @@ import pytest
 from django.db.models import F
 
 from apps.fleet import attention, leases, pool_manager, status, sync_coordinator
-from apps.fleet.attention import Item, Kind, Severity, Survey
+from apps.fleet.attention import AttentionKind, Item, Severity, Survey
 from apps.fleet.models import ChecksumConflict, Endpoint, Operation, Pool
-from apps.fleet.status import Status
+from apps.fleet.status import EndpointStatus
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -73,7 +73,7 @@ def test_files_that_differ_need_attention_while_the_endpoint_says_so(lab: Pool) 
 def test_failed_sync_cause_is_the_first_line(lab: Pool) -> None:
     operation = failed(behind(lab), "No mirror has app 2-1.\nTried: https://a, https://b")
     (item,) = items()
-    assert (item.kind, item.severity, item.object) == (Kind.FAILED, Severity.BAD, "endpoint:box")
+    assert (item.kind, item.severity, item.object) == (AttentionKind.FAILED, Severity.BAD, "endpoint:box")
     assert (item.cause, item.since) == ("No mirror has app 2-1.", operation.finished)
     assert (item.pool, item.endpoint, item.operation, item.count) == ("lab", "box", operation.pk, 1)
 
@@ -111,14 +111,14 @@ def test_lost_operation_is_said(lab: Pool) -> None:
     Operation.objects.filter(pk=operation.pk).update(deadline=F("created"))
     assert leases.expire_leases() == 1
     (item,) = items()
-    assert (item.kind, item.operation) == (Kind.LOST, operation.pk)
+    assert (item.kind, item.operation) == (AttentionKind.LOST, operation.pk)
     assert item.cause.startswith("No result came before the deadline")
 
 
 def test_diverged_endpoint_says_how_and_since_when(lab: Pool) -> None:
     box = factories.reporting_endpoint("box", pool=lab, state=factories.state("app 1-1", "lib 3-1"))
     (item,) = items()
-    assert (item.kind, item.object) == (Kind.DIVERGED, "endpoint:box")
+    assert (item.kind, item.object) == (AttentionKind.DIVERGED, "endpoint:box")
     assert item.cause == "Compared with target #1, 1 package is older and 1 newer."
     assert item.since == box.history.get().at
 
@@ -136,8 +136,8 @@ def test_offline_endpoints_of_a_pool_are_one_item_since_the_longest(lab: Pool) -
     Endpoint.objects.filter(name="a").update(last_seen=F("last_seen") - timedelta(days=3))
     Endpoint.objects.filter(name="b").update(last_seen=F("last_seen") - timedelta(days=9))
     (item,) = items()
-    assert (item.kind, item.severity, item.count, item.object) == (Kind.OFFLINE, Severity.WARN, 2, "pool:lab")
-    assert item.cause == "a and 1 more have not been heard of for three poll intervals."
+    assert (item.kind, item.severity, item.count, item.object) == (AttentionKind.OFFLINE, Severity.WARN, 2, "pool:lab")
+    assert item.cause == "a and 1 more have not been heard from for three poll intervals."
     assert item.since == Endpoint.objects.get(name="b").last_seen
 
 
@@ -145,7 +145,12 @@ def test_never_seen_is_offline_since_its_enrolment() -> None:
     made = factories.endpoint("new")
     made.refresh_from_db()
     (item,) = items()
-    assert (item.kind, item.object, item.pool, item.since) == (Kind.OFFLINE, "endpoint:new", None, made.created)
+    assert (item.kind, item.object, item.pool, item.since) == (
+        AttentionKind.OFFLINE,
+        "endpoint:new",
+        None,
+        made.created,
+    )
 
 
 def test_resting_automatic_sync_is_said_unless_its_failure_is(lab: Pool) -> None:
@@ -155,10 +160,10 @@ def test_resting_automatic_sync_is_said_unless_its_failure_is(lab: Pool) -> None
     assert items() == []  # the pool has no automatic sync that could rest
     pool_manager.change_pool(pool=lab, actor="test", auto_sync=True)
     (item,) = items()
-    assert (item.kind, item.object) == (Kind.RESTING, "endpoint:box")
+    assert (item.kind, item.object) == (AttentionKind.RESTING, "endpoint:box")
     assert "The last operation to this target was cancelled, so automatic sync rests for box." in item.cause
     failed(box)
-    assert [item.kind for item in items()] == [Kind.FAILED]
+    assert [item.kind for item in items()] == [AttentionKind.FAILED]
 
 
 def test_pool_alarms_and_checksums_come_first(lab: Pool) -> None:
@@ -169,7 +174,11 @@ def test_pool_alarms_and_checksums_come_first(lab: Pool) -> None:
     files = [{"sha256": "a", "revisions": ["lab #7"]}]
     ChecksumConflict.objects.create(name="old", version="2-1", arch="x86_64", files=files)
     found = items()
-    assert [item.kind for item in found] == [Kind.REVOKED_SOURCE, Kind.CHECKSUMS, Kind.FAILED]
+    assert [item.kind for item in found] == [
+        AttentionKind.REVOKED_SOURCE,
+        AttentionKind.CHECKSUMS,
+        AttentionKind.FAILED,
+    ]
     assert found[1].cause == "The fleet has more than one file for app 2-1, which target lab #1 holds."
 
 
@@ -180,8 +189,8 @@ def test_unknown_status_needs_attention_only_where_something_is_wrong(lab: Pool)
     blind = factories.endpoint("blind", pool=lab)
     factories.report(blind, factories.state("app 1-1"), examination=[factories.problem("database_unreadable", "core")])
     assert {(item.kind, item.object) for item in items()} == {
-        (Kind.OTHER_ARCHITECTURE, "endpoint:arm"),
-        (Kind.DATABASES_UNREADABLE, "endpoint:blind"),
+        (AttentionKind.OTHER_ARCHITECTURE, "endpoint:arm"),
+        (AttentionKind.DATABASES_UNREADABLE, "endpoint:blind"),
     }
 
 
@@ -190,7 +199,7 @@ def test_the_same_in_many_pools_is_one_item_of_the_fleet() -> None:
         factories.endpoint(f"m{number}", pool=factories.pool(f"pool{number}"))
     (item,) = items()
     assert (item.object, item.count, item.pool, item.endpoint) == ("fleet", 6, None, None)
-    assert item.cause == "6 endpoints in 6 pools have not been heard of for more than three poll intervals."
+    assert item.cause == "6 endpoints in 6 pools have not been heard from for more than three poll intervals."
 
 
 def test_the_same_in_many_pools_says_how_many_endpoints_it_is() -> None:
@@ -207,7 +216,7 @@ def test_the_same_in_many_pools_says_how_many_endpoints_it_is() -> None:
     diverged, offline = items()
     assert (diverged.count, offline.count) == (10, 4)
     assert diverged.cause.startswith("10 endpoints in 4 pools have diverged from their pool's target:")
-    assert offline.cause.startswith("4 endpoints in 3 pools and in no pool have not been heard of")
+    assert offline.cause.startswith("4 endpoints in 3 pools and in no pool have not been heard from")
 
 
 def test_failures_in_many_pools_say_how_many_and_one_cause() -> None:
@@ -224,7 +233,7 @@ def test_failures_in_many_pools_say_how_many_and_one_cause() -> None:
 def test_limit_keeps_the_worst(lab: Pool) -> None:
     factories.endpoint("gone", pool=lab)
     failed(behind(lab))
-    assert [item.kind for item in attention.needs_attention(1)] == [Kind.FAILED]
+    assert [item.kind for item in attention.needs_attention(1)] == [AttentionKind.FAILED]
 
 
 def test_survey_counts_as_each_endpoint_is_judged(lab: Pool) -> None:
@@ -237,10 +246,10 @@ def test_survey_counts_as_each_endpoint_is_judged(lab: Pool) -> None:
     factories.reporting_endpoint("odd", pool=lab, state=factories.state("app 1-1", "lib 3-1"))
     one_by_one = status.of(Endpoint.objects.all())
     survey = Survey()
-    assert survey.counts == {name: list(one_by_one.values()).count(name) for name in Status} == status.counts()
+    assert survey.counts == {name: list(one_by_one.values()).count(name) for name in EndpointStatus} == status.counts()
     of_lab = [one_by_one[endpoint.pk] for endpoint in Endpoint.objects.filter(pool=lab)]
-    assert survey.counts_of(lab.pk) == {name: of_lab.count(name) for name in Status}
-    assert survey.counts_of(None)[Status.UNKNOWN] == 1
+    assert survey.counts_of(lab.pk) == {name: of_lab.count(name) for name in EndpointStatus}
+    assert survey.counts_of(None)[EndpointStatus.UNKNOWN] == 1
 
 
 def test_pool_row_says_how_many_are_done(lab: Pool) -> None:
@@ -254,7 +263,7 @@ def test_pool_row_says_how_many_are_done(lab: Pool) -> None:
     assert row.running and (row.running.active, row.running.done, row.running.of) == (1, 2, 3)
     assert sum(row.running.phases.values()) == 1
     assert (row.name, row.endpoints, row.target, row.failed) == ("lab", 5, 1, 1)
-    assert (row.counts[Status.IN_SYNC], row.counts[Status.BEHIND]) == (2, 3)
+    assert (row.counts[EndpointStatus.IN_SYNC], row.counts[EndpointStatus.BEHIND]) == (2, 3)
     assert lab.target and row.target_set == lab.target.created
 
 
@@ -271,9 +280,9 @@ def test_queries_do_not_grow_with_the_fleet(pools: int, django_assert_max_num_qu
     status.forget()
     with django_assert_max_num_queries(24):
         assert {item.kind for item in attention.needs_attention(survey=survey)} == {
-            Kind.FAILED,
-            Kind.DIVERGED,
-            Kind.OFFLINE,
+            AttentionKind.FAILED,
+            AttentionKind.DIVERGED,
+            AttentionKind.OFFLINE,
         }
         assert len(attention.pools_overview(survey=survey)) == pools
 
@@ -284,5 +293,5 @@ def test_silent_endpoints_of_a_pool_are_one_group_whatever_their_states(lab: Poo
         factories.reporting_endpoint(f"quiet{number}", pool=lab, state=state)
     assert len(Survey().groups) == 6
     Endpoint.objects.filter(name__startswith="quiet").update(last_seen=F("last_seen") - timedelta(days=3))
-    silent, _ = sorted(Survey().groups, key=lambda group: group.status != Status.OFFLINE)
+    silent, _ = sorted(Survey().groups, key=lambda group: group.status != EndpointStatus.OFFLINE)
     assert (silent.count, silent.first, silent.pool, silent.state) == (5, "quiet0", lab.pk, None)

@@ -81,7 +81,7 @@ def test_check_in_base_had_changed_and_is_back_is_tried_again() -> None:
     assert base
     operation = Operation.objects.get()
     factories.report(endpoint, factories.state("app 1.5-1", "lib 2.0-1"))
-    with pytest.raises(Exception, match="not in the state"):
+    with pytest.raises(Exception, match="no longer in the state"):
         sync_coordinator.claim(
             operation_id=operation.pk, endpoint=endpoint, lease_token=operation.pk, state=endpoint.state_id or ""
         )

@@ -10,11 +10,6 @@ pytestmark = pytest.mark.django_db
 PACKAGES = ("app 1-1", "lib 1-1")
 
 
-@pytest.fixture(autouse=True)
-def nothing_compared() -> None:
-    checksums.forget()
-
-
 def machine(name: str, *offered: str, pool: Pool | None = None, build: str = "", repository: str = "core") -> Endpoint:
     made = factories.endpoint(name, pool=pool)
     content = factories.repository(*(offered or PACKAGES), build=build)

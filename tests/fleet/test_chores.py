@@ -7,13 +7,13 @@ from django.db.models.functions import Now
 
 from apps.fleet import leases, retention
 from apps.fleet.models import Operation, State
-from apps.lifecycle import loops
-from apps.lifecycle.chores import run_exclusively
+from apps.lifecycle.work import loops
+from apps.lifecycle.work.chores import run_exclusively
 from tests import factories
 
 
 def test_chores_are_registered_at_start() -> None:
-    assert {"chore:expire_leases", "chore:retention"} <= loops._loops.keys()
+    assert {"chore:expire_leases", "chore:retention"} <= loops._state.loops.keys()
 
 
 @pytest.mark.django_db(transaction=True)

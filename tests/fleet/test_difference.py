@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from apps.fleet import difference
 from apps.fleet.alpm.state import DEPENDENCY, EXPLICIT, InstalledPackage
-from apps.fleet.difference import Kept
+from apps.fleet.difference import KeptPackages
 from tests.factories import packages
 
 names = st.sampled_from(["app", "foo", "libfoo", "linux", "linux-lts", "tool", "x+y", "yay"])
@@ -63,7 +63,7 @@ def test_compare_any_sets_changes_lead_from_one_to_the_other(before: list, after
 def test_goal_any_sets_kept_names_stay_and_all_others_follow(
     installed: list, target: list, held: list[str], foreign: list[str], excluded: list[str]
 ) -> None:
-    kept = Kept(held=held, foreign=foreign, excluded=excluded)
+    kept = KeptPackages(held=held, foreign=foreign, excluded=excluded)
     goal = {package.name: package for package in difference.goal(installed, target, kept)}
     here = {package.name: package for package in installed}
     there = {package.name: package for package in target}
@@ -86,12 +86,12 @@ def test_goal_any_sets_kept_names_stay_and_all_others_follow(
     ],
 )
 def test_kept_pattern_matches_as_ignorepkg_does(pattern: str, matched: str, unmatched: str) -> None:
-    kept = Kept(held=[pattern], foreign=[], excluded=[])
+    kept = KeptPackages(held=[pattern], foreign=[], excluded=[])
     assert (kept.why(matched), kept.why(unmatched)) == ("held", None)
 
 
 def test_kept_several_reasons_each_name_has_the_first() -> None:
-    kept = Kept(held=["a"], foreign=["a", "b"], excluded=["*"])
+    kept = KeptPackages(held=["a"], foreign=["a", "b"], excluded=["*"])
     assert kept.among(["c", "b", "a"]) == {"held": ["a"], "foreign": ["b"], "excluded": ["c"], "unmanaged": []}
 
 

@@ -5,7 +5,7 @@ import pytest
 from apps.fleet import examination, goals, pool_manager, status, sync_coordinator
 from apps.fleet.exceptions import DatabasesUnreadable, Invalid, UnsoundSource
 from apps.fleet.models import Endpoint, Operation, Pool
-from apps.fleet.status import Status
+from apps.fleet.status import EndpointStatus
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -17,7 +17,7 @@ WARNING = (
 )
 
 
-def source(pool: Pool, *problems: examination.Problem) -> Endpoint:
+def source(pool: Pool, *problems: examination.ExaminationProblem) -> Endpoint:
     return factories.reporting_endpoint(pool=pool, state=factories.state("app 2-1"), examination=problems)
 
 
@@ -27,7 +27,7 @@ def set_target(endpoint: Endpoint, *, force: bool = False) -> int:
 
 
 def test_verdicts_are_those_of_the_tables_here() -> None:
-    assert set(examination.VERDICTS) | {"of_a_newer_agent"} == {*FORCIBLE, *REFUSING, *WARNING}
+    assert set(examination.SOURCE_VERDICTS) | {"of_a_newer_agent"} == {*FORCIBLE, *REFUSING, *WARNING}
 
 
 @pytest.mark.parametrize("code", REFUSING)
@@ -95,7 +95,7 @@ def test_check_in_old_report_leaves_the_examination() -> None:
         {"code": "x", "text": "x", "names": ["\0"]},
     ],
 )
-def test_check_in_problem_that_cant_be_kept_is_refused(problem: examination.Problem) -> None:
+def test_check_in_problem_that_cant_be_kept_is_refused(problem: examination.ExaminationProblem) -> None:
     endpoint = factories.endpoint()
     with pytest.raises(Invalid):
         factories.report(endpoint, factories.state(), examination=[problem])
@@ -130,17 +130,17 @@ def test_databases_unreadable_no_sync_by_policy_nor_on_request(blind: Endpoint) 
 
 
 def test_databases_unreadable_status_is_unknown_until_they_can_be_read(blind: Endpoint) -> None:
-    assert status.of_one(reread(blind)) == Status.UNKNOWN
-    assert status.counts()[Status.UNKNOWN] == 1
+    assert status.of_one(reread(blind)) == EndpointStatus.UNKNOWN
+    assert status.counts()[EndpointStatus.UNKNOWN] == 1
     factories.report(blind, factories.state("app 1-1"), examination=[])
-    assert status.of_one(reread(blind)) == Status.BEHIND
+    assert status.of_one(reread(blind)) == EndpointStatus.BEHIND
     assert Operation.objects.get().kind == "sync"
 
 
 def test_databases_unreadable_exactly_at_the_target_is_in_sync(blind: Endpoint) -> None:
     found = [factories.problem("database_unreadable", "core")]
     factories.report(blind, factories.state("app 2-1"), examination=found)
-    assert status.of_one(reread(blind)) == Status.IN_SYNC
+    assert status.of_one(reread(blind)) == EndpointStatus.IN_SYNC
 
 
 def test_databases_unreadable_revert_is_possible() -> None:

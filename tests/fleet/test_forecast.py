@@ -14,7 +14,7 @@ from apps.fleet.difference import ChangeKind
 from apps.fleet.exceptions import DatabasesUnreadable, Invalid, NoTarget, NotFound, StateUnknown
 from apps.fleet.forecast import CANNOT, Effect, Forecast
 from apps.fleet.models import Endpoint, Operation, Pool
-from apps.fleet.protection import Protected
+from apps.fleet.protection import ProtectedPackages
 from demo import database
 from demo.machines import Fleet
 from tests import factories
@@ -115,7 +115,7 @@ def test_of_those_that_change_offline_busy_locked_out_and_refusing_are_told(lab:
     Endpoint.objects.filter(name="good").update(last_seen=None, token_hash=None)  # doesn't change: not counted
     Endpoint.objects.filter(name="old").update(last_seen=Now() - timedelta(days=1))
     sync_coordinator.create_operation(endpoint=Endpoint.objects.get(name="new"), kind="sync", actor="test")
-    guarded = Protected(role="editor", why="the last editor", names=["vim"], needs="one", instead=[])
+    guarded = ProtectedPackages(role="editor", why="the last editor", names=["vim"], needs="one", instead=[])
     Endpoint.objects.filter(name="more").update(protected=[guarded], token_hash=None)
     found = seen(lab)
     wanted = (Effect.OFFLINE, Effect.ACTIVE, Effect.PROTECTED, Effect.LOCKED_OUT)
@@ -194,7 +194,9 @@ def test_no_time_left_says_so_instead_of_a_wrong_number(lab: Pool, settings: Any
 def test_forecast_says_what_every_machines_own_goal_says() -> None:
     """A whole fleet of the demo, in states of their own, with held and foreign packages."""
     database.fill(Fleet(endpoints=60, pools=3, distinct=True), days=(-2,))
-    guarded = Protected(role="kernel", why="the last kernel", names=["linux", "vim", "git"], needs="each", instead=[])
+    guarded = ProtectedPackages(
+        role="kernel", why="the last kernel", names=["linux", "vim", "git"], needs="each", instead=[]
+    )
     Endpoint.objects.update(protected=[guarded])
     compared = 0
     for pool in Pool.objects.select_related("target"):

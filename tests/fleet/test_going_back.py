@@ -2,11 +2,11 @@
 
 import pytest
 
-from apps.fleet import audit, going_back, pool_manager, sync_coordinator, waiting
+from apps.fleet import audit, pool_manager, queued_syncs, sync_coordinator, waiting
 from apps.fleet.exceptions import NotClaimable
 from apps.fleet.models import AuditEvent, Endpoint, Operation, Pool
 from tests import factories
-from tests.fleet.test_retrying import fail
+from tests.fleet.operations import fail
 
 pytestmark = pytest.mark.django_db
 
@@ -31,13 +31,13 @@ def of(name: str) -> Operation:
     return Operation.objects.with_names().get(endpoint__name=name)
 
 
-def left(pool: Pool, number: int) -> going_back.Left:
+def left(pool: Pool, number: int) -> queued_syncs.AffectedSyncs:
     revision = pool.revisions.get(number=number)
-    return going_back.left(pool, revision=revision.pk, of_pool=revision.pool_id)
+    return queued_syncs.affected(pool, revision=revision.pk, of_pool=revision.pool_id)
 
 
 def test_going_back_cancels_what_nobody_has_begun_and_says_why(desk: Pool) -> None:
-    assert left(desk, 1) == going_back.Left(cancelled=["three"], staying=[])
+    assert left(desk, 1) == queued_syncs.AffectedSyncs(cancelled=["three"], staying=[])
     pool_manager.go_back(pool=desk, number=1, actor="user:ada")
     ended = of("three")
     assert (ended.status, ended.result and ended.result["code"]) == ("cancelled", "pool_went_back")
@@ -58,7 +58,7 @@ def test_what_was_begun_and_what_leads_elsewhere_stays(desk: Pool) -> None:
     at_work = factories.applying(sync("one"))
     begun = factories.leased(sync("two"))
     Operation.objects.filter(pk=begun.pk).update(status="queued", lease_token=None, lease_until=None)
-    assert left(desk, 1) == going_back.Left(cancelled=["three"], staying=["two"])
+    assert left(desk, 1) == queued_syncs.AffectedSyncs(cancelled=["three"], staying=["two"])
     pool_manager.go_back(pool=desk, number=1, actor="user:ada")
     assert [of(name).status for name in ("one", "two", "three", "o1")] == ["applying", "queued", "cancelled", "queued"]
     at_work.refresh_from_db()
@@ -82,18 +82,18 @@ def test_revert_that_is_queued_is_no_sync_and_stays(desk: Pool) -> None:
 
 
 def test_new_target_and_promoted_one_leave_what_people_queued(desk: Pool) -> None:
-    assert going_back.left(desk, revision=None, of_pool=None).staying == ["three"]
+    assert queued_syncs.affected(desk, revision=None, of_pool=None).staying == ["three"]
     assert left(desk, 2).staying == []
     factories.target(desk, "app 3-1")
     other = factories.pool("other")
     revision = factories.target(other, "app 4-1")
-    assert going_back.left(desk, revision=revision.pk, of_pool=other.pk) == going_back.Left(
+    assert queued_syncs.affected(desk, revision=revision.pk, of_pool=other.pk) == queued_syncs.AffectedSyncs(
         cancelled=[], staying=["three"]
     )
     pool_manager.promote(pool=desk, source=other, actor="user:ada")
     assert of("three").status == "queued"
     desk.refresh_from_db()
-    assert going_back.left(desk, revision=desk.target_id, of_pool=desk.pk).staying == ["three"]
+    assert queued_syncs.affected(desk, revision=desk.target_id, of_pool=desk.pk).staying == ["three"]
     assert waits(of("three")).text.endswith(" It goes to target #2; the pool's target is #4 now.")
 
 

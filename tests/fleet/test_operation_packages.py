@@ -9,7 +9,7 @@ from apps.fleet import leases, operation_packages, retention, sync_coordinator
 from apps.fleet.models import Endpoint, EndpointState, Operation, State
 from apps.fleet.operation_packages import What
 from tests import factories
-from tests.fleet.test_operations import expire, pass_deadline
+from tests.fleet.operations import expire, pass_deadline
 
 pytestmark = pytest.mark.django_db
 
@@ -56,7 +56,7 @@ def test_packages_of_a_failure_that_changed_nothing_are_none() -> None:
 
 @pytest.mark.parametrize("reported", ["app 1.0-1", "app 1.5-1"])
 def test_packages_of_a_failure_before_pacman_are_what_it_would_have_changed(reported: str) -> None:
-    """Also where somebody else changed the machine meanwhile: that was not the operation."""
+    """Even if somebody else changed the machine meanwhile: that was not the operation."""
     done = factories.finish(factories.leased(), factories.state(reported), outcome="failed", code="x")
     assert seen(done) == (What.NOT_BEGUN, [("app", "upgrade")])
 

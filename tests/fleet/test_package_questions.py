@@ -5,7 +5,7 @@ import pytest
 from apps.fleet import package_questions
 from apps.fleet.exceptions import Invalid, NotFound
 from apps.fleet.models import Endpoint
-from apps.fleet.package_questions import Having, Question
+from apps.fleet.package_questions import EndpointVersion, Question
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -65,7 +65,11 @@ def test_endpoints_each_word(lab: None, words: dict[str, object], found: str) ->
 
 def test_endpoints_with_pool_and_version_after_a_name(lab: None) -> None:
     found = package_questions.endpoints("openssl", Question(), after="m0")
-    assert found == [Having("m1", "lab", "3.0.10-1"), Having("m2", None, "1:1.0-1"), Having("m3", None, "3.0.1-2")]
+    assert found == [
+        EndpointVersion("m1", "lab", "3.0.10-1"),
+        EndpointVersion("m2", None, "1:1.0-1"),
+        EndpointVersion("m3", None, "3.0.1-2"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 
-from apps.fleet import progress, retrying, sync_coordinator
+from apps.fleet import progress, retries, sync_coordinator
 from apps.fleet.exceptions import Invalid
 from apps.fleet.models import Operation
-from apps.fleet.progress import Progress
+from apps.fleet.progress import OperationProgress
 from tests import factories
-from tests.fleet.test_operations import expire
-from tests.fleet.test_retrying import come_due
+from tests.fleet.operations import come_due, expire
 
 pytestmark = pytest.mark.django_db
 DOWNLOADING: dict[str, Any] = {
@@ -39,7 +38,7 @@ def test_progress_is_that_of_the_last_heartbeat() -> None:
     operation = factories.leased()
     assert progress.of(operation) is None
     far = progress.of(beat(operation, DOWNLOADING))
-    assert far == Progress(**DOWNLOADING | {"hosts": ("https://mirror.example:443",)})
+    assert far == OperationProgress(**DOWNLOADING | {"hosts": ("https://mirror.example:443",)})
     assert far.percent == 75
     applying = progress.of(beat(operation, {"phase": "applying", "done": 1, "total": 3}, "applying"))
     assert applying and (applying.phase, applying.percent) == ("applying", 33)
@@ -75,7 +74,7 @@ def test_phase_with_the_name_of_a_status_is_not_counted_as_that_status() -> None
 def test_progress_goes_with_the_end_and_with_the_lease() -> None:
     operation = beat(factories.leased(), DOWNLOADING)
     assert progress.heard(operation)
-    retrying.queue_later(operation, {"code": "mirror_failed"}, actor="test", state=operation.base_state_id)
+    retries.queue_later(operation, {"code": "mirror_failed"}, actor="test", state=operation.base_state_id)
     assert operation.status == "queued" and progress.of(operation) is None and progress.heard(operation) is None
     again = factories.leased(come_due(operation))
     assert progress.of(again) is None and again.progress is None

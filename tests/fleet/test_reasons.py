@@ -8,7 +8,7 @@ from django.db.models import F
 
 from apps.fleet import endpoint_manager, reasons, status
 from apps.fleet.models import Endpoint, Pool
-from apps.fleet.status import Status
+from apps.fleet.status import EndpointStatus
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +21,7 @@ def lab() -> Pool:
     return made
 
 
-def said(name: str) -> tuple[Status, str]:
+def said(name: str) -> tuple[EndpointStatus, str]:
     """The status of the endpoint, and why."""
     endpoint = Endpoint.objects.select_related("pool__target").get(name=name)
     found = status.of_one(endpoint)
@@ -72,7 +72,7 @@ def test_why_unknown_in_each_case(lab: Pool, settings: Any) -> None:
         "blind": "The server can't tell which of its packages are foreign. Something is wrong with core.",
     }
     assert {name: said(name) for name in expected} == {
-        name: (Status.UNKNOWN, sentence) for name, sentence in expected.items()
+        name: (EndpointStatus.UNKNOWN, sentence) for name, sentence in expected.items()
     }
     factories.reporting_endpoint("large", pool=lab, state=factories.state("app 1-1", "lib 2-1"))
     settings.STATE_MAX_PACKAGES = 2
@@ -87,20 +87,20 @@ def test_why_offline_tells_never_seen_from_gone(lab: Pool) -> None:
     Endpoint.objects.filter(name="gone").update(created=F("created") - 2 * day, last_seen=F("last_seen") - day)
     Endpoint.objects.filter(name="once").update(created=F("created") - day, last_seen=F("last_seen") - day)
     for name in ("new", "once"):
-        assert said(name)[1].startswith("It enrolled and was never heard of again")
-    assert said("gone")[1].startswith("It hasn't been heard of for three poll intervals")
+        assert said(name)[1].startswith("It enrolled and was never heard from again")
+    assert said("gone")[1].startswith("It hasn't been heard from for three poll intervals")
 
 
 def test_microarchitecture_level_is_the_same_architecture(lab: Pool) -> None:
     factories.report(factories.endpoint("level", pool=lab, arch="x86_64_v3"), factories.state("app 1-1"))
-    assert said("level")[0] == Status.BEHIND
+    assert said("level")[0] == EndpointStatus.BEHIND
 
 
 def test_why_in_sync_beside_what_it_keeps_does_not_call_it_exact(lab: Pool) -> None:
     box = factories.endpoint("box", pool=lab)
     factories.report(box, factories.state("app 1-1", "lib 2-1", "tool 2-1"), holds=["app"])
     expected = "It has the packages of target #1, apart from those that are kept as they are here."
-    assert said("box") == (Status.IN_SYNC, expected)
+    assert said("box") == (EndpointStatus.IN_SYNC, expected)
 
 
 def test_why_offline_of_one_that_is_locked_out(lab: Pool) -> None:
@@ -108,6 +108,6 @@ def test_why_offline_of_one_that_is_locked_out(lab: Pool) -> None:
     endpoint_manager.revoke_token(endpoint=box, actor="user:ada")
     Endpoint.objects.update(last_seen=F("last_seen") - timedelta(days=1))
     assert said("box") == (
-        Status.OFFLINE,
+        EndpointStatus.OFFLINE,
         "Its token was revoked: it is locked out until it has a new one, or enrols again.",
     )

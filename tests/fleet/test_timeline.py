@@ -9,9 +9,9 @@ from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 
-from apps.fleet import endpoint_manager, pool_manager, presence, sync_coordinator, timeline
+from apps.fleet import endpoint_manager, endpoint_presence, pool_manager, sync_coordinator, timeline
 from apps.fleet.models import Endpoint, EndpointState, OfflinePeriod
-from apps.fleet.timeline import Kind
+from apps.fleet.timeline import TimelineKind
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +22,7 @@ def kinds(endpoint: Endpoint, since: datetime | None = None) -> list[str]:
 
 
 def silent(endpoint: Endpoint, polls: float) -> None:
-    """Last heard of so many poll intervals ago."""
+    """Let it have been heard of that many poll intervals ago."""
     seconds = polls * settings.POLL_SECONDS
     Endpoint.objects.filter(pk=endpoint.pk).update(last_seen=Now() - timedelta(seconds=seconds))
 
@@ -37,7 +37,7 @@ def test_timeline_has_all_that_happened_newest_first() -> None:
     events = timeline.of(Endpoint.objects.get(pk=box.pk))
     assert [event.at for event in events] == sorted((event.at for event in events), reverse=True)
     assert sorted(event.kind for event in events) == ["audit", "finished", "operation", "state", "state", "target"]
-    newest = next(event for event in events if event.kind == Kind.STATE)
+    newest = next(event for event in events if event.kind == TimelineKind.STATE)
     assert newest.before == events[-1].what.state_id and events[-1].before is None
     assert newest.what.cause == EndpointState.Cause.OPERATION
 
@@ -59,8 +59,10 @@ def test_timeline_targets_only_of_its_pool_and_since_it_is_in_it() -> None:
     endpoint_manager.assign(endpoint=box, pool=new, actor="user:ada")
     factories.target(new, "app 2-1")
     events = timeline.of(Endpoint.objects.get(pk=box.pk))
-    assert [(event.kind, str(event.what)) for event in events if event.kind == Kind.TARGET] == [("target", "new #2")]
-    assert [event.what.verb for event in events if event.kind == Kind.AUDIT] == ["assign"]
+    assert [(event.kind, str(event.what)) for event in events if event.kind == TimelineKind.TARGET] == [
+        ("target", "new #2")
+    ]
+    assert [event.what.verb for event in events if event.kind == TimelineKind.AUDIT] == ["assign"]
 
 
 def test_timeline_of_a_name_that_another_endpoint_had_knows_nothing_of_that() -> None:
@@ -104,21 +106,21 @@ def test_presence_first_report_is_no_return_and_a_known_period_is_not_written_ag
     assert not OfflinePeriod.objects.exists()
     silent(box, 10)
     box.refresh_from_db()
-    presence.notice_return(box)
-    presence.notice_return(box)  # another request of the same moment, which read the same row
+    endpoint_presence.notice_return(box)
+    endpoint_presence.notice_return(box)  # another request of the same moment, which read the same row
     assert OfflinePeriod.objects.count() == 1
 
 
 def test_presence_costs_an_endpoint_that_is_there_no_statement(django_assert_num_queries: Any) -> None:
     box = factories.reporting_endpoint("box", state=factories.state())
     with django_assert_num_queries(0):
-        presence.notice_return(box)
+        endpoint_presence.notice_return(box)
 
 
 def test_presence_periods_beyond_the_newest_go_and_those_of_forgotten_endpoints(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(presence, "KEPT", 3)
+    monkeypatch.setattr(endpoint_presence, "KEPT", 3)
     box = factories.endpoint("box")
     day = datetime(2026, 1, 1, tzinfo=UTC)
     OfflinePeriod.objects.bulk_create(
@@ -126,7 +128,7 @@ def test_presence_periods_beyond_the_newest_go_and_those_of_forgotten_endpoints(
         for number in range(5)
     )
     OfflinePeriod.objects.create(endpoint_id=box.pk + 1000, since=day)  # an older instance deleted its endpoint
-    assert presence.trim() == 3
+    assert endpoint_presence.trim() == 3
     assert sorted(period.since.day for period in OfflinePeriod.objects.all()) == [3, 4, 5]
     endpoint_manager.delete_endpoint(endpoint=box, actor="test")
     assert not OfflinePeriod.objects.exists()
@@ -138,7 +140,7 @@ def test_presence_an_older_instance_can_delete_an_endpoint_that_was_offline() ->
     OfflinePeriod.objects.create(endpoint=box, since=datetime(2026, 1, 1, tzinfo=UTC))
     Endpoint.objects.filter(pk=box.pk)._raw_delete("default")
     connection.check_constraints()
-    assert presence.trim() == 1
+    assert endpoint_presence.trim() == 1
 
 
 @pytest.mark.parametrize("sign", ["claim", "heartbeat", "result"])

@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from apps.fleet import exceptions, tokens
 from apps.fleet.models import ApiToken, AuditEvent
-from apps.lifecycle import bookkeeping
+from apps.lifecycle.work import deferred_writes
 
 pytestmark = pytest.mark.django_db
 
@@ -61,17 +61,17 @@ def test_authenticate_last_used_is_written_later_once_a_minute(
     tokens.authenticate_api_token(token=text)
     token.refresh_from_db()
     assert token.last_used is None
-    bookkeeping.flush()
+    deferred_writes.flush()
     token.refresh_from_db()
     first = token.last_used
     with django_assert_num_queries(1):
         tokens.authenticate_api_token(token=text)
-    bookkeeping.flush()
+    deferred_writes.flush()
     token.refresh_from_db()
     assert first and token.last_used == first
     ApiToken.objects.update(last_used=Now() - timedelta(seconds=61))
     with django_assert_num_queries(1):
         tokens.authenticate_api_token(token=text)
-    bookkeeping.flush()
+    deferred_writes.flush()
     token.refresh_from_db()
     assert token.last_used and token.last_used >= first

@@ -4,7 +4,7 @@ import pytest
 
 from apps.fleet import automatic, goals, pool_manager, revisions, status
 from apps.fleet.models import Endpoint, Operation, Pool
-from apps.fleet.status import Status
+from apps.fleet.status import EndpointStatus
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +40,7 @@ def test_unmanaged_dropped_upstream_is_kept_by_who_has_old_databases_and_who_has
     assert why(pool) == {"tray": "dropped"}
     assert after_sync(old) == after_sync(refreshed) == {"app 2-1", "base 2-1", "tray 1-1"}
     assert after_sync(lacking) == {"app 2-1", "base 2-1"}
-    assert set(status.by_packages([old, refreshed, lacking]).values()) == {Status.BEHIND}
+    assert set(status.by_packages([old, refreshed, lacking]).values()) == {EndpointStatus.BEHIND}
 
 
 def test_unmanaged_only_difference_is_no_difference() -> None:
@@ -49,7 +49,7 @@ def test_unmanaged_only_difference_is_no_difference() -> None:
     pool_manager.set_target(pool=pool, endpoint=source, actor="test")
     other = machine(pool, (*NEW, "tray 9-1"), (*NEW, "tray 9-1"))  # another repository of its own has it
     other = Endpoint.objects.with_target().get(pk=other.pk)
-    assert status.by_packages([other])[other.pk] == Status.IN_SYNC
+    assert status.by_packages([other])[other.pk] == EndpointStatus.IN_SYNC
     assert automatic.wanted(other) is None
     goal = goals.sync_goal(other)
     assert (goal.changes, goal.kept["unmanaged"]) == ([], ["tray"])
@@ -74,7 +74,7 @@ def test_dropped_and_removed_at_the_source_goes_whether_databases_were_refreshed
     pool_manager.set_target(pool=pool, endpoint=source, actor="test")
     assert why(pool) == {}
     assert after_sync(old) == after_sync(refreshed) == {"app 2-1", "base 2-1"}
-    assert set(status.by_packages([old, refreshed]).values()) == {Status.BEHIND}
+    assert set(status.by_packages([old, refreshed]).values()) == {EndpointStatus.BEHIND}
 
 
 def test_dropped_that_a_machine_was_never_seen_to_have_from_a_repository_stays_everywhere() -> None:
@@ -132,7 +132,7 @@ def test_foreign_is_not_what_the_repositories_of_the_target_offer() -> None:
     endpoint = machine(pool, ("app 2-1", "tool 1-1", "yay 1-1"), ("app 2-1",))
     assert endpoint.foreign == ["tool", "yay"]
     assert after_sync(endpoint) == {"app 2-1", "yay 1-1"}
-    assert status.by_packages([endpoint])[endpoint.pk] == Status.AHEAD
+    assert status.by_packages([endpoint])[endpoint.pk] == EndpointStatus.AHEAD
 
 
 def test_foreign_contents_of_the_target_are_gone_it_is_left_alone() -> None:

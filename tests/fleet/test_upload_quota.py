@@ -12,17 +12,17 @@ from apps.fleet.alpm import canonical
 from apps.fleet.exceptions import NotFound, QuotaExceeded
 from apps.fleet.models import Endpoint, RepositoryContent, State, Upload
 from tests import factories
-from tests.api.support import Answer, Machine, state_text
+from tests.api.support import Answer, ApiMachine, state_text
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def machine() -> Iterator[Machine]:
-    yield Machine("m1", factories.pool())
+def machine() -> Iterator[ApiMachine]:
+    yield ApiMachine("m1", factories.pool())
 
 
-def upload(machine: Machine, number: int, kind: str = "states") -> Answer:
+def upload(machine: ApiMachine, number: int, kind: str = "states") -> Answer:
     text = state_text(f"app {number}-1")
     return machine.api.upload(f"/{kind}/{canonical.digest_of(text)}", gzip.compress(text))
 
@@ -31,7 +31,7 @@ def age(by: timedelta) -> None:
     Upload.objects.update(at=clock.now() - by)
 
 
-def test_uploads_more_than_the_hour_allows_429(machine: Machine, settings: Any) -> None:
+def test_uploads_more_than_the_hour_allows_429(machine: ApiMachine, settings: Any) -> None:
     settings.UPLOAD_QUOTA_PER_HOUR = 3
     for number in range(3):
         upload(machine, number).ok(201)
@@ -44,14 +44,14 @@ def test_uploads_more_than_the_hour_allows_429(machine: Machine, settings: Any) 
     upload(machine, 3).ok(201)
 
 
-def test_uploads_without_the_quota_go_on(machine: Machine, settings: Any) -> None:
+def test_uploads_without_the_quota_go_on(machine: ApiMachine, settings: Any) -> None:
     settings.UPLOAD_QUOTA_PER_HOUR = settings.UPLOAD_QUOTA_MB_PER_DAY = settings.UPLOAD_QUOTA_MB_STORED = 0
     Upload.objects.create(endpoint=machine.endpoint, digest="0" * 64, size=1 << 50)
     for number in range(10):
         upload(machine, number).ok(201)
 
 
-def test_uploads_that_are_refused_or_known_count_too(machine: Machine, settings: Any) -> None:
+def test_uploads_that_are_refused_or_known_count_too(machine: ApiMachine, settings: Any) -> None:
     settings.UPLOAD_QUOTA_PER_HOUR = 3
     upload(machine, 1).ok(201)
     upload(machine, 1).ok(200)
@@ -60,16 +60,18 @@ def test_uploads_that_are_refused_or_known_count_too(machine: Machine, settings:
     assert list(Upload.objects.order_by("pk").values_list("kept", flat=True)) == [True, False, False]
 
 
-def test_upload_that_is_refused_is_not_read(machine: Machine, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upload_that_is_refused_is_not_read(
+    machine: ApiMachine, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.UPLOAD_QUOTA_PER_HOUR = 1
     upload(machine, 1).ok(201)
-    from apps.api.routes import contents
+    from apps.api.routes.agent import contents
 
     monkeypatch.setattr(contents, "read_text", lambda *_, **__: pytest.fail("read"))
     upload(machine, 2).refused(429, "upload_quota_exceeded")
 
 
-def test_bytes_of_a_day_429_until_they_are_a_day_old(machine: Machine, settings: Any) -> None:
+def test_bytes_of_a_day_429_until_they_are_a_day_old(machine: ApiMachine, settings: Any) -> None:
     settings.UPLOAD_QUOTA_MB_PER_DAY = 5
     Upload.objects.create(endpoint=machine.endpoint, digest="0" * 64, size=5 << 20)
     age(timedelta(hours=23))
@@ -78,7 +80,7 @@ def test_bytes_of_a_day_429_until_they_are_a_day_old(machine: Machine, settings:
     upload(machine, 1).ok(201)
 
 
-def test_kept_bytes_429_until_the_content_is_gone(machine: Machine, settings: Any) -> None:
+def test_kept_bytes_429_until_the_content_is_gone(machine: ApiMachine, settings: Any) -> None:
     settings.UPLOAD_QUOTA_MB_STORED = 5
     upload(machine, 1).ok(201)
     Upload.objects.update(size=6 << 20)
@@ -89,7 +91,7 @@ def test_kept_bytes_429_until_the_content_is_gone(machine: Machine, settings: An
     upload(machine, 2).ok(201)
 
 
-def test_kept_bytes_without_cleanup_are_not_counted(machine: Machine, settings: Any) -> None:
+def test_kept_bytes_without_cleanup_are_not_counted(machine: ApiMachine, settings: Any) -> None:
     settings.UPLOAD_QUOTA_MB_STORED = 5
     settings.AUTO_CLEANUP_OLD_STATES = False
     upload(machine, 1).ok(201)
@@ -98,20 +100,20 @@ def test_kept_bytes_without_cleanup_are_not_counted(machine: Machine, settings: 
     upload(machine, 2).ok(201)
 
 
-def test_quota_is_each_endpoint_s_own(machine: Machine, settings: Any) -> None:
+def test_quota_is_each_endpoint_s_own(machine: ApiMachine, settings: Any) -> None:
     settings.UPLOAD_QUOTA_PER_HOUR = 1
     upload(machine, 1).ok(201)
-    upload(Machine("m2"), 2).ok(201)
+    upload(ApiMachine("m2"), 2).ok(201)
     upload(machine, 3).refused(429, "upload_quota_exceeded")
 
 
-def test_size_is_what_was_decompressed(machine: Machine) -> None:
+def test_size_is_what_was_decompressed(machine: ApiMachine) -> None:
     text = state_text(*(f"p{number} 1-1" for number in range(1000)))
     machine.api.upload(f"/states/{canonical.digest_of(text)}", gzip.compress(text)).ok(201)
     assert Upload.objects.get().size == len(text)
 
 
-def test_honest_rolling_machine_never_meets_the_quotas(machine: Machine) -> None:
+def test_honest_rolling_machine_never_meets_the_quotas(machine: ApiMachine) -> None:
     """A new state and four new repositories every quarter of an hour, for an hour, by default."""
     for number in range(4):
         machine.report(f"app {number}-1", repository=(f"app {number}-1", "other 1-1"))
@@ -119,7 +121,7 @@ def test_honest_rolling_machine_never_meets_the_quotas(machine: Machine) -> None
 
 
 def test_check_in_that_changes_nothing_asks_nothing_about_uploads(
-    machine: Machine, django_assert_num_queries: Any
+    machine: ApiMachine, django_assert_num_queries: Any
 ) -> None:
     machine.report("app 1-1")
     with django_assert_num_queries(5) as captured:
@@ -127,14 +129,14 @@ def test_check_in_that_changes_nothing_asks_nothing_about_uploads(
     assert not [one for one in captured.captured_queries if "upload" in one["sql"]]
 
 
-def test_upload_of_an_endpoint_that_was_deleted_meanwhile_not_found(machine: Machine) -> None:
+def test_upload_of_an_endpoint_that_was_deleted_meanwhile_not_found(machine: ApiMachine) -> None:
     endpoint = Endpoint.objects.get()
     Endpoint.objects.all().delete()
     with pytest.raises(NotFound), upload_quota.counted(endpoint=endpoint, digest="0" * 64):
         pass
 
 
-def test_forget_keeps_the_last_day_and_what_is_still_kept(machine: Machine) -> None:
+def test_forget_keeps_the_last_day_and_what_is_still_kept(machine: ApiMachine) -> None:
     upload(machine, 1).ok(201)
     Upload.objects.create(endpoint=machine.endpoint, digest="1" * 64, size=5, kept=True)  # removed since
     Upload.objects.create(endpoint=machine.endpoint, digest="2" * 64)  # was refused
@@ -146,7 +148,7 @@ def test_forget_keeps_the_last_day_and_what_is_still_kept(machine: Machine) -> N
     assert upload_quota.forget() == 1
 
 
-def test_forget_content_of_a_repository_stays(machine: Machine) -> None:
+def test_forget_content_of_a_repository_stays(machine: ApiMachine) -> None:
     machine.report("app 1-1")
     age(timedelta(hours=25))
     assert upload_quota.forget() == 0
@@ -154,7 +156,7 @@ def test_forget_content_of_a_repository_stays(machine: Machine) -> None:
     assert Upload.objects.count() == 2
 
 
-def test_quota_exceeded_waits_at_least_a_second(machine: Machine, settings: Any) -> None:
+def test_quota_exceeded_waits_at_least_a_second(machine: ApiMachine, settings: Any) -> None:
     settings.UPLOAD_QUOTA_PER_HOUR = 1
     upload(machine, 1).ok(201)
     age(timedelta(minutes=59, seconds=59.9))

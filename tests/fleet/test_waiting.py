@@ -8,8 +8,7 @@ from django.db.models.functions import Now
 from apps.fleet import leases, sync_coordinator, waiting
 from apps.fleet.models import Endpoint, Operation, Pool
 from tests import factories
-from tests.fleet.test_operations import expire, heartbeat, pass_deadline
-from tests.fleet.test_retrying import come_due, fail
+from tests.fleet.operations import come_due, expire, fail, heartbeat, pass_deadline
 
 pytestmark = pytest.mark.django_db
 
@@ -76,7 +75,9 @@ def test_operation_of_a_machine_without_a_token_says_so() -> None:
     assert waits(operation).code == "token_revoked"
 
 
-@pytest.mark.parametrize(("make", "says"), [(factories.leased, "handed out"), (factories.applying, "next report")])
+@pytest.mark.parametrize(
+    ("make", "says"), [(factories.leased, "gets the operation again"), (factories.applying, "next report")]
+)
 def test_operation_whose_agent_is_silent_says_since_when(make: object, says: str) -> None:
     operation = expire(make())  # type: ignore[operator]
     found = waits(operation)

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from apps.api.schemas.views import package_status
 from apps.fleet import (
     analysis,
     automatic,
@@ -19,10 +18,10 @@ from apps.fleet import (
 )
 from apps.fleet.alpm import canonical
 from apps.fleet.alpm.state import InstalledPackage, to_text
+from apps.fleet.bounded_cache import BoundedCache
 from apps.fleet.exceptions import ComparisonTooLong, RepositoryTooLarge, StateTooLarge
 from apps.fleet.models import PackageVersion, RepositoryContent, State
-from apps.fleet.recent import Recent
-from apps.fleet.status import Status
+from apps.fleet.status import EndpointStatus
 from apps.fleet.tokens import hash_of
 from tests import factories
 from tests.api.support import repository_text
@@ -87,7 +86,7 @@ def test_state_of_before_the_limit_is_never_compared_and_its_endpoint_still_repo
     large = factories.reporting_endpoint(pool=pool, state=store(text_of(30)))
     factories.target(pool, *(f"p{number} 2-1" for number in range(5)))
     large.refresh_from_db()
-    assert status.of_one(large) == Status.BEHIND  # without the limit it is compared
+    assert status.of_one(large) == EndpointStatus.BEHIND  # without the limit it is compared
     settings.STATE_MAX_PACKAGES = 10
     large = type(large).objects.with_target().get(pk=large.pk)
     for ask in (
@@ -97,7 +96,7 @@ def test_state_of_before_the_limit_is_never_compared_and_its_endpoint_still_repo
     ):
         with pytest.raises(StateTooLarge, match="30 packages"):
             ask()
-    assert status.of_one(large) == Status.UNKNOWN
+    assert status.of_one(large) == EndpointStatus.UNKNOWN
     assert status.differences([large]) == {}
     assert automatic.wanted(large) is None
     seen = endpoint_manager.check_in(
@@ -111,9 +110,9 @@ def test_state_of_before_the_limit_is_never_compared_and_its_endpoint_still_repo
         holds=[],
         agent_version="1.0.0",
     )
-    assert seen.recorded and package_status(seen.endpoint) == Status.UNKNOWN
+    assert seen.recorded and status.of_reporting(seen.endpoint) == EndpointStatus.UNKNOWN
     settings.STATE_MAX_PACKAGES = 30
-    assert status.of_one(large) == Status.BEHIND  # nobody remembers that it was too large
+    assert status.of_one(large) == EndpointStatus.BEHIND  # nobody remembers that it was too large
 
 
 def test_comparison_is_given_up_when_its_time_is_used_up(clock: list[float]) -> None:
@@ -136,7 +135,7 @@ def test_every_comparison_looks_at_the_time(what: str, clock: list[float]) -> No
     pool = factories.pool(excluded_packages=["x*"])
     factories.target(pool, "a 1-1")
     one = [InstalledPackage(f"p{number}", "1-1", "any", "explicit") for number in range(300)]
-    kept = difference.Kept(held=[], foreign=[], excluded=[])
+    kept = difference.KeptPackages(held=[], foreign=[], excluded=[])
     time_limit.begin()
     clock[0] += 10
     asked = {
@@ -156,11 +155,11 @@ def test_status_there_is_no_time_for_is_unknown_and_isn_t_remembered(clock: list
     factories.target(pool, "app 2-1")
     time_limit.begin()
     clock[0] += 10
-    assert status.by_packages([endpoint])[endpoint.pk] == Status.UNKNOWN
+    assert status.by_packages([endpoint])[endpoint.pk] == EndpointStatus.UNKNOWN
     time_limit.begin()
     clock[0] -= 10
     time_limit.end()
-    assert status.by_packages([endpoint])[endpoint.pk] == Status.BEHIND
+    assert status.by_packages([endpoint])[endpoint.pk] == EndpointStatus.BEHIND
 
 
 def test_thousand_hostile_patterns_are_given_up(clock: list[float]) -> None:
@@ -201,15 +200,15 @@ def test_equal_pairs_of_states_are_compared_once(django_assert_num_queries: Any)
     pool = factories.pool()
     endpoint = factories.reporting_endpoint(pool=pool, state=factories.state("app 1-1"))
     factories.target(pool, "app 2-1")
-    assert status.by_packages([endpoint])[endpoint.pk] == Status.BEHIND
+    assert status.by_packages([endpoint])[endpoint.pk] == EndpointStatus.BEHIND
     with django_assert_num_queries(1):  # the pool
-        assert status.by_packages([endpoint])[endpoint.pk] == Status.BEHIND
+        assert status.by_packages([endpoint])[endpoint.pk] == EndpointStatus.BEHIND
     endpoint.holds = ["app"]
-    assert status.by_packages([endpoint])[endpoint.pk] == Status.IN_SYNC
+    assert status.by_packages([endpoint])[endpoint.pk] == EndpointStatus.IN_SYNC
 
 
 def test_recent_keeps_what_is_used_and_stays_small() -> None:
-    recent: Recent[int, int] = Recent(100)
+    recent: BoundedCache[int, int] = BoundedCache(100)
     for number in range(10_000):
         recent[number] = number
         assert recent.among([0, number]) == {0: 0, number: number}

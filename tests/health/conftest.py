@@ -1,7 +1,8 @@
-"""Fixtures of the health tests: a checker of the test's own, and a client that speaks WSGI to `ProbeLayer` alone."""
+"""Fixtures of the health tests: checkers of the test's own, and a client that speaks WSGI to `ProbeLayer` alone."""
 
 import io
 import json
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from apps.health import process
-from apps.health.checker import Checker
+from apps.health.checking import process_checker
+from apps.health.checking.checker import Checker
+from apps.health.checks.registered import RegisteredCheck
 from apps.health.wsgi import ProbeLayer
-from apps.lifecycle import memory
+from apps.lifecycle.shared_memory import memory
 
 
 @dataclass
@@ -66,9 +68,9 @@ def ask(application: Any, path: str, method: str = "GET", **environ: object) -> 
 @pytest.fixture
 def checker() -> Iterator[Checker]:
     """The process's checker, new and not running: `step()` does one round."""
-    process.checker.cache_clear()
-    yield process.checker()
-    process.checker.cache_clear()
+    process_checker.checker.cache_clear()
+    yield process_checker.checker()
+    process_checker.checker.cache_clear()
 
 
 @pytest.fixture
@@ -81,10 +83,10 @@ def get(checker: Checker) -> Get:
 @pytest.fixture
 def leaving() -> Iterator[None]:
     """The instance drains."""
-    times = memory.current().floats
-    times[memory.DRAIN_REQUESTED_AT] = times[memory.STARTED]
+    header = memory.current().header
+    header.drain_requested_at = header.started
     yield
-    times[memory.DRAIN_REQUESTED_AT] = 0
+    header.drain_requested_at = 0
 
 
 @pytest.fixture
@@ -96,3 +98,28 @@ def broken_database(checker: Checker, monkeypatch: pytest.MonkeyPatch) -> None:
 
     database = next(item for item in checker.checks if item.name == "database")
     monkeypatch.setattr(database.check, "run", fail)
+
+
+@pytest.fixture
+def running() -> Iterator[Callable[..., Checker]]:
+    """Makes checkers that run by a clock, as by a loop of the lifecycle, and are stopped at the end."""
+    made: list[Checker] = []
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(0.05):
+            for checker in list(made):
+                checker.tick()
+
+    def start(*checks: RegisteredCheck, interval: float = 60) -> Checker:
+        made.append(Checker(interval=interval, checks=checks))
+        made[-1].start()
+        return made[-1]
+
+    clock = threading.Thread(target=tick)
+    clock.start()
+    yield start
+    ended.set()
+    clock.join()
+    for checker in made:
+        checker.stop(5)

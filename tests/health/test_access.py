@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from apps.fleet import tokens
-from apps.health.checker import Checker
+from apps.health.checking.checker import Checker
 from tests.health.conftest import Answer, Get
 
 STATUS_ONLY = {"status", "service", "timestamp", "details"}
@@ -106,6 +106,16 @@ def test_private_revoked_token_sees_the_status_only(get: Get) -> None:
 def test_private_session_of_staff_sees_details(get: Get, staff: bool, seen: bool) -> None:
     answer = get("/health/detailed", HTTP_COOKIE=session_of(is_staff=staff))
     assert ("components" in answer.json) is seen
+
+
+@pytest.mark.usefixtures("private")
+def test_private_session_of_a_former_secret_key_sees_details_and_stays(get: Get, settings: LazySettings) -> None:
+    """No cookie can be set here, so the session must keep its key."""
+    settings.SECRET_KEY = "the former key"
+    cookie = session_of(is_staff=True)
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "the new key", ["the former key"]
+    for _ in range(2):
+        assert "components" in get("/health/detailed", HTTP_COOKIE=cookie).json
 
 
 @pytest.mark.usefixtures("private")

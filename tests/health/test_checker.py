@@ -1,35 +1,21 @@
 """The checker: what becomes of a check that fails, hangs or comes late; who wakes it; how many threads it makes."""
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 from django.db import OperationalError
 from health_check import HealthCheck
 from health_check.exceptions import ServiceWarning
 
-from apps.health import checker as checker_module
-from apps.health.checker import Checker
-from apps.health.checks import MigrationsPending, NotInitialized, Registered, Role
-from apps.health.results import Status
+from apps.health.checking import checker as checker_module
+from apps.health.checking.checker import Checker
+from apps.health.checking.results import CheckStatus
+from apps.health.checks.exceptions import MigrationsPending, NotInitialized
+from apps.health.checks.registered import Impact
+from tests.health.scripted_checks import Gate, Script, fail, registered
 from tests.support.wait import until
-
-
-@dataclass
-class Script(HealthCheck):  # type: ignore[misc]
-    """A check that does what the test tells it: `action` is called at each run."""
-
-    action: Callable[[], None] = field(default=lambda: None, repr=False)
-    timeout: timedelta = field(default=timedelta(seconds=0.1), repr=False)
-    runs: int = field(default=0, repr=False)
-
-    def run(self) -> None:
-        self.runs += 1
-        self.action()
 
 
 @dataclass
@@ -38,68 +24,27 @@ class Asynchronous(HealthCheck):  # type: ignore[misc]
         raise ServiceWarning("from a coroutine")
 
 
-class Gate:
-    """An action that hangs until `open()`."""
-
-    def __init__(self) -> None:
-        self.event = threading.Event()
-        self.entered = threading.Semaphore(0)
-
-    def __call__(self) -> None:
-        self.entered.release()
-        self.event.wait(30)
-
-    def open(self) -> None:
-        self.event.set()
-
-
-def fail(error: Exception) -> Callable[[], None]:
-    def action() -> None:
-        raise error
-
-    return action
-
-
-def registered(check: Any, role: Role = Role.DATABASE, name: str = "database") -> Registered:
-    return Registered(name, check, role, needs_database=role is not Role.DATABASE)
-
-
-@pytest.fixture
-def running() -> Iterator[Callable[..., Checker]]:
-    """Makes checkers that are stopped at the end."""
-    made: list[Checker] = []
-
-    def start(*checks: Registered, interval: float = 60) -> Checker:
-        made.append(Checker(interval=interval, checks=checks))
-        made[-1].start()
-        return made[-1]
-
-    yield start
-    for checker in made:
-        checker.stop(5)
-
-
 @pytest.mark.parametrize(
     ("error", "status", "problem"),
     [
-        (RuntimeError("secret"), Status.UNHEALTHY, "failed"),
-        (NotInitialized("x"), Status.NOT_INITIALIZED, "not_initialized"),
-        (MigrationsPending("x"), Status.UNHEALTHY, "migrations_pending"),
-        (ServiceWarning("x"), Status.DEGRADED, "warning"),
+        (RuntimeError("secret"), CheckStatus.UNHEALTHY, "failed"),
+        (NotInitialized("x"), CheckStatus.NOT_INITIALIZED, "not_initialized"),
+        (MigrationsPending("x"), CheckStatus.UNHEALTHY, "migrations_pending"),
+        (ServiceWarning("x"), CheckStatus.DEGRADED, "warning"),
     ],
 )
-def test_check_that_raises_becomes_an_outcome(error: Exception, status: Status, problem: str) -> None:
+def test_check_that_raises_becomes_an_outcome(error: Exception, status: CheckStatus, problem: str) -> None:
     checker = Checker(interval=1, checks=[registered(Script(fail(error)))])
     checker.step()
-    outcome = checker.snapshot.outcomes["database"]
+    outcome = checker.results.outcomes["database"]
     assert (outcome.status, outcome.problem) == (status, problem)
-    assert "secret" not in repr(checker.snapshot)
+    assert "secret" not in repr(checker.results)
 
 
 def test_check_that_is_a_coroutine_is_awaited() -> None:
     checker = Checker(interval=1, checks=[registered(Asynchronous())])
     checker.step()
-    assert checker.snapshot.outcomes["database"].status is Status.DEGRADED
+    assert checker.results.outcomes["database"].status is CheckStatus.DEGRADED
 
 
 def test_readiness_reasons_in_their_order() -> None:
@@ -108,8 +53,8 @@ def test_readiness_reasons_in_their_order() -> None:
         interval=1,
         checks=[
             registered(database),
-            registered(migrations, Role.MIGRATIONS, "migrations"),
-            registered(manager, Role.DEPENDENCY, "pool_manager"),
+            registered(migrations, Impact.MIGRATIONS, "migrations"),
+            registered(manager, Impact.DEPENDENCY, "pool_manager"),
         ],
     )
     assert checker.current().readiness.reason == "starting"
@@ -131,17 +76,17 @@ def test_readiness_reasons_in_their_order() -> None:
 
 
 def test_information_that_fails_leaves_readiness_alone() -> None:
-    checker = Checker(interval=1, checks=[registered(Script(fail(OSError())), Role.INFORMATION, "x")])
+    checker = Checker(interval=1, checks=[registered(Script(fail(OSError())), Impact.INFORMATION, "x")])
     checker.step()
     assert checker.current().readiness.reason == ""
-    assert checker.current().status is Status.DEGRADED
+    assert checker.current().status is CheckStatus.DEGRADED
 
 
 def test_broken_database_spares_the_checks_that_need_it() -> None:
     manager = Script()
     checker = Checker(
         interval=1,
-        checks=[registered(Script(fail(OSError()))), registered(manager, Role.DEPENDENCY, "pool_manager")],
+        checks=[registered(Script(fail(OSError()))), registered(manager, Impact.DEPENDENCY, "pool_manager")],
     )
     checker.step()
     assert manager.runs == 0
@@ -152,7 +97,7 @@ def test_check_past_its_limit_is_unhealthy_while_it_hangs(running: Callable[...,
     gate = Gate()
     script = Script()
     checker = running(registered(script))
-    until(lambda: checker.snapshot.complete)
+    until(lambda: checker.results.complete)
     assert checker.ask().readiness.reason == ""
     script.action = gate
     checker.wake()
@@ -175,13 +120,13 @@ def test_check_that_hangs_at_the_start_ends_starting(running: Callable[..., Chec
 def test_check_that_came_late_is_unhealthy_though_it_returned() -> None:
     checker = Checker(interval=1, checks=[registered(Script(lambda: time.sleep(0.15)))])
     checker.step()
-    assert checker.snapshot.outcomes["database"].problem == "timed_out"
+    assert checker.results.outcomes["database"].problem == "timed_out"
 
 
 def test_checker_asked_often_runs_one_round_at_a_time(running: Callable[..., Checker]) -> None:
     script = Script()
     checker = running(registered(script))
-    until(lambda: checker.snapshot.complete)
+    until(lambda: checker.results.complete)
     end = time.monotonic() + 1.2
     while time.monotonic() < end:
         checker.wake()
@@ -192,7 +137,7 @@ def test_checker_asked_often_runs_one_round_at_a_time(running: Callable[..., Che
 def test_checker_not_asked_waits_for_its_interval(running: Callable[..., Checker]) -> None:
     script = Script()
     checker = running(registered(script))
-    until(lambda: checker.snapshot.complete)
+    until(lambda: checker.results.complete)
     time.sleep(0.7)
     assert script.runs == 1
 
@@ -221,13 +166,33 @@ def test_stuck_threads_are_bounded_and_their_late_results_do_not_count(
     for _ in range(50):
         assert checker.ask().readiness.reason == "database_unhealthy"
         time.sleep(0.01)
-    assert script.runs == checker_module.MAX_THREADS
+    assert script.runs == checker_module.MAX_ROUNDS
     first.open()  # the one that was given up comes back, and finds that it is not wanted
-    until(lambda: checker._threads == 1)
+    until(lambda: checker.rounds == 1 or script.runs > checker_module.MAX_ROUNDS)  # or another one has begun
     assert checker.ask().readiness.reason == "database_unhealthy"
     script.action = lambda: None
     second.open()
     until(lambda: checker.ask().readiness.reason == "")
+
+
+def test_stopped_checker_what_its_last_round_finds_does_not_count(running: Callable[..., Checker]) -> None:
+    """The process closes its connections meanwhile, and the instance's other workers would look unready with it."""
+    gate, told = Gate(), list[CheckStatus]()
+
+    def database_closed() -> None:
+        gate()
+        raise RuntimeError("the dbpool is closed")
+
+    script = Script(lambda: None)
+    checker = running(registered(script))
+    until(lambda: checker.fresh and checker.rounds == 0)
+    script.action = database_closed
+    checker._after_round = lambda made: told.append(made.current().status)
+    until(lambda: checker.wake() or gate.entered.acquire(blocking=False))
+    checker.stop()
+    gate.open()
+    checker.stop(5)
+    assert (checker.rounds, checker.current().status, told) == (0, CheckStatus.HEALTHY, [])
 
 
 def test_history_keeps_the_last_outcomes_only() -> None:
@@ -252,104 +217,25 @@ def test_error_of_a_check_is_logged_once_for_each_change(caplog: pytest.LogCaptu
     ]
 
 
-def die() -> None:
-    raise SystemExit
-
-
-def is_stalled(checker: Checker) -> bool:
-    found = checker.ask()
-    return (found.readiness.reason, found.status) == ("checker_stalled", Status.UNHEALTHY)
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_checker_whose_thread_dies_each_time_is_stalled_until_a_round_is_done(
-    running: Callable[..., Checker], monkeypatch: pytest.MonkeyPatch
+def test_missed_deadline_is_reported_once_by_the_clock(
+    running: Callable[..., Checker], caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(checker_module, "RETRY", 0.05)
-    script = Script()
-    checker = running(registered(script))
-    until(lambda: checker.snapshot.complete)
-    assert checker.ask().readiness.reason == ""
-    script.action = die
-    checker.wake()
-    until(lambda: checker._threads == 0)
-    until(lambda: is_stalled(checker))
-    assert checker.current().effective["database"].problem == "checker_stalled"
-    until(lambda: checker.ask() is not None and script.runs >= 4)  # probes start another thread, and another
-    assert is_stalled(checker)
-    script.action = lambda: None
-    until(lambda: checker.ask().readiness.reason == "")
-    assert checker._threads == 1
-
-
-def test_checker_that_does_not_answer_to_its_wake_up_is_stalled(
-    running: Callable[..., Checker], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checker_module, "ANSWER", 0.2)
     gate = Gate()
-    checker = running(registered(Script()))
-    until(lambda: checker.snapshot.complete)
-    checker._after_round = lambda _: gate()  # it hangs between two rounds, where no check is in flight
-    checker.wake()
+    checker = running(registered(Script(gate)))
+    seen: list[str] = []
+    checker._after_round = lambda made: seen.append(made.current().readiness.reason)
     assert gate.entered.acquire(timeout=10)
-    assert checker.ask().readiness.reason == ""
-    until(lambda: is_stalled(checker))
-    gate.open()
-    checker._after_round = None
-    until(lambda: checker.ask().readiness.reason == "")
-
-
-def test_checker_that_hangs_within_a_round_is_stalled_and_gets_a_rival(
-    running: Callable[..., Checker], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checker_module, "ANSWER", 0.2)
-    monkeypatch.setattr(checker_module, "SECOND_TRY", 0.2)
-    gate = Gate()
-    checker = running(registered(Script()))
-    until(lambda: checker.snapshot.complete)
-    checker._observe = lambda name, outcome: gate()
-    checker.wake()
-    assert gate.entered.acquire(timeout=10)
-    checker._observe = None
-    until(lambda: is_stalled(checker))
-    until(lambda: checker.ask().readiness.reason == "")  # by the rival
-    assert checker._threads == 2
-    gate.open()
-
-
-def test_checker_idle_and_not_asked_is_not_stalled(
-    running: Callable[..., Checker], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The negative twin: nobody woke it, so nothing is owed."""
-    monkeypatch.setattr(checker_module, "ANSWER", 0.05)
-    checker = running(registered(Script()))
-    until(lambda: checker.snapshot.complete)
+    until(lambda: seen)
     time.sleep(0.3)
-    assert checker.current().readiness.reason == ""
-
-
-def test_round_that_breaks_off_is_stalled_until_one_is_whole(
-    running: Callable[..., Checker], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(checker_module, "RETRY", 0.05)
-
-    def break_off(name: str, outcome: Any) -> None:
-        raise RuntimeError("no room")
-
-    checker = running(registered(Script()))
-    until(lambda: checker.snapshot.complete)
-    checker._observe = break_off
-    checker.wake()
-    until(lambda: is_stalled(checker))
-    assert "a round of the health checks broke off" in caplog.text
-    checker._observe = None
-    until(lambda: checker.ask().readiness.reason == "")
+    assert seen == ["database_unhealthy"]
+    assert caplog.text.count("unhealthy timed_out, and still under way") == 1
+    gate.open()
 
 
 def test_await_round_old_result_waits_for_the_next_one(running: Callable[..., Checker]) -> None:
     script = Script()
     checker = running(registered(script))
-    until(lambda: checker.snapshot.complete and not checker.fresh)
+    until(lambda: checker.results.complete and not checker.fresh)
     script.action = fail(OSError("x"))
     checker.await_round(10)
     assert checker.current().readiness.reason == "database_unhealthy"

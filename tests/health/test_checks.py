@@ -12,10 +12,14 @@ from django.db import DatabaseError, connection
 from django.db.migrations.recorder import MigrationRecorder
 from health_check.exceptions import ServiceUnavailable, ServiceWarning
 
-from apps.health import schema
-from apps.health.checks import CHECKS, Component, Database, Dbpool, MigrationsPending, NotInitialized, Registered
-from apps.lifecycle import dbpool
-from apps.lifecycle.board import DbpoolSample
+from apps.health.checks import migrations
+from apps.health.checks.database import DatabaseCheck
+from apps.health.checks.dbpool import DbpoolCheck
+from apps.health.checks.exceptions import MigrationsPending, NotInitialized
+from apps.health.checks.fleet import DependencyCheck
+from apps.health.checks.registered import CHECKS, RegisteredCheck
+from apps.lifecycle.dbpool import facade
+from apps.lifecycle.shared_memory.snapshots import DbpoolSample
 from tests.support.wait import until
 
 BY_NAME = {item.name: item for item in CHECKS}
@@ -42,7 +46,7 @@ def in_threads(work: Callable[[], object], times: int) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("item", CHECKS, ids=lambda item: item.name)
-def test_check_on_a_migrated_database_passes(item: Registered) -> None:
+def test_check_on_a_migrated_database_passes(item: RegisteredCheck) -> None:
     item.check.run()
     assert item.check.timeout.total_seconds() <= 2
 
@@ -90,9 +94,9 @@ def test_check_that_keeps_its_connection_is_seen(settings: LazySettings) -> None
 
 @pytest.mark.django_db
 def test_migrations_one_missing_is_pending() -> None:
-    assert schema.pending_migrations(connection) == []
+    assert migrations.pending_migrations(connection) == []
     MigrationRecorder(connection).record_unapplied("fleet", "0001_initial")
-    assert schema.pending_migrations(connection) == [("fleet", "0001_initial")]
+    assert migrations.pending_migrations(connection) == [("fleet", "0001_initial")]
     with pytest.raises(MigrationsPending):
         BY_NAME["migrations"].check.run()
 
@@ -110,7 +114,7 @@ def test_component_without_its_table_is_not_initialized() -> None:
             cursor.execute("SELECT 1 FROM nonexistent_table")
 
     with pytest.raises(NotInitialized):
-        Component("x", probe).run()
+        DependencyCheck("x", probe).run()
 
 
 @NEEDS_POSTGRESQL
@@ -122,11 +126,11 @@ def test_component_behind_a_locked_table_is_a_warning() -> None:
 
     def locked() -> None:
         with pytest.raises(ServiceWarning):
-            Component("x", read).run()
+            DependencyCheck("x", read).run()
         passed.append(True)
 
     passed: list[bool] = []
-    Component("x", read).run()
+    DependencyCheck("x", read).run()
     with connection.cursor() as cursor:
         cursor.execute("BEGIN; LOCK TABLE fleet_pool IN ACCESS EXCLUSIVE MODE")
         try:
@@ -143,7 +147,7 @@ def test_database_that_takes_no_writes_is_unhealthy() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
         with pytest.raises(ServiceUnavailable):
-            Database().run()
+            DatabaseCheck().run()
         passed.append(True)
 
     passed: list[bool] = []
@@ -154,12 +158,12 @@ def test_database_that_takes_no_writes_is_unhealthy() -> None:
 def test_sqlite_file_missing_or_read_only_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.sqlite3"
     with pytest.raises(ServiceUnavailable):
-        Database.look_at_the_file(str(path))
+        DatabaseCheck.require_writable_file(str(path))
     path.touch()
-    Database.look_at_the_file(str(path))
+    DatabaseCheck.require_writable_file(str(path))
     monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere
     with pytest.raises(ServiceUnavailable):
-        Database.look_at_the_file(str(path))
+        DatabaseCheck.require_writable_file(str(path))
 
 
 @pytest.mark.parametrize(
@@ -174,20 +178,19 @@ def test_sqlite_file_missing_or_read_only_is_unavailable(tmp_path: Path, monkeyp
 def test_dbpool_warns_when_somebody_waits(
     sample: DbpoolSample | None, warns: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dbpool, "sample", lambda: sample)
+    monkeypatch.setattr(facade, "sample", lambda: sample)
     if warns:
         with pytest.raises(ServiceWarning):
-            Dbpool().run()
+            DbpoolCheck().run()
     else:
-        Dbpool().run()
+        DbpoolCheck().run()
 
 
 @pytest.mark.django_db(transaction=True)
 def test_statement_that_fails_wakes_the_checker(checker: Any) -> None:
-    checker._wake.clear()
     connection.close()
     with pytest.raises(DatabaseError), connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM nonexistent_table")
     # SQLite calls a missing table an OperationalError, PostgreSQL a ProgrammingError: the database is well there.
-    assert checker._wake.is_set() is (connection.vendor == "sqlite")
+    assert checker.wanted is (connection.vendor == "sqlite")
     connection.close()

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 
-from apps.health import figures, notes
-from apps.health.checker import Checker
-from apps.health.checks import CHECKS
-from apps.lifecycle import instance
+from apps.health.checking import worker_reports
+from apps.health.checking.checker import Checker
+from apps.health.checks.registered import CHECKS
+from apps.health.detailed import fleet_summary
 from apps.lifecycle.models import Instance
-from apps.lifecycle.tracking import operation_context
+from apps.lifecycle.shared_memory import instance
+from apps.lifecycle.work.tracked_work import operation_context
 from tests.health.conftest import Get
 
 TOP = {"status", "service", "version", "timestamp", "uptime_seconds", "environment", "components", "configuration"}
@@ -101,12 +102,12 @@ def test_detailed_shows_the_shutdown_while_it_lasts(get: Get) -> None:
 
 @pytest.mark.django_db
 def test_detailed_figures_are_read_in_the_background_only(checker: Checker, get: Get) -> None:
-    notes.forget()
-    notes.leave("checks", {})
+    worker_reports.forget()
+    worker_reports.write("checks", {})
     assert get("/health/detailed").json["fleet"] is None
     Instance.objects.create(name="host-1.example", version="1.0.0", phase="serving")
-    figures.refresh()
-    figures.refresh_instances()
+    fleet_summary.refresh()
+    fleet_summary.refresh_instances()
     body = get("/health/detailed").json
     assert body["fleet"]["pools"] == 0
     assert body["fleet"]["operations"]["queued"] == body["fleet"]["endpoints"]["in_sync"] == 0
@@ -115,8 +116,8 @@ def test_detailed_figures_are_read_in_the_background_only(checker: Checker, get:
 
 
 def test_detailed_fresh_instance_shows_itself_at_once(checker: Checker, get: Get) -> None:
-    notes.forget()
-    notes.leave("checks", {"outcomes": {}, "history": {}})
+    worker_reports.forget()
+    worker_reports.write("checks", {"outcomes": {}, "history": {}})
     (row,) = get("/health/detailed").json["instances"]
     assert (row["this"], row["lost"], row["phase"], row["workers"]) == (True, False, "starting", 1)
     assert "name" not in row
@@ -125,14 +126,14 @@ def test_detailed_fresh_instance_shows_itself_at_once(checker: Checker, get: Get
 @pytest.mark.django_db
 def test_detailed_registered_instance_is_shown_once(checker: Checker, get: Get) -> None:
     Instance.objects.create(id=instance.identity(), name="host-1.example", version="1.0.0", phase="serving")
-    figures.refresh_instances()
+    fleet_summary.refresh_instances()
     assert [row["this"] for row in get("/health/detailed").json["instances"]] == [True]
 
 
 @pytest.mark.django_db
 def test_detailed_names_of_machines_are_for_known_readers(checker: Checker, get: Get, settings: LazySettings) -> None:
     Instance.objects.create(name="host-1.example", version="1.0.0", phase="serving")
-    figures.refresh_instances()
+    fleet_summary.refresh_instances()
     checker.step()
     for form in ("json", "html", "prometheus"):
         assert "host-1" not in get(f"/health/detailed?format={form}").text
@@ -141,10 +142,10 @@ def test_detailed_names_of_machines_are_for_known_readers(checker: Checker, get:
 
 
 def test_figures_that_are_old_are_not_shown(get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
-    notes.leave("figures", {"pools": 7, "endpoints": {}, "operations": {}})
+    worker_reports.write("fleet", {"pools": 7, "endpoints": {}, "operations": {}})
     assert get("/health/detailed").json["fleet"]["pools"] == 7
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + figures.EXPIRES + 1)
+    monkeypatch.setattr(time, "time", lambda: now + fleet_summary.EXPIRES + 1)
     assert get("/health/detailed").json["fleet"] is None
 
 

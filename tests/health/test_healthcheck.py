@@ -1,4 +1,4 @@
-"""`manage.py healthcheck`: the exit code and the sentence for whatever is broken, and never a traceback."""
+"""`manage.py healthcheck --url`: the exit code and the sentence for what a server answers, and never a traceback."""
 
 import json
 import subprocess
@@ -10,12 +10,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
 
-from apps.health import healthcheck, local
-from apps.health.checks import CHECKS
+from apps.health.command import healthcheck, remote
 from tests.support.postgres import free_port
-from tests.support.server import manage
 
 READY = {"status": "ready", "uptime_seconds": 1.0, "timestamp": "2025-01-15T10:30:00Z"}
 NOT_READY = {"status": "not_ready", "reason": "database_unhealthy", "timestamp": "2025-01-15T10:30:00Z"}
@@ -107,7 +104,7 @@ def test_url_without_a_value_is_the_instance_of_this_machine(server: Answers, mo
     monkeypatch.setenv("HTTP_HOST", "127.0.0.1")
     assert healthcheck.main(["--url"]) == 0
     monkeypatch.setenv("HTTP_HOST", "::1")
-    assert healthcheck.own_address() == f"http://[::1]:{server.server_port}"
+    assert remote.own_address() == f"http://[::1]:{server.server_port}"
 
 
 def test_url_nobody_there_could_not_be_determined(capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,38 +155,6 @@ def test_format_json_is_one_object(server: Answers, capsys: pytest.CaptureFixtur
     assert body["dependencies"] == {"pool_manager": "unhealthy"}
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--nonsense"],
-        ["--wait", "-1"],
-        ["--wait", "soon"],
-        *(["--timeout", text] for text in ("nan", "0", "-1", "inf", "soon")),
-        ["--format", "xml"],
-    ],
-)
-def test_options_that_make_no_sense_are_exit_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        healthcheck.main(arguments)
-    assert ended.value.code == 2
-    assert "error:" in capsys.readouterr().err
-
-
-def test_help_lists_the_exit_codes_and_the_components(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        healthcheck.main(["--help"])
-    assert ended.value.code == 0
-    text = capsys.readouterr().out
-    assert "exit codes" in text
-    assert tuple(item.name for item in CHECKS) == healthcheck.COMPONENTS
-
-
-@pytest.mark.django_db
-def test_command_through_django_checks_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
-    call_command("healthcheck", component="database")
-    assert "database is healthy" in capsys.readouterr().out
-
-
 def test_url_loads_no_django(server: Answers) -> None:
     server.say("/health/ready", 200, READY)
     code = (
@@ -208,37 +173,6 @@ def test_url_loads_no_django(server: Answers) -> None:
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
-
-
-@pytest.mark.parametrize(
-    ("env", "code", "words"),
-    [
-        ({"SECRET_KEY": "", "ENVIRONMENT": "production"}, 2, "SECRET_KEY is not set"),
-        ({"DB_POOL_MAX_SIZE": "many"}, 2, "DB_POOL_MAX_SIZE must be a number"),
-        ({"DATABASE_URL": "nonsense"}, 2, "settings_broken"),
-        ({"DATABASE_URL": "mongodb://localhost/x"}, 2, "settings_broken"),
-        ({"DATABASE_URL": "sqlite:////nonexistent/pacsync.sqlite3"}, 1, "database_unhealthy"),
-        ({"DATABASE_URL": "sqlite:////"}, 1, "database_unhealthy"),
-        ({"DATABASE_URL": "postgresql://pacsync:secret@127.0.0.1:1/x"}, 1, "database_unhealthy"),
-        ({"LOG_LEVEL": "NONSENSE"}, 2, "settings_broken"),
-        ({"DJANGO_SETTINGS_MODULE": "nonexistent.settings"}, 2, "settings_broken"),
-    ],
-)
-def test_broken_configuration_is_a_sentence(env: dict[str, str], code: int, words: str) -> None:
-    url = env.pop("DATABASE_URL", "sqlite:////nonexistent/pacsync.sqlite3")
-    done = manage(url, "healthcheck", "--timeout", "60", **env)
-    assert (done.returncode, done.stderr) == (code, "")
-    assert words in done.stdout
-    assert len(done.stdout.splitlines()) == 1
-    assert "Traceback" not in done.stdout
-    assert "secret" not in done.stdout
-
-
-def test_missing_sqlite_file_is_not_made(tmp_path: Path) -> None:
-    done = manage(f"sqlite:///{tmp_path / 'new.sqlite3'}", "healthcheck", "--timeout", "60")
-    assert done.returncode == 1
-    assert "does not exist" in done.stdout
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -275,29 +209,3 @@ def test_url_senseless_is_a_sentence_without_its_password(capfd: pytest.CaptureF
     with pytest.raises(SystemExit) as ended:
         healthcheck.main(["--url", "--timeout", "1e300"])
     assert ended.value.code == 2
-
-
-@pytest.mark.parametrize("url", ["sqlite:////nonexistent/pacsync.sqlite3", "nonsense"])
-def test_component_that_is_unknown_is_exit_2_with_the_known_names(url: str) -> None:
-    """Whatever else is wrong."""
-    done = manage(url, "healthcheck", "--component", "nonsense")
-    assert (done.returncode, done.stderr) == (2, "")
-    assert (
-        "There is no component 'nonsense'. There are: database, database_writes, dbpool, endpoint_manager, "
-        in done.stdout
-    )
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(("slow", "code"), [("load_settings", 0), ("judged", 1)])
-def test_clock_starts_when_it_begins_to_ask(monkeypatch: pytest.MonkeyPatch, slow: str, code: int) -> None:
-    """Loading takes longer than the whole limit; the negative twin takes as long to ask."""
-    real = getattr(local, slow)
-
-    def slowly(*arguments: object) -> object:
-        time.sleep(4)
-        return real(*arguments)
-
-    monkeypatch.setattr(local, slow, slowly)
-    monkeypatch.setattr(local, "judged", local.judged if slow == "judged" else lambda _: healthcheck.result(0, "fine"))
-    assert local.check(component="database", timeout=2)["exit_code"] == code

@@ -9,12 +9,13 @@ from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics
 
 from apps.fleet.models import ChecksumConflict
-from apps.health import figures, ledger, meters
-from apps.health.checker import Checker
-from apps.health.ledger import Ledger
+from apps.health.checking.checker import Checker
+from apps.health.detailed import fleet_summary
+from apps.health.metrics import counters, worker_memory
+from apps.health.metrics.worker_memory import WorkerMemory
 from apps.health.wsgi import MeasureLayer
-from apps.lifecycle import board
 from apps.lifecycle.models import Instance
+from apps.lifecycle.shared_memory import layout
 from tests import factories
 from tests.health.conftest import Get, ask, behind
 
@@ -39,7 +40,7 @@ def test_instances_killed_before_their_shutdown_was_over_are_counted(checker: Ch
     for name, phase, minutes in [("a", "stopping", 5), ("b", "draining", 5), ("c", "serving", 5), ("d", "draining", 0)]:
         row = Instance.objects.create(name=name, version="1", phase=phase)
         Instance.objects.filter(id=row.id).update(heartbeat=Now() - timedelta(minutes=minutes))
-    figures.refresh_instances()
+    fleet_summary.refresh_instances()
     text = get("/metrics").text
     assert value(text, "pacsync_shutdown_overruns") == 2
     assert value(text, "pacsync_instances", state="lost") == 3
@@ -118,29 +119,29 @@ def test_histogram_buckets_are_cumulative_and_end_with_the_count(get: Get) -> No
 
 
 def piece() -> memoryview:
-    return memoryview(bytearray(len(board.scratch())))
+    return memoryview(bytearray(layout.SCRATCH_BYTES))
 
 
 def test_ledger_taken_over_goes_on_counting() -> None:
     memory = piece()
-    first = Ledger(memory)
+    first = WorkerMemory(memory)
     with first.lock:
         first.doubles[first.position(b"requests", 1)] += 3
-    second = Ledger(memory)  # the worker that replaces the first one
+    second = WorkerMemory(memory)  # the worker that replaces the first one
     with second.lock:
         second.doubles[second.position(b"requests", 1)] += 1
         second.doubles[second.position(b"others", 2) + 1] += 5
-    assert dict(Ledger(memory).numbers()) == {b"requests": [4.0], b"others": [0.0, 5.0]}
+    assert dict(WorkerMemory(memory).numbers()) == {b"requests": [4.0], b"others": [0.0, 5.0]}
 
 
 def test_ledger_entry_half_made_by_a_killed_worker_is_not_seen() -> None:
     memory = piece()
-    first = Ledger(memory)
+    first = WorkerMemory(memory)
     with first.lock:
         first.position(b"whole", 1)
     end = first._words[0]
     first._bytes[end : end + 12] = b"\xff" * 12  # its key, without the word that makes it count
-    second = Ledger(memory)
+    second = WorkerMemory(memory)
     assert [key for key, _ in second.numbers()] == [b"whole"]
     with second.lock:
         second.doubles[second.position(b"next", 1)] += 1
@@ -148,7 +149,7 @@ def test_ledger_entry_half_made_by_a_killed_worker_is_not_seen() -> None:
 
 
 def test_ledger_full_drops_new_series_and_keeps_the_old(caplog: pytest.LogCaptureFixture) -> None:
-    full = Ledger(piece())
+    full = WorkerMemory(piece())
     with full.lock:
         first = full.position(b"first", 1)
         positions = [full.position(b"%d" % number, 64) for number in range(10_000)]
@@ -158,27 +159,27 @@ def test_ledger_full_drops_new_series_and_keeps_the_old(caplog: pytest.LogCaptur
     assert len(list(full.numbers())) == sum(position >= 0 for position in positions) + 1
 
 
-def test_note_being_written_is_no_note() -> None:
-    written = Ledger(piece())
-    assert written.read_note() is None
-    written.write_note({"a": [1, "ä"]})
-    assert written.read_note() == {"a": [1, "ä"]}
-    written._note[10:12] = b"xx"
-    assert written.read_note() is None
+def test_report_being_written_is_no_report() -> None:
+    written = WorkerMemory(piece())
+    assert written.read_report() is None
+    written.write_report({"a": [1, "ä"]})
+    assert written.read_report() == {"a": [1, "ä"]}
+    written._report[10:12] = b"xx"
+    assert written.read_report() is None
 
 
 def test_totals_add_up_the_workers() -> None:
     memories = [piece(), piece(), piece()]
     for amount, memory in enumerate(memories[:2], 1):
-        one = Ledger(memory)
+        one = WorkerMemory(memory)
         with one.lock:
             one.doubles[one.position(b"both", 1)] += amount
-    assert ledger.totals(memories) == {b"both": [3.0]}
+    assert worker_memory.totals(memories) == {b"both": [3.0]}
 
 
 def test_meters_every_name_is_documented_once() -> None:
-    assert len(meters.METERS) >= 6
-    assert all(meter.documentation.endswith(".") for meter in meters.METERS.values())
+    assert len(counters.METERS) >= 6
+    assert all(meter.documentation.endswith(".") for meter in counters.METERS.values())
 
 
 @pytest.mark.django_db
@@ -193,7 +194,7 @@ def test_alarms_of_pools_and_checksums_are_counted(checker: Checker, get: Get) -
     factories.reporting_endpoint(
         state=factories.state("app 1-1"), examination=[factories.problem("modes_differ", "app")]
     )
-    figures.refresh()
+    fleet_summary.refresh()
     text = get("/metrics").text
     assert value(text, "pacsync_fleet_endpoints_files_differ") == 1
     assert value(text, "pacsync_fleet_pool_alarms", alarm="unapproved_target") == 1

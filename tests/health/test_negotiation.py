@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.health.negotiation import Form, choose
+from apps.health.detailed.negotiation import Form, choose
 from tests.health.conftest import Get
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"

@@ -7,11 +7,13 @@ from html.parser import HTMLParser
 import pytest
 from django.db import connection
 
-from apps.health import page
-from apps.health.answers import rfc3339
-from apps.health.checker import Checker
-from apps.health.checks import CHECKS
-from apps.lifecycle.tracking import operation_context
+from apps.health.checking.checker import Checker
+from apps.health.checking.results import CheckStatus
+from apps.health.checks.registered import CHECKS
+from apps.health.detailed import page
+from apps.health.detailed.status_badges import CHECK_BADGES, PHASE_BADGES
+from apps.health.probes import rfc3339
+from apps.lifecycle.work.tracked_work import operation_context
 from tests.health.conftest import Get
 
 VOID = {"meta", "link", "img", "br", "rect"}
@@ -90,23 +92,29 @@ def test_page_before_the_first_check_and_while_leaving_is_whole(get: Get, leavin
     assert "Draining" in text
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.04, "0.0 s"),
-        (9.96, "10.0 s"),
-        (12.3, "12 s"),
-        (60, "1 min"),
-        (185, "3 min 5 s"),
-        (7800, "2 h 10 min"),
-        (86400 * 5 + 3600 * 3, "5 d 3 h"),
-        (86400, "1 d"),
-    ],
-)
-def test_duration_has_two_units_at_most(seconds: float, text: str) -> None:
-    assert page.duration(seconds) == text
+def test_badge_every_status_and_phase_has_one() -> None:
+    assert set(CHECK_BADGES) == set(CheckStatus)
+    assert set(PHASE_BADGES) == {*page.PHASES, "lost"}
 
 
-def test_ago_of_a_time_and_of_none() -> None:
-    assert page.ago(rfc3339(time.time() - 125)).startswith("2 min")
-    assert page.ago(None) == "not yet"
+@pytest.mark.django_db
+def test_page_times_are_ages_of_one_unit_and_spans_of_two(checker: Checker, get: Get) -> None:
+    checker.step()
+    report = get("/health/detailed?format=json").json
+    long_ago = rfc3339(time.time() - 7860)
+    report["lifecycle"]["since"] = report["checks"][0]["last_check"] = long_ago
+    report["checks"][1]["last_check"] = None
+    text = page.render(report).decode()
+    assert ">2 h ago</time>" in text
+    assert ">not yet</time>" in text
+    assert "for 2 h 11 min" in text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("number", "words"), [(0, "0 requests"), (1, "1 request"), (2, "2 requests")])
+def test_page_counts_of_one_are_singular(checker: Checker, get: Get, number: int, words: str) -> None:
+    checker.step()
+    report = get("/health/detailed?format=json").json
+    report["requests"]["in_flight"] = number
+    text = re.sub("<[^>]+>", "", page.render(report).decode())
+    assert f"{words} in flight" in text

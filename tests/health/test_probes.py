@@ -11,12 +11,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
-from apps.health import process
-from apps.health.checker import Checker
-from apps.health.ledger import Ledger
-from apps.health.results import HEALTHY
+from apps.health.checking import process_checker
+from apps.health.checking.checker import Checker
+from apps.health.checking.results import HEALTHY
+from apps.health.metrics.worker_memory import WorkerMemory
 from apps.health.wsgi import ProbeLayer
-from apps.lifecycle import board
+from apps.lifecycle.shared_memory import memory
 from tests.health.conftest import Get, ask, behind
 
 PROBES = ["/health", "/health/live", "/health/ready", "/health/startup"]
@@ -85,15 +85,15 @@ def test_ready_draining_says_shutting_down_while_live_and_health_stay(checker: C
 
 @pytest.mark.django_db
 def test_ready_before_the_first_check_goes_by_what_the_replaced_worker_found(get: Get) -> None:
-    outcomes = {item.name: [*HEALTHY] for item in process.checker().checks}
-    replaced = Ledger(board.scratches()[-1])  # no worker has this slot any more
-    replaced.write_note({"pid": 1, "checks": {"at": time.time(), "outcomes": outcomes, "history": {}}})
+    outcomes = {item.name: [*HEALTHY] for item in process_checker.checker().checks}
+    replaced = WorkerMemory([*memory.current().slots()][-1].scratch())  # no worker has this slot any more
+    replaced.write_report({"pid": 1, "checks": {"at": time.time(), "outcomes": outcomes, "history": {}}})
     try:
         assert get("/health/ready").status == 200
-        replaced.write_note({"pid": 1, "checks": {"at": time.time() - 3600, "outcomes": outcomes, "history": {}}})
+        replaced.write_report({"pid": 1, "checks": {"at": time.time() - 3600, "outcomes": outcomes, "history": {}}})
         assert get("/health/ready").json["reason"] == "starting"
     finally:
-        replaced.write_note(None)
+        replaced.write_report(None)
 
 
 def test_startup_is_starting_until_the_first_round_ended(checker: Checker, get: Get) -> None:
@@ -167,3 +167,11 @@ def test_layer_first_probe_begins_serving_once() -> None:
     for _ in range(3):
         ask(layer, "/health/live")
     assert begun == ["begin"]
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("leaving", "broken_database")
+def test_worker_whose_checks_fail_while_it_drains_still_says_so_to_the_others(checker: Checker) -> None:
+    """After `manage.py drain --undo` another worker may get the next probe."""
+    checker.step()
+    assert memory.current().unready(60)

@@ -35,24 +35,24 @@ def writes(path: str, text: str) -> Break:
 
 IMPORTS = (
     "pacsync/urls.py",
-    "apps/dashboard/views/endpoints.py",
-    "apps/dashboard/forms.py",
-    "apps/dashboard/context.py",
+    "apps/dashboard/views/endpoints/page.py",
+    "apps/dashboard/requests/forms.py",
+    "apps/dashboard/presentation/context_processor.py",
     "apps/dashboard/templatetags/pacsync.py",
-    "apps/api/routes/pools.py",
-    "apps/api/schemas/views.py",
-    "apps/api/middleware.py",
-    "apps/health/page.py",
+    "apps/api/routes/pools/pools.py",
+    "apps/api/routes/agent/answers.py",
+    "apps/api/requests/middleware.py",
+    "apps/health/detailed/page.py",
     "apps/health/wsgi.py",
     "apps/fleet/pool_manager.py",
-    "apps/fleet/models/access.py",
-    "apps/fleet/admin/access.py",
+    "apps/fleet/models/credentials.py",
+    "apps/fleet/admin/credentials.py",
     "apps/fleet/chores.py",
     "apps/fleet/retention.py",
     "apps/fleet/migrations/0001_initial.py",
-    "apps/lifecycle/bulkhead.py",
+    "apps/lifecycle/wsgi/bulkhead.py",
     "apps/agent/views.py",
-    "apps/agent/pacsync_agent/cli.py",
+    "apps/agent/pacsync_agent/cli/main.py",
 )
 URLS = "apps/dashboard/urls.py"
 FIRST = 'path("", overview.overview, name="overview"),'
@@ -65,9 +65,15 @@ class Migration(migrations.Migration):
 """
 
 OTHERS: dict[str, tuple[Break, str]] = {
-    "a syntax error": (appends("apps/dashboard/views/pools.py", "\ndef f(:\n"), "apps/dashboard/views/pools.py, line "),
-    "a name that is gone": (replaces(URLS, "endpoints.listing", "endpoints.gone"), "has no attribute 'gone'"),
-    "a module forgotten in the image": (removes("apps/dashboard/ages.py"), "No module named 'apps.dashboard.ages'"),
+    "a syntax error": (
+        appends("apps/dashboard/views/pools/page.py", "\ndef f(:\n"),
+        "apps/dashboard/views/pools/page.py, line ",
+    ),
+    "a name that is gone": (replaces(URLS, "endpoint_list.listing", "endpoint_list.gone"), "has no attribute 'gone'"),
+    "a module forgotten in the image": (
+        removes("apps/dashboard/presentation/audit_phrases.py"),
+        "No module named 'apps.dashboard.presentation.audit_phrases'",
+    ),
     "a package forgotten in the image": (
         replaces(SETTINGS, '    "apps.agent",', '    "apps.agent",\n    "no_such_package",'),
         "No module named 'no_such_package'",
@@ -76,21 +82,24 @@ OTHERS: dict[str, tuple[Break, str]] = {
         replaces("apps/fleet/apps.py", "chores.register()", "chores.regster()"),
         "no attribute 'regster'",
     ),
-    "a view that is none": (replaces(URLS, FIRST, 'path("", None),'), "view must be a callable"),
-    "a pattern that is none": (
+    "a view that is no function": (replaces(URLS, FIRST, 'path("", None),'), "view must be a callable"),
+    "a pattern that is no pattern": (
         replaces(URLS, FIRST, '__import__("django.urls").urls.re_path("(", overview.overview),'),
         "is not a valid regular expression",
     ),
-    "a converter that is none": (replaces(URLS, "pools/<name:name>/change", "pools/<nam:name>"), "'nam'"),
+    "a converter that does not exist": (replaces(URLS, "pools/<name:name>/change", "pools/<nam:name>"), "'nam'"),
     "an error page's view that is gone": (
-        replaces("pacsync/urls.py", "unavailable.server_error", "unavailable.gone"),
-        "apps.dashboard.unavailable.gone",
+        replaces("pacsync/urls.py", "server_error.server_error", "server_error.gone"),
+        "apps.dashboard.requests.server_error.gone",
     ),
     "a middleware that is gone": (
         replaces(SETTINGS, "apps.health.middleware.RouteMiddleware", "apps.health.middleware.Gone"),
         "Gone",
     ),
-    "a context processor that is gone": (replaces(SETTINGS, "dashboard.context.service", "dashboard.context.x"), '"x"'),
+    "a context processor that is gone": (
+        replaces("pacsync/pages.py", "context_processor.service", "context_processor.x"),
+        '"x"',
+    ),
     "a session engine that is gone": (appends(SETTINGS, '\nSESSION_ENGINE = "no_such_module"\n'), NO_MODULE),
     "a password validator that is gone": (replaces(SETTINGS, '"MinimumLengthValidator"', '"Gone"'), "Gone"),
     "a login page that is gone": (replaces(SETTINGS, 'LOGIN_URL = "login"', 'LOGIN_URL = "gone"'), "'gone'"),
@@ -104,8 +113,8 @@ OTHERS: dict[str, tuple[Break, str]] = {
         "the template pacsync/frame.html, which does not exist",
     ),
     "a template that another one includes is gone": (
-        removes("apps/dashboard/templates/pacsync/pager.html"),
-        "the template pacsync/pager.html, which does not exist",
+        removes("apps/dashboard/templates/pacsync/parts/pager.html"),
+        "the template pacsync/parts/pager.html, which does not exist",
     ),
     "a template that a view names is gone": (
         removes("apps/dashboard/templates/pacsync/login.html"),
@@ -113,7 +122,7 @@ OTHERS: dict[str, tuple[Break, str]] = {
     ),
     "a link to a page that is gone": (replaces(URLS, 'name="codes"', 'name="cods"'), "the URL codes, which does not"),
     "a column without a migration": (
-        replaces("apps/fleet/models/access.py", "    revoked = ", "    more = models.TextField()\n    revoked = "),
+        replaces("apps/fleet/models/credentials.py", "    revoked = ", "    more = models.TextField()\n    revoked = "),
         "a model of fleet was changed without a migration",
     ),
     "a migration whose predecessor is gone": (
@@ -130,7 +139,10 @@ OTHERS: dict[str, tuple[Break, str]] = {
         ),
         "two last migrations",
     ),
-    "an admin's column that is gone": (replaces("apps/fleet/admin/access.py", '"last_used"', '"gone"'), "admin.E108"),
+    "an admin's column that is gone": (
+        replaces("apps/fleet/admin/credentials.py", '"last_used"', '"gone"'),
+        "admin.E108",
+    ),
 }
 
 
@@ -166,7 +178,7 @@ def test_load_broken_release_ends_the_start(release: Release, name: str) -> None
 
 
 def test_load_backend_that_cannot_be_imported_ends_the_start(release: Release) -> None:
-    imports_what_is_not_there("pacsync/postgresql/dbpool.py")(release)
+    imports_what_is_not_there("apps/lifecycle/dbpool/postgresql/dbpool.py")(release)
     fails_with(release, NO_MODULE, DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
 
 
@@ -183,7 +195,7 @@ def test_load_static_file_that_is_gone_ends_the_start_in_production(release: Rel
 
 
 def test_commands_broken_release_is_told_and_migrates_nothing(release: Release) -> None:
-    imports_what_is_not_there("apps/dashboard/views/endpoints.py")(release)
+    imports_what_is_not_there("apps/dashboard/views/endpoints/page.py")(release)
     for code, *command in (
         (3, "manage.py", "check"),
         (1, "manage.py", "healthcheck"),
@@ -192,5 +204,5 @@ def test_commands_broken_release_is_told_and_migrates_nothing(release: Release) 
         done = release.run(*command)
         said = done.stdout + done.stderr
         assert (done.returncode, said.count("\n")) == (code, 1), said
-        assert f"apps/dashboard/views/endpoints.py, line 100: {NO_MODULE}"[:33] in said
+        assert f"apps/dashboard/views/endpoints/page.py, line 100: {NO_MODULE}"[:33] in said
     assert not (release.root / "nothing.sqlite3").exists()

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.lifecycle.budget import share
+from apps.lifecycle.dbpool.budget import share
 
 
 @given(total=st.integers(0, 500), workers=st.integers(1, 64))

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from apps.lifecycle import memory
-from apps.lifecycle.bulkhead import Bulkhead
-from apps.lifecycle.memory import Memory
+from apps.lifecycle.shared_memory import memory
+from apps.lifecycle.shared_memory.memory import Memory
+from apps.lifecycle.wsgi.bulkhead import Bulkhead
 from tests.support.wait import until
 
 pytestmark = pytest.mark.usefixtures("served")
 
 
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch, own_board: Memory) -> None:
+def served(monkeypatch: pytest.MonkeyPatch, own_memory: Memory) -> None:
     """As if this process had begun to serve long ago: no loop starts."""
-    monkeypatch.setattr("apps.lifecycle.serving.begin", lambda: None)
+    monkeypatch.setattr("apps.lifecycle.work.serving.begin", lambda: None)
 
 
 def hello(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

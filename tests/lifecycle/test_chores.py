@@ -6,8 +6,8 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from apps.lifecycle import chores
-from apps.lifecycle.chores import run_exclusively
+from apps.lifecycle.work import chores
+from apps.lifecycle.work.chores import run_exclusively
 
 only_postgresql = pytest.mark.skipif(settings.DATABASE_TYPE != "postgresql", reason="an advisory lock of PostgreSQL")
 

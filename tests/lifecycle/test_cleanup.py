@@ -8,8 +8,8 @@ import time
 import pytest
 from django.db import OperationalError
 
-from apps.lifecycle import cleanup
-from apps.lifecycle.cleanup import register_cleanup_task, unregister_cleanup_task
+from apps.lifecycle.work import cleanup
+from apps.lifecycle.work.cleanup import register_cleanup_task
 
 pytestmark = pytest.mark.usefixtures("no_tasks")
 
@@ -78,14 +78,3 @@ def test_run_stuck_tasks_left_behind_and_the_last_still_has_time() -> None:
     assert time.monotonic() - began < 20  # each of the stuck ones takes 60
     assert done == ["first"]
     assert [bool(outcome.error) for outcome in outcomes] == [True, True, False]
-
-
-def test_unregister_task_is_not_run() -> None:
-    done: list[str] = []
-
-    def task() -> None:
-        done.append("task")
-
-    register_cleanup_task(task)
-    unregister_cleanup_task(task)
-    assert cleanup.run(1) == [] and done == []

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from apps.lifecycle.forwarded import ForwardedAddress
+from apps.lifecycle.wsgi.forwarded_address import ForwardedAddress
 
 
 def seen(peer: str, forwarded: str | None, *, trusted: str = "10.0.0.0/8,127.0.0.1") -> str:
@@ -22,6 +22,11 @@ def seen(peer: str, forwarded: str | None, *, trusted: str = "10.0.0.0/8,127.0.0
         ("10.0.0.2", "203.0.113.9", "203.0.113.9"),
         ("10.0.0.2", "2001:db8::1", "2001:db8::1"),
         ("::ffff:10.0.0.2", "203.0.113.9", "203.0.113.9"),
+        # As some proxies write it: with a port, or an IPv6 address in brackets.
+        ("10.0.0.2", "203.0.113.9:52144", "203.0.113.9"),
+        ("10.0.0.2", "[2001:db8::1]:443", "2001:db8::1"),
+        ("10.0.0.2", "[2001:db8::1]", "2001:db8::1"),
+        ("10.0.0.2", "6.6.6.6:1, 203.0.113.9:52144, 10.0.0.3:80", "203.0.113.9"),
         # What the client sent itself comes first: the proxy appends.
         ("10.0.0.2", "6.6.6.6, 203.0.113.9", "203.0.113.9"),
         # Two proxies of ours.
@@ -34,7 +39,20 @@ def test_client_of_a_trusted_proxy_is_seen(peer: str, forwarded: str, expected: 
     assert seen(peer, forwarded) == expected
 
 
-@pytest.mark.parametrize("forwarded", [None, "", "unknown", "203.0.113.9, nonsense", "203.0.113.9:80"])
+@pytest.mark.parametrize(
+    "forwarded",
+    [
+        None,
+        "",
+        "unknown",
+        "203.0.113.9, nonsense",
+        "203.0.113.9:",
+        "203.0.113.9:port",
+        "[203.0.113",
+        "[::1",
+        "2001:db8::1]:443",
+    ],
+)
 def test_header_without_an_address_changes_nothing(forwarded: str | None) -> None:
     assert seen("10.0.0.2", forwarded) == "10.0.0.2"
 

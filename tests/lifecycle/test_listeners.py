@@ -4,16 +4,16 @@ import socket
 
 import pytest
 
-from apps.lifecycle import listeners
+from apps.lifecycle.gunicorn import listeners
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
-def test_refuse_new_who_is_connected_stays_and_nobody_else_comes(family: int, host: str) -> None:
+def test_drop_new_connections_who_is_connected_stays_and_nobody_else_comes(family: int, host: str) -> None:
     with socket.create_server((host, 0), family=family) as listener:
         address = listener.getsockname()[:2]
         with socket.create_connection(address, timeout=5) as early:
             assert listeners.has_connection(listener, 0)
-            listeners.refuse_new(listener)
+            listeners.drop_new_connections(listener)
             with pytest.raises(TimeoutError):
                 socket.create_connection(address, timeout=0.3)
             client, _ = listener.accept()
@@ -25,11 +25,11 @@ def test_refuse_new_who_is_connected_stays_and_nobody_else_comes(family: int, ho
             assert not listeners.has_connection(listener, 0)
 
 
-def test_refuse_new_unix_socket_goes_on(tmp_path: object) -> None:
+def test_drop_new_connections_unix_socket_goes_on(tmp_path: object) -> None:
     path = f"{tmp_path}/listener"
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
         listener.bind(path)
         listener.listen()
-        listeners.refuse_new(listener)
+        listeners.drop_new_connections(listener)
         client.connect(path)
         assert listeners.has_connection(listener, 0)

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 import pytest
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, ProgrammingError
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
+from psycopg.errors import UndefinedTable
 
-from apps.lifecycle.dbpool import DatabaseUnavailable, DbpoolExhausted
-from apps.lifecycle.middleware import DatabaseUnavailableMiddleware
+from apps.lifecycle import failure_reason
+from apps.lifecycle.dbpool.facade import DatabaseUnavailable, DbpoolExhausted
+from apps.lifecycle.dbpool.middleware import DatabaseUnavailableMiddleware
 
 
 @pytest.fixture
@@ -34,6 +36,20 @@ def test_process_exception_database_error_503(
     assert (response.status_code, response["Retry-After"]) == (503, seconds)
     assert response["Cache-Control"] == "no-store"
     assert str(error).encode() not in response.content
+
+
+def test_process_exception_table_that_is_not_there_yet_503(middleware: DatabaseUnavailableMiddleware) -> None:
+    error = ProgrammingError("no such relation")
+    error.__cause__ = UndefinedTable("no such relation")
+    response = middleware.process_exception(RequestFactory().get("/"), error)
+    assert response is not None and response.status_code == 503
+    assert middleware.process_exception(RequestFactory().get("/"), ProgrammingError("syntax")) is None
+
+
+def test_process_exception_error_is_a_part_of_the_requests_own_line(middleware: DatabaseUnavailableMiddleware) -> None:
+    request = RequestFactory().get("/")
+    middleware.process_exception(request, OperationalError("server closed\n\tthe connection"))
+    assert failure_reason.of(request.META) == "OperationalError: server closed the connection"
 
 
 @pytest.mark.parametrize(

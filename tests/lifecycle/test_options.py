@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from gunicorn.config import KNOWN_SETTINGS, Config
 
-from apps.lifecycle import options
+from apps.lifecycle.gunicorn import options
 from tests.support.server import ROOT, environment
 
 CONFIGURATION = str(ROOT / "deploy" / "gunicorn.conf.py")

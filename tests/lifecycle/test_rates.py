@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
-from apps.lifecycle import memory, rates
-from apps.lifecycle.memory import Memory
-from apps.lifecycle.rates import Limit, Limits
+from apps.lifecycle.shared_memory import layout, memory
+from apps.lifecycle.shared_memory.memory import Memory
+from apps.lifecycle.wsgi import address_rates
+from apps.lifecycle.wsgi.address_rates import Limit, Limits
 
 
 @pytest.fixture
-def clock(own_board: Memory, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+def clock(own_memory: Memory, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """The monotonic time that the buckets see; a machine that was just booted."""
     now = [5.0]
-    monkeypatch.setattr(rates, "monotonic", lambda: now[0])
+    monkeypatch.setattr(address_rates, "monotonic", lambda: now[0])
     yield now
 
 
@@ -66,7 +67,7 @@ def test_limit_of_zero_is_none(clock: list[float]) -> None:
     limit = Limit("a", 0)
     limit.add("x")
     assert admitted(limit, "x", 1000) == 1000
-    assert not any(memory.current().shared().cast("d"))
+    assert not any(memory.current().shared_area().cast("d"))
 
 
 def test_total_limits_all_sources_together(clock: list[float]) -> None:
@@ -92,22 +93,22 @@ def test_busy_sources_don_t_slow_down_others(clock: list[float]) -> None:
 
 
 def test_credential_is_known_for_a_day_or_until_it_fails(clock: list[float]) -> None:
-    assert not rates.is_known("Bearer a")
-    rates.remember("Bearer a")
-    assert rates.is_known("Bearer a") and not rates.is_known("Bearer b")
-    clock[0] += rates.KNOWN_FOR - 1
-    assert rates.is_known("Bearer a")
+    assert not address_rates.is_known("Bearer a")
+    address_rates.remember("Bearer a")
+    assert address_rates.is_known("Bearer a") and not address_rates.is_known("Bearer b")
+    clock[0] += address_rates.KNOWN_FOR - 1
+    assert address_rates.is_known("Bearer a")
     clock[0] += 2
-    assert not rates.is_known("Bearer a")
-    rates.remember("Bearer a")
-    rates.disown("Bearer a")
-    assert not rates.is_known("Bearer a")
+    assert not address_rates.is_known("Bearer a")
+    address_rates.remember("Bearer a")
+    address_rates.disown("Bearer a")
+    assert not address_rates.is_known("Bearer a")
 
 
 def test_names_of_any_characters_have_a_place(clock: list[float]) -> None:
     for name in ("", "\udcff", "\0", "ä" * 10_000):
-        rates.remember(name)
-        assert rates.is_known(name)
+        address_rates.remember(name)
+        assert address_rates.is_known(name)
 
 
 @pytest.mark.parametrize(
@@ -124,12 +125,12 @@ def test_names_of_any_characters_have_a_place(clock: list[float]) -> None:
     ],
 )
 def test_source_is_an_address_and_of_ipv6_its_network(address: str, source: str) -> None:
-    assert rates.source(address) == source
+    assert address_rates.source(address) == source
 
 
-def test_shared_area_is_behind_the_slots(own_board: Memory) -> None:
-    slots = list(own_board.slots())
-    own_board.shared()[:] = b"\xff" * memory.SHARED_BYTES
+def test_shared_area_is_behind_the_slots(own_memory: Memory) -> None:
+    slots = list(own_memory.slots())
+    own_memory.shared_area()[:] = b"\xff" * layout.SHARED_AREA_BYTES
     last: Any = slots[-1].scratch()
     assert not any(last) and not any(slot.pid for slot in slots[1:])
-    assert len(own_board.shared()) == memory.SHARED_BYTES
+    assert len(own_memory.shared_area()) == layout.SHARED_AREA_BYTES

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import pytest
 from django.db.models.functions import Now
 
-from apps.lifecycle import instance, memory, phase, registry, shutdown
-from apps.lifecycle.memory import Memory, Slot
+from apps.lifecycle import registry, shutdown
 from apps.lifecycle.models import PRUNE_AFTER, Instance, lost_after
+from apps.lifecycle.shared_memory import instance, memory, phase
+from apps.lifecycle.shared_memory.memory import Memory
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_board")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_memory")]
 
 
 def other(name: str, age: timedelta) -> Instance:
@@ -48,19 +49,21 @@ def test_beat_new_instance_replaces_its_lost_namesake_only() -> None:
     assert set(Instance.objects.values_list("id", flat=True)) == {instance.identity(), living.id, stranger.id}
 
 
-def test_remove_only_the_last_worker_of_a_stopping_instance(own_board: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remove_only_the_last_worker_of_a_stopping_instance(
+    own_memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(registry, "serving", SimpleNamespace(active=lambda: True))
-    Slot(own_board, 1).claim(2)
-    Slot(own_board, 1).accepting()
+    own_memory.slot(1).claim(2)
+    own_memory.slot(1).accepting()
     registry.beat()
-    memory.mine().leave()
+    memory.mine().begin_cleanup()
     registry.remove()
     assert Instance.objects.exists()  # it still serves: this worker is only replaced
     shutdown.begin(15, 10)
     shutdown.stop()
     registry.remove()
     assert Instance.objects.exists()  # the other worker is still at work
-    Slot(own_board, 1).leave()
+    own_memory.slot(1).begin_cleanup()
     registry.remove()
     assert not Instance.objects.exists()
     registry.beat()
@@ -68,12 +71,12 @@ def test_remove_only_the_last_worker_of_a_stopping_instance(own_board: Memory, m
 
 
 def test_remove_a_worker_that_still_loads_has_no_cleanup_of_its_own(
-    own_board: Memory, monkeypatch: pytest.MonkeyPatch
+    own_memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "serving", SimpleNamespace(active=lambda: True))
-    Slot(own_board, 1).claim(2)
+    own_memory.slot(1).claim(2)
     registry.beat()
-    memory.mine().leave()
+    memory.mine().begin_cleanup()
     shutdown.begin(15, 10)
     shutdown.stop()
     registry.remove()

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from apps.lifecycle import spool
-from apps.lifecycle.spool import IN_MEMORY, Spool
+from apps.lifecycle.gunicorn.worker import spool
+from apps.lifecycle.gunicorn.worker.spool import IN_MEMORY, Spool
 
 ROOM = 200_000  # bytes that a file may have
 

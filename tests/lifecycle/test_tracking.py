@@ -1,34 +1,34 @@
-"""Tracked work: with, async with, decorator; waited for, and shown by name."""
+"""Tracked work: with, async with, decorator; shown by name."""
 
 import asyncio
 import threading
-import time
 
 import pytest
 
-from apps.lifecycle import board, tracking
-from apps.lifecycle.memory import Memory
-from apps.lifecycle.tracking import operation_context
+from apps.lifecycle.shared_memory import snapshots
+from apps.lifecycle.shared_memory.memory import Memory
+from apps.lifecycle.work import tracked_work
+from apps.lifecycle.work.tracked_work import operation_context
 
 
 def shown() -> list[str]:
-    return sorted(name for name, _ in board.snapshot().tracked)
+    return sorted(name for name, _ in snapshots.snapshot().tracked)
 
 
-def test_operation_context_shown_inside_and_gone_after(own_board: Memory) -> None:
+def test_operation_context_shown_inside_and_gone_after(own_memory: Memory) -> None:
     with operation_context("outer"), operation_context("inner"):
         assert shown() == ["inner", "outer"]
-        assert tracking.present() == {"outer": 1, "inner": 1}
-    assert shown() == [] and not tracking.present()
+        assert tracked_work.in_progress() == {"outer": 1, "inner": 1}
+    assert shown() == [] and not tracked_work.in_progress()
 
 
-def test_operation_context_error_inside_is_passed_on_and_it_ends(own_board: Memory) -> None:
+def test_operation_context_error_inside_is_passed_on_and_it_ends(own_memory: Memory) -> None:
     with pytest.raises(KeyError), operation_context("failing"):
         raise KeyError
     assert shown() == []
 
 
-def test_operation_context_async_tasks_each_tracked(own_board: Memory) -> None:
+def test_operation_context_async_tasks_each_tracked(own_memory: Memory) -> None:
     async def work() -> list[str]:
         async with operation_context("sync_operation"):
             await asyncio.sleep(0.01)
@@ -41,7 +41,7 @@ def test_operation_context_async_tasks_each_tracked(own_board: Memory) -> None:
     assert shown() == []
 
 
-def test_operation_context_decorator_in_two_threads_each_call_tracked(own_board: Memory) -> None:
+def test_operation_context_decorator_in_two_threads_each_call_tracked(own_memory: Memory) -> None:
     inside, go = threading.Barrier(3), threading.Event()
 
     @operation_context("decorated")
@@ -58,20 +58,3 @@ def test_operation_context_decorator_in_two_threads_each_call_tracked(own_board:
     for thread in threads:
         thread.join(5)
     assert shown() == []
-
-
-def test_wait_returns_when_the_work_ends(own_board: Memory) -> None:
-    def work() -> None:
-        with operation_context("short"):
-            started.set()
-            time.sleep(0.2)
-
-    started = threading.Event()
-    threading.Thread(target=work).start()
-    started.wait(5)
-    assert tracking.wait(10) == {}
-
-
-def test_wait_too_short_says_what_is_left(own_board: Memory) -> None:
-    with operation_context("long"):
-        assert tracking.wait(0.05) == {"long": 1}

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from apps.lifecycle import bodies, pace, spool
-from apps.lifecycle.connection import AnswerWriter
-from apps.lifecycle.pace import Pace
-from apps.lifecycle.sources import source_of
-from apps.lifecycle.spool import IN_MEMORY, Spool
+from apps.lifecycle.gunicorn.worker import pace, spool
+from apps.lifecycle.gunicorn.worker.client_addresses import counted_address
+from apps.lifecycle.gunicorn.worker.connection import AnswerWriter
+from apps.lifecycle.gunicorn.worker.pace import Pace
+from apps.lifecycle.gunicorn.worker.spool import IN_MEMORY, Spool
+from apps.lifecycle.wsgi import body_limits
 
 KIB = 1024
 
@@ -120,7 +121,7 @@ def test_writer_keeps_what_the_client_does_not_take_and_later_bytes_behind_it() 
     ],
 )
 def test_body_limit_by_route_and_by_who_sends(method: str, path: str, shows_who: bool, limit: int) -> None:
-    assert bodies.limit_of(method, path, shows_who=shows_who) == limit
+    assert body_limits.limit_of(method, path, shows_sender=shows_who) == limit
 
 
 @pytest.mark.parametrize(
@@ -133,4 +134,4 @@ def test_body_limit_by_route_and_by_who_sends(method: str, path: str, shows_who:
     ],
 )
 def test_source_of_an_address(address: str, source: str) -> None:
-    assert source_of(address) == source
+    assert counted_address(address) == source

@@ -3,8 +3,8 @@
 The points: `enter:STEP` (the journal has just reached STEP), `before:STEP` (it is about to), `close` (before it
 is closed), `sent:WORD` (a request whose path ends in WORD was answered), `pacman:started` (the agent alone, pacman
 goes on), `pacman:ended`, `pacman:cut:TEXT` (the agent and its pacman, as soon as pacman has said TEXT), `reasons:both`
-and `reasons:pacman` (the agent and its first `pacman -D`, or that alone, when it has the lock), `mending` (when the
-agent has taken the lock itself, to mend an entry of the database), `going` (likewise, when it has said in the database
+and `reasons:pacman` (the agent and its first `pacman -D`, or that alone, when it has the lock), `repairing` (when the
+agent has taken the lock itself, to repair a database entry), `going` (likewise, when it has said in the database
 what goes). At `suspended` it isn't killed: its lease runs out
 once, as on a machine that slept. Nor at `slow-look`: the first look at the lock lets an earlier pacman go on
 (`Machine.slow_down`), takes until it has ended, and says so. Nor at `unflushed`: it flushes no file system. Nor at
@@ -29,7 +29,12 @@ def die(*_: object) -> None:
 
 
 def patch(point: str) -> None:
-    from apps.agent.pacsync_agent import api, durability, heartbeat, journal, pacman, report
+    from apps.agent.pacsync_agent import journal
+    from apps.agent.pacsync_agent.checkin import report
+    from apps.agent.pacsync_agent.operation import heartbeat
+    from apps.agent.pacsync_agent.pacman import execution
+    from apps.agent.pacsync_agent.server import client
+    from apps.agent.pacsync_agent.system import durability
 
     kind, _, detail = point.partition(":")
     if kind in {"enter", "before"}:
@@ -44,14 +49,14 @@ def patch(point: str) -> None:
 
         journal.Journal.enter = dying_enter
     elif kind == "without":
-        from apps.agent.pacsync_agent import no_room
+        from apps.agent.pacsync_agent.system import disk_full
 
-        no_room.is_it = lambda error: False
+        disk_full.is_it = lambda error: False
     elif kind == "suspended":
         check = heartbeat.Heartbeat.check
 
         def late_check(self: Any) -> None:
-            self._until = float("-inf")
+            self.lease_until = float("-inf")
             heartbeat.Heartbeat.check = check
             check(self)
 
@@ -75,7 +80,7 @@ def patch(point: str) -> None:
     elif kind == "close":
         journal.Journal.close = die
     elif kind == "sent":
-        request = api.Client.request
+        request = client.Client.request
 
         def dying_request(self: Any, method: str, path: str, *rest: Any, **options: Any) -> Any:
             answer = request(self, method, path, *rest, **options)
@@ -83,17 +88,17 @@ def patch(point: str) -> None:
                 die()
             return answer
 
-        api.Client.request = dying_request
+        client.Client.request = dying_request
     elif point == "pacman:ended":
-        run = pacman.Transaction.run
+        run = execution.TransactionProcess.run
 
         def dying_run(self: Any, *arguments: Any, **options: Any) -> Any:
             run(self, *arguments, **options)
             die()
 
-        pacman.Transaction.run = dying_run
+        execution.TransactionProcess.run = dying_run
     elif kind == "going":
-        from apps.agent.pacsync_agent import removal_conflicts
+        from apps.agent.pacsync_agent.planning import removal_conflicts
 
         add = removal_conflicts.add
 
@@ -105,10 +110,10 @@ def patch(point: str) -> None:
         removal_conflicts.add = dying_add
     elif kind == "reasons":
         patch_reasons(detail)
-    elif kind == "mending":
-        from apps.agent.pacsync_agent import repair
+    elif kind == "repairing":
+        from apps.agent.pacsync_agent.databases import entry_repair
 
-        locked = repair.locked
+        locked = entry_repair.locked
 
         @contextlib.contextmanager
         def dying_locked(*arguments: Any) -> Iterator[None]:
@@ -116,7 +121,7 @@ def patch(point: str) -> None:
                 die()
                 yield
 
-        repair.locked = dying_locked
+        entry_repair.locked = dying_locked
     else:
         patch_popen(detail)
 
@@ -180,6 +185,6 @@ def patch_popen(detail: str) -> None:
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
     patch(sys.argv[2])
-    from apps.agent.pacsync_agent.cli import main
+    from apps.agent.pacsync_agent.cli.main import main
 
     sys.exit(main(sys.argv[3:]))

@@ -9,11 +9,12 @@ import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from apps.agent.pacsync_agent import machine as agent_machine
-from apps.agent.pacsync_agent import pacman_conf, transaction
-from apps.agent.pacsync_agent.candidates import Trust
-from apps.agent.pacsync_agent.output import Output
-from apps.agent.pacsync_agent.pacman import Run, Transaction
+from apps.agent.pacsync_agent.gather.candidates import Trust
+from apps.agent.pacsync_agent.pacman import configuration
+from apps.agent.pacsync_agent.pacman.execution import Run, TransactionProcess
+from apps.agent.pacsync_agent.terminal.output import Output
+from apps.agent.pacsync_agent.transaction import machine as agent_machine
+from apps.agent.pacsync_agent.transaction import rehearsal
 from apps.fleet.alpm.state import InstalledPackage
 from tests.support.pacman import Machine
 
@@ -59,9 +60,9 @@ def agent_of(machine: Machine) -> agent_machine.Machine:
     directory.mkdir(parents=True, exist_ok=True)
     os.chmod(directory, 0o700)
     return agent_machine.Machine(
-        conf=pacman_conf.read(machine.config, None, None),
+        conf=configuration.read(machine.config, None, None),
         state_dir=directory,
-        running=Transaction(directory),
+        running=TransactionProcess(directory),
         output=Output(quiet=True),
         stop=threading.Event(),
         trust=Trust(target_files=True),
@@ -84,7 +85,7 @@ def bring(machine: Machine, goal: Iterable[InstalledPackage]) -> Run | None:
             agent.finish(goal)
             agent.verify(goal, prepared.problems, [package.name for package in prepared.plan.install])
     finally:
-        transaction.remove_rehearsal(agent.rehearsal_dir)
+        rehearsal.remove_rehearsal(agent.rehearsal_dir)
     return run
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.bench.probes import Probes, probe
-from tests.support.machines import Acknowledged, Machine, Running, enrol
+from tests.support.machines import Acknowledged, LoadMachine, Running, enrol
 from tests.support.playground import Playground
 from tests.support.postgres import Postgres
 from tests.support.proxy import running_proxy
@@ -105,15 +105,12 @@ def _route(pair: Pair, route: str) -> Iterator[tuple[str, Callable[[], None]]]:
 def _serving(url: str, **env: object) -> Iterator[Server]:
     """The project as it is; with PLAYGROUND_… variables, without one of its protections."""
     defaults: dict[str, object] = {"WEB_CONCURRENCY": 2}
-    with tempfile.TemporaryDirectory() as folder:
-        server = Playground(url, Path(folder), **{**defaults, **env})
-        try:
-            server.start()
-            until(lambda: _status(server) == 200)
-            yield server
-        finally:
-            server.kill()
-            server.log_path.unlink(missing_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Playground(url, Path(folder), **{**defaults, **env}).started() as server,
+    ):
+        until(lambda: _status(server) == 200)
+        yield server
 
 
 def _status(server: Server) -> int:
@@ -140,7 +137,7 @@ def changes(probes: Probes, moment: float) -> list[str]:
     return [f"{status} at {next(seen)[0] - moment:.1f}" for status, seen in groups]
 
 
-def _judge(found: Round, fleet: list[Machine], survivor: Postgres, promoted: float) -> None:
+def _judge(found: Round, fleet: list[LoadMachine], survivor: Postgres, promoted: float) -> None:
     """Compare what was acknowledged with what the new primary has."""
     with survivor.connect() as connection:
         rows = connection.execute(

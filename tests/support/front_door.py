@@ -30,15 +30,21 @@ class FrontDoor:
     log: Path
 
 
-def adapted(servers: Sequence[int], ports: dict[str, int], replaced: dict[str, str]) -> str:
-    """The shipped configuration for these servers; `replaced` are texts of it, for negative twins."""
+def adapted(servers: Sequence[int], ports: dict[str, int], replaced: dict[str, str], nameserver: int = 0) -> str:
+    """The shipped configuration for these servers; `replaced` are texts of it, for negative twins.
+
+    With a nameserver (its port), the addresses of the instances come from it, and `servers` is their port.
+    """
     text = SHIPPED.read_text()
     for old, new in replaced.items():
         assert old in text, old
         text = text.replace(old, new)
     for shipped, port in ports.items():
         text = text.replace(f"bind :{shipped}\n", f"bind 127.0.0.1:{port}\n")
-    text = re.sub(r"nameserver dns \S+", "nameserver dns 127.0.0.1:1", text)
+        text = text.replace(f"bind [::]:{shipped} v6only\n", f"bind [::1]:{port} v6only\n")
+    text = re.sub(r"nameserver dns \S+", f"nameserver dns 127.0.0.1:{nameserver or 1}", text)
+    if nameserver:
+        return text.replace("pacman-sync-server:8080", f"pacman-sync-server:{servers[0]}")
     lines = "\n".join(f"    server server{number} 127.0.0.1:{port}" for number, port in enumerate(servers, 1))
     text, count = re.subn(r"^ +server-template .*$", lines, text, flags=re.MULTILINE)
     assert count == 3
@@ -46,11 +52,13 @@ def adapted(servers: Sequence[int], ports: dict[str, int], replaced: dict[str, s
 
 
 @contextmanager
-def front_door(servers: Sequence[int], replaced: dict[str, str] | None = None, **env: object) -> Iterator[FrontDoor]:
+def front_door(
+    servers: Sequence[int], replaced: dict[str, str] | None = None, *, nameserver: int = 0, **env: object
+) -> Iterator[FrontDoor]:
     """HAProxy, ready; `env` are variables of its environment."""
     ports = {"8080": free_port(), "8404": free_port(), "8405": free_port()}
     folder = Path(tempfile.mkdtemp(prefix="pacsync-front-door-"))
-    (folder / "haproxy.cfg").write_text(adapted(servers, ports, replaced or {}))
+    (folder / "haproxy.cfg").write_text(adapted(servers, ports, replaced or {}, nameserver))
     program = shutil.which("haproxy", path=PATH) or "haproxy"
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("SOURCE_", "TRUSTED_"))}
     with (folder / "log").open("wb") as log:

@@ -112,3 +112,13 @@ class Hostile:
             self.paths.append(peer.path)
             self.requests.append(peer.headers)
             self.behaviour(peer)
+
+
+def endless(head: bytes, piece: bytes, pause: float = 0) -> Behaviour:
+    """Says `head`, then `piece` again and again."""
+
+    def answer(peer: Peer) -> None:
+        peer.send(head)
+        peer.endless(piece, pause=pause)
+
+    return answer

@@ -16,12 +16,14 @@ from pathlib import Path
 
 RUN = "PACSYNC_TEST_RUN_FOLDER"
 WORKER, WORKERS = "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"
-# What a run keeps of the caller's environment: where programs are, how to reach the container engine, and what is said
-# to the tests themselves.
+# What a run keeps of the caller's environment: where programs are, how to reach the container engine and a cluster, and
+# what is said to the tests themselves.
 KEPT = {
     *("PATH", "TERM", "PACSYNC_TEST_DATABASE", "TEST_DATABASE_URL", "PACSYNC_REQUIRE_ALL", "PACSYNC_NO_ENGINE"),
     "PACSYNC_WORLDS",
+    "PROMETHEUS_IMAGE",
     *("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION"),
+    *("KUBECONFIG", "PACSYNC_CLUSTER", "PACSYNC_CLUSTER_IMAGE", "PACSYNC_CLUSTER_FAMILY", "CLUSTER_DIR"),
 }
 # What the first process of a run tells the workers of pytest-xdist.
 KEPT_BY_WORKERS = {RUN, WORKER, WORKERS, "PYTEST_XDIST_TESTRUNUID", "PACSYNC_TEST_SERVER"}

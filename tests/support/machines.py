@@ -45,7 +45,7 @@ class Acknowledged:
 
 
 @dataclass(eq=False)
-class Machine:
+class LoadMachine:
     """One endpoint. `done` is what was acknowledged to it; `answers` counts statuses; `written` are times of writes."""
 
     port: int
@@ -142,17 +142,17 @@ class Machine:
         record.finished = True
 
 
-def enrol(port: int, operator: str, count: int) -> tuple[list[Machine], threading.Event]:
-    """So many machines in a pool whose target is GOAL, ready to run; the event stops them."""
+def enrol(port: int, operator: str, count: int) -> tuple[list[LoadMachine], threading.Event]:
+    """`count` machines in a pool whose target is GOAL, ready to run; the event stops them."""
     stop = threading.Event()
-    admin = Machine(port, "admin", operator, stop)
+    admin = LoadMachine(port, "admin", operator, stop)
     admin.repeat("POST", "/pools", {"name": "lab"})
     machines = []
     for number in range(count):
         _, made = admin.repeat("POST", "/enrolment-codes", {"pool": "lab"})
         name = f"m{number}"
         _, enrolled = admin.repeat("POST", "/enroll", {"code": made["code"], "name": name, "arch": "x86_64"})
-        machines.append(Machine(port, name, enrolled["token"], stop))
+        machines.append(LoadMachine(port, name, enrolled["token"], stop))
     machines[0].report(GOAL)
     status, answer = admin.repeat("POST", "/pools/lab/targets", {"endpoint": "m0"})
     assert status == 201, answer
@@ -162,7 +162,7 @@ def enrol(port: int, operator: str, count: int) -> tuple[list[Machine], threadin
 class Running:
     """The machines at work between `with` and its end."""
 
-    def __init__(self, machines: list[Machine], stop: threading.Event) -> None:
+    def __init__(self, machines: list[LoadMachine], stop: threading.Event) -> None:
         self.machines, self.stop = machines, stop
         self._threads = [threading.Thread(target=machine.run, daemon=True) for machine in machines]
 

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.pacman import SECOND
+from tests.support.archives import SECOND
 
 
 def with_mtree(files: Mapping[str, bytes | str], modes: Mapping[str, int] | None = None) -> dict[str, bytes | str]:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import zstandard
 
+from tests.support.archives import SECOND, tar_bytes
+
 # pacman.conf of a container, where pacman 7 can't make its sandbox; `url` is a Fleet's, `day` one of its snapshots.
 CONTAINER_CONFIGURATION = """[options]
 Architecture = x86_64
@@ -35,7 +37,6 @@ LIST_KEYS = {
     "replaces": "REPLACES",
 }
 PKGINFO_KEYS = {"groups": "group", "depends": "depend", "conflicts": "conflict"}
-SECOND = 1735689600  # every file's time
 
 
 @dataclass(frozen=True)
@@ -63,30 +64,6 @@ class Package:
         }
         values |= {LIST_KEYS[key]: list(words) for key, words in self.lists.items() if words}
         return "".join(f"%{key}%\n" + "".join(f"{line}\n" for line in lines) + "\n" for key, lines in values.items())
-
-
-def tar_bytes(files: Mapping[str, bytes | str], modes: Mapping[str, int] | None = None) -> bytes:
-    """A tar of these files; a str is the target of a symbolic link. `modes` of paths that don't have the usual ones."""
-    content, modes = io.BytesIO(), modes or {}
-    with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        made: set[str] = set()
-        for name, data in files.items():
-            parents = [str(parent) for parent in Path(name).parents if str(parent) != "."]
-            for parent in reversed(parents):
-                if parent not in made:
-                    directory = tarfile.TarInfo(parent)
-                    directory.type, directory.mode, directory.mtime = tarfile.DIRTYPE, modes.get(parent, 0o755), SECOND
-                    archive.addfile(directory)
-                    made.add(parent)
-            entry = tarfile.TarInfo(name)
-            entry.mode, entry.mtime = modes.get(name, 0o644), SECOND
-            if isinstance(data, str):
-                entry.type, entry.linkname = tarfile.SYMTYPE, data
-                archive.addfile(entry)
-            else:
-                entry.size = len(data)
-                archive.addfile(entry, io.BytesIO(data))
-    return content.getvalue()
 
 
 class Fleet:

@@ -7,6 +7,8 @@ from typing import Any
 
 from django.db import connections
 
+MANY = 20  # at once, where a test has no reason for another number
+
 
 def race(count: int, do: Callable[[int], Any]) -> list[Any]:
     """Run `do(0)` … `do(count - 1)` at once; what each returned, or the exception that it raised."""

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 from tests.support import preloaded
 from tests.support.isolation import run_folder
@@ -92,6 +93,16 @@ class Server:
             assert time.monotonic() < deadline, f"no answer within {timeout} s\n{self.log()}"
             time.sleep(0.05)
 
+    @contextlib.contextmanager
+    def started(self) -> Iterator[Self]:
+        """Started, and killed at the end, when its log goes too."""
+        try:
+            self.start()
+            yield self
+        finally:
+            self.kill()
+            self.log_path.unlink(missing_ok=True)
+
     def launch(self) -> None:
         """Start, and wait for nothing."""
         with self.log_path.open("ab") as log:
@@ -137,11 +148,6 @@ class Server:
 @contextlib.contextmanager
 def running_server(database_url: str, **env: object) -> Iterator[Server]:
     """A started server, stopped at the end. `env` are environment variables (`WEB_CONCURRENCY=2`)."""
-    server = Server(database_url, **env)
-    try:
-        server.start()
+    with Server(database_url, **env).started() as server:
         yield server
         server.stop()
-    finally:
-        server.kill()
-        server.log_path.unlink(missing_ok=True)

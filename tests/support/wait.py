@@ -5,14 +5,31 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.1  # seconds; many tests wait at the same time, and each look costs the server, too
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.1  # seconds; many tests wait at once, and each question costs the server, too
 
 
-def until(condition: Callable[[], T], seconds: float = 20) -> T:
-    """What `condition` returns once that is true; AssertionError when it isn't within so many seconds."""
+def until(
+    condition: Callable[[], T],
+    seconds: float = 20,
+    *,
+    every: float = LONGEST_PAUSE,
+    ignoring: tuple[type[Exception], ...] = (),
+    otherwise: Callable[[], object] = str,
+) -> T:
+    """Ask `condition`, with pauses of at most `every` seconds, until it is true; what it returned.
+
+    An error of a class in `ignoring` counts as not yet. AssertionError after `seconds`, with what `otherwise` returns.
+    """
     end, pause = time.monotonic() + seconds, FIRST_PAUSE
-    while not (result := condition()):
-        assert time.monotonic() < end, f"it did not become true within {seconds} s"
+    while True:
+        last: object = None
+        try:
+            if result := condition():
+                return result
+            last = result
+        except ignoring as error:
+            last = error
+        if time.monotonic() >= end:
+            raise AssertionError(f"it did not become true within {seconds} s: {last!r} {otherwise()}")
         time.sleep(pause)
-        pause = min(1.2 * pause, LONGEST_PAUSE)
-    return result
+        pause = min(1.2 * pause, every)

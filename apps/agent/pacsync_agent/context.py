@@ -1,4 +1,4 @@
-"""Everything that one run of the agent is about, made once and handed around. It must not do anything itself."""
+"""What one run of the agent works with, made once and passed around. It must not do anything itself."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import files, own_directory, settings
-from .api import Client
+from . import settings
 from .errors import Busy, Local
 from .journal import Journal
-from .leaving import Leaving
-from .output import Output
-from .pacman import Transaction
-from .pacman_conf import PacmanConf
-from .patience import OUTAGE
+from .mirrors.retry_schedule import OUTAGE
+from .pacman.configuration import PacmanConf
+from .pacman.execution import TransactionProcess
+from .server.client import Client
 from .settings import Credentials
-from .signals import Signals
+from .system import files, own_directory
+from .system.interrupts import Leaving
+from .system.signals import Signals
+from .terminal.output import Output
 
 
 @dataclass
 class Context:
     """One machine, one server, one run.
 
-    `protect` is the setting of that name; `force_remove` are protected packages that the command line lets go.
-    `blocked`: somebody else's lock, or a pacman that doesn't start, keeps what was begun from being finished; `said` is
-    what was said of it.
-    A report fills the last five: the file that counts as the sync database of each repository (where that isn't the
-    machine's own), why a repository has none that can be read, what speaks against the machine as a source of a target
-    (`examination`), what is wrong with the pool's revision, and the server's poll interval (seconds).
+    `protect` is the setting of that name; `force_remove` lists the protected packages that the command line gives up.
+    `blocked`: somebody else's lock, or a pacman that doesn't start, keeps an operation from being finished; `said` is
+    the message that was printed about it. A report fills the last five. `databases`: the privately fetched file, by
+    repository, used instead of the machine's own sync database. `unreadable`: why a repository has no readable
+    database. `problems`: what is wrong with this machine as a source of a target. `went_back`: what is wrong with the
+    pool's revision. `poll`: the server's poll interval in seconds.
     """
 
     conf: PacmanConf
@@ -44,7 +45,7 @@ class Context:
     output: Output
     signals: Signals
     journal: Journal
-    transaction: Transaction
+    transaction: TransactionProcess
     trust_target_files: bool = False
     protect: tuple[str, ...] = settings.PROTECT
     force_remove: tuple[str, ...] = ()
@@ -83,7 +84,7 @@ def make_context(
             f"This machine is enrolled at {credentials.server}, not at {client.server}.",
             "Leave --server out, or enrol the machine there with `enroll --force`.",
         )
-    running = Transaction(directory)
+    running = TransactionProcess(directory)
     running.is_to_leave = Leaving(signals, output)
     return Context(
         conf=conf,
@@ -102,7 +103,7 @@ def make_context(
 
 @contextlib.contextmanager
 def only_agent(directory: Path, *, wait: float) -> Iterator[None]:
-    """Be the one agent at work on this machine. Raises Busy when another one still is after `wait` seconds."""
+    """Be the only agent at work on this machine. Raises Busy when another one still is after `wait` seconds."""
     handle = os.open(directory / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + wait
     try:

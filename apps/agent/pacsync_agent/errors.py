@@ -21,11 +21,11 @@ class Exit(IntEnum):
 
 
 class AgentError(Exception):
-    """One clear sentence, a stable code, and what to do about it."""
+    """An error with a sentence, a stable code, and a hint that says what to do."""
 
     exit: int = Exit.FAILED
     log: str = ""
-    """All that pacman said, where it failed before a transaction began (in a rehearsal)."""
+    """pacman's whole output, where it failed in a rehearsal."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class Misused(AgentError):
 
 
 class Failed(AgentError):
-    """It was tried, and it didn't work out."""
+    """It was tried, and it failed."""
 
 
 class Refused(AgentError):
@@ -66,7 +66,7 @@ class Unavailable(AgentError):
 
 
 class Unreachable(AgentError):
-    """A mirror or the network fails at the moment: that says nothing of the target, and nothing was changed."""
+    """A mirror or the network fails at the moment: the target may be fine, and nothing was changed."""
 
     exit = Exit.UNAVAILABLE
 
@@ -90,17 +90,17 @@ READ_ONLY_HINT = (
 
 
 def pacman_unusable(reason: str) -> Local:
-    """pacman is there and doesn't start: a library of it is missing, as a rule. `reason`: the system's words."""
+    """pacman is installed but doesn't start: usually a library is missing. `reason`: the system's own words."""
     return Local(
         "pacman_unusable",
         f"pacman doesn't start here: {reason}.",
         "Put right what is missing by other means: `pacman-static`, or the pacman of a rescue system with --root. "
-        "Until then this machine goes on reporting, and nothing is changed.",
+        "Until then this machine continues to report, and nothing is changed.",
     )
 
 
 def of_system(error: OSError) -> Local:
-    """What the system refused, where nothing more is known of it (no_room.py may know more)."""
+    """The error for what the system refused, if nothing more is known (disk_full.py may know more)."""
     where = f" ({error.filename})" if error.filename else ""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return Local(
@@ -119,8 +119,8 @@ class LeaseLost(AgentError):
     def __init__(self) -> None:
         super().__init__(
             "lease_lost",
-            "The lease of the operation was lost again and again, so this run stopped; nothing was changed.",
-            "See that the machine reaches the server all the time, and run the command again.",
+            "The lease of the operation was lost several times, so this run stopped; nothing was changed.",
+            "Make sure that the machine always reaches the server, and run the command again.",
         )
 
 
@@ -135,8 +135,8 @@ class Interrupted(AgentError):
 class PacmanGoesOn(Exception):
     """A signal asked the agent to stop while its pacman is at work: the agent leaves, pacman doesn't.
 
-    It is no AgentError, because nothing has failed: the journal stays as it is, and the next start goes on.
+    It is not an AgentError, because nothing has failed: the journal stays, and the next start continues.
     """
 
     def __str__(self) -> str:
-        return "Stopped while pacman is at work: pacman goes on, and the next start finishes the work."
+        return "Stopped while pacman is at work: pacman continues, and the next start finishes the work."

@@ -1,4 +1,4 @@
-"""The journal: what the agent is about to do, on the disk before it does it. It must not know how things are done.
+"""The journal: what the agent is about to do, written to the disk first. It must not know how it is done.
 
 A step is written before its work begins, so after a crash the journal names the step that may be half done.
 """
@@ -12,8 +12,8 @@ from typing import Any, Optional
 from apps.fleet.alpm import state
 from apps.fleet.alpm.state import InstalledPackage
 
-from . import files, no_room
-from .errors import Local
+from .errors import Busy, Local
+from .system import disk_full, files
 
 # In the order in which they come.
 CREATE, CLAIM, GATHER, REHEARSE, APPLY, SETTLE, VERIFY, REPORT = STEPS = (
@@ -27,29 +27,29 @@ CREATE, CLAIM, GATHER, REHEARSE, APPLY, SETTLE, VERIFY, REPORT = STEPS = (
     "report",
 )
 FORMAT = 1
-# Where the step before it, on the disk, leads a later agent to the same end.
+# Steps that need not be on the disk: from the step before, a later agent comes to the same end.
 REPEATABLE = {GATHER, REHEARSE, SETTLE, VERIFY, REPORT}
 
 
-def packages_to_json(packages: Sequence[InstalledPackage]) -> str:
+def packages_to_text(packages: Sequence[InstalledPackage]) -> str:
     """A set of packages for the journal."""
     return state.to_text(packages).decode()
 
 
-def packages_from_json(text: str) -> list[InstalledPackage]:
+def packages_from_text(text: str) -> list[InstalledPackage]:
     """Raises ValueError."""
     return state.parse(text.encode())
 
 
 class Journal:
-    """One operation in the making. `data` is what later steps and a later agent need, JSON only."""
+    """One operation in progress. `data` is what later steps and a later agent need, JSON only."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.data: dict[str, Any] = {}
 
     def load(self) -> bool:
-        """Read what an agent before left; False when there is nothing. Raises Local when it can't be understood."""
+        """Read what an earlier agent left; False when there is nothing. Raises Local when it can't be understood."""
         try:
             data: Optional[dict[str, Any]] = files.read_json(self.path)
         except ValueError:
@@ -65,25 +65,34 @@ class Journal:
         self.data = data
         return True
 
+    def check_closed(self) -> None:
+        """Raise Busy while an earlier run has left an operation, Local when it can't be understood."""
+        if self.load():
+            raise Busy(
+                "operation_unfinished",
+                "An operation of this machine is not finished.",
+                "Run `pacsync-agent once` first.",
+            )
+
     @property
     def step(self) -> str:
         return str(self.data["step"])
 
     def enter(self, step: str, **changes: Any) -> None:
-        """Write, durably, that `step` begins now. Raises OSError.
+        """Write durably that `step` begins now. Raises OSError.
 
-        REPEATABLE steps go on where there is no room for the word.
+        A full disk doesn't stop a REPEATABLE step.
         """
         data = {**self.data, **changes, "format": FORMAT, "step": step}
         try:
             files.write_json(self.path, data)
         except OSError as error:
-            if step not in REPEATABLE or not no_room.is_it(error):
+            if step not in REPEATABLE or not disk_full.is_it(error):
                 raise
         self.data = data
 
     def enter_unwritten(self, step: str, **changes: Any) -> None:
-        """The same for this process alone, where even the first word has no room."""
+        """The same in memory only, for a disk that has no room even for the first step."""
         self.data = {**self.data, **changes, "format": FORMAT, "step": step}
 
     def reached(self, step: str) -> bool:
@@ -92,18 +101,18 @@ class Journal:
 
     @property
     def is_repair(self) -> bool:
-        """Whether it is of this machine alone: the server doesn't know it."""
+        """Whether it is a repair on this machine alone, which the server doesn't know."""
         return self.data["operation"] is None
 
     @property
     def goal(self) -> list[InstalledPackage]:
         """What is to be installed in the end, from APPLY on."""
-        return packages_from_json(self.data["goal"])
+        return packages_from_text(self.data["goal"])
 
     @property
     def base(self) -> list[InstalledPackage]:
         """What was installed before, from APPLY on."""
-        return packages_from_json(self.data["base"])
+        return packages_from_text(self.data["base"])
 
     def close(self) -> None:
         """The operation is over, or was given back: forget it."""

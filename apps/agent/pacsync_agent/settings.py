@@ -1,6 +1,6 @@
-"""Which machine this run is about, where the agent keeps its own files, and who it is to the server.
+"""The settings of a run: which machine, where the agent keeps its files, and its credentials.
 
-It must not know what commands do with that.
+It must not know what commands do with them.
 """
 
 from __future__ import annotations
@@ -9,18 +9,20 @@ import configparser
 import dataclasses
 import os
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from . import files, no_room, own_directory, proxies
 from .errors import Local, NotAuthorized
-from .pacman_conf import PacmanConf
-from .patience import OUTAGE
-from .proxies import Proxy
+from .http import proxies
+from .http.proxies import Proxy
+from .mirrors.retry_schedule import OUTAGE
+from .pacman.configuration import PacmanConf
+from .system import disk_full, files, own_directory
 
 AGENT_CONFIG = Path("/etc/pacsync-agent.conf")
-# What the command line may say too; and what only the machine's own file may.
+# Settings of the command line and the file; settings of the file alone.
 KEYS = ("config", "root", "dbpath", "state_dir", "server")
 OWN_KEYS = ("trust_target_files", "proxy", "protect", "mirror_patience")
 PROTECT = ("default",)  # every role of roles.py
@@ -31,8 +33,8 @@ LONGEST_PATIENCE = 3600.0  # seconds
 class Options:
     """What the command line and the agent's own configuration file say. None: the default.
 
-    `trust_target_files`: files count whose checksum only the server names. `proxy`: through which the server is asked.
-    `protect`: what no operation may remove: `default`, roles, patterns of package names; empty: nothing.
+    `trust_target_files`: accept files whose checksum only the server names. `proxy`: the proxy to the server.
+    `protect`: what no operation may remove: `default`, roles, patterns of package names; empty for nothing.
     `mirror_patience`: for how many seconds mirrors that fail at the moment are asked again.
     """
 
@@ -65,7 +67,7 @@ def load_options(given: dict[str, Optional[str]], agent_config: Optional[str]) -
 
 
 def of_machine(options: Options, root: Path) -> Options:
-    """The options with what the file of the machine beneath `root` alone may say; for a machine that is named."""
+    """The options, completed from the agent's file of the machine beneath `root`; for a machine that is named."""
     path = config_of_machine(root)
     return _with_own(options, _read_file(path)) if path.exists() else options
 
@@ -82,7 +84,7 @@ def names_machine(given: dict[str, Optional[str]]) -> bool:
 def _with_own(options: Options, values: dict[str, Optional[str]]) -> Options:
     word = (values.get("trust_target_files") or "no").lower()
     if word not in {"yes", "no"}:
-        raise Local("agent_config_invalid", f"trust_target_files is {word!r}.", "It may be yes or no.")
+        raise Local("agent_config_invalid", f"trust_target_files is {word!r}.", "Use yes or no.")
     known = values.get("protect")
     return dataclasses.replace(
         options,
@@ -103,7 +105,7 @@ def _patience(text: Optional[str]) -> float:
 
 
 def _proxy(text: Optional[str]) -> Optional[Proxy]:
-    """Unlike curl, which takes 1080, it wants a port: a word that was put there for something else is none."""
+    """Unlike in curl, the port is required, so that a stray word isn't taken for a proxy."""
     if not text:
         return None
     try:
@@ -125,7 +127,7 @@ def _read_file(path: Path) -> dict[str, Optional[str]]:
         text = path.read_text(encoding="utf-8")
         try:
             parser.read_string(text)
-        except configparser.MissingSectionHeaderError:  # there is but one section, so its header may be left out
+        except configparser.MissingSectionHeaderError:  # there is only one section, so its header may be left out
             before = 1
             parser.read_string(f"[agent]\n{text}")
     except (OSError, configparser.Error, UnicodeDecodeError) as error:
@@ -162,17 +164,16 @@ def state_dir(options: Options, conf: PacmanConf) -> Path:
 
 
 def make_state_dir(directory: Path) -> None:
-    """Make it, for root to write and for all to read: only the credentials and the journal are secret."""
+    """Make it, writable by root and readable by all: only the credentials and the journal are secret."""
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o755)
         if directory.stat().st_mode & 0o777 == 0o700:  # made under a stricter mask
             directory.chmod(0o755)
-        probe = directory / ".writable"
-        probe.touch()
-        probe.unlink()
+        # A name of its own: the service and pacman's hook may get here at the same time.
+        tempfile.TemporaryFile(dir=directory).close()
     except OSError as error:
-        if no_room.is_it(error) and directory.is_dir():
-            return  # it reports all the same; what needs room says so
+        if disk_full.is_it(error) and directory.is_dir():
+            return  # it reports anyway; what needs room says so
         raise Local(
             "state_dir_unusable",
             f"The agent can't keep its files in {directory}: {error.strerror}.",
@@ -182,7 +183,7 @@ def make_state_dir(directory: Path) -> None:
 
 @dataclass(frozen=True)
 class Credentials:
-    """Who this machine is to which server."""
+    """Which server this machine is enrolled at, and its token there."""
 
     server: str
     id: str

@@ -10,12 +10,12 @@ from django.core.management.base import CommandError
 from django.db import Error as AnyDatabaseError
 from django.db import OperationalError, ProgrammingError, connection
 
-from apps.api import lookups
-from apps.fleet import moments
-from apps.fleet.exceptions import FleetError, Invalid, NotFound, Renamed
+from apps.api.requests import lookups
+from apps.fleet import time_input
+from apps.fleet.exceptions import FleetError, Invalid, NotFound, PoolRenamed
 from apps.fleet.models import Endpoint, Pool
 
-# Who did it, in the audit: somebody with a shell on the server.
+# The actor in the audit: somebody with a shell on the server.
 ACTOR = "console"
 
 
@@ -42,10 +42,10 @@ def _why(error: AnyDatabaseError) -> str:
 
 
 def pool_named(name: str) -> Pool:
-    """The pool with its target. Raises CommandError; one that was renamed is told with its current name."""
+    """The pool with its target. Raises CommandError, which has the current name of a renamed pool."""
     try:
         return lookups.pool_named(name)
-    except Renamed as error:
+    except PoolRenamed as error:
         raise CommandError(str(error)) from error
     except NotFound as error:
         raise CommandError(f"There is no pool {name!r}.") from error
@@ -60,13 +60,8 @@ def endpoint_named(name: str) -> Endpoint:
 
 
 def moment(text: str) -> datetime:
-    """The moment that an option gives, in UTC where it names no zone. Raises ArgumentTypeError."""
+    """The moment that an option gives, in UTC if it names no zone. Raises ArgumentTypeError."""
     try:
-        return moments.parse(text, field="It")
+        return time_input.parse(text, field="It")
     except Invalid as error:
         raise ArgumentTypeError(str(error)) from error
-
-
-def turned(sort: str) -> str:
-    """The same order the other way round."""
-    return sort[1:] if sort.startswith("-") else f"-{sort}"

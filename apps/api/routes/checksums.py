@@ -1,10 +1,11 @@
-"""Package versions that the fleet has more than one file for. They are found by a chore (apps.fleet.checksums)."""
+"""Package versions that the fleet has more than one file for. A chore finds them (apps.fleet.checksums)."""
 
 from ninja import Router
 
-from apps.api.auth import VIEWER, ApiRequest
-from apps.api.pagination import CursorText, Limit, Page, paginate
-from apps.api.schemas.alarms import ChecksumConflictOut
+from apps.api.access.auth import VIEWER
+from apps.api.requests.pagination import CursorText, Limit, Page, paginate
+from apps.api.requests.principal import ApiRequest
+from apps.api.schemas.pools.alarms import ChecksumConflictOut
 from apps.fleet.models import ChecksumConflict
 
 router = Router()

@@ -1,4 +1,4 @@
-"""Endpoints: the machines, where they belong, what they were, who may speak for them."""
+"""Endpoints: the machines, their pools, their history and their tokens."""
 
 from functools import partial
 from typing import Annotated
@@ -6,11 +6,14 @@ from typing import Annotated
 from django.http import HttpResponse
 from ninja import Query, Router, Status
 
-from apps.api.auth import ENDPOINT, OPERATOR, VIEWER, ApiRequest
-from apps.api.fields import Name, NoFields
-from apps.api.lookups import endpoint_named, pool_named
-from apps.api.openapi import COMPARES, refuses
-from apps.api.pagination import CursorText, Limit, Page, page_of
+from apps.api.access.auth import ENDPOINT, OPERATOR, VIEWER
+from apps.api.description.openapi import COMPARES, refuses
+from apps.api.requests.fields import Name, NoFields
+from apps.api.requests.lookups import endpoint_named, pool_named
+from apps.api.requests.pagination import CursorText, Limit, Page, page_of
+from apps.api.requests.principal import ApiRequest
+from apps.api.schemas.differences import sync_diff_out
+from apps.api.schemas.endpoint_detail import endpoint_detail
 from apps.api.schemas.endpoints import (
     AssignIn,
     DiffOut,
@@ -22,11 +25,10 @@ from apps.api.schemas.endpoints import (
 )
 from apps.api.schemas.filters import EndpointQuery, Moment
 from apps.api.schemas.history import HistoryOut, history_out
-from apps.api.schemas.views import endpoint_detail, sync_diff_out
-from apps.fleet import endpoint_manager, last_results, resting
+from apps.fleet import endpoint_manager, last_results, paused_automatic_sync
 from apps.fleet.exceptions import Forbidden
 from apps.fleet.models import Endpoint, EndpointState
-from apps.fleet.status import Status as FleetStatus
+from apps.fleet.status import EndpointStatus
 from apps.fleet.status import of as statuses_of
 
 router = Router(by_alias=True)
@@ -62,7 +64,7 @@ def endpoints_out(found: list[Endpoint]) -> list[EndpointOut]:
     ]
 
 
-def _with_status(status: FleetStatus, endpoints: list[Endpoint]) -> list[Endpoint]:
+def _with_status(status: EndpointStatus, endpoints: list[Endpoint]) -> list[Endpoint]:
     known = statuses_of(endpoints)
     return [one for one in endpoints if known[one.pk] == status]
 
@@ -97,7 +99,7 @@ def change_endpoint(request: ApiRequest, name: Name, payload: EndpointChange) ->
     openapi_extra=refuses("operation_active"),
 )
 def assign_endpoint(request: ApiRequest, name: Name, payload: AssignIn) -> EndpointDetail:
-    """Or to none, with `pool` null."""
+    """With `pool` null, it is in no pool."""
     pool = pool_named(payload.pool) if payload.pool is not None else None
     endpoint_manager.assign(endpoint=endpoint_named(name), pool=pool, actor=request.auth.actor)
     return endpoint_detail(endpoint_named(name))
@@ -105,8 +107,8 @@ def assign_endpoint(request: ApiRequest, name: Name, payload: AssignIn) -> Endpo
 
 @router.post("/endpoints/{name}/resume", response=EndpointDetail, auth=OPERATOR, summary="Resume automatic sync")
 def resume_endpoint(request: ApiRequest, name: Name, payload: NoFields | None = None) -> EndpointDetail:
-    """It tries again at the next check-in where it rests (`resting`). Where it doesn't, nothing changes."""
-    resting.resume(endpoint=endpoint_named(name), actor=request.auth.actor)
+    """If it rests (`resting`), it tries again at the next check-in. Otherwise nothing changes."""
+    paused_automatic_sync.resume(endpoint=endpoint_named(name), actor=request.auth.actor)
     return endpoint_detail(endpoint_named(name))
 
 
@@ -118,7 +120,7 @@ def resume_endpoint(request: ApiRequest, name: Name, payload: NoFields | None = 
     openapi_extra=refuses("operation_active"),
 )
 def delete_endpoint(request: ApiRequest, name: Name) -> Status[None]:
-    """With its history and operations. The machine itself isn't touched; its token is worthless."""
+    """Its history and operations are deleted too. The machine itself isn't touched; its token is no longer valid."""
     endpoint_manager.delete_endpoint(endpoint=endpoint_named(name), actor=request.auth.actor)
     return Status(204, None)
 
@@ -127,7 +129,7 @@ def delete_endpoint(request: ApiRequest, name: Name) -> Status[None]:
     "/endpoints/{name}/token", response=EndpointTokenOut, auth=OPERATOR, summary="Give an endpoint a new token"
 )
 def rotate_endpoint_token(request: ApiRequest, name: Name, payload: NoFields | None = None) -> EndpointTokenOut:
-    """The old one is worthless at once; the new one is in this answer only."""
+    """The old one is invalid at once; only this answer has the new one."""
     endpoint = endpoint_named(name)
     return EndpointTokenOut(name=name, token=endpoint_manager.rotate_token(endpoint=endpoint, actor=request.auth.actor))
 
@@ -174,7 +176,7 @@ def diff_endpoint(
     name: Name,
     fetch: Annotated[bool, Query(False, description="Add where to get each package.")] = False,
 ) -> HttpResponse:
-    """An endpoint may ask it for itself. `kept` is what the sync would leave alone."""
+    """An endpoint may ask for its own. `kept` is what the sync would leave alone."""
     own = request.auth.endpoint
     if own is not None and own.name != name:
         raise Forbidden("An endpoint's token is for that endpoint.")

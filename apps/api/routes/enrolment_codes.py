@@ -4,11 +4,12 @@ from datetime import timedelta
 
 from ninja import Router, Status
 
-from apps.api.auth import OPERATOR, ApiRequest
-from apps.api.fields import PathNumber
-from apps.api.lookups import pool_named
-from apps.api.pagination import CursorText, Limit, Page, paginate
-from apps.api.schemas.access import (
+from apps.api.access.auth import OPERATOR
+from apps.api.requests.fields import PathNumber
+from apps.api.requests.lookups import pool_named
+from apps.api.requests.pagination import CursorText, Limit, Page, paginate
+from apps.api.requests.principal import ApiRequest
+from apps.api.schemas.credentials import (
     EnrolmentCodeIn,
     EnrolmentCodeOut,
     NewEnrolmentCodeOut,
@@ -37,7 +38,7 @@ def list_enrolment_codes(request: ApiRequest, limit: Limit = 50, cursor: CursorT
     openapi_extra={"x-codes": ["not_found"]},
 )
 def create_enrolment_code(request: ApiRequest, payload: EnrolmentCodeIn) -> Status[NewEnrolmentCodeOut]:
-    """The code, and the line that enrols a machine with it, are in this answer only."""
+    """Only this answer has the code, and the line that enrols a machine with it."""
     code, text = endpoint_manager.create_enrolment_code(
         actor=request.auth.actor,
         pool=pool_named(payload.pool) if payload.pool is not None else None,
@@ -51,7 +52,7 @@ def create_enrolment_code(request: ApiRequest, payload: EnrolmentCodeIn) -> Stat
 
 @router.delete("/enrolment-codes/{code_id}", response={204: None}, auth=OPERATOR, summary="Delete an enrolment code")
 def delete_enrolment_code(request: ApiRequest, code_id: PathNumber) -> Status[None]:
-    """No machine enrols with it any more; those that have stay."""
+    """No further machine can enrol with it; those that have enrolled stay."""
     code = EnrolmentCode.objects.filter(id=code_id).first()
     if code is None:
         raise NotFound("There is no such enrolment code.")

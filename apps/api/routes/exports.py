@@ -1,4 +1,4 @@
-"""Whole lists as a file: CSV for spreadsheets, JSON lines for programs. The same filters as the lists themselves."""
+"""Whole lists as a file: CSV for spreadsheets, JSON Lines for programs. They have the same filters as the lists."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,13 +6,14 @@ from django.http import HttpResponse
 from ninja import Query, Router
 from pydantic import BeforeValidator
 
-from apps.api.auth import VIEWER, ApiRequest
-from apps.api.exporting import MAX_ROWS, MEDIA_TYPES, export
-from apps.api.fields import decimal
-from apps.api.openapi import refuses
-from apps.api.pagination import CursorText, page_of
-from apps.api.routes.audit import audit_event_out
+from apps.api.access.auth import VIEWER
+from apps.api.description.openapi import refuses
+from apps.api.requests.csv_export import MAX_ROWS, MEDIA_TYPES, export
+from apps.api.requests.fields import decimal
+from apps.api.requests.pagination import CursorText, page_of
+from apps.api.requests.principal import ApiRequest
 from apps.api.routes.endpoints import endpoint_rows, endpoints_out
+from apps.api.schemas.audit import audit_event_out
 from apps.api.schemas.filters import AuditQuery, EndpointQuery, OperationQuery
 from apps.api.schemas.operations import operation_out
 
@@ -86,7 +87,7 @@ def export_operations(
     limit: Rows = MAX_ROWS,
     cursor: CursorText = None,
 ) -> HttpResponse:
-    """Without the agents' logs, and without the difference that was left: each operation has those by itself."""
+    """Without the agents' logs and the difference that was left: get a single operation for those."""
     chosen = filters.filter()
     rows = chosen.rows().defer("foreign")
     found, following = page_of(rows, order=chosen.order(), limit=limit, cursor=cursor)

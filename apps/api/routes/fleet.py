@@ -1,8 +1,9 @@
-"""The fleet as a whole: what the first page of the dashboard says. The answer is apps.fleet.attention's."""
+"""The fleet as a whole: what the first page of the dashboard says. apps.fleet.attention decides the answer."""
 
 from ninja import Router
 
-from apps.api.auth import VIEWER, ApiRequest
+from apps.api.access.auth import VIEWER
+from apps.api.requests.principal import ApiRequest
 from apps.api.schemas.fleet import FleetOut, fleet_out
 
 router = Router()
@@ -10,5 +11,5 @@ router = Router()
 
 @router.get("/fleet", response=FleetOut, auth=VIEWER, summary="Is anything wrong, and where")
 def get_fleet(request: ApiRequest) -> FleetOut:
-    """All that needs attention, and one line for each pool. The same in more than three pools is one item."""
+    """Everything that needs attention, and one line per pool. The same thing in more than three pools is one item."""
     return fleet_out()

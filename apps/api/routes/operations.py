@@ -1,14 +1,16 @@
-"""Operations: asked for by people and agents, carried out by agents. Rules are in apps.fleet.sync_coordinator."""
+"""Operations: people and agents ask for them, agents carry them out. apps.fleet.sync_coordinator has the rules."""
 
 from django.http import HttpResponse
 from ninja import Query, Router, Status
 
-from apps.api.auth import ENDPOINT, OPERATOR, VIEWER, ApiRequest, endpoint_of
-from apps.api.fields import Id, NoFields
-from apps.api.lookups import endpoint_named, operation_with
-from apps.api.openapi import refuses
-from apps.api.pagination import CursorText, Limit, Page, paginate
-from apps.api.problems import FieldError, Refused
+from apps.api.access.auth import ENDPOINT, OPERATOR, VIEWER, endpoint_of
+from apps.api.description.openapi import refuses
+from apps.api.requests.fields import Id, NoFields
+from apps.api.requests.lookups import endpoint_named, operation_with
+from apps.api.requests.pagination import CursorText, Limit, Page, paginate
+from apps.api.requests.principal import ApiRequest
+from apps.api.requests.problems import FieldError, RequestRefused
+from apps.api.routes.agent.answers import claim_out
 from apps.api.schemas.filters import OperationQuery
 from apps.api.schemas.operation_detail import OperationDetail, as_answer, operation_detail
 from apps.api.schemas.operations import (
@@ -24,8 +26,7 @@ from apps.api.schemas.operations import (
     finished_out,
     operation_out,
 )
-from apps.api.schemas.views import claim_out
-from apps.fleet import running_again, sync_coordinator
+from apps.fleet import rerun, sync_coordinator
 from apps.fleet.exceptions import Forbidden, NotFound
 from apps.fleet.models import Endpoint
 from apps.fleet.models.operations import OperationStatus
@@ -59,7 +60,7 @@ def list_operations(
     openapi_extra=refuses("not_found", *WHY_NONE),
 )
 def create_operation(request: ApiRequest, payload: OperationIn) -> Status[OperationOut]:
-    """201, or 200 with the operation that the same `idempotency_key` made before."""
+    """201, or 200 with the operation that the same `idempotency_key` has already made."""
     operation, new = sync_coordinator.create_operation(
         endpoint=_subject(request, payload.endpoint),
         kind=payload.kind,
@@ -70,14 +71,14 @@ def create_operation(request: ApiRequest, payload: OperationIn) -> Status[Operat
 
 
 def _subject(request: ApiRequest, name: str | None) -> Endpoint:
-    """The endpoint that an operation is asked for; an endpoint asks for itself only."""
+    """The endpoint that an operation is for; an endpoint may ask only for itself."""
     own = request.auth.endpoint
     if own is not None:
         if name not in (None, own.name):
             raise Forbidden("An endpoint's token is for operations of that endpoint.")
         return own
     if name is None:
-        raise Refused("invalid_request", errors=[FieldError(loc=["body", "endpoint"], message="Field required")])
+        raise RequestRefused("invalid_request", errors=[FieldError(loc=["body", "endpoint"], message="Field required")])
     return endpoint_named(name)
 
 
@@ -89,7 +90,7 @@ def _subject(request: ApiRequest, name: str | None) -> Endpoint:
     summary="Get an operation",
 )
 def get_operation(request: ApiRequest, operation_id: Id) -> HttpResponse:
-    """With its packages before and after, and what it waits for. An endpoint sees its own ones, without these."""
+    """With its packages before and after, and what it waits for. An endpoint sees only its own, without these."""
     operation = operation_with(operation_id)
     own = request.auth.endpoint
     if own is not None and operation.endpoint_id != own.pk:
@@ -105,7 +106,7 @@ def get_operation(request: ApiRequest, operation_id: Id) -> HttpResponse:
     openapi_extra=refuses("not_cancellable"),
 )
 def cancel_operation(request: ApiRequest, operation_id: Id, payload: NoFields | None = None) -> OperationOut:
-    """While it is queued or leased: an agent that has it stops. Once it is applying, it comes to its own end."""
+    """Possible while it is queued or leased: an agent that has it stops. Once it is applying, it runs to its end."""
     operation = sync_coordinator.cancel(operation=operation_with(operation_id), actor=request.auth.actor)
     return operation_out(operation)
 
@@ -120,9 +121,10 @@ def cancel_operation(request: ApiRequest, operation_id: Id, payload: NoFields | 
 def run_operation_again(
     request: ApiRequest, operation_id: Id, payload: RunAgainIn | None = None
 ) -> Status[OperationOut]:
-    """A new one of the same kind: a sync to the current target, a revert to the same state. Once this one has ended, or
-    while it waits for its next try: then the new one takes its place. 200: the `idempotency_key` made it before."""
-    operation, new = running_again.run_again(
+    """Makes a new one of the same kind: a sync to the current target, or a revert to the same state. Possible once this
+    one has ended, or while it waits for its next try, when the new one takes its place. 200: the `idempotency_key` has
+    already made it."""
+    operation, new = rerun.run_again(
         operation=operation_with(operation_id),
         actor=request.auth.actor,
         idempotency_key=payload.idempotency_key if payload else None,
@@ -156,7 +158,7 @@ def claim_operation(request: ApiRequest, operation_id: Id, payload: ClaimIn) -> 
     openapi_extra=refuses("lease_lost"),
 )
 def keep_lease(request: ApiRequest, operation_id: Id, payload: HeartbeatIn) -> HeartbeatOut:
-    """`lease_lost` means: stop, unless pacman is running already, which is never killed."""
+    """`lease_lost` means: stop, unless pacman is already running, which is never killed."""
     operation = sync_coordinator.heartbeat(
         operation_id=operation_id,
         endpoint=endpoint_of(request),
@@ -172,11 +174,11 @@ def keep_lease(request: ApiRequest, operation_id: Id, payload: HeartbeatIn) -> H
     "/operations/{operation_id}/result",
     response=FinishedOut,
     auth=ENDPOINT,
-    summary="Say what came of an operation",
+    summary="Report the result of an operation",
     openapi_extra=refuses("lease_lost", "state_unknown"),
 )
 def finish_operation(request: ApiRequest, operation_id: Id, payload: ResultIn) -> FinishedOut:
-    """It is a report too. `state` decides whether it succeeded, not `outcome`. A repeat gets the stored answer."""
+    """This is also a report. `state` decides whether it succeeded, not `outcome`. A repeat gets the stored answer."""
     operation = sync_coordinator.finish(
         operation_id=operation_id,
         endpoint=endpoint_of(request),

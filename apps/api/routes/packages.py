@@ -1,14 +1,15 @@
-"""What is on an endpoint, and questions about one package in the whole fleet. What they mean, apps.fleet decides."""
+"""What is on an endpoint, and questions about one package in the whole fleet. apps.fleet decides what they mean."""
 
 from typing import Annotated
 
 from ninja import Query, Router
 
-from apps.api.auth import VIEWER, ApiRequest
-from apps.api.fields import Name
-from apps.api.lookups import endpoint_named
-from apps.api.openapi import COMPARES, refuses
-from apps.api.pagination import CursorText, Limit, Page, page_of_names
+from apps.api.access.auth import VIEWER
+from apps.api.description.openapi import COMPARES, refuses
+from apps.api.requests.fields import Name
+from apps.api.requests.lookups import endpoint_named
+from apps.api.requests.pagination import CursorText, Limit, Page, page_of_names
+from apps.api.requests.principal import ApiRequest
 from apps.api.schemas.filters import PoolFilter
 from apps.api.schemas.packages import (
     EndpointPackagesOut,
@@ -23,8 +24,8 @@ from apps.api.schemas.packages import (
     in_fleet_out,
 )
 from apps.fleet import package_list, package_questions
-from apps.fleet.package_list import Wanted
-from apps.fleet.package_questions import Having, Question
+from apps.fleet.package_list import PackageFilter
+from apps.fleet.package_questions import EndpointVersion, Question
 
 router = Router(by_alias=True)
 Either = Annotated[bool | None, Query(None)]
@@ -46,10 +47,10 @@ def list_endpoint_packages(
     held: Either = None,
     repository: Annotated[RepositoryFilter | None, Query(None, description="`-`: in none.")] = None,
 ) -> EndpointPackagesOut:
-    """As it reported it last. Each parameter narrows."""
+    """As last reported. Each parameter narrows the list."""
     endpoint = endpoint_named(name)
     listed = package_list.of_endpoint(endpoint)
-    wanted = Wanted(q=q, reason=reason, foreign=foreign, held=held, repository=repository)
+    wanted = PackageFilter(q=q, reason=reason, foreign=foreign, held=held, repository=repository)
     return endpoint_packages_out(endpoint, wanted.among(listed), len(listed))
 
 
@@ -61,7 +62,7 @@ def list_endpoint_packages(
     openapi_extra=refuses("comparison_too_long"),
 )
 def get_package(request: ApiRequest, name: PackageName) -> InFleetOut:
-    """By pool, with counts. A package that nobody has, has no versions here."""
+    """By pool, with counts. For a package that no endpoint has, there are no versions."""
     return in_fleet_out(package_questions.in_fleet(name))
 
 
@@ -79,13 +80,13 @@ def list_package_endpoints(
     newer_than: Annotated[VersionFilter | None, Query(None)] = None,
     version: Annotated[VersionFilter | None, Query(None)] = None,
     missing: Annotated[bool, Query(False, description="Those that have reported without it, instead.")] = False,
-    pool: Annotated[PoolFilter | None, Query(None, description="`-`: those that are in no pool.")] = None,
+    pool: Annotated[PoolFilter | None, Query(None, description="`-` for those that are in no pool.")] = None,
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Page[HavingOut]:
     """By name. Versions are compared in pacman's order, epochs included; one without a pkgrel stands for all of them.
 
-    `older_than` and `newer_than` together ask for what is between. `missing` goes with `pool` only.
+    `older_than` and `newer_than` together ask for what is between. `missing` works only with `pool`.
     """
     question = Question(older_than=older_than, newer_than=newer_than, version=version, missing=missing, pool=pool)
     question.check()
@@ -95,5 +96,5 @@ def list_package_endpoints(
     return Page(items=[_having_out(one) for one in found], next=following)
 
 
-def _having_out(one: Having) -> HavingOut:
+def _having_out(one: EndpointVersion) -> HavingOut:
     return HavingOut(name=one.name, pool=one.pool, version=one.version)

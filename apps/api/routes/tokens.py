@@ -2,12 +2,13 @@
 
 from ninja import Router, Status
 
-from apps.api.auth import OPERATOR, ApiRequest
-from apps.api.fields import Name
-from apps.api.lookups import checked_name
-from apps.api.openapi import refuses
-from apps.api.pagination import CursorText, Limit, Page, paginate
-from apps.api.schemas.access import NewTokenOut, TokenIn, TokenOut, token_fields, token_out
+from apps.api.access.auth import OPERATOR
+from apps.api.description.openapi import refuses
+from apps.api.requests.fields import Name
+from apps.api.requests.lookups import checked_name
+from apps.api.requests.pagination import CursorText, Limit, Page, paginate
+from apps.api.requests.principal import ApiRequest
+from apps.api.schemas.credentials import NewTokenOut, TokenIn, TokenOut, token_fields, token_out
 from apps.fleet import tokens
 from apps.fleet.exceptions import NotFound
 from apps.fleet.models import ApiToken
@@ -17,7 +18,7 @@ router = Router()
 
 @router.get("/tokens", response=Page[TokenOut], auth=OPERATOR, summary="List API tokens by name")
 def list_tokens(request: ApiRequest, limit: Limit = 50, cursor: CursorText = None) -> Page[TokenOut]:
-    """Revoked ones too, so that a name in the audit can be explained."""
+    """Includes revoked ones, so that a name in the audit can be explained."""
     return paginate(ApiToken.objects.all(), order=("name",), limit=limit, cursor=cursor, render=token_out)
 
 
@@ -29,14 +30,14 @@ def list_tokens(request: ApiRequest, limit: Limit = 50, cursor: CursorText = Non
     openapi_extra=refuses("invalid_name", "name_taken"),
 )
 def create_token(request: ApiRequest, payload: TokenIn) -> Status[NewTokenOut]:
-    """The token is in this answer only."""
+    """Only this answer has the token."""
     token, text = tokens.create_api_token(name=checked_name(payload.name), role=payload.role, actor=request.auth.actor)
     return Status(201, NewTokenOut.model_validate({**token_fields(token), "token": text}))
 
 
 @router.delete("/tokens/{name}", response=TokenOut, auth=OPERATOR, summary="Revoke an API token")
 def revoke_token(request: ApiRequest, name: Name) -> TokenOut:
-    """It is worthless at once, and stays in the list."""
+    """It is invalid at once, and stays in the list."""
     token = ApiToken.objects.filter(name=name).first()
     if token is None:
         raise NotFound("There is no such API token.")

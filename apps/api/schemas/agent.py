@@ -1,10 +1,10 @@
-"""What an agent says about its machine, and what the server answers (docs/protocol.md)."""
+"""What an agent says about its machine, and how the server answers (docs/protocol.md)."""
 
 from typing import Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field
 
-from apps.api.fields import (
+from apps.api.requests.fields import (
     MAX_INTEGER,
     AgentVersion,
     Arch,
@@ -23,6 +23,7 @@ from apps.api.fields import (
 )
 from apps.api.schemas.endpoints import LastResultOut, ProblemOut, RemovalOut, RestingOut
 from apps.api.schemas.operations import OperationOut, Plan, RevisionNamed, UnmanagedOut
+from apps.fleet import limits
 
 
 class EnrollIn(Body):
@@ -44,7 +45,9 @@ class EnrollOut(BaseModel):
 class ReportedRepositoryIn(Body):
     name: RepositoryName
     digest: Digest
-    mirrors: list[MirrorUrl] = Field([], max_length=1000, fail_fast=True, description="With $repo and $arch replaced.")
+    mirrors: list[MirrorUrl] = Field(
+        [], max_length=limits.MIRRORS_TAKEN, fail_fast=True, description="With $repo and $arch replaced."
+    )
 
 
 class ProblemIn(Body):
@@ -52,24 +55,28 @@ class ProblemIn(Body):
 
     code: ProblemCode
     text: ProblemText
-    names: list[ProblemName] = Field([], max_length=100, fail_fast=True, description="Packages or repositories.")
+    names: list[ProblemName] = Field(
+        [], max_length=limits.PROBLEM_NAMES, fail_fast=True, description="Packages or repositories."
+    )
 
 
 class ExaminationIn(Body):
-    """What the machine found when it examined itself; without problems it is a sound source."""
+    """What the machine found when it examined itself; if there are no problems, it is a sound source."""
 
-    problems: list[ProblemIn] = Field([], max_length=20, fail_fast=True)
+    problems: list[ProblemIn] = Field([], max_length=limits.PROBLEMS, fail_fast=True)
 
 
 class ProtectedIn(Body):
-    """Packages that the machine lets no operation remove, as far as one or each of them is needed."""
+    """Packages that the machine lets no operation remove. `needs` says whether it needs one of them or each."""
 
     role: ProblemCode
     why: ProblemText
-    names: list[ProblemName] = Field([], max_length=100, fail_fast=True, description="Installed packages.")
+    names: list[ProblemName] = Field(
+        [], max_length=limits.PROTECTED_NAMES, fail_fast=True, description="Installed packages."
+    )
     needs: Literal["one", "each"]
     instead: list[ProblemName] = Field(
-        [], max_length=100, fail_fast=True, description="Packages that would do what they do."
+        [], max_length=limits.PROTECTED_NAMES, fail_fast=True, description="Packages that would do what they do."
     )
 
 
@@ -86,32 +93,25 @@ class CheckInIn(Body):
     seq: Sequence = Field(description="Grows with each report of the endpoint; an old one is ignored.")
     state: Digest
     repositories: list[ReportedRepositoryIn] = Field(
-        [], max_length=100, fail_fast=True, description="In pacman's order."
+        [], max_length=limits.REPOSITORIES, fail_fast=True, description="In pacman's order."
     )
     holds: list[Pattern] = Field(
-        [], max_length=1000, fail_fast=True, description="IgnorePkg, with IgnoreGroup spelled out."
+        [], max_length=limits.PATTERNS, fail_fast=True, description="IgnorePkg, with IgnoreGroup spelled out."
     )
     replaced: list[Pattern] = Field(
         [],
-        max_length=1000,
+        max_length=limits.PATTERNS,
         fail_fast=True,
         description="Installed names that packages of the repositories replace (%REPLACES%).",
     )
     agent_version: AgentVersion = ""
-    examination: ExaminationIn | None = Field(None, description="null: the machine wasn't examined.")
+    examination: ExaminationIn | None = Field(None, description="null if the machine wasn't examined.")
     revision_seen: SeenRevisionIn | None = Field(
         None, description="`revision` of the newest answer so far. One that isn't here pauses automatic sync."
     )
     protected: list[ProtectedIn] | None = Field(
-        None, max_length=20, fail_fast=True, description="null: nothing is said about that."
+        None, max_length=limits.PROTECTED_ROLES, fail_fast=True, description="null if nothing is said about that."
     )
-
-    @field_validator("repositories")
-    @classmethod
-    def _names_once(cls, value: list[ReportedRepositoryIn]) -> list[ReportedRepositoryIn]:
-        if len({repository.name for repository in value}) != len(value):
-            raise ValueError("A repository's name may come once.")
-        return value
 
 
 class TargetOut(BaseModel):
@@ -142,7 +142,7 @@ class UploadOut(BaseModel):
 
 
 class LastFailureOut(LastResultOut):
-    """The newest finished operation of the endpoint, where it failed or was lost."""
+    """The endpoint's newest finished operation, if it failed or was lost."""
 
     message: str = Field(description="The first line of its message.")
 
@@ -165,10 +165,10 @@ class MeOut(BaseModel):
     )
     difference: Plan
     problems: list[ProblemOut] | None = Field(
-        description="What it found when it examined itself as a source; null: nothing was said."
+        description="What it found when it examined itself as a source; null if nothing was said."
     )
     refused: list[RemovalOut] = Field(description="What it would refuse to remove in a sync now.")
-    last_failure: LastFailureOut | None = Field(description="null: its newest finished operation didn't fail.")
+    last_failure: LastFailureOut | None = Field(description="null if its newest finished operation didn't fail.")
     resting: RestingOut | None = Field(description="Where automatic sync would have to be resumed.")
     last_seen: Time | None
     poll_seconds: int

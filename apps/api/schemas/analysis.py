@@ -1,4 +1,4 @@
-"""The analysis of a pool's repositories on the wire (apps.fleet.analysis)."""
+"""The analysis of a pool's repositories, as the API sends it (apps.fleet.analysis)."""
 
 from pydantic import BaseModel, ConfigDict, Field
 

@@ -1,15 +1,15 @@
-"""Endpoints, their history and differences on the wire."""
+"""Endpoints, their history and differences, in the API."""
 
 from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from apps.api.fields import Body, Kind, Name, Time
+from apps.api.requests.fields import Body, Kind, Name, Time
 from apps.api.schemas.operations import FetchOut, OperationOut, Plan, UnmanagedOut
 from apps.fleet.models import Endpoint, Operation
 from apps.fleet.models.operations import OperationStatus
-from apps.fleet.status import Status
+from apps.fleet.status import EndpointStatus
 
 ChangeWord = Literal["install", "remove", "upgrade", "downgrade", "replace", "reason"]
 
@@ -23,7 +23,7 @@ class ProblemOut(BaseModel):
 
 
 class ProtectedOut(BaseModel):
-    """What the endpoint lets no operation remove: one of the names, or each, is needed."""
+    """What the endpoint lets no operation remove: it needs one of the names, or each."""
 
     role: str
     why: str
@@ -51,7 +51,7 @@ class RefusalsOut(BaseModel):
 
 
 class LastResultOut(BaseModel):
-    """How the newest finished operation ended; `code` says why, where it didn't succeed."""
+    """How the newest finished operation ended; `code` says why, if it didn't succeed."""
 
     operation: UUID
     kind: Kind
@@ -61,7 +61,7 @@ class LastResultOut(BaseModel):
 
 
 class RestingOut(BaseModel):
-    """Automatic sync leaves the endpoint alone since this operation: it failed, or was cancelled, lost or reverted."""
+    """Automatic sync has left the endpoint alone since this operation failed, or was cancelled, lost or reverted."""
 
     why: Literal["failed", "cancelled", "lost", "reverted"]
     operation: UUID
@@ -69,19 +69,19 @@ class RestingOut(BaseModel):
 
 
 class NoSyncOut(BaseModel):
-    """Why no sync can be made now."""
+    """Why no sync is possible now."""
 
     code: str
     detail: str
 
 
 class EndpointOut(BaseModel):
-    """One machine. Its status is derived from what it reported, never asserted by itself."""
+    """One machine. Its status is derived from what it reported; the machine itself never states it."""
 
     id: int
     name: str
     pool: str | None
-    status: Status
+    status: EndpointStatus
     state: str | None
     arch: str
     agent_version: str
@@ -104,8 +104,8 @@ def last_result_out(operation: Operation) -> LastResultOut:
     )
 
 
-def endpoint_fields(endpoint: Endpoint, status: Status, last: Operation | None) -> dict[str, object]:
-    """`endpoint` with its pool."""
+def endpoint_fields(endpoint: Endpoint, status: EndpointStatus, last: Operation | None) -> dict[str, object]:
+    """The fields of `EndpointOut`. `endpoint` has been read with its pool."""
     return {
         "id": endpoint.pk,
         "name": endpoint.name,
@@ -129,7 +129,7 @@ class RepositoryOut(BaseModel):
 
 
 class EndpointDetail(EndpointOut):
-    """With what a list would be too long for."""
+    """With fields that would make a list too long."""
 
     report_seq: int
     holds: list[str]
@@ -141,10 +141,10 @@ class EndpointDetail(EndpointOut):
     refusal: NoSyncOut | None
     resting: RestingOut | None = Field(description="Where automatic sync would have to be resumed.")
     problems: list[ProblemOut] | None = Field(
-        description="What it found when it examined itself as the source of a target; null: nothing was said."
+        description="What it found when it examined itself as the source of a target; null if nothing was said."
     )
     protected: list[ProtectedOut] | None = Field(
-        description="What it lets no operation remove; null: nothing was said."
+        description="What it doesn't let any operation remove; null if nothing was said."
     )
     refused: list[RemovalOut] = Field(description="What it would refuse to remove in a sync now.")
 
@@ -156,7 +156,7 @@ class EndpointChange(Body):
 
 
 class AssignIn(Body):
-    pool: Name | None = Field(description="null: in no pool.")
+    pool: Name | None = Field(description="null if it is in no pool.")
 
 
 class EndpointTokenOut(BaseModel):
@@ -173,7 +173,7 @@ class PackageSide(BaseModel):
 
 
 class ChangeOut(BaseModel):
-    """One package that isn't the same: `from` is null for an install, `to` for a removal."""
+    """One package that differs: `from` is null for an install, `to` for a removal."""
 
     name: str
     change: ChangeWord
@@ -192,7 +192,7 @@ class KeptOut(BaseModel):
 
 
 class DiffOut(BaseModel):
-    """What leads from one set of packages to another."""
+    """The changes from one set of packages to another."""
 
     origin: str = Field(alias="from", description="Digest of the state before.")
     goal: str = Field(alias="to", description="Digest of the state after.")

@@ -1,26 +1,27 @@
-"""The query parameters of lists and of their exports, as one model each. What they select is apps.fleet.filters'."""
+"""The query parameters of lists and their exports, one model for each. apps.fleet.filters decides what they select."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
-from apps.api.fields import NAME_OR_NONE, NO_NUL, Kind, NameFilter
-from apps.fleet import moments
+from apps.api.requests.fields import NAME_OR_NONE, NO_NUL, Kind, NameFilter
+from apps.fleet import limits, time_input
 from apps.fleet.exceptions import Invalid
 from apps.fleet.filters import AuditFilter, EndpointFilter, OperationFilter
-from apps.fleet.status import Status
+from apps.fleet.names import NAME_MAX_LENGTH
+from apps.fleet.status import EndpointStatus
 
 
 def _moment(value: Any) -> Any:
     try:
-        return moments.parse(value, field="It") if isinstance(value, str) else value
+        return time_input.parse(value, field="It") if isinstance(value, str) else value
     except Invalid as refusal:
         raise ValueError(str(refusal)) from None
 
 
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
-PoolFilter = Annotated[str, Field(max_length=63, pattern=NAME_OR_NONE)]
+PoolFilter = Annotated[str, Field(max_length=NAME_MAX_LENGTH, pattern=NAME_OR_NONE)]
 Part = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
 Word = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
 EndpointSort = Literal["name", "-name", "pool", "-pool", "last_seen", "-last_seen", "agent_version", "-agent_version"]
@@ -35,15 +36,15 @@ def _given(query: BaseModel, *, without: set[str] | None = None) -> dict[str, An
 class EndpointQuery(BaseModel):
     """Which endpoints."""
 
-    pool: PoolFilter | None = Field(None, description="`-`: in no pool.")
-    status: Status | None = None
-    files_differ: bool | None = Field(None, description="Whether they told of files that differ from their packages.")
+    pool: PoolFilter | None = Field(None, description="`-` for those in no pool.")
+    status: EndpointStatus | None = None
+    files_differ: bool | None = Field(None, description="Whether they reported files that differ from their packages.")
     resting: bool | None = Field(None, description="Whether automatic sync would sync them, but rests.")
     name: Part | None = Field(None, description="Part of the name.")
     package: Part | None = Field(None, description="A package that they have, by its whole name.")
-    agent_version: Annotated[str, Field(max_length=32, pattern=NO_NUL)] | None = None
+    agent_version: Annotated[str, Field(max_length=limits.AGENT_VERSION_LENGTH, pattern=NO_NUL)] | None = None
     seen_after: Moment | None = Field(None, description="Heard of since then; a date, or a time (UTC without a zone).")
-    seen_before: Moment | None = Field(None, description="Not heard of since then, or never.")
+    seen_before: Moment | None = Field(None, description="Not heard from since then, or never.")
     last_result: LastResult | None = Field(None, description="How their newest finished operation ended.")
     sort: EndpointSort = "name"
 

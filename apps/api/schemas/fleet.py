@@ -1,24 +1,24 @@
-"""The fleet as a whole on the wire: is anything wrong, and how is each pool."""
+"""The fleet as a whole, in the API: is anything wrong, and how is each pool."""
 
 from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from apps.api.fields import Time
-from apps.api.schemas.alarms import PoolAlarmOut
+from apps.api.requests.fields import Time
+from apps.api.schemas.pools.alarms import PoolAlarmOut
 from apps.fleet import attention
-from apps.fleet.attention import Kind, Severity, Survey
+from apps.fleet.attention import AttentionKind, Severity, Survey
 
 
 class ItemOut(BaseModel):
     """One thing to look at. `object` is like `endpoint:m1`, `pool:lab` or `fleet`."""
 
-    kind: Kind
+    kind: AttentionKind
     severity: Severity
     object: str
     cause: str
-    since: Time | None = Field(description="When the oldest of it began; null: not known.")
+    since: Time | None = Field(description="When the oldest of it began; null if that is not known.")
     count: int = Field(description="How many endpoints, or pools, it is about.")
     pool: str | None
     endpoint: str | None
@@ -36,11 +36,11 @@ class CountsOut(BaseModel):
     offline: int
 
 
-_FILES_DIFFER = "Of those that are `in_sync`: how many told of files that differ from their packages."
+_FILES_DIFFER = "Of those that are `in_sync`: how many reported files that differ from their packages."
 
 
 class RunningOut(BaseModel):
-    """Of the endpoints that have an operation to the current target, or one under way, how many are done."""
+    """How many endpoints are done, of those that have an operation to the current target, or one under way."""
 
     active: int
     done: int
@@ -58,7 +58,7 @@ class PoolRowOut(BaseModel):
     files_differ: int = Field(description=_FILES_DIFFER)
     target: int | None
     target_set: Time | None
-    running: RunningOut | None = Field(description="null: nothing is under way.")
+    running: RunningOut | None = Field(description="null if nothing is under way.")
     failed: int = Field(description="Endpoints whose newest operation failed or was lost, and that are not in sync.")
     alarms: list[PoolAlarmOut]
 
@@ -74,7 +74,7 @@ class FleetOut(BaseModel):
 
 
 def fleet_out() -> FleetOut:
-    """All that needs attention, and every pool. A bounded number of queries."""
+    """Everything that needs attention, and every pool. It takes a bounded number of queries."""
     survey = Survey()
     items = attention.needs_attention(None, survey=survey)
     rows = attention.pools_overview(survey=survey)

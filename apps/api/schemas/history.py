@@ -1,11 +1,11 @@
-"""The history of an endpoint on the wire: its states, and what changed with each."""
+"""The history of an endpoint, in the API: its states, and what changed with each."""
 
 from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from apps.api.fields import Time
+from apps.api.requests.fields import Time
 from apps.api.schemas.endpoints import ChangeOut
 from apps.api.schemas.operations import Plan
 from apps.fleet import difference, timeline
@@ -13,14 +13,14 @@ from apps.fleet.models import EndpointState
 
 
 class HistoryOut(BaseModel):
-    """From `at` the endpoint was in `state`, until the next entry."""
+    """The endpoint was in `state` from `at` until the next entry."""
 
     seq: int
     state: str
     cause: Literal["report", "operation"]
     at: Time
-    before: str | None = Field(description="The state before it; null where that isn't kept.")
-    counts: Plan | None = Field(description="How many packages changed, by kind; null where `before` is.")
+    before: str | None = Field(description="The state before it; null if that isn't kept.")
+    counts: Plan | None = Field(description="How many packages changed, by kind; null if `before` is.")
     changes: list[ChangeOut] | None = Field(description="Which ones, with `changes=true`.")
 
 

@@ -1,6 +1,6 @@
-"""One operation with all that is known of it: what it waits for, and its packages before and after.
+"""One operation with everything known about it: what it waits for, and its packages before and after.
 
-It must not know who may ask. What the parts mean is decided in apps.fleet.
+It must not know who may ask. apps.fleet decides what the parts mean.
 """
 
 import json
@@ -10,7 +10,7 @@ from django.http import HttpResponse
 from ninja.responses import NinjaJSONEncoder
 from pydantic import BaseModel, Field
 
-from apps.api.fields import Time
+from apps.api.requests.fields import Time
 from apps.api.schemas.endpoints import ChangeOut, KeptOut, NoSyncOut
 from apps.api.schemas.operations import OperationOut, Plan, operation_out
 from apps.fleet import difference, operation_packages, waiting
@@ -19,7 +19,7 @@ from apps.fleet.models import Operation
 
 
 class WaitingOut(BaseModel):
-    """What an operation waits for. `until` is when that is over at last."""
+    """What an operation waits for. `until` is when that is over at the latest."""
 
     code: str = Field(
         description="`next_report`, `offline`, `next_try`, `database_locked`, `another_operation`, `agent_silent`, "
@@ -32,7 +32,7 @@ class WaitingOut(BaseModel):
 
 
 class OperationPackagesOut(BaseModel):
-    """The packages on both sides of an operation, with what leads from one to the other."""
+    """The packages before and after an operation, and the changes between them."""
 
     what: Literal["planned", "changed", "not_begun", "not_known"] = Field(
         description="`planned`: to its goal, as it hasn't ended. `changed`: to the state that it left. `not_begun`: it "
@@ -46,18 +46,18 @@ class OperationPackagesOut(BaseModel):
     kept: KeptOut | None = Field(
         description="Of what is planned: names that are left as they are although the target has them otherwise."
     )
-    refusal: NoSyncOut | None = Field(description="Why the states can't be compared; null where they can.")
+    refusal: NoSyncOut | None = Field(description="Why the states can't be compared; null if they can.")
 
 
 class OperationDetail(OperationOut):
-    """An operation for people; with an endpoint's own token the last two fields are left out."""
+    """An operation for people. With an endpoint's own token, the last two fields are left out."""
 
     waits_for: WaitingOut | None = Field(None, description="Null while it is at work and when it has ended.")
     packages: OperationPackagesOut | None = Field(None, description="Its packages before and after.")
 
 
 def operation_detail(operation: Operation) -> HttpResponse:
-    """The operation as `OperationDetail` has it. Written here, as `diff_out` is: it may have 20,000 changes."""
+    """The operation in the form of `OperationDetail`, written as JSON like `diff_out`: it may have 20,000 changes."""
     waits = waiting.of(operation)
     body = operation_out(operation).model_dump() | {
         "waits_for": waits and {"code": waits.code, "text": waits.text, "since": waits.since, "until": waits.until},

@@ -1,4 +1,4 @@
-"""Operations on the wire: what is asked, what is answered."""
+"""Operations in the API: requests and answers."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from apps.api.fields import (
+from apps.api.requests.fields import (
     ONE_LINE,
     Body,
     Digest,
@@ -23,13 +23,13 @@ from apps.api.fields import (
     Text500,
     Time,
 )
-from apps.fleet import progress
+from apps.fleet import limits, progress
 from apps.fleet.alpm.state import InstalledPackage
 from apps.fleet.alpm.target_files import TargetFile
 from apps.fleet.models import Operation, TargetRevision
 from apps.fleet.models.operations import OperationStatus
 
-Amount = Annotated[int, Field(ge=0, le=progress.MOST)]
+Amount = Annotated[int, Field(ge=0, le=limits.PROGRESS_NUMBER)]
 
 
 class Plan(BaseModel):
@@ -44,7 +44,7 @@ class Plan(BaseModel):
 
 
 class Result(BaseModel):
-    """What the agent said; `difference` is what was still missing where the server judged."""
+    """What the agent said; `difference` is what was still missing if the server decided."""
 
     outcome: str | None = None
     code: str | None = None
@@ -55,7 +55,7 @@ class Result(BaseModel):
 
 
 class Hook(BaseModel):
-    """A hook of pacman; `since` is the time of the machine."""
+    """A pacman hook; `since` is the machine's time."""
 
     name: str
     description: str
@@ -63,20 +63,22 @@ class Hook(BaseModel):
 
 
 class ProgressOut(BaseModel):
-    """How far the agent is. `done` of `total` packages, 0 of 0 where there is nothing to count; bytes of downloads."""
+    """How far the agent has got: `done` of `total` packages, 0 of 0 if nothing is counted; bytes of downloads."""
 
     phase: str = Field(description="`rehearsing`, `downloading`, `applying`, `verifying`, or a newer agent's word.")
     done: int
     total: int
     bytes_done: int
     bytes_total: int
-    package: str = Field(description="The package that is worked on; empty: none, or not said.")
+    package: str = Field(
+        description="The package that is worked on; empty if there is none or the agent did not report it."
+    )
     hosts: list[str] = Field(description="From where something comes now, as `scheme://host:port`.")
-    waiting: str = Field(description="What nothing goes on without; empty: nothing.")
+    waiting: str = Field(description="What the agent waits for; empty if it waits for nothing.")
 
 
 class OperationOut(BaseModel):
-    """One sync or revert of one endpoint. `target_state` is the goal of this endpoint, its own packages kept."""
+    """One sync or revert of one endpoint. `target_state` is this endpoint's goal, with its own packages kept."""
 
     id: UUID
     endpoint: str
@@ -104,7 +106,7 @@ class OperationOut(BaseModel):
 
 
 def operation_out(operation: Operation) -> OperationOut:
-    """Read `with_names`, a list of operations is one statement."""
+    """If operations are read `with_names`, a list of them takes one statement."""
     revision, far = operation.revision, progress.of(operation)
     return OperationOut(
         id=operation.id,
@@ -132,15 +134,15 @@ def operation_out(operation: Operation) -> OperationOut:
 
 
 class FinishedOut(OperationOut):
-    """An operation with what became of the target meanwhile."""
+    """An operation, with what has become of the target since."""
 
     pool_target: int | None = Field(
-        description="The revision that is the target of `pool` by now. Null: it has no pool, or that has no target."
+        description="The revision that is now the target of `pool`; null if it has no pool, or that has no target."
     )
 
 
 def finished_out(operation: Operation) -> FinishedOut:
-    """One query more than `operation_out`."""
+    """Takes one query more than `operation_out`."""
     revision = operation.revision
     targets = TargetRevision.objects.filter(pk=revision.pool.target_id or 0 if revision else 0)
     number = targets.values_list("number", flat=True).first()
@@ -148,7 +150,7 @@ def finished_out(operation: Operation) -> FinishedOut:
 
 
 class OperationIn(Body):
-    """`endpoint` is needed with an API token; with an endpoint's token it is the endpoint itself."""
+    """With an API token, `endpoint` is required; with an endpoint's token it is the endpoint itself."""
 
     kind: Kind
     endpoint: Name | None = None
@@ -175,23 +177,25 @@ class HookIn(Body):
 
 
 class ProgressIn(Body):
-    """How far the agent is. It may be left out, as may each of its fields but the phase."""
+    """How far the agent has got. It may be left out, and so may each of its fields except the phase."""
 
-    phase: ProblemCode = Field(max_length=30, description="`rehearsing`, `downloading`, `applying`, `verifying`, …")
+    phase: ProblemCode = Field(
+        max_length=limits.PHASE_LENGTH, description="`rehearsing`, `downloading`, `applying`, `verifying`, …"
+    )
     done: Amount = 0
     total: Amount = 0
     bytes_done: Amount = 0
     bytes_total: Amount = 0
-    package: Annotated[str, Field(max_length=255, pattern=ONE_LINE)] = ""
-    hosts: list[ProblemName] = Field([], max_length=progress.HOSTS, fail_fast=True)
+    package: Annotated[str, Field(max_length=limits.PACKAGE_NAME_LENGTH, pattern=ONE_LINE)] = ""
+    hosts: list[ProblemName] = Field([], max_length=limits.PROGRESS_HOSTS, fail_fast=True)
     waiting: Text500 = ""
 
 
 class HeartbeatIn(Body):
     lease_token: Id
     phase: Literal["leased", "applying"] = Field(description="`applying` is said right before pacman starts.")
-    hook: HookIn | None = Field(None, description="What pacman is running now; null where it does something else.")
-    progress: ProgressIn | None = Field(None, description="How far the agent is; null: nothing is said about that.")
+    hook: HookIn | None = Field(None, description="What pacman is running now; null if it does something else.")
+    progress: ProgressIn | None = Field(None, description="How far the agent is; null if nothing is said about that.")
 
 
 class ResultIn(Body):
@@ -221,7 +225,7 @@ def package_out(package: InstalledPackage) -> PackageOut:
 
 
 class TargetPackageOut(PackageOut):
-    """With the file behind it, as the databases of the target's source had it; null where they didn't."""
+    """With the file behind it, as the databases of the target's source had it; null if they didn't."""
 
     repository: str | None
     filename: str | None
@@ -230,7 +234,7 @@ class TargetPackageOut(PackageOut):
 
 
 def target_package_out(package: InstalledPackage, files: Mapping[str, TargetFile]) -> TargetPackageOut:
-    """`files` by pkgname; one of another version is none."""
+    """The package with its file. `files` is by pkgname; a file of another version doesn't count."""
     file = files.get(package.name)
     if file is not None and file.package != (package.name, package.version, package.arch):
         file = None
@@ -247,21 +251,21 @@ def target_package_out(package: InstalledPackage, files: Mapping[str, TargetFile
 
 
 class UnmanagedOut(BaseModel):
-    """A package that the target's source has and the target doesn't manage: every endpoint keeps it as it is."""
+    """A package that the target's source has but the target doesn't manage: every endpoint keeps it as it is."""
 
     name: str
     why: Literal["foreign", "dropped", "excluded", "held"]
 
 
 class RevisionNamed(BaseModel):
-    """A target revision by what it says: the number, and the digest over packages, files and unmanaged names."""
+    """A target revision by its content: the number, and the digest over packages, files and unmanaged names."""
 
     number: int
     digest: str
 
 
 class TargetPackages(BaseModel):
-    """`packages` are the goal of this endpoint; the rest is what the target revision says. Empty for a revert."""
+    """`packages` is this endpoint's goal; the rest is what the target revision says. Empty for a revert."""
 
     digest: str
     packages: list[TargetPackageOut]
@@ -271,7 +275,7 @@ class TargetPackages(BaseModel):
 
 
 class FetchOut(BaseModel):
-    """One package that the target has and the base has not, and where to get it, best first. `size` in bytes."""
+    """One package that the target has and the base doesn't, and where to get it, best first. `size` is in bytes."""
 
     name: str
     version: str

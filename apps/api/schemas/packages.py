@@ -1,16 +1,16 @@
-"""Questions about a package, and packages of an endpoint, on the wire."""
+"""Questions about a package, and the packages of an endpoint, in the API."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from apps.api.fields import MAX_INTEGER
+from apps.api.requests.fields import MAX_INTEGER
 from apps.api.schemas.operations import PackageOut
 from apps.fleet.models import Endpoint
 from apps.fleet.package_list import Listed
-from apps.fleet.package_questions import InFleet
+from apps.fleet.package_questions import FleetVersions
 
-# A name that can be no package's isn't found; the pattern here is for readers of the OpenAPI document.
+# A name that can't be a package's isn't found; this pattern is for readers of the OpenAPI document.
 PackageName = Annotated[
     str, Field(max_length=1000, json_schema_extra={"pattern": r"^[A-Za-z0-9@_+][A-Za-z0-9@._+-]*$", "maxLength": 255})
 ]
@@ -28,13 +28,13 @@ class VersionShareOut(BaseModel):
 
 
 class InFleetOut(BaseModel):
-    """A package in the fleet: who has reported which version last."""
+    """A package in the fleet: which version each endpoint last reported."""
 
     name: str
     versions: list[VersionShareOut] = Field(description="Newest first, in pacman's order.")
     endpoints: Number = Field(description="How many endpoints have the package.")
     missing: Number = Field(description="How many have reported without it.")
-    unreported: Number = Field(description="How many have never reported, and count for nothing here.")
+    unreported: Number = Field(description="How many have never reported, and are not included here.")
 
 
 class HavingOut(BaseModel):
@@ -45,7 +45,7 @@ class HavingOut(BaseModel):
     version: str | None = Field(description="null with `missing=true`.")
 
 
-def in_fleet_out(found: InFleet) -> InFleetOut:
+def in_fleet_out(found: FleetVersions) -> InFleetOut:
     return InFleetOut.model_validate(found, from_attributes=True)
 
 
@@ -58,14 +58,14 @@ class InstalledOut(PackageOut):
     """One package on an endpoint."""
 
     repository: str | None = Field(
-        description="The first of the endpoint's repositories that has a package of this name; null: none has."
+        description="The first of the endpoint's repositories that has a package of this name; null if none has."
     )
     foreign: bool = Field(description="In none of its repositories nor of its target's, and no operation brought it.")
     held: bool = Field(description="The machine itself holds it (IgnorePkg, IgnoreGroup).")
 
 
 class EndpointPackagesOut(BaseModel):
-    """What is installed on an endpoint, as it reported it last."""
+    """What is installed on an endpoint, as last reported."""
 
     name: str
     state: str
@@ -74,7 +74,7 @@ class EndpointPackagesOut(BaseModel):
 
 
 def endpoint_packages_out(endpoint: Endpoint, listed: list[Listed], total: int) -> EndpointPackagesOut:
-    """`listed` of its `total` packages. The endpoint has reported."""
+    """`listed` of its `total` packages. The endpoint must have reported."""
     return EndpointPackagesOut(
         name=endpoint.name,
         state=str(endpoint.state_id),

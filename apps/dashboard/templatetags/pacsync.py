@@ -1,4 +1,7 @@
-"""What the templates need beyond Django's own: badges, ages, counts, texts to copy. It must not read the database."""
+"""What the templates need beyond Django's own tags: badges, ages, counts, texts to copy.
+
+It must not read the database.
+"""
 
 import json
 import re
@@ -10,12 +13,20 @@ from django.utils import timezone
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from apps.dashboard.ages import age, ago, moment_text
-from apps.dashboard.attention_look import Segment
-from apps.dashboard.look import ATTENTION, CHANGES, LEFT_OUT, MANAGEMENT, TONES, Look, look
-from apps.dashboard.reading import Line
+from apps.dashboard.presentation.attention_links import BarPart
+from apps.dashboard.presentation.package_changes import ChangeLine
+from apps.dashboard.presentation.status_badges import (
+    CHANGE_BADGES,
+    MANAGEMENT_BADGES,
+    MESSAGE_TONES,
+    UNMANAGED_REASONS,
+    attention_badge_of,
+    badge_of,
+)
 from apps.fleet import audit
 from apps.fleet.alpm.state import InstalledPackage
+from apps.fleet.status_badges import Badge
+from apps.lifecycle.ages import age, ago, moment_text
 
 register = template.Library()
 VALUE_LENGTH = 60
@@ -23,71 +34,78 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @register.filter
-def tone(level: str) -> str:
-    """The tone of a message level."""
-    return TONES.get(level, "info")
+def message_tone(level: str) -> str:
+    """The tone of a message, by its level."""
+    return MESSAGE_TONES.get(level, "info")
 
 
 @register.filter
 def actor(name: str) -> str:
-    return audit.words(name)
+    """The actor of an event or operation: `ada` for `user:ada`."""
+    return audit.display_name(name)
 
 
 @register.filter
 def breakable(name: str) -> SafeString:
-    """A host name that may break after a dot or hyphen on a narrow screen."""
+    """A host name that can break after a dot or hyphen on a narrow screen."""
     return mark_safe(re.sub(r"([.-])", r"\1<wbr>", escape(name)))  # noqa: S308 - escaped before tags are added
 
 
 @register.filter
-def left_out(why: str) -> str:
-    """Why a target doesn't manage a package, in words."""
-    return LEFT_OUT.get(why, why)
+def unmanaged_reason(why: str) -> str:
+    """The label of the reason why a target doesn't manage a package."""
+    return UNMANAGED_REASONS.get(why, why)
 
 
 @register.filter
-def tone_of(name: str) -> str:
-    return look(name).tone
+def tone(name: str) -> str:
+    """The tone of a badge."""
+    return badge_of(name).tone
 
 
 @register.filter
-def words(name: str) -> str:
-    return look(name).words
+def label(name: str) -> str:
+    """The label of a badge."""
+    return badge_of(name).label
 
 
 @register.filter
 def meaning(name: str) -> str:
-    return look(name).meaning
+    """The meaning of a badge, as a part of a sentence."""
+    return badge_of(name).meaning
 
 
 @register.filter
-def sentence(name: str) -> str:
-    """What a status means, as the beginning of a sentence; the name pacman keeps its small letter."""
-    text = look(name).meaning
+def meaning_sentence(name: str) -> str:
+    """The meaning of a badge, with a capital letter. The name pacman keeps its small one."""
+    text = badge_of(name).meaning
     return text if text.startswith("pacman ") else text[:1].upper() + text[1:]
 
 
 @register.simple_tag
 def badge(name: str, text: str = "") -> SafeString:
-    """A status or change as a coloured label: sign, word, and what it means as a tooltip."""
-    return _badge(look(name), text)
+    """A coloured label: the sign, the label or `text`, and the meaning as a tooltip."""
+    return _badge(badge_of(name), text)
 
 
 @register.simple_tag
 def attention_badge(kind: str) -> SafeString:
-    """The label of what needs attention."""
-    return _badge(ATTENTION.get(kind) or look(kind))
+    """The badge of a kind of attention item."""
+    return _badge(attention_badge_of(kind))
 
 
-def _badge(seen: Look, text: str = "") -> SafeString:
-    title = format_html(' title="{}"', seen.meaning) if seen.meaning else ""
-    return format_html(
-        '<span class="badge {}"{}><span aria-hidden="true">{}</span>{}</span>',
-        seen.tone,
-        title,
-        seen.sign,
-        text or seen.words,
-    )
+@register.simple_tag
+def effect_badge(effect: Badge, count: int | None = None) -> SafeString:
+    """The badge of an effect of a forecast. With `count`, the number of machines is in it and the meaning a tooltip."""
+    if count is None:
+        return _badge(effect._replace(meaning=""))
+    return _badge(effect, f"{effect.label}: {count}")
+
+
+def _badge(shown: Badge, text: str = "") -> SafeString:
+    title = format_html(' title="{}"', shown.meaning) if shown.meaning else ""
+    sign = format_html('<span aria-hidden="true">{}</span>', shown.sign) if shown.sign else ""
+    return format_html('<span class="badge {}"{}>{}{}</span>', shown.tone, title, sign, text or shown.label)
 
 
 def _time(then: datetime, text: str, kind: str) -> SafeString:
@@ -103,86 +121,32 @@ def _time(then: datetime, text: str, kind: str) -> SafeString:
 
 @register.simple_tag(name="ago")
 def ago_tag(then: datetime | None, never: str = "never") -> SafeString | str:
-    """A moment as `3 h ago`, with the exact time as a tooltip."""
+    """A moment as `3 h ago`, with the exact time as a tooltip; `never` if there is none."""
     return _time(then, ago(then, timezone.now()), "ago") if then else never
 
 
 @register.simple_tag
 def moment(then: datetime | None, never: str = "never") -> SafeString | str:
-    """A moment with its date and zone, as `2026-01-15 10:30 UTC`: how every page writes one that isn't an age."""
+    """A moment with its date and zone: `2026-01-15 10:30 UTC`."""
     return _time(then, moment_text(then), "moment") if then else never
 
 
 @register.simple_tag
-def bar(segments: Iterable[Segment]) -> SafeString:
-    """A stacked bar for the eye; its figures stand beside it as text."""
-    parts = format_html_join(
+def bar(parts: Iterable[BarPart]) -> SafeString:
+    """A stacked bar, hidden from screen readers: its numbers are next to it as text."""
+    rectangles = format_html_join(
         "",
         '<rect class="{}" x="{}" width="{}" height="8"/>',
-        ((look(part.status).tone, part.start, part.width) for part in segments),
+        ((badge_of(part.status).tone, part.start, part.width) for part in parts),
     )
     return format_html(
-        '<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">{}</svg>', parts
+        '<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">{}</svg>', rectangles
     )
-
-
-@register.simple_tag(takes_context=True)
-def sorted_heading(context: template.Context, text: str, field: str, classes: str = "") -> SafeString:
-    """The heading of a column; in a table that is `sortable` with a link that sorts by it, or turns the order round."""
-    mark = format_html(' class="{}"', classes) if classes else ""
-    if not context.get("sortable"):
-        return format_html('<th scope="col"{}>{}</th>', mark, text)
-    present, query = str(context.get("sort") or ""), context["request"].GET.copy()
-    order = {field: "ascending", f"-{field}": "descending"}.get(present, "")
-    query["sort"] = f"-{field}" if present == field else field
-    query.pop("page", None)
-    return format_html(
-        '<th scope="col"{}{}><a class="sort" href="?{}">{}<span aria-hidden="true">{}</span></a></th>',
-        mark,
-        format_html(' aria-sort="{}"', order) if order else "",
-        query.urlencode(),
-        text,
-        {"ascending": " ▲", "descending": " ▼"}.get(order, ""),
-    )
-
-
-def _used(context: template.Context, name: str) -> str:
-    return str(context["query"].used.get(name, ""))
-
-
-@register.inclusion_tag("pacsync/filter_text.html", takes_context=True)
-def filter_text(
-    context: template.Context, label: str, name: str, size: int = 14, placeholder: str = ""
-) -> dict[str, object]:
-    """A filter of a list that is typed, with what the list was asked for (`query`, a ListQuery)."""
-    return {"label": label, "name": name, "size": size, "placeholder": placeholder, "value": _used(context, name)}
-
-
-@register.inclusion_tag("pacsync/filter_choice.html", takes_context=True)
-def filter_choice(
-    context: template.Context, label: str, name: str, choices: Iterable[str | tuple[str, str]]
-) -> dict[str, object]:
-    """A filter of a list that is chosen: of statuses and the like, or of (value, words)."""
-    pairs = [(one, look(one).words) if isinstance(one, str) else one for one in choices]
-    return {"label": label, "name": name, "choices": pairs, "value": _used(context, name)}
-
-
-@register.inclusion_tag("pacsync/filter_pool.html", takes_context=True)
-def filter_pool(context: template.Context) -> dict[str, object]:
-    """The filter for a pool, which offers `pool_names` while somebody types."""
-    return {"names": context["pool_names"], "value": _used(context, "pool")}
-
-
-@register.simple_tag(takes_context=True)
-def filter_kept(context: template.Context, name: str) -> SafeString | str:
-    """What the list was asked for without a field in the form stays when the form is sent."""
-    value = _used(context, name)
-    return format_html('<input type="hidden" name="{}" value="{}">', name, value) if value else ""
 
 
 @register.simple_tag
-def fields(values: object) -> SafeString | str:
-    """What an audit event says was changed: `name lab, auto_sync true`; long values are cut."""
+def changed_fields(values: object) -> SafeString | str:
+    """The fields that an audit event changed: `name lab, auto_sync true`. Long values are cut."""
     if not isinstance(values, Mapping):
         return ""
     shown = ((name, _value(value)) for name, value in values.items())
@@ -210,8 +174,8 @@ def age_tag(then: datetime | None) -> SafeString | str:
 def next_try(then: datetime) -> SafeString | str:
     """When an operation that waits is tried again: `The next try is in 48 s.`
 
-    A time that has come means the next report, since only the machine itself begins. The module says the same when the
-    time comes while the page is shown (`data-next`).
+    Only the machine itself starts a try, so a time that has passed means its next report. pacsync.js says the same when
+    the time passes while the page is shown (`data-next`).
     """
     now = timezone.now()
     if then <= now:
@@ -220,8 +184,8 @@ def next_try(then: datetime) -> SafeString | str:
 
 
 @register.simple_tag
-def reason(result: Mapping[str, str]) -> SafeString:
-    """The first line of a result's message with its code, as one sentence: `Not downloaded: a 2-1 (mirror_failed).`"""
+def result_reason(result: Mapping[str, str]) -> SafeString:
+    """The first line of a result's message with the code, as a sentence: `Not downloaded: a 2-1 (mirror_failed).`"""
     message, code = (result.get("message") or "").partition("\n")[0], result.get("code") or ""
     if not message or not code:
         return with_code(message or code)
@@ -236,39 +200,40 @@ def with_code(text: str) -> SafeString:
 
 @register.simple_tag
 def copyable(text: str) -> SafeString:
-    """A command for the reader's shell. The module adds a button that copies it."""
+    """A command for a shell. pacsync.js adds a button that copies it."""
     return format_html('<div class="copyable"><pre class="wrap"><code>{}</code></pre></div>', text)
 
 
 @register.simple_tag
-def short(digest: str) -> SafeString:
+def short_digest(digest: str) -> SafeString:
+    """The first 12 characters of a digest, with all of it as a tooltip."""
     return format_html('<code title="{}">{}</code>', digest, digest[:12])
 
 
 @register.filter
-def count_words(count: int, status: str) -> str:
+def count_label(count: int, status: str) -> str:
     """`3 behind`."""
-    return f"{count} {look(status).words}"
+    return f"{count} {badge_of(status).label}"
 
 
 @register.simple_tag
-def counts(numbers: Mapping[str, int] | None) -> SafeString | str:
-    """Changes by kind, as `+2 ↑14 ↓1 −3 •1`, each with its word for a tooltip and a screen reader."""
-    looks = CHANGES | MANAGEMENT
-    shown = [(looks[kind], numbers[kind]) for kind in looks if numbers and numbers.get(kind)]
+def change_counts(numbers: Mapping[str, int] | None) -> SafeString | str:
+    """Numbers of changes by kind: `+2 ↑14 ↓1 −3 •1`. The label of each is a tooltip, and a text for screen readers."""
+    badges = CHANGE_BADGES | MANAGEMENT_BADGES
+    shown = [(badges[kind], numbers[kind]) for kind in badges if numbers and numbers.get(kind)]
     if not shown:
         return format_html('<span class="muted">{}</span>', "none") if numbers is not None else ""
     return format_html_join(
         " ",
         '<span class="nowrap" title="{2} {0}"><span aria-hidden="true">{1}</span>{2}'
         '<span class="visually-hidden"> {0}</span></span>',
-        ((change.words, change.sign, count) for change, count in shown),
+        ((change.label, change.sign, count) for change, count in shown),
     )
 
 
 @register.simple_tag
-def package(installed: InstalledPackage | None, change: Line) -> SafeString:
-    """One side of a change: the version, and whatever else makes the difference."""
+def change_side(installed: InstalledPackage | None, change: ChangeLine) -> SafeString:
+    """One side of a change: the version, and the install reason or architecture where that is the difference."""
     if installed is None:
         return format_html('<span class="muted">{}</span>', change.absent)
     extra = {"reason": installed.reason, "replace": installed.arch}.get(change.kind)

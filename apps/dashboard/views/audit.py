@@ -6,10 +6,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from apps.dashboard.access import reader
-from apps.dashboard.audit_words import VERBS, tell
-from apps.dashboard.list_query import ListQuery
-from apps.dashboard.reading import page_of
+from apps.dashboard.presentation.audit_phrases import VERBS, audit_lines
+from apps.dashboard.requests.list_query import ListQuery
+from apps.dashboard.requests.pagination import page_of
+from apps.dashboard.requests.permissions import reader
 from apps.fleet.filters import AuditFilter
 from apps.fleet.models import AuditEvent
 
@@ -19,7 +19,7 @@ PER_PAGE = 50
 @reader
 @require_safe
 def listing(request: HttpRequest) -> HttpResponse:
-    """All events, page by page; filtered by the API's words."""
+    """All events, page by page; filtered by the API's parameters."""
     query = ListQuery(request)
     chosen = AuditFilter(
         actor=query.text("actor") or None,
@@ -33,7 +33,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {
         "section": "audit",
         "page": page,
-        "lines": tell(page),
+        "lines": audit_lines(page),
         "query": query,
         "verbs": VERBS,
         "export": "/api/v1/exports/audit-events",
@@ -42,7 +42,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 
 def _verb(query: ListQuery) -> str | None:
-    """One that is known here, or that an event of a newer server has."""
+    """A verb that is known here, or that an event of a newer server has."""
     asked = query.text("verb")
     newer = [asked] if asked not in VERBS and AuditEvent.objects.filter(verb=asked).exists() else []
     return query.choice("verb", [*VERBS, *newer]) or None

@@ -1,4 +1,4 @@
-"""The icon under the address that browsers guess."""
+"""The icon at the address that browsers try automatically."""
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.templatetags.static import static
@@ -9,5 +9,5 @@ from django.views.decorators.http import require_safe
 @require_safe
 @cache_control(public=True, max_age=24 * 3600)
 def favicon(request: HttpRequest) -> HttpResponse:
-    """To the icon's own address, which may have a hash in it."""
+    """Redirects to the icon's own address, whose name may contain a hash."""
     return HttpResponseRedirect(static("pacsync/favicon.svg"))

@@ -10,7 +10,7 @@ from django.urls import reverse_lazy
 
 
 class Login(auth_views.LoginView):
-    """The login page, which tells the first visitor of a new server how to make an account."""
+    """The login page. On a new server it says how to make the first account."""
 
     template_name = "pacsync/login.html"
     redirect_authenticated_user = True

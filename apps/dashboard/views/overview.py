@@ -1,4 +1,4 @@
-"""The first page: is anything wrong, how is each pool, what happened lately; for a new user, what to do next."""
+"""The first page: what needs attention, the state of each pool, the latest events; for a new user, the next steps."""
 
 from typing import Any
 
@@ -6,18 +6,18 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from apps.dashboard.access import reader
-from apps.dashboard.attention_look import address_of, is_in_trouble, segments
-from apps.dashboard.audit_words import lately
-from apps.dashboard.reading import by_look, page_of
-from apps.dashboard.views.codes import enrol_context
+from apps.dashboard.presentation.attention_links import attention_url, bar_parts, has_problems
+from apps.dashboard.presentation.audit_phrases import news
+from apps.dashboard.presentation.endpoint_rows import split_in_sync
+from apps.dashboard.requests.pagination import page_of
+from apps.dashboard.requests.permissions import reader
+from apps.dashboard.views.enrolment_codes import enrol_context
 from apps.fleet import attention
 from apps.fleet.attention import PoolRow, Survey
 from apps.fleet.models import ChecksumConflict
 
 POOLS_PER_PAGE = 20
-# So many lines say what happened lately.
-LINES = 8
+NEWS_LINES = 8
 
 
 @reader
@@ -25,7 +25,7 @@ LINES = 8
 def overview(request: HttpRequest) -> HttpResponse:
     """Counts by status, what needs attention, one line for each pool; first steps while there is no target.
 
-    `name` (part of it) and `pools=attention` choose pools; `attention=all` shows all that needs attention.
+    `name` (a part of it) and `pools=attention` filter the pools; `attention=all` shows all attention items.
     """
     survey = Survey()
     items, rows = attention.needs_attention(None, survey=survey), attention.pools_overview(survey=survey)
@@ -34,20 +34,20 @@ def overview(request: HttpRequest) -> HttpResponse:
     unassigned = sum(survey.counts_of(None).values())
     context: dict[str, Any] = {
         "section": "fleet",
-        "counts": by_look(survey.counts, survey.files_differ),
-        "attention": [(item, address_of(item)) for item in shown],
+        "counts": split_in_sync(survey.counts, survey.files_differ),
+        "attention": [(item, attention_url(item)) for item in shown],
         "attention_total": len(items),
         "page": page,
-        "pools": [(row, segments(row)) for row in page],
+        "pools": [(row, bar_parts(row)) for row in page],
         "pool_total": len(rows),
-        "troubled": sum(map(is_in_trouble, rows)),
+        "pools_with_problems": sum(map(has_problems, rows)),
         "many_pools": len(rows) > POOLS_PER_PAGE,
         "name": request.GET.get("name", ""),
-        "only_troubled": request.GET.get("pools") == "attention",
+        "only_with_problems": request.GET.get("pools") == "attention",
         "conflict_count": ChecksumConflict.objects.count(),
         "unassigned": unassigned,
         "active": sum(row.running.active for row in rows if row.running),
-        "lately": lately(LINES),
+        "news": news(NEWS_LINES),
         "has_pools": bool(rows),
         "has_endpoints": any(survey.counts.values()),
         "first_steps": not any(row.target for row in rows),
@@ -60,4 +60,4 @@ def overview(request: HttpRequest) -> HttpResponse:
 def _chosen(request: HttpRequest, rows: list[PoolRow]) -> list[PoolRow]:
     part = request.GET.get("name", "").strip().lower()
     only = request.GET.get("pools") == "attention"
-    return [row for row in rows if part in row.name.lower() and (not only or is_in_trouble(row))]
+    return [row for row in rows if part in row.name.lower() and (not only or has_problems(row))]

@@ -23,7 +23,7 @@ _SIZE = re.compile(r"0|[1-9][0-9]{0,17}")
 
 @dataclass(frozen=True, order=True)
 class TargetFile:
-    """The file of one package. `sha256` is None where the db has none; `size` is compressed bytes, 0 when unknown."""
+    """The file of one package. `sha256` is None if the db has none; `size` is compressed bytes, 0 when unknown."""
 
     name: str
     version: str

@@ -1,8 +1,8 @@
 """The tables of the fleet. Rules that must always hold are constraints here, not code elsewhere."""
 
-from .access import ApiToken, EnrolmentCode
 from .alarms import ChecksumConflict
 from .audit import AuditEvent
+from .credentials import ApiToken, EnrolmentCode
 from .endpoints import Endpoint, EndpointRepository, EndpointState, OfflinePeriod
 from .operations import Operation, OperationKind, OperationStatus
 from .packages import IndexSegment, Posting

@@ -3,36 +3,24 @@
 from datetime import timedelta
 from typing import Self
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from apps.fleet import limits
 from apps.fleet.models.fields import BytewiseCharField
 from apps.fleet.names import NAME_MAX_LENGTH, validate_name
 
-# An endpoint of which nothing was heard for so many poll intervals is offline.
+# An endpoint that was silent for longer than this number of poll intervals is offline.
 OFFLINE_AFTER_POLLS = 3
-# `enroll` reports once by itself, within so long; a slow machine uploads large databases for the first time.
+# `enroll` itself reports once, within this time: a slow machine uploads large databases for the first time.
 ENROLMENT_TAKES = timedelta(minutes=1)
 
 
 class EndpointQuerySet(models.QuerySet["Endpoint"]):
-    def online(self) -> Self:
-        """Seen within the last 3 poll intervals, by the database's clock."""
-        return self.filter(last_seen__gte=Now() - _silence())
-
-    def offline(self) -> Self:
-        """Not seen within the last 3 poll intervals, or never."""
-        return self.filter(Q(last_seen__isnull=True) | Q(last_seen__lt=Now() - _silence()))
-
     def with_target(self) -> Self:
         """With state, pool and the pool's target, as goals and lists need them."""
         return self.select_related("state", "pool__target__state")
-
-
-def _silence() -> timedelta:
-    return timedelta(seconds=OFFLINE_AFTER_POLLS * settings.POLL_SECONDS)
 
 
 class Endpoint(models.Model):
@@ -45,7 +33,7 @@ class Endpoint(models.Model):
     # When its token was revoked; null while it has one.
     revoked = models.DateTimeField(null=True, editable=False)
     arch = models.CharField(max_length=32)
-    agent_version = models.CharField(max_length=32, blank=True)
+    agent_version = models.CharField(max_length=limits.AGENT_VERSION_LENGTH, blank=True)
     state = models.ForeignKey(
         "State", on_delete=models.PROTECT, null=True, blank=True, editable=False, related_name="+"
     )
@@ -67,7 +55,8 @@ class Endpoint(models.Model):
     examination = models.JSONField(null=True, editable=False)
     # What it lets no operation remove (`apps.fleet.protection`), newest report; null when it said nothing about that.
     protected = models.JSONField(null=True, editable=False)
-    # When somebody let automatic sync go on after it rested (`apps.fleet.resting`); what ended before doesn't count.
+    # When somebody let automatic sync go on after it rested (`apps.fleet.paused_automatic_sync`).
+    # What ended before doesn't count.
     sync_resumed = models.DateTimeField(null=True, editable=False)
     created = models.DateTimeField(db_default=Now())
 
@@ -82,7 +71,7 @@ class Endpoint(models.Model):
 
     @property
     def is_as_enrolled(self) -> bool:
-        """Whether nothing was heard of it since `enroll` reported: no agent has run by itself yet."""
+        """Whether nothing was heard from it since `enroll` reported: the agent hasn't run on its own yet."""
         return self.last_seen is not None and self.last_seen < self.created + ENROLMENT_TAKES
 
 
@@ -111,7 +100,7 @@ class EndpointRepository(models.Model):
 
     endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="repositories")
     position = models.PositiveIntegerField()
-    name = BytewiseCharField(max_length=255)
+    name = BytewiseCharField(max_length=limits.REPOSITORY_NAME_LENGTH)
     content = models.ForeignKey("RepositoryContent", on_delete=models.PROTECT, related_name="+")
     mirrors = models.JSONField(default=list)
 
@@ -128,7 +117,7 @@ class EndpointRepository(models.Model):
 
 
 class OfflinePeriod(models.Model):
-    """An endpoint was offline after `since`, when it was heard of last, and until `until`, when it was back."""
+    """An endpoint was offline after `since`, when it was last heard from, and until `until`, when it was back."""
 
     # Without a constraint of the database: an instance of the release before deletes endpoints and not these.
     endpoint = models.ForeignKey(

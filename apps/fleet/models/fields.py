@@ -1,6 +1,6 @@
 """Text that is compared byte by byte, so that no library of the database's host has a say in what is unique.
 
-It must not know which models use it, nor why two texts must differ.
+It must not know which models use it or why two texts must differ.
 """
 
 from typing import TYPE_CHECKING, Any, TypeVar

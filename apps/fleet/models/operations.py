@@ -2,8 +2,8 @@
 
 queued → leased → applying → succeeded | failed;  queued | leased → cancelled;  past its deadline: lost.
 A lease that ran out while leased: queued again, at most MAX_ATTEMPTS times. A failure that will pass (a mirror, the
-network, a full disk): queued again, after a pause (`apps.fleet.retrying`). While applying: the endpoint's next
-report judges it. Transitions are guarded UPDATEs in `apps.fleet.sync_coordinator`.
+network, a full disk): queued again, after a pause (`apps.fleet.retries`). While applying: the endpoint's next
+report decides it. `apps.fleet.transitions` has all of them in a table.
 """
 
 import uuid
@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from apps.fleet import limits
 from apps.fleet.models.fields import BytewiseCharField
 
 MAX_ATTEMPTS = 3
@@ -33,9 +34,9 @@ class OperationStatus(models.TextChoices):
     LOST = "lost", "lost"
 
 
-LEASED = (OperationStatus.LEASED, OperationStatus.APPLYING)
+CLAIMED = (OperationStatus.LEASED, OperationStatus.APPLYING)
 CANCELLABLE = (OperationStatus.QUEUED, OperationStatus.LEASED)  # pacman has not been started
-ACTIVE = (OperationStatus.QUEUED, *LEASED)
+ACTIVE = (OperationStatus.QUEUED, *CLAIMED)
 # The code of a result: the packages are the target's, but files on the disk aren't the packages'.
 FILES_DIFFER = "files_differ"
 FINAL = tuple(status for status in OperationStatus if status not in ACTIVE)
@@ -53,9 +54,28 @@ class OperationQuerySet(models.QuerySet["Operation"]):
         """Finished, one way or another."""
         return self.filter(status__in=FINAL)
 
+    def claimed(self) -> Self:
+        """Leased or applying: an agent has it, or had it when it was lost."""
+        return self.filter(status__in=CLAIMED)
+
+    def blocking(self) -> Self:
+        """Active, and not replaced by an operation that is asked for now: one that waits for its next try would be."""
+        return self.active().exclude(status=OperationStatus.QUEUED, retries__gt=0)
+
+    def lease_live(self) -> Self:
+        """Those whose agent may go on: the lease lasts, or pacman was started and no other agent can take it."""
+        leased = Q(status=OperationStatus.LEASED, lease_until__gte=Now())
+        return self.filter(Q(status=OperationStatus.APPLYING) | leased)
+
     def lease_expired(self) -> Self:
-        """Leased or applying, and not heard of since the lease ran out."""
-        return self.filter(status__in=LEASED, lease_until__lt=Now())
+        """Leased or applying, and not heard from since the lease ran out."""
+        return self.claimed().filter(lease_until__lt=Now())
+
+    def claimable(self) -> Self:
+        """Those that an agent may lease now: queued or lost before pacman was started, and not waiting for a retry."""
+        free = Q(status=OperationStatus.QUEUED) | Q(status=OperationStatus.LEASED, lease_until__lt=Now())
+        due = Q(retry_at__isnull=True) | Q(retry_at__lte=Now())
+        return self.filter(free, due, deadline__gt=Now(), attempt__lt=MAX_ATTEMPTS)
 
     def applied(self) -> Self:
         """Those that (may) have changed their endpoint, newest first."""
@@ -85,7 +105,7 @@ class Operation(models.Model):
     base_state = models.ForeignKey("State", on_delete=models.PROTECT, related_name="+")
     # The goal for this endpoint: the pool's target with the endpoint's own held and foreign packages left as they are.
     target_state = models.ForeignKey("State", on_delete=models.PROTECT, related_name="+")
-    # The state that it left its endpoint in, as the result or the report that decided said; null where nobody did.
+    # The state that it left its endpoint in, as the result or the report that decided said; null if nobody did.
     # Without a constraint of the database: an instance of the release before removes states and doesn't know this.
     end_state = models.ForeignKey("State", on_delete=models.PROTECT, null=True, related_name="+", db_constraint=False)
     # Names that were foreign to the endpoint when this was queued: the operation has not brought them.
@@ -94,17 +114,17 @@ class Operation(models.Model):
     plan = models.JSONField(default=dict)
     # The hook that pacman is running, as the agent said with its last heartbeat: {"name", "description", "since"}.
     hook = models.JSONField(null=True)
-    # How far its agent is, as its last heartbeat said (`apps.fleet.progress`); null where it said nothing.
+    # How far its agent is, as its last heartbeat said (`apps.fleet.progress`); null if it said nothing.
     progress = models.JSONField(null=True)
     # What the agent said: {"outcome", "code", "message", "log_tail"}, and {"difference": …} where the server judged.
     # While it waits for another try: of the last one.
     result = models.JSONField(null=True)
-    idempotency_key = BytewiseCharField(max_length=200, unique=True, null=True)
+    idempotency_key = BytewiseCharField(max_length=limits.IDEMPOTENCY_KEY_LENGTH, unique=True, null=True)
     author = models.CharField(max_length=200)
     attempt = models.PositiveSmallIntegerField(default=0)
     lease_token = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True)
-    # How often it failed for a reason that will pass, and when it may be claimed again (`apps.fleet.retrying`).
+    # How often it failed for a reason that will pass, and when it may be claimed again (`apps.fleet.retries`).
     retries = models.PositiveIntegerField(default=0, db_default=0)
     retry_at = models.DateTimeField(null=True)
     # The lease under which the result came: a repeat of it gets the stored answer.
@@ -124,8 +144,8 @@ class Operation(models.Model):
             models.CheckConstraint(condition=Q(status__in=OperationStatus.values), name="operation_status_known"),
             models.CheckConstraint(condition=Q(kind__in=OperationKind.values), name="operation_kind_known"),
             models.CheckConstraint(
-                condition=Q(status__in=LEASED, lease_token__isnull=False, lease_until__isnull=False)
-                | (~Q(status__in=LEASED) & Q(lease_token__isnull=True, lease_until__isnull=True)),
+                condition=Q(status__in=CLAIMED, lease_token__isnull=False, lease_until__isnull=False)
+                | (~Q(status__in=CLAIMED) & Q(lease_token__isnull=True, lease_until__isnull=True)),
                 name="operation_lease_exactly_in_leased_states",
             ),
             models.CheckConstraint(
@@ -137,9 +157,19 @@ class Operation(models.Model):
         ]
         indexes = [
             models.Index(fields=["endpoint", "-created"], name="operation_by_endpoint"),
-            models.Index(fields=["lease_until"], condition=Q(status__in=LEASED), name="operation_lease_until"),
+            models.Index(fields=["lease_until"], condition=Q(status__in=CLAIMED), name="operation_lease_until"),
             models.Index(fields=["status"], name="operation_status"),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"
+
+    @property
+    def is_active(self) -> bool:
+        """Queued, leased or applying."""
+        return self.status in ACTIVE
+
+    @property
+    def is_claimed(self) -> bool:
+        """Leased or applying."""
+        return self.status in CLAIMED

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models.functions import Now
 
+from apps.fleet import limits
 from apps.fleet.models.fields import BytewiseCharField
 from apps.fleet.names import NAME_MAX_LENGTH, validate_name
 
@@ -19,7 +20,7 @@ class Pool(models.Model):
     """A group of endpoints that share one target, and the policy for them."""
 
     name = BytewiseCharField(max_length=NAME_MAX_LENGTH, unique=True, validators=[validate_name])
-    description = models.CharField(max_length=500, blank=True)
+    description = models.CharField(max_length=limits.DESCRIPTION_LENGTH, blank=True)
     # The newest target revision; null before the first. Changed only under a lock of this row.
     target = models.ForeignKey(
         "TargetRevision", on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
@@ -33,11 +34,11 @@ class Pool(models.Model):
     endpoint_targets_need_approval = models.BooleanField(default=False, db_default=False)
     # How many past states of each endpoint are kept.
     retention = models.PositiveIntegerField(default=50)
-    # The highest revision number that anybody has seen: the next one is above it (`apps.fleet.restored`).
+    # The highest revision number that anybody has seen: the next one is above it (`apps.fleet.restored_database`).
     highest_number = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     # Revisions up to this number that aren't here were lost with a restored database, as an operator confirmed.
     lost_through = models.PositiveIntegerField(default=0, db_default=0, editable=False)
-    # Automatic sync is paused since then, because an endpoint has seen a revision that isn't here; null: it isn't.
+    # Since when automatic sync is paused, because an endpoint has seen a revision that isn't here; null if it isn't.
     paused_since = models.DateTimeField(null=True, editable=False)
     # That endpoint and revision: {"endpoint": name, "number": 7, "digest": …, "present": {"number": 5, "digest": …}}.
     paused_by = models.JSONField(null=True, editable=False)
@@ -110,7 +111,7 @@ class TargetRevision(models.Model):
     copied_number = models.PositiveIntegerField(null=True)
     promoted_from = models.CharField(max_length=NAME_MAX_LENGTH, blank=True)
     author = models.CharField(max_length=200)
-    comment = models.CharField(max_length=500, blank=True)
+    comment = models.CharField(max_length=limits.COMMENT_LENGTH, blank=True)
     created = models.DateTimeField(db_default=Now())
 
     class Meta:

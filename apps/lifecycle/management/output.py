@@ -1,7 +1,7 @@
-"""What management commands share: an example in `--help`, `--format json`, with which they print one document, and how
-they end: with an exit code that means what they say, also when the database is frozen or nothing can be written.
+"""What management commands share: an example in `--help`, one document with `--format json`, and an exit code that
+means what the command says, even if the database is frozen or nothing can be written.
 
-It must not know what a command tells.
+It must not know what a command prints.
 """
 
 import contextlib
@@ -15,28 +15,28 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.lifecycle import standard_output
-from apps.lifecycle.management import answering
+from apps.lifecycle.management import frozen_database
 
 
-class Verdict(SystemExit):
+class ExitCode(SystemExit):
     """Raised by `handle`: this exit code is the command's answer, not a failure."""
 
 
 class TellingCommand(BaseCommand):
-    """Names `example`, what comes after the command's name; ends `handle` with `self.tell(…)`.
+    """A subclass sets `example`, the text after the command's name, and ends `handle` with `self.tell(…)`.
 
-    `failure` is the exit code of whatever goes wrong, where 1 has a meaning of its own.
+    `failure` is the exit code for anything that goes wrong, if 1 has another meaning.
     """
 
     example = ""
     failure = 1
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """As Django's; what goes wrong ends with `failure`."""
+        """Like Django's, but errors exit with `failure`."""
         try:
-            with answering.expected(self.failure):
+            with frozen_database.expected(self.failure):
                 super().run_from_argv(argv)
-        except Verdict:
+        except ExitCode:
             raise
         except SystemExit as left:
             sys.exit(self.failure if left.code == 1 else left.code)
@@ -57,11 +57,11 @@ class TellingCommand(BaseCommand):
         parser.add_argument("--format", choices=("text", "json"), default="text", help=text)
 
     def tell(self, options: dict[str, Any], document: Any, lines: Iterable[str]) -> None:
-        """Print the document, or the lines that say the same. Raises CommandError where nothing can be written."""
-        told = json.dumps(document) if options["format"] == "json" else "\n".join(lines)
+        """Print the document, or the lines with the same content. Raises CommandError if nothing can be written."""
+        text = json.dumps(document) if options["format"] == "json" else "\n".join(lines)
         try:
-            if told:
-                self.stdout.write(told)
+            if text:
+                self.stdout.write(text)
             self.stdout.flush()
         except OSError as error:
             raise CommandError(f"The standard output takes nothing: {error.strerror or error}.") from error

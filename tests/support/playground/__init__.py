@@ -4,9 +4,11 @@ Run it by the environment of `Playground`; each PLAYGROUND_WITHOUT_… takes one
 """
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
+from tests.support.load import get
 from tests.support.server import Server
 
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.support.playground.settings", "STRUCTURED_LOGGING": "true"}
@@ -22,6 +24,25 @@ class Playground(Server):
     @property
     def evidence(self) -> list[str]:
         return self.evidence_path.read_text().splitlines() if self.evidence_path.exists() else []
+
+    def snapshot(self) -> dict[str, Any]:
+        """What the workers share, as one of them sees it."""
+        return dict(json.loads(get(self.port, "/snapshot")[2]))
+
+    def workers(self) -> list[dict[str, Any]]:
+        """What each worker of the snapshot says of itself, in the order of their slots."""
+        return list(self.snapshot()["workers"])
+
+    def in_flight(self) -> int:
+        """Requests in flight in all workers, without the one that asks."""
+        return sum(worker["in_flight"] for worker in self.workers()) - 1
+
+    def wait_exit(self, seconds: float = 30) -> float:
+        """Wait for the master's exit, which must be 0; the seconds that it took."""
+        assert self.process
+        began = time.monotonic()
+        assert self.process.wait(seconds) == 0, self.log()
+        return time.monotonic() - began
 
     def lines(self) -> list[dict[str, Any]]:
         """The log's JSON lines."""

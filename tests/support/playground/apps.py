@@ -9,9 +9,15 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.db.backends.base.base import BaseDatabaseWrapper
+from gunicorn.workers import gthread
 
-from apps.lifecycle import arbiter, bodies, budget, connections, permits, worker
-from apps.lifecycle.cleanup import register_cleanup_task
+from apps.lifecycle.dbpool import budget, permits
+from apps.lifecycle.gunicorn import graceful_timeout
+from apps.lifecycle.gunicorn.worker import worker
+from apps.lifecycle.gunicorn.worker.slow_clients import SlowClientLimits
+from apps.lifecycle.work.cleanup import register_cleanup_task
+from apps.lifecycle.wsgi import body_limits
+from tests.support.probes_in_threads import answer_probes_in_threads
 
 
 class PlaygroundConfig(AppConfig):
@@ -19,57 +25,60 @@ class PlaygroundConfig(AppConfig):
     label = "playground"
 
     def ready(self) -> None:
-        bodies.allow("POST", "/measure", 64 << 20)
+        body_limits.allow("POST", "/measure", 64 << 20)
         register_cleanup_task(lambda: note("first"), name="first")
         register_cleanup_task(fail, name="failing")
         register_cleanup_task(note_later, name="async")
         if os.environ.get("PLAYGROUND_STUCK_CLEANUP"):
             register_cleanup_task(lambda: time.sleep(60), name="stuck")
+        if seconds := float(os.environ.get("PLAYGROUND_SLOW_CLEANUP", "0")):
+            register_cleanup_task(lambda: (time.sleep(seconds), note("slow")), name="slow")
         if os.environ.get("PLAYGROUND_WITHOUT_SHARE"):
-            budget.share = lambda total, workers, slot: total
+            replace(budget, "share", lambda total, workers, slot: total)
         if os.environ.get("PLAYGROUND_WITHOUT_SHARE") or os.environ.get("PLAYGROUND_WITHOUT_PERMITS"):
-            permits.take = lambda held: True
+            replace(permits, "take", lambda held: True)
         time.sleep(float(os.environ.get("PLAYGROUND_SLOW_LOAD", "0")))
         if os.environ.get("PLAYGROUND_WITHOUT_PROBES_IN_THE_MAIN_LOOP"):
-            worker.is_probe = lambda head: False
+            answer_probes_in_threads()
         if os.environ.get("PLAYGROUND_WITHOUT_CHECK"):
-            from pacsync.postgresql.dbpool import Dbpool
+            from apps.lifecycle.dbpool.postgresql.dbpool import PostgresqlDbpool
 
-            Dbpool._check_or_drain = lambda self, connection, seconds=0: None  # type: ignore[method-assign]
+            replace(PostgresqlDbpool, "_check_or_evict", lambda self, connection, seconds=0: None)
         without_limits()
         if os.environ.get("PLAYGROUND_FREEZE"):
             freeze_before_commit(Path(os.environ["PLAYGROUND_FREEZE"]))
         if os.environ.get("PLAYGROUND_WITHOUT_GATHERING"):
-            connections.gathers = lambda cfg: False
-        if os.environ.get("PLAYGROUND_WITHOUT_LINGERING"):
-            connections.gathers = lambda cfg: False
+            # gunicorn's own connections, which a thread reads: the parts of the worker leave those alone
+            replace(SlowClientLimits, "_accept_one", gthread.ThreadWorker.accept)
         if os.environ.get("PLAYGROUND_WITHOUT_MAKING_ROOM"):
-            worker.Worker.make_room = lambda self, source=None: False  # type: ignore[method-assign]
+            replace(worker.Worker, "make_room", lambda self, address=None: False)
         if os.environ.get("PLAYGROUND_WITHOUT_WORKER_LIMIT"):
-            arbiter.limit = lambda cfg, seconds: None
+            replace(graceful_timeout, "set_graceful_timeout", lambda cfg, seconds: None)
+
+
+def replace(owner: Any, name: str, by: Any) -> None:
+    """Put something else in the place of a protection. One that was renamed ends the start, not a twin's meaning."""
+    assert hasattr(owner, name), f"{owner} has no {name} any more: look at tests/support/playground"
+    setattr(owner, name, by)
 
 
 def without_limits() -> None:
     """Take away what throws out sessions that are alive but wrong."""
-    from pacsync.postgresql import sessions, suspicion
+    from apps.lifecycle.dbpool.postgresql import eviction, sessions
     from pacsync.sqlite import writers
 
     if os.environ.get("PLAYGROUND_WITHOUT_DISCARDING"):
-        keep = suspicion.Verdict.KEEP
-        suspicion.Suspicion.judge = lambda self, opened, read_only: keep  # type: ignore[method-assign, assignment]
-        suspicion.Suspicion.reached = lambda self, server, began: keep  # type: ignore[method-assign, assignment]
+        keep = eviction.Eviction.KEEP
+        replace(eviction.EvictionPolicy, "answered", lambda self, opened, read_only: keep)
+        replace(eviction.EvictionPolicy, "reached", lambda self, server, began: keep)
     if os.environ.get("PLAYGROUND_WITHOUT_CHECK_LIMIT"):
-        sessions.is_read_only = lambda connection, seconds: connection.execute("") is None
+        replace(sessions, "is_read_only", lambda connection, seconds: connection.execute("") is None)
     if os.environ.get("PLAYGROUND_WITHOUT_NOTICING_CANCELLED_COMMITS"):
-        sessions.unreplicated = lambda connection: False
+        replace(sessions, "unreplicated", lambda connection: False)
     if os.environ.get("PLAYGROUND_WITHOUT_CUTTING"):
-        sessions.cut = lambda connection: None
-    if os.environ.get("PLAYGROUND_WITHOUT_AGREEMENT"):
-        from apps.health import answers
-
-        answers.agreed = lambda own: own
+        replace(sessions, "cut", lambda connection: None)
     if os.environ.get("PLAYGROUND_WITHOUT_WRITERS_LIMIT"):
-        writers.Writers.__init__ = unlimited  # type: ignore[method-assign]
+        replace(writers.Writers, "__init__", unlimited)
 
 
 def unlimited(writers: Any, places: int, seconds: float) -> None:

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from apps.lifecycle import arbiter, hooks
+from apps.lifecycle.gunicorn import arbiter, worker_hooks
 from pacsync.settings import *  # noqa: F403
 from pacsync.settings import INSTALLED_APPS, MIDDLEWARE
 
@@ -14,13 +14,13 @@ ROOT_URLCONF = "tests.support.playground.urls"
 
 
 def _as_gunicorn_does(server: Any) -> None:
-    watch(server)
+    wrap(server)
     del server.reload, server.manage_workers
 
 
-watch = arbiter.watch
+wrap = arbiter.wrap
 if os.environ.get("PLAYGROUND_WITHOUT_OVERLAP"):
-    arbiter.watch = _as_gunicorn_does
-    hooks._take_over_limit = lambda worker: 0
+    arbiter.wrap = _as_gunicorn_does
+    worker_hooks._take_over_limit = lambda worker: 0
 if os.environ.get("PLAYGROUND_WITHOUT_OVERLAP") or os.environ.get("PLAYGROUND_WITHOUT_ANNOUNCEMENT"):
-    hooks.is_meant = lambda worker: True
+    worker_hooks.master_announced_end = lambda worker: True

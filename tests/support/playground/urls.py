@@ -1,8 +1,9 @@
-"""Views that take long, hold connections, track work, or tell what the board says."""
+"""Views that take long, hold connections, track work, or show the shared memory."""
 
 import os
 import threading
 import time
+import warnings
 from dataclasses import asdict
 
 from django.db import connection, transaction
@@ -10,17 +11,25 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
-from apps.fleet import leases, locks
+from apps.fleet import content_lock, leases
 from apps.fleet.models import Pool
-from apps.lifecycle import board, chores, dbpool, memory, registry
+from apps.lifecycle import registry
+from apps.lifecycle.dbpool import thread_limits
 from apps.lifecycle.models import Instance
-from apps.lifecycle.tracking import operation_context
+from apps.lifecycle.shared_memory import memory, snapshots
+from apps.lifecycle.work import chores
+from apps.lifecycle.work.tracked_work import operation_context
 from tests.support.playground.apps import note
 
 
 def sleep(request: HttpRequest, milliseconds: int) -> HttpResponse:
     time.sleep(milliseconds / 1000)
     return HttpResponse("slept")
+
+
+def warn(request: HttpRequest) -> HttpResponse:
+    warnings.warn("something of the playground's is deprecated", UserWarning, stacklevel=1)
+    return HttpResponse("warned")
 
 
 def query(request: HttpRequest, milliseconds: int = 0) -> HttpResponse:
@@ -81,17 +90,17 @@ def chore(request: HttpRequest, name: str) -> HttpResponse:
 
 def content() -> None:
     """What retention does to others, whether there is something to remove or not: it has the content for itself."""
-    locks.own_content()
+    content_lock.own_content()
 
 
-def show(request: HttpRequest) -> JsonResponse:
-    present = board.snapshot()
-    return JsonResponse(asdict(present) | {"pid": os.getpid(), "leads": memory.leads(), "refused": present.refused})
+def snapshot(request: HttpRequest) -> JsonResponse:
+    current = snapshots.snapshot()
+    return JsonResponse(asdict(current) | {"pid": os.getpid(), "leads": memory.leads(), "refused": current.refused})
 
 
 def background(request: HttpRequest) -> HttpResponse:
     """A query as background work does it."""
-    with dbpool.background(timeout=0.5), connection.cursor() as cursor:
+    with thread_limits.background(timeout=0.5), connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     return HttpResponse("done")
 
@@ -113,6 +122,7 @@ def measure(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("letters/<int:size>", letters),
     path("measure", measure),
+    path("warn", warn),
     path("sleep/<int:milliseconds>", sleep),
     path("query", query),
     path("query/<int:milliseconds>", query),
@@ -122,7 +132,7 @@ urlpatterns = [
     path("update/<str:name>", update),
     path("task/<int:milliseconds>", task),
     path("chore/<str:name>", chore),
-    path("board", show),
+    path("snapshot", snapshot),
     path("background", background),
     path("", include("pacsync.urls")),
 ]

@@ -1,4 +1,4 @@
-"""`manage.py confirm_target`: automatic sync goes on after the database was restored from a backup."""
+"""`manage.py confirm_target`: automatic sync continues after the database was restored from a backup."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ class Command(TellingCommand):
             confirming = all or pool is not None
             pools = [(one.name, self._confirmed(one) if confirming else _described(one)) for one in paused]
         document = {"pools": [{"pool": name, "message": line} for name, line in pools], "confirmed": confirming}
-        self.tell(options, document, [line for _, line in pools] or ["Automatic sync is paused in no pool."])
+        self.tell(options, document, [line for _, line in pools] or ["No pool has automatic sync paused."])
 
     def _confirmed(self, pool: Pool) -> str:
         if pool.paused_since is None:

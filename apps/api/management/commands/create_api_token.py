@@ -4,21 +4,23 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from apps.api.lookups import checked_name
 from apps.api.management.console import ACTOR, clear_errors
+from apps.api.requests.lookups import checked_name
 from apps.fleet import tokens
-from apps.fleet.models.access import Role
+from apps.fleet.models.credentials import ApiTokenRole
 from apps.lifecycle.management.output import TellingCommand
 
 
 class Command(TellingCommand):
-    help = "Make an API token and print it. It is shown this once: only its hash is stored."
+    help = "Make an API token and print it. It is shown only once, because only its hash is stored."
     example = "ann --role operator"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("name", help="whose token it is; the audit shows it")
-        parser.add_argument("--role", choices=Role.values, default=Role.VIEWER, help="default: %(default)s, may read")
+        parser.add_argument(
+            "--role", choices=ApiTokenRole.values, default=ApiTokenRole.VIEWER, help="default: %(default)s, may read"
+        )
 
     def handle(self, *args: Any, name: str, role: str, **options: Any) -> None:
         with clear_errors():

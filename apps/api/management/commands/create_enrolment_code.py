@@ -6,26 +6,26 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from apps.api.management.console import ACTOR, clear_errors
-from apps.fleet import endpoint_manager, enrolment
+from apps.fleet import endpoint_manager, enrolment, limits
 from apps.fleet.models import Pool
 from apps.lifecycle.management.output import TellingCommand
 
-# For people, so that a program that takes the code from the output gets nothing else.
+# Only for people: a program that reads the code from the output gets nothing else.
 ELSEWHERE = "With --server URL it prints the line that enrols a machine; the page /enrol of the server has it, too."
 
 
 class Command(TellingCommand):
     help = (
-        "Make an enrolment code and print it; with --server, the line that enrols a machine with it. It is shown this "
-        "once: only its hash is stored."
+        "Make an enrolment code and print it; with --server, the line that enrols a machine with it. It is shown only "
+        "once, because only its hash is stored."
     )
     example = "--pool web --uses 10 --server https://pacsync.example"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--pool", metavar="NAME", help="the pool that machines with this code are put in")
+        parser.add_argument("--pool", metavar="NAME", help="the pool that machines with this code join")
         parser.add_argument(
-            "--uses", metavar="N", type=int, default=1, help="machines it is for (default: %(default)s)"
+            "--uses", metavar="N", type=int, default=1, help="how many machines may use it (default: %(default)s)"
         )
         parser.add_argument("--valid-hours", metavar="H", type=int, default=24, help="default: %(default)s")
         parser.add_argument(
@@ -33,7 +33,6 @@ class Command(TellingCommand):
             action="store_true",
             help="machines with this code may make their own packages the target of their pool",
         )
-
         parser.add_argument(
             "--server", metavar="URL", help="print the line to run on a machine that reaches this server at URL"
         )
@@ -48,8 +47,8 @@ class Command(TellingCommand):
         server: str | None,
         **options: Any,
     ) -> None:
-        if not 1 <= valid_hours <= 24 * 365:
-            raise CommandError("--valid-hours must be between 1 and 8760 (a year).")
+        if not 1 <= valid_hours <= limits.ENROLMENT_HOURS:
+            raise CommandError(f"--valid-hours must be between 1 and {limits.ENROLMENT_HOURS} (a year).")
         with clear_errors():
             url = None if server is None else enrolment.address(server)
             found = Pool.objects.filter(name=pool).first() if pool is not None else None

@@ -1,23 +1,23 @@
-"""`manage.py endpoints`: the machines with their status; or one of them with its packages, or what changed on it."""
+"""`manage.py endpoints`: the machines with their status, or one machine with its packages or its history."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from apps.api.management.console import clear_errors, endpoint_named, moment, pool_named, turned
-from apps.api.management.one_endpoint import summary, troubles
+from apps.api.management.console import clear_errors, endpoint_named, moment, pool_named
+from apps.api.management.endpoint_summary import summary, troubles
+from apps.api.schemas.endpoint_detail import endpoint_detail
 from apps.api.schemas.endpoints import EndpointOut, endpoint_fields
 from apps.api.schemas.history import history_out
 from apps.api.schemas.operations import package_out
-from apps.api.schemas.views import endpoint_detail
 from apps.fleet import last_results, states, status
 from apps.fleet.filters import ENDPOINT_SORTS, IN_NO_POOL, LAST_RESULTS, SORTS, EndpointFilter
 from apps.fleet.models import Endpoint, EndpointState
 from apps.fleet.plural import counted
 from apps.lifecycle.management.output import TellingCommand, minute, table
 
-# What chooses among all endpoints; the words of the API, except for the status, which is no column.
+# Options that select among all endpoints, in the words of the API; not the status, which isn't a column.
 FILTERS = (
     "pool",
     "part",
@@ -45,22 +45,24 @@ class Command(TellingCommand):
             "--since", metavar="DATE", type=moment, help="with NAME: what changed on it since then, as in 2026-11-23"
         )
         parser.add_argument("--pool", metavar="POOL", help=f"only endpoints of this pool; {IN_NO_POOL}: of none")
-        parser.add_argument("--status", choices=[str(one) for one in status.Status], help="only those with this status")
+        parser.add_argument(
+            "--status", choices=[str(one) for one in status.EndpointStatus], help="only those with this status"
+        )
         parser.add_argument("--part", metavar="TEXT", help="only those with this in their name")
         parser.add_argument("--package", metavar="NAME", help="only those that have this package")
         parser.add_argument("--agent-version", metavar="VERSION", help="only those whose agent has this version")
         parser.add_argument("--seen-after", metavar="DATE", type=moment, help="only those seen since then")
         parser.add_argument("--seen-before", metavar="DATE", type=moment, help="only those not seen since then")
-        parser.add_argument("--last-result", choices=LAST_RESULTS, help="only those whose last operation ended so")
+        parser.add_argument(
+            "--last-result", choices=LAST_RESULTS, help="only those whose last operation ended this way"
+        )
         for option, text in (
             ("--files-differ", "have files that differ"),
             ("--resting", "automatic sync leaves alone"),
         ):
             parser.add_argument(option, action="store_const", const=True, help=f"only those that {text}")
         parser.add_argument("--sort", choices=SORTS, metavar="FIELD", help=f"one of {', '.join(ENDPOINT_SORTS)}")
-        parser.add_argument(
-            "--reverse", action="store_true", help="the other way round, as --sort=-FIELD is, with a = before the -"
-        )
+        parser.add_argument("--reverse", action="store_true", help="reverse the order, as --sort=-FIELD does")
 
     def handle(self, *args: Any, name: str | None, **options: Any) -> None:
         chosen = {key: options[key] for key in FILTERS if options[key] is not None}
@@ -69,7 +71,8 @@ class Command(TellingCommand):
         if name is not None and (chosen or options["status"] or options["reverse"]):
             raise CommandError("The other options choose among all endpoints: leave NAME out.")
         if options["reverse"]:
-            chosen["sort"] = turned(chosen.get("sort", "name"))
+            sort = chosen.get("sort", "name")
+            chosen["sort"] = sort[1:] if sort.startswith("-") else f"-{sort}"
         with clear_errors():
             if name is None:
                 self._list(chosen, options)

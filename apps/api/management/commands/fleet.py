@@ -1,4 +1,4 @@
-"""`manage.py fleet`: is anything wrong, and where. What it says is apps.fleet.attention's."""
+"""`manage.py fleet`: is anything wrong, and where. apps.fleet.attention decides what it says."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 from apps.api.management.console import clear_errors
 from apps.api.schemas.fleet import FleetOut, ItemOut, PoolRowOut, fleet_out
 from apps.fleet.plural import counted
-from apps.fleet.status import Status
-from apps.lifecycle.management.output import TellingCommand, Verdict, minute, table
+from apps.fleet.status import EndpointStatus
+from apps.lifecycle.management.output import ExitCode, TellingCommand, minute, table
 
-HEADER = ("POOL", "TARGET", "ENDPOINTS", *(str(status).replace("_", " ").upper() for status in Status))
+HEADER = ("POOL", "TARGET", "ENDPOINTS", *(str(status).replace("_", " ").upper() for status in EndpointStatus))
 
 
 class Command(TellingCommand):
     help = (
-        "Say how the fleet is: endpoints by status, what needs attention (worst first), and each pool. Exit code 0: "
-        "nothing needs attention; 1: something does; 2: it can't be said."
+        "Show the fleet: endpoints by status, what needs attention (worst first), and each pool. Exit code 0: "
+        "nothing needs attention; 1: something does; 2: there is no answer."
     )
     example = "--format json"
     failure = 2
@@ -25,11 +25,11 @@ class Command(TellingCommand):
             found = fleet_out()
         self.tell(options, found.model_dump(mode="json"), lines(found))
         if found.attention:
-            raise Verdict(1)
+            raise ExitCode(1)
 
 
 def lines(found: FleetOut) -> Iterator[str]:
-    """The same for people."""
+    """The answer, in lines for people."""
     counts = found.counts.model_dump()
     total = sum(counts.values())
     shares = [f"{count:,} {name.replace('_', ' ')}{_differ(name, found)}" for name, count in counts.items() if count]
@@ -43,8 +43,8 @@ def lines(found: FleetOut) -> Iterator[str]:
 
 
 def _differ(status: str, found: FleetOut) -> str:
-    """What is said beside the number of those that are in sync."""
-    if status != Status.IN_SYNC or not found.files_differ:
+    """The text after the number of endpoints that are in sync."""
+    if status != EndpointStatus.IN_SYNC or not found.files_differ:
         return ""
     return f" (files differ on {found.files_differ:,} of them)"
 
@@ -57,5 +57,5 @@ def _item(item: ItemOut) -> str:
 def _pool(row: PoolRowOut) -> tuple[object, ...]:
     target = f"#{row.target}" if row.target else None
     running = f"{row.running.done} of {row.running.of} done" if row.running else None
-    counts = (getattr(row.counts, name) for name in Status)
+    counts = (getattr(row.counts, name) for name in EndpointStatus)
     return row.name, target, row.endpoints, *counts, row.files_differ, running, row.failed

@@ -1,4 +1,4 @@
-"""`manage.py list_api_tokens`: whose tokens there are. The tokens themselves aren't kept."""
+"""`manage.py list_api_tokens`: which tokens there are, and whose. The tokens themselves aren't kept."""
 
 from datetime import datetime
 from typing import Any

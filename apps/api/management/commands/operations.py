@@ -1,4 +1,4 @@
-"""`manage.py operations`: what was done on the machines lately, and what came of it."""
+"""`manage.py operations`: recent operations on the machines, and how they ended."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from apps.fleet.models import OperationKind, OperationStatus
 from apps.lifecycle.management.output import TellingCommand, minute, table
 
 MOST = 10_000
-# What chooses among all operations, in the words of the API.
+# Options that select among all operations, in the words of the API.
 FILTERS = ("endpoint", "pool", "status", "kind", "since", "until")
 HEADER = ("CREATED (UTC)", "ENDPOINT", "KIND", "STATUS", "BY", "CAUSE")
 
@@ -31,7 +31,7 @@ class Command(TellingCommand):
         parser.add_argument("--since", metavar="DATE", type=moment, help="only those asked for since then")
         parser.add_argument("--until", metavar="DATE", type=moment, help="only those asked for before then")
         parser.add_argument("--reverse", action="store_true", help="the oldest first")
-        parser.add_argument("--last", metavar="N", type=int, default=50, help="so many (default: %(default)s)")
+        parser.add_argument("--last", metavar="N", type=int, default=50, help="at most N (default: %(default)s)")
 
     def handle(self, *args: Any, last: int, **options: Any) -> None:
         if not 1 <= last <= MOST:
@@ -53,7 +53,7 @@ def _cells(one: OperationOut) -> tuple[object, ...]:
 
 
 def cause(operation: OperationOut) -> str:
-    """Why it didn't succeed: code and first line; empty where it did, or isn't over."""
+    """Why it didn't succeed: code and first line; empty if it did, or isn't over."""
     result = operation.result
     if operation.status == OperationStatus.SUCCEEDED or result is None or not result.code:
         return ""

@@ -1,4 +1,4 @@
-"""`manage.py prune`: removes what isn't needed any more, as the chore does every ten minutes, until nothing is left."""
+"""`manage.py prune`: removes what is no longer needed, as the chore does every ten minutes, until nothing is left."""
 
 from collections import Counter
 from typing import Any
@@ -10,7 +10,7 @@ from apps.fleet import retention
 from apps.fleet.plural import counted
 from apps.lifecycle.management.output import TellingCommand
 
-# What is counted: one of it, several, and what they are.
+# What is counted: its word for one, its word for several, and what they are.
 WORDS = {
     "history": ("entry", "entries", "of endpoints' histories beyond their pool's retention"),
     "operations": ("finished operation", "finished operations", "beyond the newest of each endpoint"),
@@ -23,7 +23,7 @@ WORDS = {
 
 
 class Command(TellingCommand):
-    help = "Remove what isn't needed any more: also where AUTO_CLEANUP_OLD_STATES is off."
+    help = "Remove what isn't needed any more, even if AUTO_CLEANUP_OLD_STATES is off."
     example = "--dry-run"
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -40,7 +40,7 @@ class Command(TellingCommand):
         verb = "could be removed" if dry_run else "removed"
         counts = {kind: found.get(kind, 0) for kind in WORDS}
         lines = [f"{_counted(kind, count)} {verb}" for kind, count in counts.items() if count]
-        self.tell(options, {"dry_run": dry_run, "rows": counts}, lines or ["Nothing is there to be removed."])
+        self.tell(options, {"dry_run": dry_run, "rows": counts}, lines or ["There is nothing to remove."])
 
 
 def _counted(kind: str, count: int) -> str:

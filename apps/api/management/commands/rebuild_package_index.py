@@ -1,4 +1,4 @@
-"""`manage.py rebuild_package_index`: rebuild the index of packages, while the server works."""
+"""`manage.py rebuild_package_index`: rebuilds the index of packages while the server works."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from apps.lifecycle.management.output import TellingCommand
 
 class Command(TellingCommand):
     help = (
-        "Rebuild the index of packages from the states that endpoints are in. It keeps itself up to date, so this "
-        "is only for the case that answers about packages are wrong. Questions are answered meanwhile."
+        "Rebuild the index of packages from the current states of the endpoints. The index is kept up to date "
+        "automatically, so run this only if answers about packages are wrong. Questions are answered in the meantime."
     )
     example = "--verbosity 2"
 

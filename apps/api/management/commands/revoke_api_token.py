@@ -1,4 +1,4 @@
-"""`manage.py revoke_api_token NAME`: make a token worthless at once."""
+"""`manage.py revoke_api_token NAME`: makes a token invalid at once."""
 
 from typing import Any
 

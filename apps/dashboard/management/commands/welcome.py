@@ -1,6 +1,7 @@
-"""`manage.py welcome`: what a person needs to know when the development server starts (deploy/run.sh)."""
+"""`manage.py welcome`: the first information for a person who starts the development server (deploy/run.sh)."""
 
 import socket
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -19,8 +20,8 @@ TEXT = """
   Health         {local}/health/detailed
   API            {local}/api/v1/docs
 {admin}
-  Enrol a machine with this one line, which also keeps its agent running; it may then set its pool's target
-  (the code is good for {uses} machines, for {hours} hours or until the next `make run`):
+  Enrol a machine with this command, which also keeps its agent running. The machine may then set its pool's target.
+  The code is valid for {uses} machines and {hours} hours, but only until the next `make run`:
 {warning}
     {command}
 
@@ -30,16 +31,16 @@ ADMIN = """
   The first administrator, in another terminal:
     {manage} createsuperuser
 """
-WARNS = "  (It warns first: plain HTTP.)\n"
+WARNS = "  (It warns first that this is plain HTTP.)\n"
 ACTOR = "make run"
 HOURS, USES = 24, 10
 
 
 class Command(BaseCommand):
-    help = "Print the addresses of the server, how to make the first administrator, and how to enrol a machine."
+    help = "Print the addresses of the server, and how to create the first administrator and enrol a machine."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        reason = ports.trouble(settings.HTTP_HOST, settings.HTTP_PORT)
+        reason = ports.why_unusable(settings.HTTP_HOST, settings.HTTP_PORT)
         if reason:
             raise CommandError(reason)
         url = f"http://{_bracketed(remote_host())}:{settings.HTTP_PORT}"
@@ -58,7 +59,7 @@ class Command(BaseCommand):
 
 
 def _new_code() -> str:
-    """The code of this start. Those of the starts before are deleted: only their hashes are there to be shown again."""
+    """A new code. Those of earlier starts are deleted: nobody can see their texts again."""
     for former in EnrolmentCode.objects.filter(author=ACTOR):
         endpoint_manager.delete_enrolment_code(code=former, actor=ACTOR)
     _, text = endpoint_manager.create_enrolment_code(
@@ -68,20 +69,19 @@ def _new_code() -> str:
 
 
 def local_host() -> str:
-    """The name under which this machine reaches the server."""
+    """The host name that this machine can reach the server by."""
     return "localhost" if settings.HTTP_HOST in {"0.0.0.0", "::", "127.0.0.1", "::1"} else str(settings.HTTP_HOST)  # noqa: S104
 
 
 def remote_host() -> str:
-    """The address under which other machines reach it, as far as this one knows."""
+    """The address that other machines can reach the server by, as far as this machine knows."""
     if settings.HTTP_HOST not in {"0.0.0.0", "::"}:  # noqa: S104
         return str(settings.HTTP_HOST)
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect(("192.0.2.1", 9))  # sends nothing: it only asks the kernel which address it would use
+    for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))  # sends nothing: it only asks the kernel which address it would use
             return str(probe.getsockname()[0])
-    except OSError:
-        return "localhost"
+    return "localhost"
 
 
 def _bracketed(host: str) -> str:

@@ -1,17 +1,19 @@
-// Progressive enhancement of the dashboard: pages keep themselves fresh, ages tick, commands can be copied.
+// Progressive enhancement of the dashboard: pages refresh themselves, ages count on, commands can be copied.
 // Every page works without it. It holds no state that the server doesn't have.
+
+import { keepFresh, parse } from "./refresher.js";
 
 const REFRESH_SECONDS = 10;
 const STEPS = [[60, 1, "s"], [3600, 60, "min"], [48 * 3600, 3600, "h"], [60 * 86400, 86400, "d"]];
 
-// The same words as apps/dashboard/ages.py. Beyond days the server's own text stays.
+// The same steps as in apps/lifecycle/ages.py. For more than 60 days the text of the server stays.
 function age(seconds) {
   if (seconds < 1) return "now";
   for (const [limit, unit, name] of STEPS) if (seconds < limit) return `${Math.floor(seconds / unit)} ${name}`;
   return null;
 }
 
-// The reader's clock may be wrong: ages are counted by the server's, which each answer carries.
+// The clock of the browser may be wrong, so ages are counted by the server's, which is in the Date of each response.
 let clockOffset = 0;
 function setClock(response) {
   const date = Date.parse(response.headers.get("Date"));
@@ -22,13 +24,13 @@ function tick(root = document) {
   const now = Date.now() + clockOffset;
   for (const time of root.querySelectorAll("time[data-ago], time[data-age], time[data-next]")) {
     const seconds = (now - Date.parse(time.dateTime)) / 1000;
-    if ("next" in time.dataset && seconds >= 0) { // the sentence is the server's; it says this again with its next answer
+    if ("next" in time.dataset && seconds >= 0) { // the same words as the server's next response
       time.textContent = "at the machine's next report";
       continue;
     }
-    const words = age(Math.abs(seconds));
-    if (words === null) continue;
-    const text = "age" in time.dataset || words === "now" ? words : seconds >= 0 ? `${words} ago` : `in ${words}`;
+    const span = age(Math.abs(seconds));
+    if (span === null) continue;
+    const text = "age" in time.dataset || span === "now" ? span : seconds >= 0 ? `${span} ago` : `in ${span}`;
     if (time.textContent !== text) time.textContent = text;
   }
 }
@@ -51,21 +53,12 @@ function addCopyButtons(root) {
 
 // --- Refreshing: elements with data-live and an id are replaced when the server's version differs -------------------
 const GONE = {
-  403: "You may not see this any more: reload the page.",
+  403: "You may no longer see this: reload the page.",
   404: "This is gone: reload the page.",
   410: "This is gone: reload the page.",
 };
-const note = document.querySelector("[data-live-note]");
-let refreshed = Date.now();
 
-function say(text, late = false) {
-  if (!note) return;
-  note.hidden = false;
-  note.textContent = text;
-  note.classList.toggle("late", late);
-}
-
-// What differs only by the words of an age is the same.
+// Elements that differ only in the text of an age have the same signature.
 function signature(element) {
   const copy = element.cloneNode(true);
   for (const time of copy.querySelectorAll("time")) time.textContent = "";
@@ -76,7 +69,7 @@ function signature(element) {
   return copy.outerHTML;
 }
 
-// A way to find the focused element again in the new version: its id, or its place among equals.
+// A selector that finds the focused element in the new version: its id, or one of its attributes.
 function focusKey(element) {
   if (element.id) return `#${CSS.escape(element.id)}`;
   for (const name of ["href", "name", "value"])
@@ -84,7 +77,7 @@ function focusKey(element) {
   return null;
 }
 
-// Somebody is typing or has chosen something in it: it is left alone until they are done.
+// Whether somebody is typing or has chosen something in it: then it isn't replaced until they have finished.
 function isBusy(element) {
   for (const field of element.querySelectorAll("input:not([type=hidden]), select, textarea"))
     if (field === document.activeElement || (field.type === "checkbox" ? field.checked !== field.defaultChecked
@@ -107,53 +100,37 @@ function replace(old, fresh) {
   tick(fresh);
 }
 
-async function refresh() {
-  const response = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(8000) });
+async function take(response) {
   if (response.redirected) {
     const address = new URL(response.url);
-    if (address.pathname !== "/login") { // what is shown has a new name
-      location.replace(address);
-      return false;
-    }
-    say("You are logged out: reload the page to log in.", true);
-    return false;
+    if (address.pathname === "/login") return "You are logged out: reload the page to log in.";
+    location.replace(address); // what is shown has a new name
+    return "";
   }
-  if (response.status in GONE) {
-    say(GONE[response.status], true);
-    return false;
-  }
+  if (response.status in GONE) return GONE[response.status];
   if (!response.ok) throw new Error(response.status === 429 ? "The server asks for a pause" : "The server answers with an error");
   setClock(response);
-  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const page = await parse(response);
   for (const old of document.querySelectorAll("[data-live][id]")) {
     const fresh = page.getElementById(old.id);
     if (fresh && signature(old) !== signature(fresh) && !isBusy(old)) replace(old, fresh);
   }
-  refreshed = Date.now();
-  say("Refreshes itself");
-  return true;
 }
 
-let timer = 0;
-async function keepFresh() {
-  clearTimeout(timer);
-  if (document.hidden) return; // visibilitychange goes on
-  const started = performance.now();
-  try {
-    if (!(await refresh())) return;
-  } catch (error) {
-    const why = error.constructor === Error ? error.message : "The server does not answer";
-    say(`${why}; this is from ${Math.round((Date.now() - refreshed) / 1000)} s ago.`, true);
-  }
-  // A page that takes long to make is asked for less often: at most a twentieth of the server's time goes to it.
-  timer = setTimeout(keepFresh, Math.max(REFRESH_SECONDS * 1000, 20 * (performance.now() - started)));
+function complain(error, age) {
+  const why = error.constructor === Error ? error.message : "The server does not answer";
+  return `${why}; this is from ${age} s ago.`;
 }
 
 addCopyButtons(document);
 tick();
 setInterval(tick, 1000);
-if (document.querySelector("[data-live][id]")) {
-  say("Refreshes itself");
-  timer = setTimeout(keepFresh, REFRESH_SECONDS * 1000);
-  document.addEventListener("visibilitychange", keepFresh);
-}
+if (document.querySelector("[data-live][id]"))
+  keepFresh({
+    seconds: REFRESH_SECONDS,
+    patience: 8,
+    note: document.querySelector("[data-live-note]"),
+    calm: "Refreshes itself",
+    take,
+    complain,
+  });

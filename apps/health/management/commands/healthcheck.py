@@ -1,6 +1,6 @@
-"""`manage.py healthcheck` for those who come through Django (`call_command`, `manage.py help`).
+"""`manage.py healthcheck` when Django runs it (`call_command`, `manage.py help`).
 
-The command itself is `apps.health.healthcheck`, which `manage.py` runs before Django is loaded.
+The command itself is `apps.health.command.healthcheck`, which `manage.py` runs before Django is loaded.
 """
 
 import argparse
@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from apps.health import healthcheck
+from apps.health.command import healthcheck, options
 
 
 class Command(BaseCommand):
@@ -17,9 +17,9 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        healthcheck.add_arguments(parser)
+        options.add_arguments(parser)
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        code = healthcheck.run(argparse.Namespace(**options), self.stdout)  # type: ignore[arg-type]
+    def handle(self, *args: Any, **given: Any) -> None:
+        code = healthcheck.run(argparse.Namespace(**given), self.stdout)  # type: ignore[arg-type]
         if code:
             sys.exit(code)

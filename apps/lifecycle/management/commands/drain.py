@@ -1,7 +1,7 @@
 """`manage.py drain`: ask the local instance to stop taking new clients, without a signal.
 
-Readiness is 503 from that moment and everything is still served, until SIGTERM comes or `--undo` takes it back. The
-instance is found by its shared memory in /proc: no file, no socket, no port, and only its own user (or root) can.
+From that moment readiness is 503, but everything is still served, until SIGTERM comes or `--undo` takes it back. The
+instance is found by its shared memory in /proc, without a file, socket or port; only its own user (or root) can do so.
 """
 
 import time
@@ -10,12 +10,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from apps.lifecycle import board, memory, phase, shutdown
 from apps.lifecycle.management.output import TellingCommand
+from apps.lifecycle.shared_memory import discovery, memory, phase, snapshots
 
 
 class Command(TellingCommand):
-    help = "Ask the local instance to drain: readiness becomes 503, everything is still served."
+    help = "Make the local instance drain: its readiness becomes 503, but it still serves everything."
     example = "--wait 30"
     requires_system_checks = []
 
@@ -27,8 +27,8 @@ class Command(TellingCommand):
             type=float,
             const=settings.SHUTDOWN_TIMEOUT,
             metavar="SECONDS",
-            help="wait until SHUTDOWN_DRAIN_DELAY has passed and nothing is in progress, SECONDS at most "
-            "(default SHUTDOWN_TIMEOUT); exit 1 when something still is",
+            help="wait until SHUTDOWN_DRAIN_DELAY has passed and nothing is in progress, for at most SECONDS "
+            "(default SHUTDOWN_TIMEOUT); exit code 1 if something still is",
         )
         parser.add_argument("--undo", action="store_true", help="serve normally again")
         parser.add_argument(
@@ -40,7 +40,7 @@ class Command(TellingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["undo"] and options["wait"] is not None:
-            raise CommandError("--undo and --wait don't go together.")
+            raise CommandError("--undo and --wait can't be combined.")
         if options["wait"] is not None and not 0 <= options["wait"] <= 1e6:
             raise CommandError(f"--wait takes a number of seconds, not {options['wait']:g}.")
         self._options = options
@@ -50,39 +50,39 @@ class Command(TellingCommand):
         else:
             self._drain(pid, instance)
         if options["format"] == "json":
-            draining = bool(instance.floats[memory.DRAIN_REQUESTED_AT] or instance.floats[memory.SIGNAL_AT])
-            found = {"port": instance.integers[memory.PORT], "pid": pid, "draining": draining}
+            draining = bool(instance.header.drain_requested_at or instance.header.signal_at)
+            found = {"port": instance.header.port, "pid": pid, "draining": draining}
             self.tell(options, found | {"in_progress": _work(instance)}, [])
 
     def _say(self, line: str) -> None:
-        """At once: what follows may take its time."""
+        """Print it now: what follows may take a while."""
         if self._options["format"] == "text":
             self.stdout.write(line)
 
     def _drain(self, pid: int, instance: memory.Memory) -> None:
-        times = instance.floats
-        if not times[memory.DRAIN_REQUESTED_AT]:
-            times[memory.DRAIN_REQUESTED_AT] = time.monotonic()
+        header = instance.header
+        if not header.drain_requested_at:
+            header.drain_requested_at = time.monotonic()
         self._say(f"{_title(pid, instance)} is draining: {_under_way(instance)}.")
         if self._options["wait"] is not None:
             self._wait(instance, self._options["wait"])
 
     def _undo(self, pid: int, instance: memory.Memory) -> None:
-        if instance.floats[memory.SIGNAL_AT]:
-            raise CommandError(f"{_title(pid, instance)} got a signal to stop: that can't be taken back.")
-        if not instance.floats[memory.DRAIN_REQUESTED_AT]:
+        if instance.header.signal_at:
+            raise CommandError(f"{_title(pid, instance)} got a signal to stop: that can't be undone.")
+        if not instance.header.drain_requested_at:
             self._say(f"{_title(pid, instance)} was not draining.")
             return
-        instance.floats[memory.DRAIN_REQUESTED_AT] = 0
+        instance.header.drain_requested_at = 0
         self._say(f"{_title(pid, instance)} serves normally again.")
 
     def _wait(self, instance: memory.Memory, seconds: float) -> None:
         end = time.monotonic() + seconds
-        drained = phase.began(instance) + instance.floats[memory.DRAIN_DELAY]
+        drained = phase.began(instance) + instance.header.drain_delay
         while True:
             now = time.monotonic()
-            if not (instance.floats[memory.DRAIN_REQUESTED_AT] or instance.floats[memory.SIGNAL_AT]):
-                raise CommandError("The drain was taken back: the instance serves normally again.")
+            if not (instance.header.drain_requested_at or instance.header.signal_at):
+                raise CommandError("The drain was undone: the instance serves normally again.")
             if not _work(instance) and now >= min(drained, end):
                 self._say("Nothing is in progress any more.")
                 return
@@ -92,12 +92,12 @@ class Command(TellingCommand):
 
 
 def find(wanted: int | None) -> tuple[int, memory.Memory]:
-    """(pid, board) of the instance with this port or pid; CommandError when it isn't there."""
-    found = list(memory.instances())
+    """(pid, memory) of the instance with this port or pid. Raises CommandError if there is none, or several."""
+    found = list(discovery.instances())
     key = settings.HTTP_PORT if wanted is None else wanted
-    matches = [(pid, one) for pid, one in found if key in (one.integers[memory.PORT], pid)]
+    matches = [(pid, one) for pid, one in found if key in (one.header.port, pid)]
     if not matches and wanted is None:  # its port was changed by an option, which this command doesn't see
-        matches = [(pid, one) for pid, one in found if key == one.integers[memory.ASKED_PORT]]
+        matches = [(pid, one) for pid, one in found if key == one.header.asked_port]
     if len(matches) == 1:
         return matches[0]
     others = "; ".join(_title(pid, one) for pid, one in found) or "none"
@@ -107,11 +107,11 @@ def find(wanted: int | None) -> tuple[int, memory.Memory]:
 
 
 def _title(pid: int, instance: memory.Memory) -> str:
-    return f"instance on port {instance.integers[memory.PORT]} (pid {pid})"
+    return f"instance on port {instance.header.port} (pid {pid})"
 
 
 def _work(instance: memory.Memory) -> dict[str, int]:
-    return dict(shutdown.waiting_for(board.snapshot(instance)))
+    return dict(snapshots.snapshot(instance).in_progress)
 
 
 def _under_way(instance: memory.Memory) -> str:

@@ -1,8 +1,8 @@
-"""Django's `migrate`, which on PostgreSQL makes nobody wait for long, and tries again where others are in its way.
+"""Django's `migrate`. On PostgreSQL it makes no session wait for long, and tries again if one is in its way.
 
-A change of a table waits for everybody who reads it (a dump, for as long as it takes), and whoever comes later waits
-behind it. So each statement waits MIGRATE_LOCK_TIMEOUT at most; then its migration is taken back as a whole, the others
-get their turn, and it is tried again until MIGRATE_TIMEOUT is over. It must not know what a migration does.
+A change of a table waits for every session that reads it (for a whole dump, if there is one), and later sessions wait
+behind the change. So each statement waits at most MIGRATE_LOCK_TIMEOUT. Then its migration is rolled back, the other
+sessions get their turn, and it is tried again until MIGRATE_TIMEOUT is up. It must not know what a migration does.
 """
 
 import random
@@ -12,9 +12,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.core.management.commands import migrate
-from django.db import OperationalError, connections
+from django.db import DatabaseError, OperationalError, connections
 
-from apps.lifecycle.migrating import Blockers, is_lock_conflict
+from apps.lifecycle.dbpool import rights
+from apps.lifecycle.migration_lock import Blockers, is_lock_conflict
 
 LONGEST_PAUSE = 10.0  # seconds between two attempts
 
@@ -25,6 +26,8 @@ class Command(migrate.Command):
         self._current, self._atomic, self._postgresql = "a migration", True, connection.vendor == "postgresql"
         if not self._postgresql:
             return super().handle(*args, **options)
+        from apps.lifecycle.dbpool.postgresql.requirements import DatabaseUnfit  # it needs psycopg
+
         connection.migration_lock_timeout = settings.MIGRATE_LOCK_TIMEOUT
         deadline = time.monotonic() + settings.MIGRATE_TIMEOUT
         pause = settings.MIGRATE_LOCK_TIMEOUT
@@ -32,7 +35,14 @@ class Command(migrate.Command):
             with Blockers(connection.alias) as blockers:
                 try:
                     return super().handle(*args, **options)
-                except OperationalError as error:
+                except DatabaseError as error:
+                    lacks = rights.missing_right(error, connection)
+                    if lacks:
+                        raise CommandError(f"{self._current}: {lacks}") from None
+                    if not isinstance(error, OperationalError):
+                        raise
+                    if isinstance(error.__cause__, DatabaseUnfit):
+                        raise CommandError(str(error)) from None
                     if not (self._atomic and is_lock_conflict(error)):
                         raise
                     reason = " ".join(str(error.__cause__).split())
@@ -40,8 +50,8 @@ class Command(migrate.Command):
             pause = min(pause * 1.5, LONGEST_PAUSE)
 
     def _wait(self, pause: float, deadline: float, reason: str, blockers: Blockers) -> None:
-        """Leave the others their turn; CommandError where the time is over."""
-        what = f"{self._current} was taken back ({reason.partition(' DETAIL')[0]}); in its way: {blockers.text()}."
+        """Let the other sessions have their turn. Raises CommandError when the time is up."""
+        what = f"{self._current} was rolled back ({reason.partition(' DETAIL')[0]}); in its way: {blockers.text()}."
         if time.monotonic() + pause > deadline:
             raise CommandError(
                 f"{what} Given up after {settings.MIGRATE_TIMEOUT:g} s (MIGRATE_TIMEOUT); nothing of it was applied."

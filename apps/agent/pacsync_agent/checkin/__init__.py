@@ -1,0 +1,1 @@
+"""A check-in: what this machine reports to the server."""

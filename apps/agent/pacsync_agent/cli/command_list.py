@@ -1,0 +1,23 @@
+"""The commands, in the order of the help. It must not know what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .command import Command
+from .commands import completion, diff, enroll, manual, once, revert, run, service, set_latest, status, sync, verify
+
+COMMANDS: Sequence[Command] = (
+    enroll.COMMAND,
+    service.COMMAND,
+    once.COMMAND,
+    run.COMMAND,
+    status.COMMAND,
+    diff.COMMAND,
+    sync.COMMAND,
+    verify.COMMAND,
+    set_latest.COMMAND,
+    revert.COMMAND,
+    completion.COMMAND,
+    manual.COMMAND,
+)

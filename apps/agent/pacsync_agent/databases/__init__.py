@@ -1,0 +1,1 @@
+"""pacman's databases: the local one, and those of the repositories."""

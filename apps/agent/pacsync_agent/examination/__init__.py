@@ -1,0 +1,1 @@
+"""The state of this machine: is its package set sound, and are its files those of the packages?"""

@@ -1,0 +1,1 @@
+"""Gathers the package files of a plan: from caches, else from mirrors."""

@@ -1,0 +1,1 @@
+"""Mirrors: their addresses, hosts and downloads."""

@@ -1,0 +1,1 @@
+"""One operation from its claim to its result."""

@@ -1,0 +1,1 @@
+"""Package files as they are: their contents, paths and dependencies."""

@@ -1,0 +1,1 @@
+"""pacman itself: its configuration, its lock, running it, and reading its output."""

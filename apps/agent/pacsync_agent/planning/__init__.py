@@ -1,0 +1,1 @@
+"""What a transaction has to do, computed without touching anything."""

@@ -1,0 +1,1 @@
+"""Packages that this machine can't do without, and whether a plan may remove them."""

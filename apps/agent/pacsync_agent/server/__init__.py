@@ -1,0 +1,1 @@
+"""The server: requests, the check of its answers, and what this machine keeps of them."""

@@ -1,0 +1,1 @@
+"""The systemd service that keeps the agent running."""

@@ -1,0 +1,1 @@
+"""Output for people and scripts: text, JSON, colours, progress."""

@@ -1,0 +1,1 @@
+"""The one pacman transaction: rehearsed, applied, settled, verified."""

@@ -1,0 +1,1 @@
+"""Whose bytes this machine installs (docs/agent.md)."""

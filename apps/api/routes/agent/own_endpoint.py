@@ -1,0 +1,80 @@
+"""The agent's own resource: enrol, check in, ask how the server sees this machine."""
+
+from django.conf import settings
+from ninja import Router, Status
+
+from apps.api.access.auth import ENDPOINT, endpoint_of
+from apps.api.description.openapi import refuses
+from apps.api.requests.principal import ApiRequest
+from apps.api.routes.agent.answers import check_in_out, me_out
+from apps.api.schemas.agent import CheckInIn, CheckInOut, EnrollIn, EnrollOut, ExaminationIn, MeOut, ProtectedIn
+from apps.fleet import endpoint_manager
+from apps.fleet.endpoint_manager import ReportedRepository, SeenRevision
+from apps.fleet.examination import ExaminationProblem
+from apps.fleet.protection import ProtectedPackages
+
+router = Router()
+
+
+@router.post(
+    "/enroll",
+    response={201: EnrollOut},
+    auth=None,
+    summary="Enrol this machine",
+    openapi_extra=refuses("enrolment_code_invalid", "invalid_name", "name_taken"),
+)
+def enroll(request: ApiRequest, payload: EnrollIn) -> Status[EnrollOut]:
+    """Takes one use of an enrolment code. A name that exists is refused, never taken over."""
+    endpoint, token = endpoint_manager.enroll(code=payload.code, name=payload.name, arch=payload.arch)
+    pool = endpoint.pool.name if endpoint.pool else None
+    poll = settings.POLL_SECONDS
+    return Status(201, EnrollOut(id=endpoint.pk, name=endpoint.name, token=token, pool=pool, poll_seconds=poll))
+
+
+@router.post(
+    "/checkin",
+    response=CheckInOut,
+    auth=ENDPOINT,
+    summary="Report what this machine is like",
+    openapi_extra=refuses("conflict"),
+)
+def check_in(request: ApiRequest, payload: CheckInIn) -> CheckInOut:
+    """While anything is wanted, nothing is recorded: upload it, and check in again with the same `seq`."""
+    seen = payload.revision_seen
+    done = endpoint_manager.check_in(
+        endpoint=endpoint_of(request),
+        seq=payload.seq,
+        state=payload.state,
+        repositories=[
+            ReportedRepository(name=one.name, digest=one.digest, mirrors=tuple(one.mirrors))
+            for one in payload.repositories
+        ],
+        holds=payload.holds,
+        replaced=payload.replaced,
+        agent_version=payload.agent_version,
+        examination=_problems(payload.examination),
+        protected=_protected(payload.protected),
+        revision_seen=SeenRevision(number=seen.number, digest=seen.digest) if seen else None,
+    )
+    return check_in_out(done)
+
+
+def _problems(examination: ExaminationIn | None) -> list[ExaminationProblem] | None:
+    if examination is None:
+        return None
+    return [ExaminationProblem(code=one.code, text=one.text, names=one.names) for one in examination.problems]
+
+
+def _protected(said: list[ProtectedIn] | None) -> list[ProtectedPackages] | None:
+    if said is None:
+        return None
+    return [
+        ProtectedPackages(role=one.role, why=one.why, names=one.names, needs=one.needs, instead=one.instead)
+        for one in said
+    ]
+
+
+@router.get("/me", response=MeOut, auth=ENDPOINT, summary="This endpoint as the server sees it")
+def me(request: ApiRequest) -> MeOut:
+    """The status is derived from the last report; `difference` counts what a sync would do now."""
+    return me_out(endpoint_of(request))

@@ -1,0 +1,87 @@
+"""Enrolment codes and API tokens in the API. Only the answer to its creation has the secret itself."""
+
+from pydantic import BaseModel, Field
+
+from apps.api.requests.fields import Body, Name, NewName, Role, Time
+from apps.fleet import limits
+from apps.fleet.models import ApiToken, EnrolmentCode
+
+
+class EnrolmentCodeIn(Body):
+    pool: Name | None = Field(None, description="Machines that enrol with the code are put in this pool.")
+    uses: int = Field(1, ge=1, le=limits.ENROLMENT_USES, description="How many machines may enrol with it.")
+    valid_hours: int = Field(24, ge=1, le=limits.ENROLMENT_HOURS)
+    may_set_targets: bool = Field(
+        False, description="Machines that enrol with it may make their own packages the target of their pool."
+    )
+
+
+class EnrolmentCodeOut(BaseModel):
+    id: int
+    pool: str | None
+    uses: int
+    used: int
+    may_set_targets: bool
+    expires: Time
+    author: str
+    created: Time
+
+
+class NewEnrolmentCodeOut(EnrolmentCodeOut):
+    """The only answer that holds the code."""
+
+    code: str
+    line: str = Field(
+        description="The shell line that enrols a machine and keeps its agent running, with the address that this "
+        "request went to: a machine has to reach the server there."
+    )
+
+
+def enrolment_code_fields(code: EnrolmentCode) -> dict[str, object]:
+    return {
+        "id": code.pk,
+        "pool": code.pool.name if code.pool else None,
+        "uses": code.uses,
+        "used": code.used,
+        "may_set_targets": code.may_set_targets,
+        "expires": code.expires,
+        "author": code.author,
+        "created": code.created,
+    }
+
+
+def enrolment_code_out(code: EnrolmentCode) -> EnrolmentCodeOut:
+    return EnrolmentCodeOut.model_validate(enrolment_code_fields(code))
+
+
+class TokenIn(Body):
+    name: NewName = Field(description="Whose token it is; the audit shows it.")
+    role: Role
+
+
+class TokenOut(BaseModel):
+    name: str
+    role: Role
+    created: Time
+    last_used: Time | None = Field(description="To the minute.")
+    revoked: Time | None
+
+
+class NewTokenOut(TokenOut):
+    """The only answer that holds the token."""
+
+    token: str
+
+
+def token_fields(token: ApiToken) -> dict[str, object]:
+    return {
+        "name": token.name,
+        "role": token.role,
+        "created": token.created,
+        "last_used": token.last_used,
+        "revoked": token.revoked,
+    }
+
+
+def token_out(token: ApiToken) -> TokenOut:
+    return TokenOut.model_validate(token_fields(token))

@@ -1,0 +1,1 @@
+"""How values of the fleet are shown on a page: badges, tables, phrases."""

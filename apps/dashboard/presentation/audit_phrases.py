@@ -1,0 +1,195 @@
+"""Audit events as phrases, each with the address of its object. It must not know who may see them.
+
+A phrase is what an actor did: `set target #4 of pool lab`. An event of a newer server is shown by its own names.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db.models import Q
+from django.urls import NoReverseMatch, reverse
+
+from apps.dashboard.presentation.status_badges import AUDIT_TONES
+from apps.fleet import audit
+from apps.fleet.models import AuditEvent, Operation
+
+# By verb, or by verb and kind of object. `{name}` is the object's name, `{after[…]}` the new value of a field.
+_PHRASES = {
+    "set_target": "set target #{after[number]} of pool {name}",
+    "approve_target": "approved target #{after[number]} of pool {name}",
+    "confirm_target": "confirmed the target of pool {name}",
+    "pause_sync": "paused automatic sync of pool {name}",
+    "resume_sync": "resumed automatic sync of {name}",
+    "enroll": "enrolled {name}",
+    "assign": "{moved}",
+    "change_rights": "{rights}",
+    "revoke_token": "revoked the token of {name}",
+    "rotate_token": "gave {name} a new token",
+    "requeue": "queued the operation of {name} again",
+    "run_again": "ran the {kind} of {name} again",
+    "create operation": "asked for a {after[kind]} of {after[endpoint]}",
+    "succeeded operation": "finished the {kind} of {name}",
+    "failed operation": "failed in the {kind} of {name}",
+    "cancelled operation": "cancelled the {kind} of {name}",
+    "lost operation": "gave up the {kind} of {name}",
+    "create enrolmentcode": "made an enrolment code",
+    "delete enrolmentcode": "deleted an enrolment code",
+    "create token": "made the API token {name}",
+    "revoke token": "revoked the API token {name}",
+    "create pool": "created pool {name}",
+    "change pool": "changed pool {name}",
+    "delete pool": "deleted pool {name}",
+    "delete endpoint": "forgot {name}",
+}
+VERBS = sorted({key.partition(" ")[0] for key in _PHRASES})
+_ENDS = {"succeeded": "succeeded", "failed": "failed", "cancelled": "was cancelled", "lost": "was lost"}
+_URL_NAMES = {"pool": "pool", "endpoint": "endpoint", "operation": "operation"}
+# What the overview leaves out: the end of an operation is news, the request for it isn't.
+_NO_NEWS = Q(verb__in=("requeue", "run_again", "rotate_token")) | Q(verb="create", object__startswith="operation:")
+# How many events the overview reads, batch after batch: on a quiet day the first batch is enough.
+_BATCHES = (100, 400, 1500)
+
+
+class AuditLine(NamedTuple):
+    """One event for a person, or several of the same kind in a row: then `at` is the time of the newest.
+
+    `times` is their number; `or_more` says that there may be more, which were not read. `kind` is that of the
+    operation, if the event is about one.
+    """
+
+    id: int
+    actor: str
+    phrase: str
+    address: str
+    at: datetime
+    tone: str
+    times: int
+    event: AuditEvent
+    kind: str = ""
+    or_more: bool = False
+
+
+class _Missing(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def audit_lines(events: Iterable[AuditEvent]) -> list[AuditLine]:
+    """The events as lines, in their order. One query, for the operations among them."""
+    events = list(events)
+    ids = {one for event in events if (one := _operation(event.object))}
+    found = Operation.objects.filter(pk__in=ids).values_list("pk", "kind", "endpoint__name")
+    operations = {pk: (kind, name) for pk, kind, name in found}
+    return [_line(event, operations) for event in events]
+
+
+def news(most: int) -> list[AuditLine]:
+    """The newest `most` lines. Events of the same kind and actor in a row are one line with a count.
+
+    A rollout has thousands of events that are one line: events are read in batches, until there are enough lines or the
+    last of _BATCHES was read. Two queries for each batch.
+    """
+    lines: list[AuditLine] = []
+    for one in _newest():
+        if one is None:  # there are more than may be read
+            lines[-1] = lines[-1]._replace(or_more=True)
+        elif lines and _group(lines[-1]) == _group(one):
+            lines[-1] = lines[-1]._replace(times=lines[-1].times + 1)
+        elif len(lines) == most:
+            return lines
+        else:
+            lines.append(one)
+    return lines
+
+
+def _newest() -> Iterator[AuditLine | None]:
+    """The newest events that are news, in batches. Ends with None if more are left."""
+    found, before = AuditEvent.objects.exclude(_NO_NEWS).order_by("-id"), None
+    for size in _BATCHES:
+        batch = list((found if before is None else found.filter(id__lt=before))[:size])
+        yield from map(as_news, audit_lines(batch))
+        if len(batch) < size:
+            return
+        before = batch[-1].pk
+    if found.filter(id__lt=before).exists():
+        yield None
+
+
+def as_news(line: AuditLine) -> AuditLine:
+    """`m1 enrolled` for `code … enrolled m1`, `the sync of m1 failed` for `endpoint m1 failed in the sync of m1`."""
+    event = line.event
+    if event.verb == "enroll":
+        return line._replace(actor="", phrase=f"{event.object.partition(':')[2]} enrolled")
+    if event.verb not in _ENDS or event.actor.startswith(("user:", "token:")):
+        return line
+    subject = line.phrase.partition(" the ")[2].partition(":")[0]
+    return line._replace(actor="", phrase=f"the {subject} {_ENDS[event.verb]}")
+
+
+def _group(line: AuditLine) -> tuple[str, str, str, str]:
+    """What lines have in common that become one. It doesn't matter which endpoint ended an operation."""
+    event = line.event
+    kind = event.object.partition(":")[0]
+    ended_by_endpoint = kind == "operation" and event.actor.startswith("endpoint:")
+    return event.verb, kind, line.kind, "endpoint" if ended_by_endpoint else event.actor
+
+
+def _line(event: AuditEvent, operations: Mapping[UUID, tuple[str, str]]) -> AuditLine:
+    kind, _, name = event.object.partition(":")
+    known = operations.get(_operation(event.object) or UUID(int=0))
+    return AuditLine(
+        id=event.pk,
+        actor=audit.display_name(event.actor),
+        phrase=_phrase(event, known),
+        address=_address(kind, name) if event.verb != "delete" and (kind != "operation" or known) else "",
+        at=event.at,
+        tone=AUDIT_TONES.get(event.verb, "off"),
+        times=1,
+        event=event,
+        kind=known[0] if known else "",
+    )
+
+
+def _phrase(event: AuditEvent, operation: tuple[str, str] | None) -> str:
+    """`operation` is the kind and the endpoint's name of the one that the event is about, if it still exists."""
+    kind, _, name = event.object.partition(":")
+    template = _PHRASES.get(f"{event.verb} {kind}") or _PHRASES.get(event.verb)
+    if template is None:
+        return f"{event.verb} {event.object}".replace("_", " ")
+    after = _Missing(event.after if isinstance(event.after, dict) else {})
+    what, subject = operation or ("operation", name if kind != "operation" else "an endpoint that was forgotten")
+    sentences = {"moved": _moved(subject, event), "rights": _rights(subject, after)}
+    return template.format(name=subject, kind=what, after=after, **sentences)
+
+
+def _moved(name: str, event: AuditEvent) -> str:
+    sides = (side if isinstance(side, dict) else {} for side in (event.before, event.after))
+    before, after = (side.get("pool") for side in sides)
+    if before and after:
+        return f"moved {name} from pool {before} to pool {after}"
+    return (
+        f"put {name} into pool {after}" if after else f"took {name} out of {f'pool {before}' if before else 'its pool'}"
+    )
+
+
+def _rights(name: str, after: Mapping[str, Any]) -> str:
+    if after["may_set_targets"] is True:
+        return f"gave {name} the right to set targets"
+    return f"took the right to set targets from {name}"
+
+
+def _operation(name: str) -> UUID | None:
+    kind, _, rest = name.partition(":")
+    try:
+        return UUID(rest) if kind == "operation" else None
+    except ValueError:
+        return None
+
+
+def _address(kind: str, name: str) -> str:
+    try:
+        return reverse(_URL_NAMES[kind], args=[name]) if kind in _URL_NAMES else ""
+    except NoReverseMatch:
+        return ""

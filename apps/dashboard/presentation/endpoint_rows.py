@@ -1,0 +1,104 @@
+"""Many endpoints as the rows of a table, in a number of queries that doesn't grow with them. It holds no rule."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from django.db.models import QuerySet
+
+from apps.fleet import examination, last_results, status
+from apps.fleet.models import Endpoint, Operation, Pool
+from apps.fleet.models.operations import FILES_DIFFER, WENT_WRONG
+from apps.fleet.status_badges import ENDPOINT_BADGES
+
+CHUNK = 10_000
+POOLS_OFFERED = 200
+# (pool id, name in ENDPOINT_BADGES) of endpoints by their primary key.
+PoolsAndBadges = dict[int, tuple[int | None, str]]
+StatusRule = Callable[[Iterable[Endpoint]], Mapping[int, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointRow:
+    """One endpoint as a row of a table. `badge` is a name in ENDPOINT_BADGES."""
+
+    endpoint: Endpoint
+    badge: str
+    counts: Mapping[str, int] | None
+    operation: Operation | None
+    last: Operation | None = None
+
+    @property
+    def status(self) -> str:
+        """The status that the API gives it."""
+        return status.EndpointStatus.IN_SYNC if self.badge == FILES_DIFFER else self.badge
+
+    @property
+    def went_wrong(self) -> bool:
+        """Whether its newest operation failed or was lost, and it isn't in sync since then."""
+        newest = self.last if self.operation is None and self.status != status.EndpointStatus.IN_SYNC else None
+        return newest is not None and newest.status in WENT_WRONG
+
+
+def rows(endpoints: Iterable[Endpoint], known: PoolsAndBadges | None = None) -> list[EndpointRow]:
+    """The endpoints with their badge, counts of their difference, active operation and last finished one.
+
+    `known` saves the queries for the badges.
+    """
+    endpoints = list(endpoints)
+    badges = {pk: name for pk, (_, name) in known.items()} if known else badges_of(endpoints)
+    counts = status.differences(endpoints)
+    found = Operation.objects.active().filter(endpoint__in=endpoints).defer("result", "foreign")
+    active = {operation.endpoint_id: operation for operation in found}
+    last = last_results.of([endpoint.pk for endpoint in endpoints])
+    return [
+        EndpointRow(
+            endpoint=endpoint,
+            badge=badges[endpoint.pk],
+            counts=counts.get(endpoint.pk),
+            operation=active.get(endpoint.pk),
+            last=last.get(endpoint.pk),
+        )
+        for endpoint in endpoints
+    ]
+
+
+def badges_of(endpoints: Collection[Endpoint], rule: StatusRule = status.of) -> dict[int, str]:
+    """The name in ENDPOINT_BADGES of each: its status by `rule`, or `files_differ` for one that is in sync."""
+    known = rule(endpoints)
+    differ = {
+        one.pk for one in endpoints if known[one.pk] == status.EndpointStatus.IN_SYNC and examination.files_differ(one)
+    }
+    return {pk: FILES_DIFFER if pk in differ else str(name) for pk, name in known.items()}
+
+
+def pools_and_badges(endpoints: QuerySet[Endpoint], rule: StatusRule = status.of) -> PoolsAndBadges:
+    """The pool and the badge of each, in the order of the query. `rule` is one of apps.fleet.status."""
+    found: PoolsAndBadges = {}
+    each = endpoints.only(*status.FIELDS).iterator(chunk_size=CHUNK)
+    while chunk := list(islice(each, CHUNK)):
+        known = badges_of(chunk, rule)
+        found.update((endpoint.pk, (endpoint.pool_id, known[endpoint.pk])) for endpoint in chunk)
+    return found
+
+
+def count_badges(badges: Iterable[str]) -> dict[str, int]:
+    """How many there are of each badge, in the order of ENDPOINT_BADGES, zeros included."""
+    found = Counter(badges)
+    return {name: found[name] for name in ENDPOINT_BADGES}
+
+
+def split_in_sync(counts: Mapping[Any, int], files_differ: int) -> dict[str, int]:
+    """Counts by status as counts by badge: endpoints in sync whose files differ are counted apart."""
+    apart = {
+        FILES_DIFFER: files_differ,
+        status.EndpointStatus.IN_SYNC: counts.get(status.EndpointStatus.IN_SYNC, 0) - files_differ,
+    }
+    return {name: apart[name] if name in apart else counts.get(name, 0) for name in ENDPOINT_BADGES}
+
+
+def pool_names() -> list[str]:
+    """The names that a field for a pool offers while somebody types: the first POOLS_OFFERED."""
+    return list(Pool.objects.order_by("name").values_list("name", flat=True)[:POOLS_OFFERED])

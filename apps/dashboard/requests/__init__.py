@@ -1,0 +1,1 @@
+"""What every page does with a request: permissions, filters, forms, and the response to an action."""

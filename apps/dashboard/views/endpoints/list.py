@@ -1,0 +1,60 @@
+"""The list of endpoints, filtered and sorted by the API's parameters."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from apps.dashboard.presentation.endpoint_rows import pool_names, pools_and_badges, rows
+from apps.dashboard.requests.endpoint_filter import endpoint_filter
+from apps.dashboard.requests.list_query import ListQuery
+from apps.dashboard.requests.pagination import page_of
+from apps.dashboard.requests.permissions import reader
+from apps.fleet.filters import LAST_RESULTS
+from apps.fleet.models import Endpoint
+from apps.fleet.models.operations import FILES_DIFFER
+from apps.fleet.status import EndpointStatus
+from apps.fleet.status_badges import ENDPOINT_BADGES
+
+PER_PAGE = 50
+# Badges that the API knows as a status with a filter.
+EXPORTED: dict[str, dict[str, str]] = {
+    FILES_DIFFER: {"status": str(EndpointStatus.IN_SYNC), "files_differ": "true"},
+    EndpointStatus.IN_SYNC: {"status": str(EndpointStatus.IN_SYNC), "files_differ": "false"},
+}
+# Filters that are folded away until one of them is used.
+MORE_FILTERS = {"package", "agent_version", "seen_after", "seen_before", "last_result", "files_differ", "resting"}
+
+
+@reader
+@require_safe
+def listing(request: HttpRequest) -> HttpResponse:
+    """All endpoints that the filter finds, page by page."""
+    query = ListQuery(request)
+    chosen, badge = endpoint_filter(query)
+    found = chosen.rows().order_by(*chosen.order())
+    known = None
+    if badge:
+        known = pools_and_badges(found.select_related(None))
+        page = page_of(request, [pk for pk, (_, name) in known.items() if name == badge], PER_PAGE)
+        endpoints: Iterable[Endpoint] = found.filter(pk__in=list(page.object_list))
+    else:
+        page = page_of(request, found, PER_PAGE)
+        endpoints = list(page)
+    context: dict[str, Any] = {
+        "section": "endpoints",
+        "page": page,
+        "rows": rows(endpoints, known),
+        "statuses": ENDPOINT_BADGES,
+        "last_results": LAST_RESULTS,
+        "either": [("true", "yes"), ("false", "no")],
+        "query": query,
+        "sort": chosen.sort,
+        "pool_names": pool_names(),
+        "more_filters": bool(query.used.keys() & MORE_FILTERS),
+        "export": "/api/v1/exports/endpoints",
+        "exported": query.query(**EXPORTED.get(badge, {})),
+    }
+    return render(request, "pacsync/endpoints/list.html", context)

@@ -1,0 +1,239 @@
+"""The whole fleet read once: its pools, endpoints in groups, failures. It writes nothing, and knows no HTTP.
+
+Endpoints that are equal in everything that their status depends on are one group, which the database counts: 10,000
+machines in 40 states are some hundred rows. Silent endpoints are grouped by pool alone. It must not know what needs
+somebody's attention.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+
+from . import clock, examination, pool_alarms, reasons, status, sync_policy
+from . import paused_automatic_sync as resting
+from .consistent_read import consistent_read
+from .difference import ChangeKind
+from .key_lists import among
+from .models import Endpoint, Operation, OperationKind, Pool
+from .models.operations import WENT_WRONG
+from .paused_automatic_sync import Resting
+from .pool_alarms import PoolAlarm
+from .reasons import Unknown
+from .status import EndpointStatus
+
+_ALIKE = tuple(field for field in status.FIELDS if field != "last_seen")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """`count` endpoints of a pool (a primary key, None: in none) that have the same status.
+
+    `first` is the first of them by name. `since` is the oldest time at which one of them was seen, or enrolled if it
+    was never seen. `unknown` says why the status is `unknown`. `files_differ`: they reported that. For silent
+    endpoints `files_differ` and `state` aren't known.
+    """
+
+    pool: int | None
+    status: EndpointStatus
+    unknown: Unknown | None
+    files_differ: bool
+    state: str | None
+    count: int
+    first: str
+    since: datetime
+
+
+class Failure(NamedTuple):
+    """An endpoint whose newest operation failed or was lost, and that isn't where it should have come to."""
+
+    endpoint: int
+    name: str
+    pool: int | None
+    kind: str
+    status: str
+    operation: UUID
+    finished: datetime
+    code: str
+    message: str
+
+
+class Rest(NamedTuple):
+    """An endpoint that automatic sync leaves alone although it isn't in sync; `endpoint` is its primary key."""
+
+    endpoint: int
+    name: str
+    pool: int
+    resting: Resting
+
+
+class Survey:
+    """What is asked for is read when it is first asked for, and only once."""
+
+    @cached_property
+    def pools(self) -> dict[int, Pool]:
+        """Every pool with its target, by primary key, in the order of the names."""
+        found = Pool.objects.select_related("target").defer("target__unmanaged", "target__repositories")
+        return {pool.pk: pool for pool in found.annotate(target_arch=F("target__state__arch")).order_by("name")}
+
+    @cached_property
+    def alarms(self) -> dict[int, list[PoolAlarm]]:
+        """The alarms of each pool, by primary key."""
+        return pool_alarms.of(self.pools.values())
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Every endpoint is in exactly one of these."""
+        silent, rows = _alike()
+        seen = [Endpoint(pk=number, **{field: row[field] for field in _ALIKE}) for number, row in enumerate(rows)]
+        known = status.by_packages(seen)
+        online = [self._group(row, endpoint, known[endpoint.pk]) for row, endpoint in zip(rows, seen, strict=True)]
+        return [*map(_silent_group, silent), *online]
+
+    def _group(self, row: dict[str, Any], endpoint: Endpoint, found: EndpointStatus) -> Group:
+        why = None
+        if found == EndpointStatus.UNKNOWN:
+            pool = self.pools.get(row["pool_id"] or 0)
+            why = reasons.unknown(endpoint, getattr(pool, "target_arch", None))
+        return Group(
+            pool=row["pool_id"],
+            status=found,
+            unknown=why,
+            files_differ=examination.files_differ(endpoint),
+            state=row["state_id"],
+            count=row["count"],
+            first=row["first"],
+            since=row["since"],
+        )
+
+    @cached_property
+    def counts(self) -> dict[EndpointStatus, int]:
+        """How many endpoints have each status, including statuses with no endpoint."""
+        found = Counter[EndpointStatus]()
+        for counts in self._by_pool.values():
+            found.update(counts)
+        return {name: found[name] for name in EndpointStatus}
+
+    def counts_of(self, pool: int | None) -> dict[EndpointStatus, int]:
+        """The same of one pool (a primary key; None: in none)."""
+        found = self._by_pool.get(pool, Counter())
+        return {name: found[name] for name in EndpointStatus}
+
+    @cached_property
+    def files_differ(self) -> int:
+        """How many endpoints are in sync and reported files that differ from their packages."""
+        return sum(self._differing.values())
+
+    def files_differ_of(self, pool: int | None) -> int:
+        """The same of one pool (a primary key; None: in none)."""
+        return self._differing[pool]
+
+    @cached_property
+    def _differing(self) -> Counter[int | None]:
+        found = Counter[int | None]()
+        for group in self.groups:
+            if group.status == EndpointStatus.IN_SYNC and group.files_differ:
+                found[group.pool] += group.count
+        return found
+
+    @cached_property
+    def _by_pool(self) -> dict[int | None, Counter[EndpointStatus]]:
+        found: dict[int | None, Counter[EndpointStatus]] = defaultdict(Counter)
+        for group in self.groups:
+            found[group.pool][group.status] += group.count
+        return found
+
+    @cached_property
+    def failures(self) -> list[Failure]:
+        """Newest first."""
+        newest = Operation.objects.filter(endpoint=OuterRef("pk")).order_by("-created", "-id")
+        found = Endpoint.objects.annotate(
+            last=Subquery(newest.values("status")[:1]), operation=Subquery(newest.values("pk")[:1])
+        )
+        endpoints = {row.pk: row for row in found.filter(last__in=WENT_WRONG).only("name", *status.FIELDS)}
+        known = status.by_packages(endpoints.values())
+        newest_of = [row.operation for row in endpoints.values()]  # type: ignore[attr-defined]
+        operations = Operation.objects.filter(pk__in=among(Operation, newest_of))
+        rows = operations.order_by("-finished").values_list(
+            "endpoint", "kind", "status", "pk", "finished", "result__code", "result__message", "target_state"
+        )
+        failures = []
+        for pk, kind, how, operation, finished, code, message, target in rows:
+            endpoint = endpoints[pk]
+            reached = endpoint.state_id == target or (
+                kind == OperationKind.SYNC and known[pk] == EndpointStatus.IN_SYNC
+            )
+            if finished and not reached:
+                failures.append(
+                    Failure(
+                        pk,
+                        endpoint.name,
+                        endpoint.pool_id,
+                        kind,
+                        how,
+                        operation,
+                        finished,
+                        code or "",
+                        message or "",
+                    )
+                )
+        return failures
+
+    @cached_property
+    def rests(self) -> list[Rest]:
+        """Where automatic sync would continue if it didn't rest.
+
+        Not in sync, nothing under way, the pool neither paused nor waiting for an approval, and its policy allows it.
+        """
+        known = resting.of()
+        if not known:
+            return []
+        active = Operation.objects.active().filter(endpoint=OuterRef("pk"))
+        rows = Endpoint.objects.filter(~Exists(active), pk__in=among(Endpoint, known), pool__paused_since=None)
+        endpoints = list(rows.only("name", *status.FIELDS))
+        statuses, counts = status.by_packages(endpoints), status.differences(endpoints)
+        return [
+            Rest(endpoint.pk, endpoint.name, endpoint.pool_id, known[endpoint.pk])
+            for endpoint in endpoints
+            if endpoint.pool_id
+            and statuses[endpoint.pk] not in (EndpointStatus.IN_SYNC, EndpointStatus.UNKNOWN)
+            and self._would_sync(self.pools.get(endpoint.pool_id), counts.get(endpoint.pk, {}))
+        ]
+
+    @staticmethod
+    def _would_sync(pool: Pool | None, counts: Mapping[str, int]) -> bool:
+        kinds = {ChangeKind(kind) for kind, count in counts.items() if count}
+        return bool(pool and not pool.target_needs_approval and sync_policy.allows(pool.conflict_resolution, kinds))
+
+
+@consistent_read()
+def _alike() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The silent endpoints by pool, and the others by all that their status depends on."""
+    quiet_since = clock.now() - status.offline_after()
+    silent = Q(last_seen__isnull=True) | Q(last_seen__lt=quiet_since)
+    rows = Endpoint.objects.order_by()
+    return _counted(rows.filter(silent), ("pool_id",)), _counted(rows.filter(last_seen__gte=quiet_since), _ALIKE)
+
+
+def _counted(rows: "QuerySet[Endpoint]", fields: Sequence[str]) -> list[dict[str, Any]]:
+    seen = Min(Coalesce("last_seen", "created"))
+    return list(rows.values(*fields).annotate(count=Count("pk"), first=Min("name"), since=seen))
+
+
+def _silent_group(row: dict[str, Any]) -> Group:
+    return Group(
+        pool=row["pool_id"],
+        status=EndpointStatus.OFFLINE,
+        unknown=None,
+        files_differ=False,
+        state=None,
+        count=row["count"],
+        first=row["first"],
+        since=row["since"],
+    )

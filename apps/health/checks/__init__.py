@@ -1,0 +1,1 @@
+"""What is checked: a class for each check, and their list."""

@@ -1,0 +1,1 @@
+"""The only sub-package that knows gunicorn: its hooks, master, options and log."""

@@ -1,0 +1,1 @@
+"""A reload: it is tried first, then one worker after another is replaced."""

@@ -1,0 +1,1 @@
+"""The gthread worker: connections, heads, bodies and answers, each with its limits."""

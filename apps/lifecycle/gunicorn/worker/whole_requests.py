@@ -1,0 +1,129 @@
+"""Whole requests: a thread gets a request with its whole body, and leaves it to the main loop to deliver the answer.
+
+It must not know what a route does or which client gives way (slow_clients.py).
+
+Reason: gthread's threads read a body and write an answer as slowly as the client does, without a limit.
+Upstream: https://github.com/benoitc/gunicorn/issues/2222 (the advice: use a buffering proxy) and
+https://github.com/benoitc/gunicorn/issues/3301 (a body that the application doesn't read blocks the thread).
+Remove when gunicorn buffers bodies and answers outside its threads.
+"""
+
+import re
+import time
+from concurrent.futures import Future
+from functools import partial
+from selectors import EVENT_READ
+from typing import Any
+
+from gunicorn.workers import gthread
+
+from apps.lifecycle.gunicorn.worker import request_bodies
+from apps.lifecycle.gunicorn.worker.connection import Connection
+from apps.lifecycle.gunicorn.worker.connections import Connections
+
+PIPELINED = 1000  # requests that one connection may have answered without a pause
+# After a head with one of these, more follows: a body, or another protocol.
+MORE = re.compile(rb"\n(?:content-length|transfer-encoding|expect|upgrade)[ \t]*:", re.IGNORECASE)
+
+
+class WholeRequests(Connections):
+    """From a complete head to the end of the answer."""
+
+    def begin_request(self, conn: Connection, head: bytes) -> None:
+        """The connection's next request has this head, which is complete."""
+        conn.sock.continued = False
+        if MORE.search(head):
+            self.begin_with_body(conn, head)
+        else:
+            self.begin_without_body(conn, head)
+
+    def begin_without_body(self, conn: Connection, head: bytes) -> None:
+        self.hand_over(conn, len(head))
+
+    def begin_with_body(self, conn: Connection, head: bytes) -> None:
+        ahead = conn.reader.ahead
+        found = request_bodies.announced(self.cfg, head, conn.client, conn.parser.req_count + 1 if conn.parser else 1)
+        if found is None:
+            self.hand_over_as_it_is(conn)  # gunicorn's parser refuses it
+            return
+        conn.path = found.path
+        if found.length is None:  # chunked: Django reads no such body, and nobody knows when it ends
+            self.refuse(conn, 411, "length_required", "The body came without Content-Length.")
+        elif found.length > found.limit:
+            self.refuse(conn, 413, "too_large", f"The body may have {found.limit} bytes at most.")
+        elif len(head) + found.length <= len(ahead):
+            self.hand_over(conn, len(head) + found.length)
+        elif found.is_large:
+            asked = self.tpool.submit(request_bodies.refusal_of, found, conn.client)
+            asked.add_done_callback(lambda answer: self.method_queue.defer(self._take_body, conn, head, found, answer))
+        else:
+            self.bodies.gather(conn, len(head), found.length, expects=found.expects)
+
+    def _take_body(self, conn: Connection, head: bytes, found: Any, asked: "Future[Any]") -> None:
+        """Take a large body, unless the application has refused its sender by now."""
+        refused = None if asked.cancelled() or asked.exception() else asked.result()
+        if refused:
+            self.refuse(conn, *refused)
+        else:
+            self.bodies.gather(conn, len(head), found.length, expects=found.expects)
+
+    def hand_over(self, conn: Connection, size: int = 0) -> None:
+        """Give the request to a thread: the first `size` bytes of what arrived; 0: the reader already has it."""
+        if size:
+            conn.reader.give(size)
+        conn.init()
+        gthread.ThreadWorker.enqueue_req(self, conn)
+
+    def hand_over_as_it_is(self, conn: Connection) -> None:
+        """Give everything that arrived to a thread, and end the connection after the answer."""
+        conn.last = True
+        self.hand_over(conn, len(conn.reader.ahead))
+
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """Runs in a thread. If the connection ends, the answer says so."""
+        if isinstance(conn, Connection) and conn.last:
+            req.force_close()
+        return bool(super().handle_request(req, conn))
+
+    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
+        """Runs in a thread. gunicorn would read the unread rest of the body from the client; here the spool has it."""
+        if not isinstance(conn, Connection):
+            return bool(super()._keepalive_after(conn, keepalive))
+        if not keepalive or conn.last or conn.parser.mesg.body.failed:
+            return False
+        conn.parser.mesg = None
+        conn.reader.clear()
+        return True
+
+    def finish_request(self, conn: Any, fs: "Future[object]") -> None:
+        """A thread has answered."""
+        if not isinstance(conn, Connection):
+            super().finish_request(conn, fs)
+            return
+        self.finished(conn, kept=not fs.cancelled() and fs.exception() is None and bool(fs.result()))
+
+    def finished(self, conn: Connection, *, kept: bool) -> None:
+        """The answer is made: deliver the rest of it, then keep the connection or end it."""
+        conn.kept = kept
+        if conn.sock.pending:
+            self.answers.begin(conn)
+            self.keep_within_limits()
+        else:
+            self.answered(conn)
+
+    def answered(self, conn: Connection) -> None:
+        """The client has taken the answer: continue with its next request, wait for one, or end."""
+        conn.path = ""
+        if not conn.kept:
+            self.linger(conn)
+        elif conn.reader.ahead:
+            conn.in_a_row += 1
+            conn.last = conn.in_a_row >= PIPELINED
+            self.find_head(conn)
+        else:
+            conn.in_a_row = 0
+            conn.set_timeout()
+            if not self.alive:
+                conn.timeout = min(conn.timeout, time.monotonic() + gthread.STOP_KEEPALIVE_LINGER)
+            self.keepalived_conns.append(conn)
+            self.poller.register(conn.sock, EVENT_READ, partial(self.on_client_socket_readable, conn))

@@ -1,0 +1,1 @@
+"""Tracked work, loops, chores and cleanup tasks of one process."""

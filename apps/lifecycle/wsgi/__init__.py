@@ -1,0 +1,1 @@
+"""WSGI layers around Django that know no page: the bulkhead, client addresses, request ids."""

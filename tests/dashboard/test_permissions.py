@@ -1,0 +1,162 @@
+"""Who may see and who may act."""
+
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from apps.fleet import sync_coordinator
+from apps.fleet.models import AuditEvent, Pool
+from tests import factories
+from tests.dashboard.pages import PAGES, PUBLIC, ROUTES, path_of
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "dashboard.md"
+READ = {
+    "overview",
+    "pool",
+    "analysis",
+    "excluded",
+    "preview",
+    "revision",
+    "revision_packages",
+    "endpoints",
+    "endpoint",
+    "endpoint_packages",
+    "timeline",
+    "state",
+    "packages",
+    "package",
+    "compare",
+    "audit",
+    "checksums",
+    "operations",
+    "operation",
+    "codes",
+    "password_change",
+}
+"""What every account may see. Whatever else has an address is for staff."""
+STAFF = sorted(ROUTES.keys() - PUBLIC - READ)
+IN_DOCUMENT = {"name": "NAME", "pkgname": "NAME", "int": "N", "digest": "DIGEST", "uuid": "ID"}
+FORM = {"name": "other", "uses": 1, "valid_for": 3600}
+
+
+@pytest.fixture
+def fleet(db: None) -> Pool:
+    """Pool `lab` with target #1 and the endpoint `box`, which is behind and has a queued operation."""
+    pool = factories.pool("lab")
+    endpoint = factories.reporting_endpoint("box", pool=pool, state=factories.state("app 1-1"))
+    factories.target(pool, "app 2-1")
+    factories.target(factories.pool("other"), "app 1-1")
+    sync_coordinator.create_operation(endpoint=endpoint, kind="sync", actor="test")
+    return pool
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_anonymous_is_sent_to_login(client: Client, fleet: Pool, name: str) -> None:
+    answer = client.get(path_of(name))
+    assert (answer.status_code, answer["Location"]) == (302, f"/login?next={path_of(name)}")
+
+
+@pytest.mark.parametrize("name", sorted(READ))
+def test_page_reader_may_see(reader: Client, fleet: Pool, name: str) -> None:
+    assert reader.get(path_of(name)).status_code == 200
+
+
+@pytest.mark.parametrize("name", STAFF)
+def test_action_page_reader_is_forbidden(reader: Client, fleet: Pool, name: str) -> None:
+    answer = reader.get(path_of(name))
+    assert answer.status_code == 403
+    assert "Only staff accounts can make changes" in answer.content.decode()
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "password_change"])
+def test_action_reader_changes_nothing(reader: Client, fleet: Pool, name: str) -> None:
+    before = AuditEvent.objects.count()
+    answer = reader.post(path_of(name), FORM)
+    assert answer.status_code == 403 or (name in READ and answer.status_code == 405)
+    assert AuditEvent.objects.count() == before
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_action_anonymous_changes_nothing(client: Client, fleet: Pool, name: str) -> None:
+    before = AuditEvent.objects.count()
+    assert client.post(path_of(name), FORM).status_code == 302
+    assert AuditEvent.objects.count() == before
+
+
+@pytest.mark.parametrize("name", sorted(ROUTES))
+def test_action_without_csrf_token_is_refused(fleet: Pool, name: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_superuser("ada"))
+    before = AuditEvent.objects.count()
+    answer = client.post(path_of(name))
+    assert answer.status_code == 403
+    assert "This form was not sent from this site" in answer.content.decode()
+    assert AuditEvent.objects.count() == before
+
+
+@pytest.mark.parametrize("name", sorted(READ - {"password_change"}))
+def test_page_has_a_row_in_the_document(name: str) -> None:
+    page = "/" + re.sub(r"<(\w+):\w+>", lambda found: IN_DOCUMENT[found[1]], ROUTES[name])
+    rows = [row.split("|")[1] for row in DOCUMENT.read_text().splitlines() if row.startswith("| `/")]
+    assert any(f"`{page}`" in row for row in rows), page
+
+
+def test_action_from_another_origin_names_the_one_that_was_expected(fleet: Pool, settings: Any) -> None:
+    settings.CSRF_TRUSTED_ORIGINS = ["https://pacsync.example"]
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_superuser("ada"))
+    origin = {"Origin": "https://proxy.example:8443"}
+    page = client.post("/endpoints/box/sync", headers=origin).content.decode()
+    assert "sent the form from <code>https://proxy.example:8443</code>" in page
+    assert "expected <code>http://testserver</code> or <code>https://pacsync.example</code>" in page
+    assert "too old" not in page
+    same = client.post("/endpoints/box/sync", headers={"Origin": "http://testserver"}).content.decode()
+    assert "too old" in same and "CSRF_TRUSTED_ORIGINS" not in same
+
+
+@pytest.mark.parametrize(
+    "path", ["/endpoints/box/pool", "/endpoints/box/sync", "/pools/lab/revisions/1/go-back", "/logout"]
+)
+def test_action_by_get_is_405(staff: Client, fleet: Pool, path: str) -> None:
+    assert staff.get(path).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/pools/none",
+        "/pools/lab%00",
+        "/pools/lab%0A",
+        "/pools/..",
+        "/pools/%E2%9C%93",
+        f"/pools/{'x' * 64}",
+        "/pools/lab/revisions/99",
+        "/pools/lab/revisions/99999999999999999999",
+        "/pools/lab/target/none",
+        "/endpoints/none",
+        f"/operations/{uuid.UUID(int=1)}",
+        "/operations/none",
+        "/nothing",
+    ],
+)
+def test_page_unknown_is_404(staff: Client, fleet: Pool, path: str) -> None:
+    answer = staff.get(path)
+    assert answer.status_code == 404
+    assert "There is nothing at this address" in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    "query", ["page=0", "page=-1", "page=x", "page=99999999999999999999", "status=x", "q=%00", "pool=%00x"]
+)
+@pytest.mark.parametrize("path", ["/", "/endpoints", "/operations", "/enrol", "/pools/lab", "/pools/lab/target"])
+def test_page_senseless_query_is_answered(staff: Client, fleet: Pool, path: str, query: str) -> None:
+    assert staff.get(f"{path}?{query}").status_code == 200
+
+
+def test_page_is_never_cached(staff: Client, fleet: Pool) -> None:
+    assert "no-store" in staff.get("/")["Cache-Control"]
