@@ -26,15 +26,17 @@ NO_SERVERS = (f"--ignore={E2E}", f"--ignore={DEPLOY}", f"--ignore={CLUSTER}")
 NO_REQUESTS = (f"--ignore={TESTS / 'api/test_schemathesis.py'}",)  # all need a database; to find them takes ten seconds
 # Their statements are those of the fleet, which SQLite gets; e2e has real servers with SQLite, pages and API included.
 NO_PAGES = (f"--ignore={TESTS / 'dashboard'}", f"--ignore={TESTS / 'demo'}", *NO_REQUESTS)
-INTERRUPTED, NOTHING_COLLECTED = 2, 5  # pytest's exit codes
+FAILED, INTERRUPTED, NOTHING_COLLECTED = 1, 2, 5  # pytest's exit codes
 SLOWEST = 10
+AGAIN_AT_MOST = 5  # more tests than these don't fail for want of processors
 
 
 @dataclass(frozen=True)
 class Part:
     """`share` is the number of workers for each processor; 0: one test after the other, without workers.
 
-    `environment` is what the tests of this part are told beside their database.
+    `environment` is what the tests of this part are told beside their database. `again`: few tests that fail run once
+    more, alone, and the report names them: real servers share the processors with other tests.
     """
 
     about: str
@@ -42,6 +44,7 @@ class Part:
     options: tuple[str, ...]
     folder: Path = TESTS
     share: int = 1
+    again: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -49,19 +52,30 @@ PARTS = {
     "unit": Part("what needs no database", "sqlite", ("--database=without", *NO_SERVERS, *NO_REQUESTS)),
     "sqlite": Part("what needs a database, on SQLite", "sqlite", ("--database=with", *NO_SERVERS, *NO_PAGES)),
     "postgresql": Part("the same on PostgreSQL", "postgresql", ("--database=with", *NO_SERVERS)),
-    "e2e": Part("real servers, agents, browsers", "sqlite", ("-m", "not alone and not long"), folder=E2E, share=2),
-    "alone": Part("those of e2e that bear no company", "sqlite", ("-m", "alone"), folder=E2E, share=0),
-    "long": Part("further cases of e2e, for a release", "sqlite", ("-m", "long"), folder=E2E, share=2),
-    "deploy": Part("the deployment files (make test-deploy)", "sqlite", ("-m", "not long"), folder=DEPLOY, share=0),
-    "deploy-all": Part("with its long tests (make test-deploy ALL=1)", "sqlite", (), folder=DEPLOY, share=0),
-    "cluster": Part("Kubernetes (make test-cluster)", "sqlite", ("-m", "not long"), folder=CLUSTER, share=0),
-    "cluster-all": Part("with its long tests (make test-cluster ALL=1)", "sqlite", (), folder=CLUSTER, share=0),
+    "e2e": Part(
+        "real servers, agents, browsers", "sqlite", ("-m", "not alone and not long"), folder=E2E, share=2, again=True
+    ),
+    "alone": Part("those of e2e that bear no company", "sqlite", ("-m", "alone"), folder=E2E, share=0, again=True),
+    "long": Part("further cases of e2e, for a release", "sqlite", ("-m", "long"), folder=E2E, share=2, again=True),
+    "deploy": Part(
+        "the deployment files (make test-deploy)", "sqlite", ("-m", "not long"), folder=DEPLOY, share=0, again=True
+    ),
+    "deploy-all": Part(
+        "with its long tests (make test-deploy ALL=1)", "sqlite", (), folder=DEPLOY, share=0, again=True
+    ),
+    "cluster": Part(
+        "Kubernetes (make test-cluster)", "sqlite", ("-m", "not long"), folder=CLUSTER, share=0, again=True
+    ),
+    "cluster-all": Part(
+        "with its long tests (make test-cluster ALL=1)", "sqlite", (), folder=CLUSTER, share=0, again=True
+    ),
     "cluster-ipv6": Part(
         "Kubernetes with IPv6 alone (make test-cluster ALL=1)",
         "sqlite",
         ("-m", "ipv6 and not long"),
         folder=CLUSTER,
         share=0,
+        again=True,
         environment={"PACSYNC_CLUSTER_FAMILY": "6"},
     ),
 }
@@ -121,6 +135,7 @@ class Result:
     seconds: float
     counts: str
     tests: list[tuple[float, str]]
+    again: tuple[str, ...] = ()  # the tests that passed only the second time
 
     @property
     def empty(self) -> bool:
@@ -134,14 +149,33 @@ class Result:
 def run(name: str, part: Part, places: Sequence[str]) -> Result:
     """Run pytest for this part in these folders and files, with what it says shown as it comes."""
     print(f"\n== {name}: {part.about}", flush=True)
-    report = isolation.run_folder() / f"{name}.xml"
-    command = [sys.executable, "-m", "pytest", *workers(part), *part.options, f"--junitxml={report}", *places]
     began = time.monotonic()
+    code, suite = run_pytest(name, part, [*workers(part), *places])
+    failed = suite.failed if code == FAILED and part.again else []
+    if not 0 < len(failed) <= AGAIN_AT_MOST:
+        return Result(code, time.monotonic() - began, suite.counts, suite.tests)
+    print(f"\n== {name}: once more, alone: {' '.join(failed)}", flush=True)
+    code, second = run_pytest(f"{name}-again", part, failed)
+    counts = f"{suite.counts}; of these the second time: {second.counts}"
+    return Result(code, time.monotonic() - began, counts, suite.tests, () if code else tuple(failed))
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What pytest's JUnit file says: in words, each test with its seconds, and the identifiers of those that failed."""
+
+    counts: str = "ended early"
+    tests: list[tuple[float, str]] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+def run_pytest(name: str, part: Part, arguments: Sequence[str]) -> tuple[int, Suite]:
+    report = isolation.run_folder() / f"{name}.xml"
+    command = [sys.executable, "-m", "pytest", *part.options, f"--junitxml={report}", *arguments]
     # Each part is a run of its own, with a folder of its own.
     env = isolation.clean(os.environ) | {"PACSYNC_TEST_DATABASE": part.database, **part.environment}
     code = subprocess.run(command, env=env).returncode
-    counts, tests = read(report)
-    return Result(code, time.monotonic() - began, counts, tests)
+    return code, read(report)
 
 
 def workers(part: Part) -> list[str]:
@@ -149,16 +183,23 @@ def workers(part: Part) -> list[str]:
     return ["-n", str(min(part.share * processors, 12)), "--dist=worksteal"] if part.share else []
 
 
-def read(report: Path) -> tuple[str, list[tuple[float, str]]]:
-    """(what came of it in words, the seconds and the name of each test) by pytest's JUnit file."""
+def read(report: Path) -> Suite:
     if not report.exists():
-        return "ended early", []
+        return Suite()
     suite = next(ElementTree.parse(report).iter("testsuite"))  # noqa: S314 - pytest of this run wrote it
     bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
     skipped, total = int(suite.get("skipped", 0)), int(suite.get("tests", 0))
-    counts = f"{total - bad - skipped} passed, {bad} failed, {skipped} skipped"
-    cases = suite.iter("testcase")
-    return counts, [(float(case.get("time", 0)), f"{case.get('classname')}::{case.get('name')}") for case in cases]
+    cases = list(suite.iter("testcase"))
+    return Suite(
+        f"{total - bad - skipped} passed, {bad} failed, {skipped} skipped",
+        [(float(case.get("time", 0)), f"{case.get('classname')}::{case.get('name')}") for case in cases],
+        [identifier(case) for case in cases if case.find("failure") is not None or case.find("error") is not None],
+    )
+
+
+def identifier(case: ElementTree.Element) -> str:
+    """How pytest's command line names this test; none of ours is in a class."""
+    return f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
 
 
 def report(results: dict[str, Result]) -> None:
@@ -172,6 +213,8 @@ def report(results: dict[str, Result]) -> None:
         if not result.empty:
             print(f"  {result.seconds:7.1f}  {name:<10}  {'FAILED: ' if result.failed else ''}{result.counts}")
     print(f"  {sum(result.seconds for result in results.values()):7.1f}", flush=True)
+    if again := [test for result in results.values() for test in result.again]:
+        print("\nFailed beside others, and passed alone:", *again, sep="\n  ", flush=True)
 
 
 if __name__ == "__main__":

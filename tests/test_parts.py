@@ -116,6 +116,45 @@ def test_report_lists_the_ten_slowest_of_all_parts(capsys: pytest.CaptureFixture
     assert listed == [f"{'e2e' if number % 2 else 'unit'}{number}" for number in range(19, 9, -1)]
 
 
+FLAKY = """
+from pathlib import Path
+
+import pytest
+
+def test_passes(): pass
+
+@pytest.mark.parametrize("name", ["once", "a b"])
+def test_fails_once(name):
+    seen = Path(name)
+    if not seen.exists():
+        seen.touch()
+        raise AssertionError(name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("again", "always", "failed", "names"),
+    [
+        (True, "", False, ("test_flaky.py::test_fails_once[once]", "test_flaky.py::test_fails_once[a b]")),
+        (True, "def test_fails(): raise AssertionError", True, ()),
+        (True, "\n".join(f"def test_fails{number}(): raise AssertionError" for number in range(4)), True, ()),
+        (False, "", True, ()),
+    ],
+)
+def test_part_that_may_again_passes_and_names_the_tests_that_failed_once(
+    again: bool, always: str, failed: bool, names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "test_flaky.py").write_text(FLAKY + always)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(isolation, "run_folder", lambda: tmp_path)
+    part = parts.Part("", "sqlite", ("-p", "no:cacheprovider", "-p", "no:django"), share=0, again=again)
+    result = parts.run("flaky", part, ["test_flaky.py"])
+    assert (result.failed, result.again) == (failed, names)
+    assert (tmp_path / "flaky-again.xml").exists() == (again and "fails3" not in always)
+    if again and not failed:
+        assert result.counts == "1 passed, 2 failed, 0 skipped; of these the second time: 2 passed, 0 failed, 0 skipped"
+
+
 def test_documents_name_every_part() -> None:
     for document in ("CONTRIBUTING.md", "Makefile"):
         text = (ROOT / document).read_text()
