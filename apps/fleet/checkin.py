@@ -75,7 +75,7 @@ def check_in(
     }
     restored_database.notice(endpoint, revision_seen)
     endpoint_presence.notice_return(endpoint)
-    operation = _active(endpoint)
+    operation = _active(endpoint) if endpoint.also_read is None or endpoint.also_read.has_operation else None
     if _is_unchanged(endpoint, operation, state, reported, fields) and _touch(endpoint, seq):
         return CheckIn(recorded=True, want=(), endpoint=endpoint, operation=_offered(operation))
     return _record(endpoint, seq, state, reported, replaced, fields)

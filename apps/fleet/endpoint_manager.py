@@ -7,7 +7,18 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from . import audit, clock, limits, obsolete_operations, repositories, row_locks, states, text_input, tokens
+from . import (
+    audit,
+    clock,
+    limits,
+    obsolete_operations,
+    reporting_endpoint,
+    repositories,
+    row_locks,
+    states,
+    text_input,
+    tokens,
+)
 from .alpm import canonical
 from .alpm import repository as repository_text
 from .alpm import state as state_text
@@ -147,10 +158,7 @@ def authenticate(*, token: str) -> Endpoint | None:
     """The endpoint of this token, with pool and target; None when it is unknown or revoked. One indexed read."""
     if not token.startswith(tokens.ENDPOINT):
         return None
-    # Without the states, whose packages are 8 kB each, and the lists of a revision: the usual check-in needs none.
-    found = Endpoint.objects.select_related("pool__target")
-    found = found.defer("pool__target__unmanaged", "pool__target__repositories")
-    return found.filter(token_hash=tokens.hash_of(token)).first()
+    return reporting_endpoint.of_token(tokens.hash_of(token))
 
 
 def rotate_token(*, endpoint: Endpoint, actor: str) -> str:

@@ -101,8 +101,9 @@ def _managed(endpoint: Endpoint) -> set[str]:
 
 
 def has_repositories(endpoint: Endpoint, reported: Sequence[ReportedRepository]) -> bool:
-    """Whether these are the endpoint's repositories already, in this order. One query."""
-    known = list(endpoint.repositories.values_list("name", "content_id", "mirrors"))
+    """Whether these are the endpoint's repositories already, in this order. One query, or none (`also_read`)."""
+    read = endpoint.also_read
+    known = read.repositories if read else list(endpoint.repositories.values_list("name", "content_id", "mirrors"))
     return known == [(repository.name, repository.digest, list(repository.mirrors)) for repository in reported]
 
 

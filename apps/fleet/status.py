@@ -22,7 +22,7 @@ from .alpm.state import InstalledPackage
 from .bounded_cache import BoundedCache
 from .difference import Change, ChangeKind, KeptPackages
 from .exceptions import ComparisonTooLong
-from .models import Endpoint, Pool
+from .models import Endpoint, Pool, TargetRevision
 from .models.endpoints import OFFLINE_AFTER_POLLS
 from .revisions import Offered
 
@@ -75,9 +75,13 @@ FIELDS = ("pool_id", "state_id", "arch", "holds", "foreign", "examination", "las
 _known_counts: BoundedCache[bytes, Counts | None] = BoundedCache(16_384)
 
 
+_known_of_reporting: BoundedCache[bytes, EndpointStatus] = BoundedCache(16_384)
+
+
 def forget() -> None:
     """For tests: compare everything again."""
     _known_counts.clear()
+    _known_of_reporting.clear()
 
 
 def of(endpoints: Iterable[Endpoint]) -> dict[int, EndpointStatus]:
@@ -133,11 +137,38 @@ def by_packages(endpoints: Iterable[Endpoint]) -> dict[int, EndpointStatus]:
 
 
 def of_reporting(endpoint: Endpoint) -> EndpointStatus:
-    """The same of one endpoint that was read with its pool and target. No query in exactly the target state."""
-    target = endpoint.pool.target if endpoint.pool else None
-    if target is not None and target.state_id == endpoint.state_id:
+    """The same of one endpoint that was read with its pool and target.
+
+    No query in exactly the target state, nor if this process has compared an equal endpoint with this target before.
+    """
+    pool = endpoint.pool
+    if pool is None or pool.target is None or endpoint.state_id is None:
+        return EndpointStatus.UNKNOWN
+    if pool.target.state_id == endpoint.state_id:
         return EndpointStatus.IN_SYNC
-    return by_packages([endpoint])[endpoint.pk]
+    key = _reporting_key(endpoint, pool, pool.target)
+    if known := _known_of_reporting.among([key]):
+        return known[key]
+    found = by_packages([endpoint])[endpoint.pk]
+    if found != EndpointStatus.UNKNOWN:  # which it may be only because this request had no time left
+        _known_of_reporting[key] = found
+    return found
+
+
+def _reporting_key(endpoint: Endpoint, pool: Pool, target: TargetRevision) -> bytes:
+    """All that the status of a reporting endpoint depends on, from what is read at each check-in.
+
+    A revision never changes. With its time, in case a database is restored and gives its primary key again.
+    """
+    own = (
+        endpoint.state_id,
+        endpoint.arch,
+        endpoint.holds,
+        endpoint.foreign,
+        examination.databases_unreadable(endpoint),
+    )
+    theirs = (target.pk, target.created, target.state_id, pool.excluded_packages)
+    return _digest((*own, *theirs, settings.STATE_MAX_PACKAGES))
 
 
 def differences(endpoints: Iterable[Endpoint]) -> dict[int, dict[str, int]]:
@@ -233,7 +264,10 @@ def _counted(cases: set[_Case]) -> dict[_Case, Counts | None]:
 
 def _key(case: _Case) -> bytes:
     """A short key: an endpoint can have thousands of foreign packages, and they would all be kept with the counts."""
-    parts = (*case[:-1], sorted(case.unmanaged))
+    return _digest((*case[:-1], sorted(case.unmanaged)))
+
+
+def _digest(parts: tuple[object, ...]) -> bytes:
     return blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 

@@ -1,5 +1,6 @@
 """Endpoints: the machines, what they reported last, and what they reported before."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
@@ -15,6 +16,17 @@ from apps.fleet.names import NAME_MAX_LENGTH, validate_name
 OFFLINE_AFTER_POLLS = 3
 # `enroll` itself reports once, within this time: a slow machine uploads large databases for the first time.
 ENROLMENT_TAKES = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlsoRead:
+    """What was read in the same statement as an endpoint (`apps.fleet.reporting_endpoint`), for its check-in.
+
+    `repositories` has name, digest and mirrors of each, in pacman's order; `has_operation`: it has an active one.
+    """
+
+    repositories: list[tuple[str, str, list[str]]]
+    has_operation: bool
 
 
 class EndpointQuerySet(models.QuerySet["Endpoint"]):
@@ -60,11 +72,15 @@ class Endpoint(models.Model):
     sync_resumed = models.DateTimeField(null=True, editable=False)
     created = models.DateTimeField(db_default=Now())
 
+    # No column: None unless its check-in reads it.
+    also_read: AlsoRead | None = None
+
     objects = EndpointQuerySet.as_manager()
 
     class Meta:
+        # No index has a column that an unchanged report writes (report_seq, last_seen): PostgreSQL then changes the row
+        # in place (HOT), and no index grows.
         constraints = [models.CheckConstraint(condition=Q(report_seq__gte=0), name="endpoint_seq_positive")]
-        indexes = [models.Index(fields=["last_seen"], name="endpoint_last_seen")]
 
     def __str__(self) -> str:
         return self.name
