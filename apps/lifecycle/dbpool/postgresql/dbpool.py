@@ -82,7 +82,8 @@ class PostgresqlDbpool(SizedPool):
                 self._lost += 1
             connection.close()
             if seconds >= CHECK or not isinstance(error, sessions.Silent):  # otherwise it may just be slow
-                self._act(self._policy.dead(opened), f"a database connection was dead ({type(error).__name__})")
+                said = str(error).strip().partition("\n")[0] or type(error).__name__
+                self._act(self._policy.dead(opened), f"a database connection was dead: {said}")
             raise
         verdict = self._policy.answered(opened, read_only=read_only)
         self._act(verdict, "a session is read-only" if read_only else "the database takes writes again")
