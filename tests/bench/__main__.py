@@ -13,7 +13,7 @@ import os
 import platform
 from pathlib import Path
 
-from tests.bench import faults, packages, rolling, throughput
+from tests.bench import checkins, faults, packages, rolling, throughput
 from tests.bench.row import Row
 from tests.support import preloaded
 from tests.support.isolation import isolate
@@ -29,6 +29,7 @@ PARTS = {
     "killed": faults.killed,
     "growth": faults.growth,
     "packages": packages.packages,
+    "checkins": checkins.checkins,
     "rolling": rolling.rolling,
     "rolling-restarted": rolling.rolling_while_postgresql_restarts,
 }

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -25,10 +26,13 @@ class Figures(NamedTuple):
     cpu: float = 0.0
 
 
-def run(url: str, seconds: float, pid: int) -> Figures:
-    """Ask `url` over CONNECTIONS kept connections for that long; `pid` is the gunicorn master behind it."""
+def run(url: str, seconds: float, pid: int, script: Path | None = None) -> Figures:
+    """Ask `url` over CONNECTIONS kept connections for that long; `pid` is the gunicorn master behind it.
+
+    `script` is one in Lua that makes the requests; it needs wrk.
+    """
     before = spent(pid)
-    figures = with_wrk(url, seconds) if shutil.which("wrk") else with_threads(url, seconds)
+    figures = with_wrk(url, seconds, script) if script or shutil.which("wrk") else with_threads(url, seconds)
     return figures._replace(cpu=(spent(pid) - before) / (figures.rate * seconds) * 1e6)
 
 
@@ -37,8 +41,9 @@ def spent(pid: int) -> float:
     return float(sum(sum(worker.cpu_times()[:2]) for worker in psutil.Process(pid).children()))
 
 
-def with_wrk(url: str, seconds: float) -> Figures:
-    command = ["wrk", f"-c{CONNECTIONS}", "-t1", f"-d{seconds:g}s", "--latency", url]
+def with_wrk(url: str, seconds: float, script: Path | None = None) -> Figures:
+    made = ["-s", str(script)] if script else []
+    command = ["wrk", f"-c{CONNECTIONS}", "-t1", f"-d{seconds:g}s", "--latency", *made, url]
     text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 30).stdout
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
     p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)

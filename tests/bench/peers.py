@@ -1,6 +1,8 @@
 """What the bench compares PacSync with, each under the same gunicorn: chosen by the variable PEER."""
 
 import atexit
+import hashlib
+import json
 import os
 import time
 from pathlib import Path
@@ -15,7 +17,17 @@ def bare(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     return [BODY]
 
 
-def _django(urls: Any, *apps: str) -> Any:
+STARTPROJECT = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+
+def _django(urls: Any, *apps: str, **options: Any) -> Any:
     from django.conf import settings
     from django.core.wsgi import get_wsgi_application
 
@@ -26,6 +38,7 @@ def _django(urls: Any, *apps: str) -> Any:
         ROOT_URLCONF=__name__,
         DATABASES={"default": _database(os.environ["DATABASE_URL"])},
         TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
+        **options,
     )
     application = get_wsgi_application()
     globals()["urlpatterns"] = urls()
@@ -94,6 +107,39 @@ def health_check() -> Any:
     return _django(urls, "health_check")
 
 
+def least_checkin() -> Any:
+    """The least that a check-in can be: find the row of a token, update it, answer; startproject's middleware."""
+
+    def urls() -> list[Any]:
+        from django.db import models
+        from django.db.models.functions import Now
+        from django.http import HttpRequest, JsonResponse
+        from django.urls import path
+
+        class Endpoint(models.Model):
+            token_hash = models.CharField(max_length=64)
+            report_seq = models.BigIntegerField()
+            last_seen = models.DateTimeField()
+
+            class Meta:
+                app_label, db_table, managed = "least", "fleet_endpoint", False
+
+            def __str__(self) -> str:
+                return str(self.pk)
+
+        def checkin(request: HttpRequest) -> JsonResponse:
+            report = json.loads(request.body)
+            token = request.headers["Authorization"].removeprefix("Bearer ")
+            found = Endpoint.objects.get(token_hash=hashlib.sha256(token.encode()).hexdigest())
+            Endpoint.objects.filter(pk=found.pk).update(report_seq=report["seq"], last_seen=Now())
+            return JsonResponse({"recorded": True})
+
+        return [path("api/v1/checkin", checkin)]
+
+    apps = ("django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions", "django.contrib.messages")
+    return _django(urls, *apps, MIDDLEWARE=STARTPROJECT)
+
+
 def _note_cleanup() -> None:
     Path(os.environ["PEER_EVIDENCE"]).write_text("cleaned up")
 
@@ -101,5 +147,5 @@ def _note_cleanup() -> None:
 if "PEER_EVIDENCE" in os.environ:
     atexit.register(_note_cleanup)
 
-PEERS = {"view": view, "health_check": health_check}
+PEERS = {"view": view, "health_check": health_check, "least_checkin": least_checkin}
 application = PEERS[os.environ["PEER"]]() if os.environ.get("PEER") in PEERS else bare
