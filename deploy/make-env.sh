@@ -12,14 +12,18 @@ if [ -e "$file" ] || [ -L "$file" ]; then
   echo "$file exists and was not changed. Move it away first if you want new secrets (docs/operations/maintenance.md)." >&2
   exit 1
 fi
-key=$(secret 50) database=$(secret 24) grafana=$(secret 18)
+key=$(secret 50) || :
+database=$(secret 24) || :
+grafana=$(secret 18) || :
 if [ ${#key} -lt 60 ] || [ ${#database} -lt 30 ] || [ ${#grafana} -lt 24 ]; then
   echo "Random secrets can't be made here: head, base64 and tr are needed. Nothing was written." >&2
   exit 1
 fi
-# noclobber: the file is created here or not at all, even if two processes do it at once.
+# noclobber: the file is created here or not at all, even if two processes do it at once. A part of it doesn't stay.
 set -C
-cat >"$file" <<END
+: >"$file"
+trap 'rm -f "$file"; echo "$file could not be written: the reason is above. Nothing was left behind." >&2' EXIT
+cat >>"$file" <<END
 # Made by \`make env\`. Keep it secret and out of version control; docs/operations/maintenance.md says how to change it.
 SECRET_KEY=$key
 POSTGRES_PASSWORD=$database
@@ -37,4 +41,5 @@ ALLOWED_HOSTS=localhost,127.0.0.1,[::1],haproxy,pacman-sync-server
 #CSRF_TRUSTED_ORIGINS=https://pacman-sync.example.com
 #HTTP_PORT=8080
 END
+trap - EXIT
 echo "Wrote $file (only you can read it). Next: docker-compose --profile postgres up"

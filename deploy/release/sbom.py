@@ -3,6 +3,7 @@
 It asks the image itself (contents.py), not the files that it was built from. It must not know how images are built.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -47,7 +48,14 @@ def main(image: str) -> None:
 
 
 def docker(*arguments: str, **options: Any) -> str:
-    return subprocess.run(["docker", *arguments], check=True, stdout=subprocess.PIPE, text=True, **options).stdout
+    """What docker prints. If it fails, the program ends; docker has then said why."""
+    try:
+        done = subprocess.run(["docker", *arguments], stdout=subprocess.PIPE, text=True, **options)
+    except OSError as error:
+        sys.exit(f"docker can't be run: {error.strerror}.")
+    if done.returncode:
+        sys.exit(f"`docker {arguments[0]}` failed; what it said is above.")
+    return done.stdout
 
 
 def inside(image: str) -> str:
@@ -109,6 +117,6 @@ def library(one: dict[str, str], *, cpe: str | None = None) -> Component:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description="Write what is in an image as CycloneDX JSON to standard output.")
+    parser.add_argument("image", help="its name, like pacman-sync-utility:latest")
+    main(parser.parse_args().image)

@@ -85,6 +85,14 @@ def test_largest_check_in_is_read(machine: ApiMachine) -> None:
     assert machine.api.post("/checkin", body).ok()["recorded"] is False
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "identity, gzip"])
+def test_json_with_a_content_encoding_415_and_nothing_made(operator: Api, encoding: str) -> None:
+    answer = operator.request("POST", "/pools", '{"name": "lab"}', Content_Encoding=encoding)
+    answer.refused(415, "unsupported_media_type")
+    assert not Pool.objects.exists()
+    assert operator.request("POST", "/pools", '{"name": "lab"}', Content_Encoding="identity").status == 201
+
+
 def test_many_errors_ten_are_listed_and_the_rest_counted(operator: Api) -> None:
     problem = operator.request("POST", "/pools", object_of(60)).refused(422, "invalid_request")
     assert len(problem["errors"]) == 10

@@ -165,6 +165,16 @@ def test_make_env_without_what_makes_secrets_writes_nothing_and_fails(env_file: 
     assert not env_file.exists()
 
 
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_make_env_on_a_full_disk_leaves_nothing_behind(env_file: Path, blocks: int) -> None:
+    env_file.unlink()
+    script = env_file.parent / "deploy" / "make-env.sh"
+    done = run("sh", "-c", f"trap '' XFSZ; ulimit -f {blocks}; exec sh {script}", check=False)
+    assert done.returncode != 0
+    assert "could not be written" in done.stderr
+    assert not env_file.exists()
+
+
 def test_make_env_with_an_existing_file_leaves_it_and_fails(env_file: Path) -> None:
     before = env_file.read_bytes()
     done = run(env_file.parent / "deploy" / "make-env.sh", check=False)

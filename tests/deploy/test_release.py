@@ -3,9 +3,11 @@
 import json
 import re
 import secrets
+import shutil
 import sys
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,6 +138,15 @@ def contents(image: str) -> dict[str, set[tuple[str, ...]]]:
 @cache
 def sbom(image: str) -> str:
     return run(sys.executable, ROOT / "deploy/release/sbom.py", image).stdout
+
+
+def test_list_of_contents_without_an_image_or_docker_is_one_line(tmp_path: Path) -> None:
+    program = ROOT / "deploy/release/sbom.py"
+    (tmp_path / "nice").symlink_to(str(shutil.which("nice")))
+    done = run(sys.executable, program, "nothing", check=False, env={"PATH": str(tmp_path)})
+    assert (done.returncode, done.stderr.strip()) == (1, "docker can't be run: No such file or directory.")
+    done = run(sys.executable, program, check=False)
+    assert done.returncode == 2 and "image" in done.stderr.splitlines()[-1]
 
 
 def test_list_of_contents_of_an_image_is_always_the_same(image: str) -> None:

@@ -91,10 +91,22 @@ def test_url_of_a_probe_means_its_server(server: Answers, suffix: str) -> None:
     assert healthcheck.main(["--url", server.url + suffix]) == 0
 
 
-@pytest.mark.parametrize("url", ["ftp://localhost", "http://", "http://[", "http://localhost:99999", "http://x:y"])
-def test_url_that_is_none_could_not_be_determined(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        *((url, "not an http or https URL") for url in ("ftp://localhost", "http://", "http://[")),
+        *((url, "its port must be a number from 0 to 65535") for url in ("http://localhost:99999", "http://x:y")),
+    ],
+)
+def test_url_that_is_none_could_not_be_determined(url: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert healthcheck.main(["--url", url]) == 2
-    assert "not an http or https URL" in capsys.readouterr().out
+    assert words in capsys.readouterr().out
+
+
+def test_url_with_a_path_is_shown_as_it_was_asked(server: Answers, capsys: pytest.CaptureFixture[str]) -> None:
+    server.say("/below/health/ready", 200, b"<html>")
+    assert healthcheck.main(["--url", f"{server.url}/below?token=secret"]) == 2
+    assert f"{server.url}/below/health/ready answers, but not as PacSync does." in capsys.readouterr().out
 
 
 def test_url_without_a_value_is_the_instance_of_this_machine(server: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +115,8 @@ def test_url_without_a_value_is_the_instance_of_this_machine(server: Answers, mo
     assert healthcheck.main(["--url"]) == 0
     monkeypatch.setenv("HTTP_HOST", "127.0.0.1")
     assert healthcheck.main(["--url"]) == 0
+    monkeypatch.setenv("HTTP_HOST", "unix:/nowhere/socket")
+    assert remote.own_address() == "unix:/nowhere/socket"
     monkeypatch.setenv("HTTP_HOST", "::1")
     assert remote.own_address() == f"http://[::1]:{server.server_port}"
 
@@ -126,11 +140,38 @@ def test_url_component_is_read_from_the_details(server: Answers, capsys: pytest.
     assert healthcheck.main(["--url", server.url, "--component", "database"]) == 0
     assert healthcheck.main(["--url", server.url, "--component", "pool_manager"]) == 1
     assert healthcheck.main(["--url", server.url, "--component", "nonsense"]) == 2
+    assert healthcheck.main(["--url", server.url, "--component", ""]) == 2
     assert "There are: database, pool_manager." in capsys.readouterr().out
     server.say("/health/detailed?format=json", 200, {"status": "healthy", "details": "private"})
     assert healthcheck.main(["--url", server.url, "--component", "database"]) == 2
     assert "--token-file" in capsys.readouterr().out
     assert healthcheck.main(["--url", server.url, "--component", "database", "--token-file", "/nonexistent"]) == 2
+
+
+@pytest.mark.parametrize("text", ["", "pst_1\npst_2\n", "pst_ä\n", "pst_1 pst_2"])
+def test_token_file_with_anything_but_one_token_is_named(
+    server: Answers, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(text)
+    assert healthcheck.main(["--url", server.url, "--component", "database", "--token-file", str(file)]) == 2
+    assert f"{file} must contain one API token and nothing else." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "is_it"),
+    [
+        ("0.0.0.0:8080", "10.0.0.1", True),
+        ("[::]:8080", "127.0.0.9", True),
+        ("127.0.0.1:8080", "", True),
+        ("127.0.0.1:8080", "::", True),
+        ("[::1]:8080", "::1", True),
+        ("127.0.0.1:8080", "127.0.0.9", False),
+        ("unix:/run/socket", "127.0.0.1", False),
+    ],
+)
+def test_instance_that_listens_elsewhere_is_not_this_one(address: str, host: str, is_it: bool) -> None:
+    assert remote._listens_at(address, host) == is_it
 
 
 def test_wait_goes_on_until_it_is_ready(server: Answers, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from apps.fleet.models import ChecksumConflict
 from apps.health.checking.checker import Checker
 from apps.health.detailed import fleet_summary
-from apps.health.metrics import counters, worker_memory
+from apps.health.metrics import counters, instruments, worker_memory
 from apps.health.metrics.worker_memory import WorkerMemory
 from apps.health.wsgi import MeasureLayer
 from apps.lifecycle.models import Instance
@@ -157,6 +157,23 @@ def test_ledger_full_drops_new_series_and_keeps_the_old(caplog: pytest.LogCaptur
         assert full.position(b"first", 1) == first
     assert caplog.text.count("no room for more metrics") == 1
     assert len(list(full.numbers())) == sum(position >= 0 for position in positions) + 1
+
+
+def test_requests_with_every_method_to_every_route_leave_room_for_errors(caplog: pytest.LogCaptureFixture) -> None:
+    """A scanner needs no login to send them."""
+    memory = WorkerMemory(piece())
+    with memory.lock:
+        for number in range(500):
+            for method in (*sorted(instruments.METHODS), "PROPFIND"):
+                for status in ("200", "302", "404", "405"):
+                    assert min(instruments._bind(memory, f"/a/route/of/a/usual/length/{number}", method, status)) >= 0
+        for status in range(200, 600):
+            assert min(instruments._bind(memory, "/new", "POST", str(status))) >= 0
+        assert instruments.CHECKS.position(memory, ("database", "unhealthy")) >= 0
+    instruments._requests.clear()
+    assert "no room for more metrics" not in caplog.text
+    kept = [key.decode().split("\x1f")[1:] for key, _ in memory.numbers() if key.startswith(b"pacsync_http_requests")]
+    assert ["other", "POST", "503"] in kept and not [key for key in kept if key[0] == "/new"]
 
 
 def test_report_being_written_is_no_report() -> None:

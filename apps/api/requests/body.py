@@ -37,10 +37,16 @@ class StrictParser(Parser):
         media_type = request.content_type or ""
         if media_type != "application/json":
             raise RequestRefused("unsupported_media_type", "This route reads Content-Type: application/json.")
+        if _encoding(request) != "identity":
+            raise RequestRefused("unsupported_media_type", "This route reads bodies without a Content-Encoding.")
         return strict_json.loads(request.body)
 
     def parse_querydict(self, data: MultiValueDict[str, Any], list_fields: list[str], request: HttpRequest) -> Any:
         return {key: data.getlist(key) if key in list_fields else data[key] for key in data}
+
+
+def _encoding(request: HttpRequest) -> str:
+    return request.headers.get("Content-Encoding", "identity").strip().lower()
 
 
 def read_text(request: HttpRequest, *, limit: int, setting: str) -> bytes:
@@ -51,7 +57,7 @@ def read_text(request: HttpRequest, *, limit: int, setting: str) -> bytes:
     """
     if content_length(request) > limit:
         raise _too_large(limit, setting)
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    encoding = _encoding(request)
     if encoding == "identity":
         return b"".join(_chunks(request))
     if encoding not in ("gzip", "x-gzip"):

@@ -120,7 +120,7 @@ def run_checks(component: str | None) -> Result:
     errors = {name: first_line(text) for name, text in checker.errors.items()}
     results = checker.results
     statuses = {name: str(outcome.status) for name, outcome in results.effective.items()}
-    if component:
+    if component is not None:
         return component_result(component, statuses, errors)
     readiness = results.readiness
     if not readiness.reason:

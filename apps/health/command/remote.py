@@ -18,6 +18,8 @@ MAX_ANSWER = 1_000_000  # bytes
 ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "localhost"}  # noqa: S104 - any address, and how to reach it
 HEALTH_PATH = re.compile(r"/health(/[a-z]*)?$")  # the address of a probe stands for its server
 
+TOKEN = re.compile(r"[!-~]+")  # what a header can carry
+
 
 class Unanswered(Exception):
     """There was no answer, or not one from PacSync; the text is a sentence."""
@@ -25,16 +27,22 @@ class Unanswered(Exception):
 
 def own_address() -> str:
     """Where this machine's instance listens: what the instance itself says, or else the environment."""
-    port = os.environ.get("HTTP_PORT", "").strip() or "8080"
-    instances = [memory for _, memory in discovery.instances() if memory.address]
-    for field in ("port", "asked_port"):  # the second, in case an option or systemd has changed the port
-        found = {memory.address for memory in instances if str(getattr(memory.header, field)) == port}
-        if len(found) == 1:
-            return reachable(found.pop())
-    host = os.environ.get("HTTP_HOST", "").strip("[]")
+    port, host = os.environ.get("HTTP_PORT", "").strip() or "8080", os.environ.get("HTTP_HOST", "").strip("[]")
     if host.startswith("unix:"):
         return host
+    instances = [memory for _, memory in discovery.instances() if memory.address]
+    for field in ("port", "asked_port"):  # the second, in case an option or systemd has changed the port
+        addresses = {memory.address for memory in instances if str(getattr(memory.header, field)) == port}
+        found = {address for address in addresses if _listens_at(address, host)}
+        if len(found) == 1:
+            return reachable(found.pop())
     return reachable(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+
+def _listens_at(address: str, host: str) -> bool:
+    """Whether a server that listens on `address` is the one that HTTP_HOST (`host`) means."""
+    listens = address.rpartition(":")[0]
+    return f"[{host}]" in ANY or host in ANY or listens in ANY or listens.strip("[]") == host
 
 
 def reachable(address: str) -> str:
@@ -72,11 +80,14 @@ def fetch(url: str, path: str, *, timeout: float, headers: dict[str, str]) -> tu
         classes = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
         if parts.scheme not in classes or not parts.hostname:
             raise ValueError
-        connection = classes[parts.scheme](parts.hostname, parts.port, timeout=timeout)
     except (ValueError, http.client.HTTPException):
         raise Unanswered(f"{shown(url)!r} is not an http or https URL.") from None
+    try:
+        connection = classes[parts.scheme](parts.hostname, parts.port, timeout=timeout)
+    except (ValueError, http.client.HTTPException):
+        raise Unanswered(f"{shown(url)!r}: its port must be a number from 0 to 65535.") from None
     base = HEALTH_PATH.sub("", parts.path.rstrip("/"))
-    return asked(connection, url, base + path, headers)
+    return asked(connection, f"{parts.scheme}://{parts.netloc}", base + path, headers)
 
 
 def asked(connection: http.client.HTTPConnection, url: str, path: str, headers: dict[str, str]) -> tuple[int, Result]:
@@ -100,7 +111,7 @@ def ask(options: argparse.Namespace) -> Result:
     """One attempt at a running instance."""
     url = options.url or own_address()
     try:
-        if options.component:
+        if options.component is not None:
             return ask_component(url, options)
         status, body = fetch(url, "/health/ready", timeout=options.timeout, headers={})
     except (Unanswered, OSError) as error:
@@ -116,7 +127,10 @@ def ask_component(url: str, options: argparse.Namespace) -> Result:
     headers = {}
     if options.token_file:
         with open(options.token_file, encoding="ascii", errors="replace") as file:
-            headers["Authorization"] = f"Bearer {file.read().strip()}"
+            token = file.read().strip()
+        if not TOKEN.fullmatch(token):
+            return result(UNDETERMINED, f"{options.token_file} must contain one API token and nothing else.")
+        headers["Authorization"] = f"Bearer {token}"
     _, body = fetch(url, "/health/detailed?format=json", timeout=options.timeout, headers=headers)
     if "components" not in body:
         return result(UNDETERMINED, "The details are private here: name an API token with --token-file.")

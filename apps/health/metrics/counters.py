@@ -47,10 +47,10 @@ class Meter:
         self._positions: dict[tuple[str, ...], int] = {}
         METERS[name] = self
 
-    def position(self, memory: WorkerMemory, values: tuple[str, ...]) -> int:
-        """Where the series of these label values is in this process's memory. Hold its lock."""
+    def position(self, memory: WorkerMemory, values: tuple[str, ...], spare: int = 0) -> int:
+        """Where the series of these label values is in this process's memory, as `WorkerMemory.position`."""
         key = _SEPARATOR.join(text.encode() for text in (self.name, *values))
-        position = self._positions[values] = memory.position(key, self.width)
+        position = self._positions[values] = memory.position(key, self.width, spare)
         return position
 
     def family(self, series: Iterable[tuple[list[str], list[float]]]) -> Metric:

@@ -1,6 +1,7 @@
 """What is counted and timed as it happens. It must not know how the numbers are kept or written out.
 
-Label values are few and known: a made-up address counts as `unmatched`, a made-up method as `other`.
+Label values are known: a made-up address counts as `unmatched`, a made-up method as `other`. Nobody sends every method
+to every route but a scanner; what then has no room counts as the route `other`.
 """
 
 from bisect import bisect_left
@@ -11,6 +12,8 @@ from apps.health.metrics.worker_memory import WorkerMemory
 from apps.lifecycle.shared_memory.snapshots import DbpoolSample
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER_ROUTE = "other"
+_SPARE = 48 * 1024  # bytes that the series of routes leave: for `other` with every method and status, and for the rest
 _LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 REQUESTS = Counter(
@@ -46,10 +49,17 @@ def count_request(route: str, method: str, status: str, seconds: float) -> None:
 def _bind(memory: WorkerMemory, route: str, method: str, status: str) -> tuple[int, int]:
     """Where a request of this kind is counted and where it is timed."""
     known = method if method in METHODS else "other"
-    found = REQUESTS.position(memory, (route, known, status)), REQUEST_SECONDS.position(memory, (route, known))
+    found = _positions(memory, route, known, status, _SPARE)
+    if min(found) < 0:
+        found = _positions(memory, OTHER_ROUTE, known, status)
     if known == method:  # invented methods must not fill the memory
         _requests[route, method, status] = found
     return found
+
+
+def _positions(memory: WorkerMemory, route: str, method: str, status: str, spare: int = 0) -> tuple[int, int]:
+    timed = REQUEST_SECONDS.position(memory, (route, method), spare)
+    return REQUESTS.position(memory, (route, method, status), spare) if timed >= 0 else -1, timed
 
 
 def count_check(name: str, status: str, seconds: float) -> None:

@@ -44,19 +44,22 @@ class WorkerMemory:
             yield bytes(self._bytes[at + 8 : at + 8 + length]), position, count
             at = (position + count) * 8
 
-    def position(self, key: bytes, count: int) -> int:
-        """Where the `count` doubles of `key` are, made if they are new; -1 if the piece is full. Hold `lock`."""
-        found = self._positions.get(key)
-        return self._append(key, count) if found is None else found
+    def position(self, key: bytes, count: int, spare: int = 0) -> int:
+        """Where the `count` doubles of `key` are, made if they are new; -1 if the piece is full. Hold `lock`.
 
-    def _append(self, key: bytes, count: int) -> int:
+        New ones leave `spare` bytes free for others, or aren't made.
+        """
+        found = self._positions.get(key)
+        return self._append(key, count, spare) if found is None else found
+
+    def _append(self, key: bytes, count: int, spare: int) -> int:
         at = max(8, self._words[0])
         position = (at + 8 + _padded(len(key))) // 8
         end = (position + count) * 8
-        if end > self._limit:
-            if not self._full:
+        if end > self._limit - spare:
+            if not self._full and not spare:
                 logger.error("no room for more metrics: new series are not counted")
-            self._full = True
+                self._full = True
             return -1
         _ENTRY.pack_into(self._bytes, at, len(key), count)
         self._bytes[at + 8 : at + 8 + len(key)] = key

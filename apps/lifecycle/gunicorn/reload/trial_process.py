@@ -17,7 +17,7 @@ from typing import Any
 from apps.lifecycle.dbpool import permits
 from apps.lifecycle.shared_memory import memory
 
-SILENT = "the trial ended without a word"
+NO_RESULT = "the trial ended without a result: perhaps it was killed, for lack of memory"
 LIMIT = 120.0  # seconds that it may take; on a quiet machine it takes about 2
 
 
@@ -61,10 +61,21 @@ class TrialProcess:
 
 def result(said: bytes, status: int = 0) -> dict[str, Any]:
     """What the last line of the trial's output says, or else why it doesn't say anything."""
-    silent = f"the trial was killed (signal {-status}), for lack of memory perhaps" if status < 0 else SILENT
-    lines = said.decode(errors="replace").strip().splitlines() or [silent]
-    with contextlib.suppress(ValueError):
-        found = json.loads(lines[-1])
-        if isinstance(found, dict) and ("problem" in found or "address" in found):
+    last = ""
+    for line in said.decode(errors="replace").splitlines():
+        found = _parsed(line)
+        if found is None:
+            last = line.strip() or last
+        elif "problem" in found or "address" in found:
             return found
-    return {"problem": lines[-1].removeprefix("pacsync: ")}
+    if status < 0 or not last:
+        return {"problem": NO_RESULT}
+    return {"problem": last.removeprefix("pacsync: ") + ("" if status else f" ({NO_RESULT})")}
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """The object of a line of JSON: the result, or a line of the log. None for other lines."""
+    with contextlib.suppress(ValueError):
+        found = json.loads(line)
+        return found if isinstance(found, dict) else None
+    return None

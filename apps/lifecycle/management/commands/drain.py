@@ -100,10 +100,15 @@ def find(wanted: int | None) -> tuple[int, memory.Memory]:
         matches = [(pid, one) for pid, one in found if key == one.header.asked_port]
     if len(matches) == 1:
         return matches[0]
-    others = "; ".join(_title(pid, one) for pid, one in found) or "none"
     if not matches:
+        others = "; ".join(_title(pid, one) for pid, one in found) or "none"
         raise CommandError(f"No instance of this user runs on port {key}. Running: {others}. Choose with --instance.")
-    raise CommandError(f"Several instances match {key}: {others}. Choose one by its process id with --instance.")
+    several = "; ".join(_title(pid, one) for pid, one in matches)
+    if len({pid for pid, _ in matches}) < len(matches):  # each in its container, with a process id of its own there
+        choose = "Run it in the container: docker exec CONTAINER python manage.py drain"
+    else:
+        choose = "Choose one by its process id with --instance."
+    raise CommandError(f"Several instances match {key}: {several}. {choose}")
 
 
 def _title(pid: int, instance: memory.Memory) -> str:
