@@ -75,7 +75,7 @@ class Follower:
         return self._exits.get(pod)
 
     def names(self) -> set[str]:
-        """The pods that there were since it began."""
+        """The pods that ran since it began."""
         return {*self._exits}
 
     def _follow(self) -> None:
@@ -112,8 +112,9 @@ class Follower:
             self._version = ""
             return
         self._version = pod["metadata"]["resourceVersion"]
-        self._exits.setdefault(pod["metadata"]["name"], None)
         for container in pod["status"].get("containerStatuses", []):
+            if "running" in container["state"]:  # a pod that is deleted before that has no end
+                self._exits.setdefault(pod["metadata"]["name"], None)
             if ended := container["state"].get("terminated"):
                 self._exits[pod["metadata"]["name"]] = (ended["exitCode"], ended.get("reason", ""))
 
