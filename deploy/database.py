@@ -230,7 +230,7 @@ def main(arguments: list[str]) -> None:
 if __name__ == "__main__":
     # A program that is started by its file name hasn't got the project's folder on its path.
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from apps.lifecycle import unread_output
+    from apps.lifecycle.streams import unread_output
     from pacsync import early_log
 
     if early_log.is_structured():

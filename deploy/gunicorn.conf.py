@@ -24,10 +24,10 @@ try:
 except ImproperlyConfigured as error:
     early_log.refuse(str(error))
 
-from apps.lifecycle import unread_output
 from apps.lifecycle.gunicorn import master_hooks, worker_hooks
 from apps.lifecycle.gunicorn.log import LifecycleLogger
 from apps.lifecycle.gunicorn.reload import trial_mode
+from apps.lifecycle.streams import unread_output
 
 wsgi_app = "pacsync.wsgi:application"
 chdir = str(root)

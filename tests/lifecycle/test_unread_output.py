@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from apps.lifecycle.unread_output import NeverWaiting
+from apps.lifecycle.streams.unread_output import NeverWaiting
 from tests.support.wait import until
 
 LINE = "x" * 999 + "\n"

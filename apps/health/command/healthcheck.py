@@ -14,7 +14,7 @@ from typing import IO
 
 from apps.health.command import options, remote
 from apps.health.command.exit_codes import READY, UNDETERMINED, Result, bounded, result
-from apps.lifecycle import standard_output
+from apps.lifecycle.streams import standard_output
 
 PAUSE = 0.5  # seconds between two attempts of --wait
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from apps.lifecycle import standard_output
 from apps.lifecycle.management import frozen_database
+from apps.lifecycle.streams import standard_output
 
 
 class ExitCode(SystemExit):

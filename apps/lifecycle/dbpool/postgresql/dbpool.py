@@ -82,8 +82,7 @@ class PostgresqlDbpool(SizedPool):
                 self._lost += 1
             connection.close()
             if seconds >= CHECK or not isinstance(error, sessions.Silent):  # otherwise it may just be slow
-                said = str(error).strip().partition("\n")[0] or type(error).__name__
-                self._act(self._policy.dead(opened), f"a database connection was dead: {said}")
+                self._act(self._policy.dead(opened), "a database connection was dead: " + str(error).partition("\n")[0])
             raise
         verdict = self._policy.answered(opened, read_only=read_only)
         self._act(verdict, "a session is read-only" if read_only else "the database takes writes again")
