@@ -133,7 +133,7 @@ class CheckInOut(BaseModel):
     target: TargetOut | None
     revision: RevisionNamed | None = Field(description="The pool's current target revision.")
     operation: OperationOut | None
-    poll_seconds: int
+    poll_seconds: int = Field(description="When to check in again: POLL_SECONDS, up to twice as long when it is busy.")
 
 
 class UploadOut(BaseModel):

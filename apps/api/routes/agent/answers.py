@@ -24,6 +24,7 @@ from apps.api.schemas.operations import (
 from apps.fleet import (
     difference,
     last_results,
+    poll_advice,
     reasons,
     revisions,
     states,
@@ -66,7 +67,7 @@ def check_in_out(done: CheckIn) -> CheckInOut:
         target=target_of(endpoint),
         revision=revision_named(endpoint),
         operation=operation_out(done.operation) if done.operation else None,
-        poll_seconds=settings.POLL_SECONDS,
+        poll_seconds=poll_advice.seconds(),
     )
 
 
