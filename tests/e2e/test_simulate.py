@@ -1,0 +1,29 @@
+"""The simulator at work: a few agents for some seconds. What it measures isn't asserted."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import ROOT
+
+
+@pytest.mark.timeout(240)
+def test_simulation_of_a_new_target_carries_it_out(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    sizes = ("--endpoints=8", "--states=4", "--seconds=12", "--interval=3", "--speed=40", "--workers=1")
+    command = [sys.executable, "-m", "tests.simulate", *sizes, "--auto-sync", "--scenario=target", f"--json={file}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    intervals = json.loads(file.read_text())["intervals"]
+    assert sum(one["operations"] for one in intervals) > 0, done.stdout
+    assert sum(one["answers"].get("201", 0) for one in intervals) == 1, done.stdout
+
+
+def test_simulation_without_a_scenario_of_that_name_says_which_there_are() -> None:
+    command = [sys.executable, "-m", "tests.simulate", "--scenario=nothing"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "power-cut" in done.stderr

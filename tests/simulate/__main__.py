@@ -1,0 +1,135 @@
+"""`python -m tests.simulate`: a fleet of agents in one process against a real server, and what it costs.
+
+The server is gunicorn with PacSync's own configuration on a PostgreSQL of its own; load, server and database share this
+machine. Each line of the table is one interval: check-ins a second, their median and 99th percentile, what else was
+answered, SQL transactions for each request, and memory. The run stops by itself.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import random
+import tempfile
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from tests.simulate import fleet
+from tests.simulate.agents import Agent, Figures, Simulation
+from tests.simulate.scenarios import SCENARIOS, World
+from tests.support import isolation, preloaded
+from tests.support.load import get
+from tests.support.migrated import running_postgres
+from tests.support.server import Server, manage, running_server
+from tests.support.wait import until
+
+POLL = 60.0
+MIB = 1 << 20
+
+
+def main() -> None:
+    options = arguments().parse_args()
+    isolation.isolate()
+    preloaded.afresh = True
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        postgres = stack.enter_context(running_postgres(shared_buffers="512MB", max_connections=100))
+        url = postgres.url()
+        sizes = {"endpoints": options.endpoints, "states": options.states}
+        fleet.make(url, folder / "fleet", **sizes, inside=options.in_target, automatic=options.auto_sync)
+        made = json.loads((folder / "fleet").read_text())
+        operator = manage(url, "create_api_token", "simulation", "--role", "operator").stdout.split()[-1]
+        settings = {"WEB_CONCURRENCY": options.workers, "POLL_SECONDS": int(POLL), "LOG_LEVEL": "ERROR"}
+        server = stack.enter_context(running_server(url, ENVIRONMENT="production", **settings))
+        until(lambda: get(server.port, "/health/ready")[0] == 200)
+        simulation = Simulation(
+            server.port, made["repositories"], made["states"], POLL, options.speed, random.Random(options.seed)
+        )
+        agents = [Agent(simulation, about) for about in made["agents"]]
+        world = World(simulation, agents, server, postgres, operator, options.seconds * 2 / 3)
+        rows = asyncio.run(run(world, options, url))
+    if options.json:
+        options.json.write_text(json.dumps({"options": vars(options) | {"json": None}, "intervals": rows}, indent=2))
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulate", description=__doc__)
+    parser.add_argument("--endpoints", type=int, default=1000)
+    parser.add_argument("--states", type=int, default=600, help="different sets of packages outside of the target")
+    parser.add_argument("--in-target", action="store_true", help="all machines begin in the target")
+    parser.add_argument("--auto-sync", action="store_true", help="the pool syncs by itself: operations are carried out")
+    parser.add_argument("--seconds", type=float, default=60, help="of the real clock")
+    parser.add_argument("--interval", type=float, default=5, help="seconds of one line of the table")
+    parser.add_argument("--speed", type=float, default=1, help="how much faster the agents' clock runs")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--scenario", choices=SCENARIOS, default="steady", help="what happens after a third of the time"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    return parser
+
+
+async def run(world: World, options: argparse.Namespace, url: str) -> list[dict[str, object]]:
+    """Run the agents and the scenario; print one line for each interval."""
+    simulation, chance = world.simulation, world.simulation.chance
+    print(f"{'s':>5} {'checkin/s':>9} {'p50 ms':>7} {'p99 ms':>8} {'tx/req':>6} {'ops':>5} {'server MiB':>10}  answers")
+    rows: list[dict[str, object]] = []
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(agent.live(chance.uniform(0, POLL))) for agent in world.agents]
+        began, happened = asyncio.get_running_loop().time(), None
+        before = transactions(url)
+        while (now := asyncio.get_running_loop().time() - began) < options.seconds:
+            if happened is None and now >= options.seconds / 3:
+                print(f"      -- {options.scenario}: {SCENARIOS[options.scenario].__doc__}", flush=True)
+                happened = group.create_task(SCENARIOS[options.scenario](world))  # type: ignore[arg-type]
+            await asyncio.sleep(options.interval)
+            after = await asyncio.to_thread(transactions, url)
+            rows.append(line(now, simulation.figures.take(), options.interval, after - before, world.server))
+            before = after
+        for task in (*tasks, *([happened] if happened else [])):
+            task.cancel()
+    return rows
+
+
+def line(at: float, taken: Figures, seconds: float, transactions: int, server: Server) -> dict[str, object]:
+    times, requests = sorted(taken.seconds) or [0.0], sum(taken.answers.values())
+    row: dict[str, object] = {
+        "at": round(at, 1),
+        "checkins_per_second": round(len(taken.seconds) / seconds, 1),
+        "p50_ms": round(times[len(times) // 2] * 1000, 1),
+        "p99_ms": round(times[int(len(times) * 0.99)] * 1000, 1),
+        "transactions_per_request": round(transactions / requests, 2) if requests else 0.0,
+        "operations": taken.operations,
+        "server_mib": memory(server),
+        "answers": dict(taken.answers),
+    }
+    print("{:5.0f} {:9} {:7} {:8} {:6} {:5} {:10}  {}".format(*row.values()), flush=True)
+    return row
+
+
+def transactions(url: str) -> int:
+    """Those of the database so far: outside of explicit ones each statement is one. -1 while it doesn't answer."""
+    try:
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+            row = connection.execute(query).fetchone()
+            return int(row[0]) if row else -1
+    except psycopg.OperationalError:
+        return -1
+
+
+def memory(server: Server) -> int:
+    """MiB of the processes of the server that nobody else has."""
+    processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children()]
+    found = 0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found += process.memory_full_info().uss
+    return found // MIB
+
+
+if __name__ == "__main__":
+    main()
