@@ -35,8 +35,7 @@ AGAIN_AT_MOST = 5  # more tests than these don't fail for want of processors
 class Part:
     """`share` is the number of workers for each processor; 0: one test after the other, without workers.
 
-    `environment` is what the tests of this part are told beside their database. `again`: few tests that fail run once
-    more, alone, and the report names them: real servers share the processors with other tests.
+    `environment` is what the tests of this part are told beside their database.
     """
 
     about: str
@@ -44,38 +43,31 @@ class Part:
     options: tuple[str, ...]
     folder: Path = TESTS
     share: int = 1
-    again: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def again(self) -> bool:
+        """Whether few tests that fail run once more, alone: real servers share the processors with other tests."""
+        return self.folder in (E2E, DEPLOY, CLUSTER)
 
 
 PARTS = {
     "unit": Part("what needs no database", "sqlite", ("--database=without", *NO_SERVERS, *NO_REQUESTS)),
     "sqlite": Part("what needs a database, on SQLite", "sqlite", ("--database=with", *NO_SERVERS, *NO_PAGES)),
     "postgresql": Part("the same on PostgreSQL", "postgresql", ("--database=with", *NO_SERVERS)),
-    "e2e": Part(
-        "real servers, agents, browsers", "sqlite", ("-m", "not alone and not long"), folder=E2E, share=2, again=True
-    ),
-    "alone": Part("those of e2e that bear no company", "sqlite", ("-m", "alone"), folder=E2E, share=0, again=True),
-    "long": Part("further cases of e2e, for a release", "sqlite", ("-m", "long"), folder=E2E, share=2, again=True),
-    "deploy": Part(
-        "the deployment files (make test-deploy)", "sqlite", ("-m", "not long"), folder=DEPLOY, share=0, again=True
-    ),
-    "deploy-all": Part(
-        "with its long tests (make test-deploy ALL=1)", "sqlite", (), folder=DEPLOY, share=0, again=True
-    ),
-    "cluster": Part(
-        "Kubernetes (make test-cluster)", "sqlite", ("-m", "not long"), folder=CLUSTER, share=0, again=True
-    ),
-    "cluster-all": Part(
-        "with its long tests (make test-cluster ALL=1)", "sqlite", (), folder=CLUSTER, share=0, again=True
-    ),
+    "e2e": Part("real servers, agents, browsers", "sqlite", ("-m", "not alone and not long"), folder=E2E, share=2),
+    "alone": Part("those of e2e that bear no company", "sqlite", ("-m", "alone"), folder=E2E, share=0),
+    "long": Part("further cases of e2e, for a release", "sqlite", ("-m", "long"), folder=E2E, share=2),
+    "deploy": Part("the deployment files (make test-deploy)", "sqlite", ("-m", "not long"), folder=DEPLOY, share=0),
+    "deploy-all": Part("with its long tests (make test-deploy ALL=1)", "sqlite", (), folder=DEPLOY, share=0),
+    "cluster": Part("Kubernetes (make test-cluster)", "sqlite", ("-m", "not long"), folder=CLUSTER, share=0),
+    "cluster-all": Part("with its long tests (make test-cluster ALL=1)", "sqlite", (), folder=CLUSTER, share=0),
     "cluster-ipv6": Part(
         "Kubernetes with IPv6 alone (make test-cluster ALL=1)",
         "sqlite",
         ("-m", "ipv6 and not long"),
         folder=CLUSTER,
         share=0,
-        again=True,
         environment={"PACSYNC_CLUSTER_FAMILY": "6"},
     ),
 }

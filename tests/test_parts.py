@@ -147,7 +147,8 @@ def test_part_that_may_again_passes_and_names_the_tests_that_failed_once(
     (tmp_path / "test_flaky.py").write_text(FLAKY + always)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(isolation, "run_folder", lambda: tmp_path)
-    part = parts.Part("", "sqlite", ("-p", "no:cacheprovider", "-p", "no:django"), share=0, again=again)
+    folder = parts.E2E if again else parts.TESTS
+    part = parts.Part("", "sqlite", ("-p", "no:cacheprovider", "-p", "no:django"), folder=folder, share=0)
     result = parts.run("flaky", part, ["test_flaky.py"])
     assert (result.failed, result.again) == (failed, names)
     assert (tmp_path / "flaky-again.xml").exists() == (again and "fails3" not in always)

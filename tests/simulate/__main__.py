@@ -87,7 +87,8 @@ async def run(world: World, options: argparse.Namespace, url: str) -> list[dict[
                 happened = group.create_task(SCENARIOS[options.scenario](world))  # type: ignore[arg-type]
             await asyncio.sleep(options.interval)
             after = await asyncio.to_thread(transactions, url)
-            rows.append(line(now, simulation.figures.take(), options.interval, after - before, world.server))
+            made = after - before if min(after, before) >= 0 else 0
+            rows.append(line(now, simulation.figures.take(), options.interval, made, world.server))
             before = after
         for task in (*tasks, *([happened] if happened else [])):
             task.cancel()

@@ -60,7 +60,7 @@ class TrialProcess:
 
 
 def result(said: bytes, status: int = 0) -> dict[str, Any]:
-    """What the last line of the trial's output says, or else why it doesn't say anything."""
+    """The result in the trial's output, or else its last line that isn't one of the log, or that there is none."""
     last = ""
     for line in said.decode(errors="replace").splitlines():
         found = _parsed(line)
