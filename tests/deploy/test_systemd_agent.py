@@ -102,6 +102,12 @@ def test_killed_agent_leaves_pacman_alone_and_the_next_one_finishes(endpoint: En
     assert endpoint.sh("pacman -Qq held") == "held"
 
 
+def test_many_starts_within_seconds_are_not_refused(endpoint: Endpoint) -> None:
+    """systemd's own limit is five within ten seconds."""
+    endpoint.sh(f"for _ in 1 2 3 4 5 6 7; do systemctl restart {AGENT}; systemctl start {AGENT}-report; done")
+    assert endpoint.systemctl("--failed", "--no-legend") == ""
+
+
 def test_timer_beside_the_service_leaves_it_running(endpoint: Endpoint) -> None:
     endpoint.sh(f"systemctl start {AGENT} {AGENT}.timer {AGENT}-once")
     assert endpoint.systemctl("is-active", AGENT, f"{AGENT}.timer").split() == ["active", "active"]
