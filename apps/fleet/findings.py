@@ -9,9 +9,10 @@ from datetime import datetime
 
 from django.db.models import F, Max
 
-from . import reasons
+from . import fleet_statuses, reasons
 from .attention_items import AttentionKind, Item, listed
-from .fleet_survey import Failure, Group, Survey
+from .fleet_statuses import Group
+from .fleet_survey import Failure, Survey
 from .models import ChecksumConflict, Endpoint, EndpointState, OperationStatus, Pool
 from .pool_alarms import Alarm
 from .reasons import Unknown
@@ -129,19 +130,16 @@ def _differences(names: Iterable[str]) -> dict[str, Mapping[str, int]]:
 
 
 def _since_in_state(groups: list[Group]) -> dict[int | None, datetime]:
-    """When the first endpoint of each pool came into one of these states; not before the target was set."""
+    """When the first diverged endpoint of each pool came into its state; not before the target was set."""
     if not groups:
         return {}
-    entries = EndpointState.objects.filter(
-        endpoint__pool__in={group.pool for group in groups}, state=F("endpoint__state")
-    )
-    rows = entries.order_by().values_list("endpoint__pool", "state", "endpoint__pool__target__created", "endpoint")
-    states = {(group.pool, group.state) for group in groups}
+    diverged = fleet_statuses.with_status(Endpoint.objects.all(), EndpointStatus.DIVERGED)
+    entries = EndpointState.objects.filter(endpoint__in=diverged, state=F("endpoint__state"))
+    rows = entries.order_by().values_list("endpoint__pool", "endpoint__pool__target__created", "endpoint")
     found: dict[int | None, datetime] = {}
-    for pool, state, target_set, _, at in rows.annotate(at=Max("at")):
-        if (pool, state) in states:
-            began = max(at, target_set or at)
-            found[pool] = min(found.get(pool, began), began)
+    for pool, target_set, _, at in rows.annotate(at=Max("at")):
+        began = max(at, target_set or at)
+        found[pool] = min(found.get(pool, began), began)
     return found
 
 

@@ -1,53 +1,29 @@
 """The whole fleet read once: its pools, endpoints in groups, failures. It writes nothing, and knows no HTTP.
 
-Endpoints that are equal in everything that their status depends on are one group, which the database counts: 10,000
-machines in 40 states are some hundred rows. Silent endpoints are grouped by pool alone. It must not know what needs
-somebody's attention.
+The database counts the endpoints of each pool and status: 10,000 machines are some dozen groups. It must not know
+what needs somebody's attention.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, OuterRef, Subquery
 
-from . import clock, examination, pool_alarms, reasons, status, sync_policy
+from . import fleet_statuses, pool_alarms, status, sync_policy
 from . import paused_automatic_sync as resting
 from .consistent_read import consistent_read
 from .difference import ChangeKind
+from .fleet_statuses import Group
 from .key_lists import among
 from .models import Endpoint, Operation, OperationKind, Pool
 from .models.operations import WENT_WRONG
 from .paused_automatic_sync import Resting
 from .pool_alarms import PoolAlarm
-from .reasons import Unknown
 from .status import EndpointStatus
-
-_ALIKE = tuple(field for field in status.FIELDS if field != "last_seen")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """`count` endpoints of a pool (a primary key, None: in none) that have the same status.
-
-    `first` is the first of them by name. `since` is the oldest time at which one of them was seen, or enrolled if it
-    was never seen. `unknown` says why the status is `unknown`. `files_differ`: they reported that. For silent
-    endpoints `files_differ` and `state` aren't known.
-    """
-
-    pool: int | None
-    status: EndpointStatus
-    unknown: Unknown | None
-    files_differ: bool
-    state: str | None
-    count: int
-    first: str
-    since: datetime
 
 
 class Failure(NamedTuple):
@@ -80,7 +56,7 @@ class Survey:
     def pools(self) -> dict[int, Pool]:
         """Every pool with its target, by primary key, in the order of the names."""
         found = Pool.objects.select_related("target").defer("target__unmanaged", "target__repositories")
-        return {pool.pk: pool for pool in found.annotate(target_arch=F("target__state__arch")).order_by("name")}
+        return {pool.pk: pool for pool in found.order_by("name")}
 
     @cached_property
     def alarms(self) -> dict[int, list[PoolAlarm]]:
@@ -90,27 +66,8 @@ class Survey:
     @cached_property
     def groups(self) -> list[Group]:
         """Every endpoint is in exactly one of these."""
-        silent, rows = _alike()
-        seen = [Endpoint(pk=number, **{field: row[field] for field in _ALIKE}) for number, row in enumerate(rows)]
-        known = status.by_packages(seen)
-        online = [self._group(row, endpoint, known[endpoint.pk]) for row, endpoint in zip(rows, seen, strict=True)]
-        return [*map(_silent_group, silent), *online]
-
-    def _group(self, row: dict[str, Any], endpoint: Endpoint, found: EndpointStatus) -> Group:
-        why = None
-        if found == EndpointStatus.UNKNOWN:
-            pool = self.pools.get(row["pool_id"] or 0)
-            why = reasons.unknown(endpoint, getattr(pool, "target_arch", None))
-        return Group(
-            pool=row["pool_id"],
-            status=found,
-            unknown=why,
-            files_differ=examination.files_differ(endpoint),
-            state=row["state_id"],
-            count=row["count"],
-            first=row["first"],
-            since=row["since"],
-        )
+        with consistent_read():
+            return fleet_statuses.groups()
 
     @cached_property
     def counts(self) -> dict[EndpointStatus, int]:
@@ -210,30 +167,3 @@ class Survey:
     def _would_sync(pool: Pool | None, counts: Mapping[str, int]) -> bool:
         kinds = {ChangeKind(kind) for kind, count in counts.items() if count}
         return bool(pool and not pool.target_needs_approval and sync_policy.allows(pool.conflict_resolution, kinds))
-
-
-@consistent_read()
-def _alike() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The silent endpoints by pool, and the others by all that their status depends on."""
-    quiet_since = clock.now() - status.offline_after()
-    silent = Q(last_seen__isnull=True) | Q(last_seen__lt=quiet_since)
-    rows = Endpoint.objects.order_by()
-    return _counted(rows.filter(silent), ("pool_id",)), _counted(rows.filter(last_seen__gte=quiet_since), _ALIKE)
-
-
-def _counted(rows: "QuerySet[Endpoint]", fields: Sequence[str]) -> list[dict[str, Any]]:
-    seen = Min(Coalesce("last_seen", "created"))
-    return list(rows.values(*fields).annotate(count=Count("pk"), first=Min("name"), since=seen))
-
-
-def _silent_group(row: dict[str, Any]) -> Group:
-    return Group(
-        pool=row["pool_id"],
-        status=EndpointStatus.OFFLINE,
-        unknown=None,
-        files_differ=False,
-        state=None,
-        count=row["count"],
-        first=row["first"],
-        since=row["since"],
-    )

@@ -48,8 +48,7 @@ def test_list_endpoints_filters_by_pool_and_status(viewer: Api, fleet: Any) -> N
     viewer.get("/endpoints?status=fine").refused(422, "invalid_request")
 
 
-def test_list_endpoints_by_status_pages_on(viewer: Api, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.api.requests.pagination.CHUNK", 3)
+def test_list_endpoints_by_status_pages_on(viewer: Api, pool: Pool) -> None:
     for number in range(9):
         machine = ApiMachine(f"m{number}", pool)
         if number % 2:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.fleet import examination, goals, pool_manager, status, sync_coordinator
+from apps.fleet import examination, fleet_statuses, goals, pool_manager, status, sync_coordinator
 from apps.fleet.exceptions import DatabasesUnreadable, Invalid, UnsoundSource
 from apps.fleet.models import Endpoint, Operation, Pool
 from apps.fleet.status import EndpointStatus
@@ -131,7 +131,7 @@ def test_databases_unreadable_no_sync_by_policy_nor_on_request(blind: Endpoint) 
 
 def test_databases_unreadable_status_is_unknown_until_they_can_be_read(blind: Endpoint) -> None:
     assert status.of_one(reread(blind)) == EndpointStatus.UNKNOWN
-    assert status.counts()[EndpointStatus.UNKNOWN] == 1
+    assert fleet_statuses.counts()[EndpointStatus.UNKNOWN] == 1
     factories.report(blind, factories.state("app 1-1"), examination=[])
     assert status.of_one(reread(blind)) == EndpointStatus.BEHIND
     assert Operation.objects.get().kind == "sync"

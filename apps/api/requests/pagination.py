@@ -20,7 +20,6 @@ from apps.api.requests.problems import RequestRefused
 Row = TypeVar("Row", bound=Model)
 Item = TypeVar("Item")
 NamedItem = TypeVar("NamedItem", bound="Named")
-CHUNK = 500
 
 Limit = Annotated[int, BeforeValidator(decimal), Query(50, ge=1, le=200, description="Items per page.")]
 CursorText = Annotated[str | None, Query(None, max_length=1000, description="`next` of the page before.")]
@@ -55,24 +54,15 @@ def page_of(
     order: Sequence[str],
     limit: int,
     cursor: str | None,
-    match: Callable[[list[Row]], list[Row]] | None = None,
 ) -> tuple[list[Row], str | None]:
     """The rows of one page, and the next one's cursor. `order` may name annotations; none of them may be null.
 
-    `match` selects rows by something that isn't in the database: then rows are read in chunks until the page is full.
     Raises RequestRefused (invalid_cursor).
     """
     rows, fields = _comparable(rows, [field.lstrip("-") for field in order])
     salt = f"{rows.model.__name__}:{','.join(order)}"
-    size = max(limit + 1, CHUNK) if match else limit + 1
     after = _values(cursor, salt, len(fields)) if cursor is not None else None
-    found: list[Row] = []
-    while len(found) <= limit:
-        chunk = _read(rows.order_by(*order), fields, after, size, descending=order[0][0] == "-")
-        found += match(chunk) if match else chunk
-        if len(chunk) < size:
-            break
-        after = _key(chunk[-1], fields)
+    found = _read(rows.order_by(*order), fields, after, limit + 1, descending=order[0][0] == "-")
     page = found[:limit]
     more = len(found) > limit
     return page, signing.dumps(_key(page[-1], fields), salt=salt) if more else None

@@ -1,6 +1,5 @@
 """Endpoints: the machines, their pools, their history and their tokens."""
 
-from functools import partial
 from typing import Annotated
 
 from django.http import HttpResponse
@@ -25,10 +24,9 @@ from apps.api.schemas.endpoints import (
 )
 from apps.api.schemas.filters import EndpointQuery, Moment
 from apps.api.schemas.history import HistoryOut, history_out
-from apps.fleet import endpoint_manager, last_results, paused_automatic_sync
+from apps.fleet import endpoint_manager, fleet_statuses, last_results, paused_automatic_sync
 from apps.fleet.exceptions import Forbidden
 from apps.fleet.models import Endpoint, EndpointState
-from apps.fleet.status import EndpointStatus
 from apps.fleet.status import of as statuses_of
 
 router = Router(by_alias=True)
@@ -44,7 +42,6 @@ router = Router(by_alias=True)
 def list_endpoints(
     request: ApiRequest, filters: Query[EndpointQuery], limit: Limit = 50, cursor: CursorText = None
 ) -> Page[EndpointOut]:
-    """`status` is derived, so it is compared here, and not in the database."""
     found, following = endpoint_rows(filters, limit=limit, cursor=cursor)
     return Page(items=endpoints_out(found), next=following)
 
@@ -52,8 +49,10 @@ def list_endpoints(
 def endpoint_rows(filters: EndpointQuery, *, limit: int, cursor: str | None) -> tuple[list[Endpoint], str | None]:
     """The endpoints of one page, and the cursor of the next one."""
     chosen = filters.filter()
-    match = partial(_with_status, filters.status) if filters.status is not None else None
-    return page_of(chosen.rows(), order=chosen.order(), limit=limit, cursor=cursor, match=match)
+    rows = chosen.rows()
+    if filters.status is not None:
+        rows = fleet_statuses.with_status(rows, filters.status)
+    return page_of(rows, order=chosen.order(), limit=limit, cursor=cursor)
 
 
 def endpoints_out(found: list[Endpoint]) -> list[EndpointOut]:
@@ -62,11 +61,6 @@ def endpoints_out(found: list[Endpoint]) -> list[EndpointOut]:
         EndpointOut.model_validate(endpoint_fields(endpoint, known[endpoint.pk], results.get(endpoint.pk)))
         for endpoint in found
     ]
-
-
-def _with_status(status: EndpointStatus, endpoints: list[Endpoint]) -> list[Endpoint]:
-    known = statuses_of(endpoints)
-    return [one for one in endpoints if known[one.pk] == status]
 
 
 @router.get("/endpoints/{name}", response=EndpointDetail, auth=VIEWER, summary="Get an endpoint")

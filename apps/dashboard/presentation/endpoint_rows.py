@@ -1,23 +1,20 @@
 """Many endpoints as the rows of a table, in a number of queries that doesn't grow with them. It holds no rule."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from apps.fleet import examination, last_results, status
+from apps.fleet import examination, fleet_statuses, last_results, status
+from apps.fleet.consistent_read import consistent_read
 from apps.fleet.models import Endpoint, Operation, Pool
 from apps.fleet.models.operations import FILES_DIFFER, WENT_WRONG
+from apps.fleet.reported_problem import Reported
 from apps.fleet.status_badges import ENDPOINT_BADGES
 
-CHUNK = 10_000
 POOLS_OFFERED = 200
-# (pool id, name in ENDPOINT_BADGES) of endpoints by their primary key.
-PoolsAndBadges = dict[int, tuple[int | None, str]]
-StatusRule = Callable[[Iterable[Endpoint]], Mapping[int, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +39,10 @@ class EndpointRow:
         return newest is not None and newest.status in WENT_WRONG
 
 
-def rows(endpoints: Iterable[Endpoint], known: PoolsAndBadges | None = None) -> list[EndpointRow]:
-    """The endpoints with their badge, counts of their difference, active operation and last finished one.
-
-    `known` saves the queries for the badges.
-    """
+def rows(endpoints: Iterable[Endpoint]) -> list[EndpointRow]:
+    """The endpoints with their badge, counts of their difference, active operation and last finished one."""
     endpoints = list(endpoints)
-    badges = {pk: name for pk, (_, name) in known.items()} if known else badges_of(endpoints)
+    badges = _badges(endpoints)
     counts = status.differences(endpoints)
     found = Operation.objects.active().filter(endpoint__in=endpoints).defer("result", "foreign")
     active = {operation.endpoint_id: operation for operation in found}
@@ -65,23 +59,32 @@ def rows(endpoints: Iterable[Endpoint], known: PoolsAndBadges | None = None) -> 
     ]
 
 
-def badges_of(endpoints: Collection[Endpoint], rule: StatusRule = status.of) -> dict[int, str]:
-    """The name in ENDPOINT_BADGES of each: its status by `rule`, or `files_differ` for one that is in sync."""
-    known = rule(endpoints)
+def _badges(endpoints: Collection[Endpoint]) -> dict[int, str]:
+    """The name in ENDPOINT_BADGES of each: its status, or `files_differ` for one that is in sync."""
+    known = status.of(endpoints)
     differ = {
         one.pk for one in endpoints if known[one.pk] == status.EndpointStatus.IN_SYNC and examination.files_differ(one)
     }
     return {pk: FILES_DIFFER if pk in differ else str(name) for pk, name in known.items()}
 
 
-def pools_and_badges(endpoints: QuerySet[Endpoint], rule: StatusRule = status.of) -> PoolsAndBadges:
-    """The pool and the badge of each, in the order of the query. `rule` is one of apps.fleet.status."""
-    found: PoolsAndBadges = {}
-    each = endpoints.only(*status.FIELDS).iterator(chunk_size=CHUNK)
-    while chunk := list(islice(each, CHUNK)):
-        known = badges_of(chunk, rule)
-        found.update((endpoint.pk, (endpoint.pool_id, known[endpoint.pk])) for endpoint in chunk)
-    return found
+def with_badge(endpoints: QuerySet[Endpoint], name: str) -> QuerySet[Endpoint]:
+    """Those of the endpoints that have this badge of ENDPOINT_BADGES now."""
+    if name not in (FILES_DIFFER, status.EndpointStatus.IN_SYNC):
+        return fleet_statuses.with_status(endpoints, status.EndpointStatus(name))
+    differ = Q(Reported(FILES_DIFFER))
+    in_sync = fleet_statuses.with_status(endpoints, status.EndpointStatus.IN_SYNC)
+    return in_sync.filter(differ if name == FILES_DIFFER else ~differ)
+
+
+def count_of_pool(pool: Pool) -> dict[str, int]:
+    """How many endpoints of the pool have each badge, in the order of ENDPOINT_BADGES, zeros included."""
+    found = Counter[str]()
+    with consistent_read():
+        for group in fleet_statuses.groups(pool.pk):
+            differs = group.files_differ and group.status == status.EndpointStatus.IN_SYNC
+            found[FILES_DIFFER if differs else group.status] += group.count
+    return {name: found[name] for name in ENDPOINT_BADGES}
 
 
 def count_badges(badges: Iterable[str]) -> dict[str, int]:

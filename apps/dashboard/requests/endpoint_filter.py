@@ -2,7 +2,7 @@
 
 from django.db.models import QuerySet
 
-from apps.dashboard.presentation.endpoint_rows import pools_and_badges
+from apps.dashboard.presentation.endpoint_rows import with_badge
 from apps.dashboard.requests.list_query import ListQuery
 from apps.fleet.filters import LAST_RESULTS, SORTS, EndpointFilter
 from apps.fleet.models import Endpoint
@@ -35,8 +35,4 @@ def endpoints_found(query: ListQuery, *fields: str) -> list[Endpoint]:
     """
     chosen, badge = endpoint_filter(query)
     rows: QuerySet[Endpoint] = chosen.rows().order_by(*chosen.order())
-    endpoints = list(rows.only(*fields))
-    if not badge:
-        return endpoints
-    known = pools_and_badges(rows.select_related(None))
-    return [one for one in endpoints if known.get(one.pk, (None, ""))[1] == badge]
+    return list((with_badge(rows, badge) if badge else rows).only(*fields))

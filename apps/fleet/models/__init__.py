@@ -8,6 +8,7 @@ from .operations import Operation, OperationKind, OperationStatus
 from .packages import IndexSegment, Posting
 from .pools import Pool, TargetFiles, TargetRevision
 from .states import PackageVersion, RepositoryContent, State
+from .status_cases import StatusCase
 from .uploads import Upload
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Posting",
     "RepositoryContent",
     "State",
+    "StatusCase",
     "TargetFiles",
     "TargetRevision",
     "Upload",

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Count
 from django.db.models.functions import Now
 
-from apps.fleet import examination, pool_alarms, status
+from apps.fleet import examination, fleet_statuses, pool_alarms
 from apps.fleet.models import ChecksumConflict, Operation, Pool
 from apps.fleet.models.operations import OperationStatus
 from apps.health.checking import worker_reports
@@ -29,7 +29,7 @@ EXPIRES = 120.0
 def refresh() -> None:
     """Read the counts and report them to every worker. Raises DatabaseError. A step of a lifecycle loop."""
     with bounded_connection():
-        endpoints = {str(name): number for name, number in status.counts().items()}
+        endpoints = {str(name): number for name, number in fleet_statuses.counts().items()}
         alarms = {"pool_alarms": pool_alarms.counts(), "checksum_conflicts": ChecksumConflict.objects.count()}
         counts = {"pools": Pool.objects.count(), "operations": operations(), "endpoints": endpoints, **alarms}
         counts["endpoints_files_differ"] = examination.count_files_differ()

@@ -11,10 +11,11 @@ from apps.api.schemas.endpoint_detail import endpoint_detail
 from apps.api.schemas.endpoints import EndpointOut, endpoint_fields
 from apps.api.schemas.history import history_out
 from apps.api.schemas.operations import package_out
-from apps.fleet import last_results, states, status
+from apps.fleet import fleet_statuses, last_results, states, status
 from apps.fleet.filters import ENDPOINT_SORTS, IN_NO_POOL, LAST_RESULTS, SORTS, EndpointFilter
 from apps.fleet.models import Endpoint, EndpointState
 from apps.fleet.plural import counted
+from apps.fleet.status import EndpointStatus
 from apps.lifecycle.management.output import TellingCommand, minute, table
 
 # Options that select among all endpoints, in the words of the API; not the status, which isn't a column.
@@ -83,9 +84,11 @@ class Command(TellingCommand):
         if chosen.get("pool", IN_NO_POOL) != IN_NO_POOL:
             pool_named(chosen["pool"])
         filters = EndpointFilter(**{"name" if key == "part" else key: value for key, value in chosen.items()})
-        found = list(filters.rows().order_by(*filters.order()))
+        rows = filters.rows().order_by(*filters.order())
+        if options["status"] is not None:
+            rows = fleet_statuses.with_status(rows, EndpointStatus(options["status"]))
+        found = list(rows)
         statuses = status.of(found)
-        found = [one for one in found if options["status"] in (None, str(statuses[one.pk]))]
         results = last_results.of([one.pk for one in found])
         shown = [
             EndpointOut.model_validate(endpoint_fields(one, statuses[one.pk], results.get(one.pk))) for one in found

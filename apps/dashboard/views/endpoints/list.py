@@ -1,19 +1,17 @@
 """The list of endpoints, filtered and sorted by the API's parameters."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from apps.dashboard.presentation.endpoint_rows import pool_names, pools_and_badges, rows
+from apps.dashboard.presentation.endpoint_rows import pool_names, rows, with_badge
 from apps.dashboard.requests.endpoint_filter import endpoint_filter
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of
 from apps.dashboard.requests.permissions import reader
 from apps.fleet.filters import LAST_RESULTS
-from apps.fleet.models import Endpoint
 from apps.fleet.models.operations import FILES_DIFFER
 from apps.fleet.status import EndpointStatus
 from apps.fleet.status_badges import ENDPOINT_BADGES
@@ -35,18 +33,11 @@ def listing(request: HttpRequest) -> HttpResponse:
     query = ListQuery(request)
     chosen, badge = endpoint_filter(query)
     found = chosen.rows().order_by(*chosen.order())
-    known = None
-    if badge:
-        known = pools_and_badges(found.select_related(None))
-        page = page_of(request, [pk for pk, (_, name) in known.items() if name == badge], PER_PAGE)
-        endpoints: Iterable[Endpoint] = found.filter(pk__in=list(page.object_list))
-    else:
-        page = page_of(request, found, PER_PAGE)
-        endpoints = list(page)
+    page = page_of(request, with_badge(found, badge) if badge else found, PER_PAGE)
     context: dict[str, Any] = {
         "section": "endpoints",
         "page": page,
-        "rows": rows(endpoints, known),
+        "rows": rows(page),
         "statuses": ENDPOINT_BADGES,
         "last_results": LAST_RESULTS,
         "either": [("true", "yes"), ("false", "no")],

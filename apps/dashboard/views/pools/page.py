@@ -4,7 +4,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from apps.dashboard.presentation.endpoint_rows import count_badges, pools_and_badges, rows
+from apps.dashboard.presentation.endpoint_rows import count_of_pool, rows
 from apps.dashboard.presentation.forecast_tables import queued_syncs_notice
 from apps.dashboard.requests.pagination import page_of
 from apps.dashboard.requests.permissions import reader
@@ -23,22 +23,22 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     """`page` and `revisions` page through the page's two lists."""
     pool = pool_named(Pool.objects.select_related("target"), name)
     members = Endpoint.objects.filter(pool=pool).order_by("name")
-    known = pools_and_badges(members)
+    counts = count_of_pool(pool)
     page = page_of(request, members, PER_PAGE)
     revisions = pool.revisions.select_related("source_endpoint").defer("repositories", "unmanaged").order_by("-number")
     context = {
         "section": "fleet",
         "pool": pool,
-        "total": len(known),
+        "total": sum(counts.values()),
         "queued_syncs": queued_syncs_notice(
             pool, queued_syncs.affected(pool, revision=pool.target_id, of_pool=pool.pk)
         ),
         "alarms": pool_alarms.of([pool])[pool.pk],
         "setters": members.filter(may_set_targets=True).values_list("name", flat=True)[:SETTERS_SHOWN],
-        "counts": count_badges(badge for _, badge in known.values()),
+        "counts": counts,
         "went_wrong": last_results.went_wrong(members),
         "page": page,
-        "rows": rows(page, known),
+        "rows": rows(page),
         "revisions": page_of(request, revisions, REVISIONS_PER_PAGE, "revisions"),
     }
     return render(request, "pacsync/pools/page.html", context)

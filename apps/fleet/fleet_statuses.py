@@ -1,0 +1,234 @@
+"""The statuses of the whole fleet, asked of the database: which endpoints have one, and how many. Never stored.
+
+Each statement joins the endpoints with the cases that a chore compared (`apps.fleet.status_cases`), by all that a case
+depends on. So an answer is never older than the endpoints, whatever the chore does; those whose case is missing are
+compared here.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count, Min, Q, QuerySet
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Coalesce
+
+from . import clock, examination, reasons, status, status_cases
+from .key_lists import among
+from .models import Endpoint, Pool, StatusCase
+from .models.operations import FILES_DIFFER
+from .reasons import Unknown
+from .status import EndpointStatus
+
+ENDPOINTS_AT_ONCE = 500
+AT_MOST = 4.0
+"""Seconds that one run of the chore compares: what it found is seen by others when it ends."""
+KEPT = 3600
+"""Seconds that a case is kept which no endpoint has: an endpoint that goes back and forth is compared once."""
+_NOT_YET = "not_yet"
+
+_CASE = """known.revision = revision.id AND known.state = endpoint.state_id AND known.arch = endpoint.arch
+ AND known.holds = endpoint.holds AND known."foreign" = endpoint."foreign"
+ AND known.excluded = pool.excluded_packages AND known.package_limit = %s"""
+_ENDPOINTS = f"""fleet_endpoint AS endpoint LEFT JOIN fleet_pool AS pool ON pool.id = endpoint.pool_id
+ LEFT JOIN fleet_targetrevision AS revision ON revision.id = pool.target_id
+ LEFT JOIN fleet_statuscase AS known ON {_CASE}"""
+# The words are EndpointStatus's, Unknown's in place of `unknown`, and _NOT_YET; the order is that of `status._cases`
+# and `reasons.unknown`.
+_VERDICT = f"""CASE WHEN pool.id IS NULL THEN '{Unknown.NO_POOL}' WHEN revision.id IS NULL THEN '{Unknown.NO_TARGET}'
+ WHEN endpoint.state_id IS NULL THEN '{Unknown.NOT_REPORTED}'
+ WHEN endpoint.state_id = revision.state_id THEN '{EndpointStatus.IN_SYNC}'
+ WHEN known.verdict IS NULL THEN '{_NOT_YET}'
+ WHEN known.verdict <> '{Unknown.OTHER_ARCHITECTURE}' AND {{unreadable}} THEN '{Unknown.DATABASES_UNREADABLE}'
+ ELSE known.verdict END"""
+_REPORTED = {
+    "postgresql": """COALESCE(endpoint.examination @> '[{{"code": "{}"}}]', false)""",
+    "sqlite": """EXISTS (SELECT 1 FROM json_each(endpoint.examination) AS one
+ WHERE json_extract(one.value, '$.code') = '{}')""",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """`count` endpoints of a pool (a primary key, None: in none) that have the same status.
+
+    `first` is the first of them by name. `since` is the oldest time at which one of them was seen, or enrolled if it
+    was never seen. `unknown` says why the status is `unknown`. `files_differ`: they reported that; it isn't known of
+    silent endpoints.
+    """
+
+    pool: int | None
+    status: EndpointStatus
+    unknown: Unknown | None
+    files_differ: bool
+    count: int
+    first: str
+    since: datetime
+
+
+def with_status(rows: QuerySet[Endpoint], wanted: EndpointStatus) -> QuerySet[Endpoint]:
+    """Those of the rows that have this status now."""
+    quiet_since = clock.now() - status.offline_after()
+    if wanted == EndpointStatus.OFFLINE:
+        return rows.filter(Q(last_seen=None) | Q(last_seen__lt=quiet_since))
+    words = list(Unknown) if wanted == EndpointStatus.UNKNOWN else [wanted]
+    found = Q(pk__in=_having(words))
+    if late := list(Endpoint.objects.filter(pk__in=_having([_NOT_YET])).only(*status.FIELDS)):
+        known = status.by_packages(late)
+        found |= Q(pk__in=among(Endpoint, [pk for pk, one in known.items() if one == wanted]))
+    return rows.filter(found, last_seen__gte=quiet_since)
+
+
+def groups(pool: int | None = None) -> list[Group]:
+    """Every endpoint (of this pool) is in exactly one of these. The caller wants a consistent read."""
+    quiet_since = clock.now() - status.offline_after()
+    rows = Endpoint.objects.order_by() if pool is None else Endpoint.objects.order_by().filter(pool=pool)
+    silent = rows.filter(Q(last_seen=None) | Q(last_seen__lt=quiet_since)).values("pool_id")
+    seen = Min(Coalesce("last_seen", "created"))
+    found = [
+        Group(
+            pool=row["pool_id"],
+            status=EndpointStatus.OFFLINE,
+            unknown=None,
+            files_differ=False,
+            count=row["count"],
+            first=row["first"],
+            since=row["since"],
+        )
+        for row in silent.annotate(count=Count("pk"), first=Min("name"), since=seen)
+    ]
+    late = False
+    for verdict, *row in _online(quiet_since, pool):
+        if verdict == _NOT_YET:
+            late = True
+        else:
+            found.append(_group(verdict, *row))
+    return [*found, *_late(rows.filter(last_seen__gte=quiet_since))] if late else found
+
+
+def counts() -> dict[EndpointStatus, int]:
+    """How many endpoints have each status, including statuses with no endpoint."""
+    found = Counter[EndpointStatus]()
+    for group in groups():
+        found[group.status] += group.count
+    return {name: found[name] for name in EndpointStatus}
+
+
+def refresh() -> int:
+    """Compare the cases that some endpoint has and that aren't known yet, for AT_MOST seconds. Returns how many.
+
+    A chore's step.
+    """
+    began, added = time.monotonic(), 0
+    done: set[str] = set()  # what can't be joined is not compared for ever
+    while time.monotonic() < began + AT_MOST:
+        rows = list(Endpoint.objects.filter(pk__in=_having([_NOT_YET])).only(*status.FIELDS)[:ENDPOINTS_AT_ONCE])
+        goals = status_cases.goals({one.pool_id for one in rows if one.pool_id})
+        cases = {case.key: case for one in rows if (case := status_cases.of(one, goals))}
+        missing = [case for key, case in cases.items() if key not in done]
+        if not missing:
+            break
+        done |= cases.keys()
+        for start in range(0, len(missing), status_cases.PAIRS_AT_ONCE):
+            added += _store(missing[start : start + status_cases.PAIRS_AT_ONCE])
+    return added
+
+
+def trim() -> int:
+    """Remove the cases that no endpoint has and that are older than KEPT. Returns how many. A chore's step."""
+    used = RawSQL(f"SELECT known.key FROM {_ENDPOINTS} WHERE known.key IS NOT NULL", [settings.STATE_MAX_PACKAGES])  # noqa: S608, S611
+    old = StatusCase.objects.filter(created__lt=clock.now() - timedelta(seconds=KEPT))
+    return old.exclude(pk__in=used).delete()[0]
+
+
+def _store(cases: list[status_cases.Case]) -> int:
+    fitting = [case for case in cases if case.fits]
+    counted = status_cases.compared(fitting)
+    rows = []
+    for case in cases:
+        counts = counted.get(case)
+        if not case.fits:
+            verdict: str = Unknown.OTHER_ARCHITECTURE
+        else:
+            verdict = Unknown.NOT_COMPARED if counts is None else status.of_kinds(counts)
+        rows.append(
+            StatusCase(
+                key=case.key,
+                revision=case.goal.revision,
+                state=case.state,
+                arch=case.arch,
+                holds=list(case.holds),
+                foreign=list(case.foreign),
+                excluded=list(case.goal.excluded),
+                package_limit=case.goal.limit,
+                verdict=verdict,
+                kinds=dict(counts) if counts is not None else None,
+            )
+        )
+    StatusCase.objects.bulk_create(rows, ignore_conflicts=True)
+    return len(rows)
+
+
+def _verdict() -> str:
+    return _VERDICT.format(unreadable=_REPORTED[connection.vendor].format(examination.UNREADABLE))
+
+
+def _having(words: Iterable[str]) -> RawSQL:
+    """The primary keys of the endpoints whose verdict by packages is one of these words."""
+    listed = ", ".join(f"'{word}'" for word in words)
+    where = f"({_verdict()}) IN ({listed})"
+    return RawSQL(f"SELECT endpoint.id FROM {_ENDPOINTS} WHERE {where}", [settings.STATE_MAX_PACKAGES])  # noqa: S608, S611
+
+
+def _online(quiet_since: datetime, pool: int | None) -> list[tuple[Any, ...]]:
+    """(verdict, pool, whether files differ, count, first, since) of the endpoints that aren't silent."""
+    differ = _REPORTED[connection.vendor].format(FILES_DIFFER)
+    parameters: list[Any] = [settings.STATE_MAX_PACKAGES, connection.ops.adapt_datetimefield_value(quiet_since)]
+    where = "endpoint.last_seen >= %s"
+    if pool is not None:
+        where, parameters = f"{where} AND endpoint.pool_id = %s", [*parameters, pool]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {_verdict()}, endpoint.pool_id, {differ}, COUNT(*), MIN(endpoint.name), MIN(endpoint.last_seen)"  # noqa: S608
+            f" FROM {_ENDPOINTS} WHERE {where} GROUP BY 1, 2, 3",
+            parameters,
+        )
+        return list(cursor.fetchall())
+
+
+def _group(verdict: str, pool: int | None, differ: Any, count: int, first: str, since: Any) -> Group:
+    unknown = Unknown(verdict) if verdict in set(Unknown) else None
+    if not isinstance(since, datetime):
+        since = datetime.fromisoformat(since).replace(tzinfo=UTC)
+    return Group(
+        pool=pool,
+        status=EndpointStatus.UNKNOWN if unknown else EndpointStatus(verdict),
+        unknown=unknown,
+        files_differ=bool(differ),
+        count=count,
+        first=first,
+        since=since,
+    )
+
+
+def _late(rows: QuerySet[Endpoint]) -> Iterable[Group]:
+    """Those whose case isn't known yet, each a group of its own."""
+    found = list(rows.filter(pk__in=_having([_NOT_YET])).only("name", *status.FIELDS))
+    known = status.by_packages(found)
+    arches = dict(Pool.objects.filter(target__isnull=False).values_list("pk", "target__state__arch"))
+    for one in found:
+        unknown = known[one.pk] == EndpointStatus.UNKNOWN
+        yield Group(
+            pool=one.pool_id,
+            status=known[one.pk],
+            unknown=reasons.unknown(one, arches.get(one.pool_id or 0)) if unknown else None,
+            files_differ=examination.files_differ(one),
+            count=1,
+            first=one.name,
+            since=one.last_seen or one.created,
+        )
