@@ -118,7 +118,7 @@ def test_a_list_by_status_takes_few_statements_once_everything_is_compared(djang
     for number in range(5):
         factories.reporting_endpoint(f"m{number}", pool=pool, state=factories.state("app 1.0-1"))
     fleet_statuses.refresh()
-    with django_assert_num_queries(3):  # clock, those that aren't compared yet (none), endpoints
+    with django_assert_num_queries(3):  # clock, keys, endpoints
         assert len(fleet_statuses.with_status(Endpoint.objects.all(), EndpointStatus.BEHIND)) == 5
     with django_assert_num_queries(3):  # clock, silent ones, the others
         assert {(group.status, group.count) for group in fleet_statuses.groups()} == {
