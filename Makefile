@@ -47,8 +47,8 @@ lint: $(VENV)/.test ## check format, lint, types and import contracts
 	$(TOOLS) $(BIN)/mypy
 	$(TOOLS) $(BIN)/lint-imports
 
-bench: $(VENV)/.test ## compare probes, faults and restarts with plain peers (8 min; ONLY="throughput frozen" for parts)
-	$(BIN)/python -m tests.bench $(ONLY)
+bench: $(VENV)/.test ## compare probes, faults, restarts and fleets with plain peers (25 min; ONLY="throughput lists" for parts, SIZES=100,1000)
+	$(BIN)/python -m tests.bench $(ONLY) $(if $(SIZES),--sizes $(SIZES))
 
 lock: $(VENV)/.test ## compile the ranges of pyproject.toml to requirements*.txt
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet -o requirements.txt

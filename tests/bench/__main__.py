@@ -1,9 +1,10 @@
-"""`make bench`: the limits of the probes, the shutdown and the dbpool, compared with plain peers, in one run.
+"""`make bench`: probes, shutdown, dbpool and fleet, compared with plain peers, in one run.
 
 The peers are started here, under plain gunicorn: a bare WSGI function, a Django view, django-health-check's own view,
-and a Django project with Django's own psycopg pool. Results: two tables, and bench-results.json. About eight minutes;
-`make bench ONLY="throughput frozen"` runs only those parts. A busy machine spoils the figures: the load average is
-printed and kept with them.
+a Django project with Django's own psycopg pool, and views that answer for a fleet with plain SQL. Results: tables, and
+bench-results.json. About 25 minutes; `make bench ONLY="throughput frozen"` runs only those parts, and
+`make bench ONLY=lists SIZES=100,1000` takes fleets of these sizes. A busy machine spoils the figures: the load average
+is printed and kept with them.
 """
 
 import argparse
@@ -11,10 +12,24 @@ import dataclasses
 import json
 import os
 import platform
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from tests.bench import checkins, faults, packages, rolling, throughput
+from tests.bench import (
+    checkins,
+    counts,
+    faults,
+    fleet_checkins,
+    lists,
+    packages,
+    questions,
+    rolling,
+    throughput,
+    uploads,
+)
 from tests.bench.row import Row
+from tests.bench.sized import WHOLE, Extent
 from tests.support import preloaded
 from tests.support.isolation import isolate
 
@@ -33,18 +48,34 @@ PARTS = {
     "rolling": rolling.rolling,
     "rolling-restarted": rolling.rolling_while_postgresql_restarts,
 }
+# Those of the fleet, which are measured at several sizes.
+FLEET: dict[str, Callable[[Extent], Row]] = {
+    "lists": lists.lists,
+    "counts": counts.counts,
+    "uploads": uploads.uploads,
+    "fleet-checkins": fleet_checkins.fleet_checkins,
+    "questions": questions.questions,
+}
+ALL = ("throughput", *PARTS, *FLEET)
 
 
 def load_average() -> float:
     return round(os.getloadavg()[0], 1)
 
 
+def sizes(text: str) -> tuple[int, ...]:
+    """Numbers of endpoints, ascending. ValueError for anything else."""
+    return tuple(sorted(map(int, text.split(","))))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("only", nargs="*", metavar="PART", help=f"throughput, {', '.join(PARTS)}; default: all")
-    only = parser.parse_args().only or ["throughput", *PARTS]
-    if unknown := set(only) - {"throughput", *PARTS}:
-        parser.error(f"there is no part {', '.join(sorted(unknown))}: choose from throughput, {', '.join(PARTS)}")
+    parser.add_argument("only", nargs="*", metavar="PART", help=f"{', '.join(ALL)}; default: all")
+    parser.add_argument("--sizes", type=sizes, default=WHOLE.sizes, help="endpoints of the fleets: 100,1000,10000")
+    options = parser.parse_args()
+    only = options.only or ALL
+    if unknown := set(only) - set(ALL):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}: choose from {', '.join(ALL)}")
     isolate()
     preloaded.afresh = True
     about = {"python": platform.python_version(), "machine": platform.machine(), "processors": os.cpu_count()}
@@ -53,8 +84,9 @@ def main() -> None:
         figures = throughput.run()
         results["throughput"] = figures
         print(throughput.table(figures), "\n", flush=True)
+    extent = dataclasses.replace(WHOLE, sizes=options.sizes)
     rows: list[Row] = []
-    for name, part in PARTS.items():
+    for name, part in (PARTS | {name: partial(part, extent) for name, part in FLEET.items()}).items():
         if name in only:
             rows.append(part())
             print(rows[-1].text(), f"  (load average {load_average()})\n", flush=True)

@@ -140,6 +140,18 @@ def least_checkin() -> Any:
     return _django(urls, *apps, MIDDLEWARE=STARTPROJECT)
 
 
+def least_fleet() -> Any:
+    """The least views of tests/bench/least_fleet.py, with startproject's middleware."""
+
+    def urls() -> list[Any]:
+        from tests.bench import least_fleet
+
+        return least_fleet.urls()
+
+    apps = ("django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions", "django.contrib.messages")
+    return _django(urls, *apps, MIDDLEWARE=STARTPROJECT, DATA_UPLOAD_MAX_MEMORY_SIZE=None)
+
+
 def _note_cleanup() -> None:
     Path(os.environ["PEER_EVIDENCE"]).write_text("cleaned up")
 
@@ -147,5 +159,5 @@ def _note_cleanup() -> None:
 if "PEER_EVIDENCE" in os.environ:
     atexit.register(_note_cleanup)
 
-PEERS = {"view": view, "health_check": health_check, "least_checkin": least_checkin}
+PEERS = {"view": view, "health_check": health_check, "least_checkin": least_checkin, "least_fleet": least_fleet}
 application = PEERS[os.environ["PEER"]]() if os.environ.get("PEER") in PEERS else bare
