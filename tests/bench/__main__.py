@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.bench import (
+    analysis,
     checkins,
     counts,
     faults,
@@ -55,6 +56,7 @@ FLEET: dict[str, Callable[[Extent], Row]] = {
     "uploads": uploads.uploads,
     "fleet-checkins": fleet_checkins.fleet_checkins,
     "questions": questions.questions,
+    "analysis": analysis.analysis,
 }
 ALL = ("throughput", *PARTS, *FLEET)
 
