@@ -20,6 +20,7 @@ from tests.bench import (
     analysis,
     checkins,
     counts,
+    exact_sync,
     faults,
     fleet_checkins,
     lists,
@@ -57,6 +58,7 @@ FLEET: dict[str, Callable[[Extent], Row]] = {
     "fleet-checkins": fleet_checkins.fleet_checkins,
     "questions": questions.questions,
     "analysis": analysis.analysis,
+    "exact-sync": exact_sync.exact_sync,
 }
 ALL = ("throughput", *PARTS, *FLEET)
 
