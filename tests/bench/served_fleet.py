@@ -70,4 +70,7 @@ def served(extent: Extent, size: int, *, pools: int = 20, index: bool = False) -
         token = manage(url, "create_api_token", "bench", "--role", "operator").stdout.strip()
         with running_server(url, **SETTINGS) as server, running_peer(url, "least_fleet") as peer:
             until(lambda: get(server.port, "/health/ready")[0] == 200)
-            yield ServedFleet(url, made, server, peer, {"Authorization": f"Bearer {token}"}, extent)
+            # The first counts for the metrics compare every pair of states, in a thread beside those that answer.
+            reader = {"Authorization": f"Bearer {token}"}
+            until(lambda: b"fleet_endpoints{" in get(server.port, "/metrics", headers=reader)[2], 120)
+            yield ServedFleet(url, made, server, peer, reader, extent)
