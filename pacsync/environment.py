@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -197,6 +197,26 @@ def address(name: str, default: str) -> str:
     if not works or any(letter.isspace() for letter in text):
         raise refusal(name, f"be an address like {default}", repr(text))
     return text
+
+
+def file_or_address(name: str, example: str) -> str:
+    """What the variable `name` holds: nothing, an http or https address without a user name, or the path of a file.
+
+    A path is absolute, and may have `file:` or `file://` before it.
+    """
+    text = str(env.str(name, default="")).strip()
+    path = unquote(text[5:]).removeprefix("//") if text.lower().startswith("file:") else text
+    if not text or (path.startswith("/") and not path.startswith("//") and path.isprintable()):
+        return text
+    try:
+        has_user = "@" in urlsplit(text).netloc
+    except ValueError:
+        has_user = False
+    if has_user:
+        raise refusal(name, "be an address without a user name", repr(text))
+    if text.startswith("/") or text.lower().startswith("file:"):
+        raise refusal(name, "name a file by its whole path, like /srv/all.json", repr(text))
+    return address(name, example)
 
 
 def every_address() -> str:

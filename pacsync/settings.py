@@ -21,6 +21,7 @@ from pacsync.environment import (
     database,
     env,
     every_address,
+    file_or_address,
     flag,
     hosts,
     listener,
@@ -125,6 +126,7 @@ INSTALLED_APPS = [
     "csp",
     "apps.lifecycle",
     "apps.fleet",
+    "apps.vulnerabilities",
     "apps.health",
     "apps.api",
     "apps.dashboard",
@@ -254,6 +256,9 @@ ENABLE_REPOSITORY_ANALYSIS = flag("ENABLE_REPOSITORY_ANALYSIS", True)
 AUTO_CLEANUP_OLD_STATES = flag("AUTO_CLEANUP_OLD_STATES", True)
 POLL_SECONDS = whole("POLL_SECONDS", 60, minimum=1, maximum=DAY)
 PACKAGE_ARCHIVE_URL = address("PACKAGE_ARCHIVE_URL", "https://archive.archlinux.org")
+# The Arch security tracker's list of known vulnerabilities; nothing: the feature is off.
+SECURITY_TRACKER_URL = file_or_address("SECURITY_TRACKER_URL", "https://security.archlinux.org/all.json")
+SECURITY_TRACKER_HOURS = whole("SECURITY_TRACKER_HOURS", 6, minimum=1, maximum=168)
 
 # --- Limits of work ---------------------------------------------------------------------------------------------
 # Packages of a state and of a repository; the limits of bytes follow from them (apps/api/requests/body.py).

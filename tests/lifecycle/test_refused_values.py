@@ -1,5 +1,6 @@
 """Values that a setting refuses, or takes as they were meant. What may hold a password is never quoted."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,37 @@ def test_address_with_a_password_is_refused_without_it(variables: Set) -> None:
     variables(PACKAGE_ARCHIVE_URL=f"https://u:{SECRET} x@archive.example/")
     with pytest.raises(ImproperlyConfigured, match=r"not 'https://…@archive\.example/'\.$") as refused:
         environment.address("PACKAGE_ARCHIVE_URL", "https://archive.archlinux.org")
+    assert SECRET not in str(refused.value)
+
+
+TRACKER = "https://security.archlinux.org/all.json"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", TRACKER, "http://[::1]:8000/all.json", "/srv/all.json", "file:/srv/all.json", "file:///srv/all.json"],
+)
+def test_file_or_address_is_taken(variables: Set, text: str) -> None:
+    variables(SECURITY_TRACKER_URL=f" {text} ")
+    assert environment.file_or_address("SECURITY_TRACKER_URL", TRACKER) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("all.json", "be an address like https://security.archlinux.org/all.json"),
+        ("ftp://x/all.json", "be an address like https://security.archlinux.org/all.json"),
+        ("https://", "be an address like https://security.archlinux.org/all.json"),
+        (f"https://u:{SECRET}@x/", "be an address without a user name"),
+        ("//x/all.json", "name a file by its whole path, like /srv/all.json"),
+        ("file:all.json", "name a file by its whole path, like /srv/all.json"),
+        ("file://x/all.json", "name a file by its whole path, like /srv/all.json"),
+    ],
+)
+def test_neither_file_nor_address_is_refused(variables: Set, text: str, rule: str) -> None:
+    variables(SECURITY_TRACKER_URL=text)
+    with pytest.raises(ImproperlyConfigured, match=f"^SECURITY_TRACKER_URL must {re.escape(rule)}, not ") as refused:
+        environment.file_or_address("SECURITY_TRACKER_URL", TRACKER)
     assert SECRET not in str(refused.value)
 
 

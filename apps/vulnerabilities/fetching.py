@@ -1,0 +1,62 @@
+"""Gets the list from its source and stores it, on a schedule or when asked. It must not know what is installed.
+
+No transaction is open while the source answers. Instances take turns by a claim in the row of the list.
+"""
+
+from datetime import timedelta
+
+from django.conf import settings
+
+from . import source, tracker_format, tracker_list
+from .exceptions import ListRefused
+
+
+def fetch_if_due() -> bool:
+    """Fetch if the feature is on, the list is due and no other instance has begun. Returns whether a new list came.
+
+    A chore's step: a failure is stored and logged, not raised.
+    """
+    if not tracker_list.is_enabled() or not tracker_list.claim(timedelta(hours=settings.SECURITY_TRACKER_HOURS)):
+        return False
+    try:
+        return _take(settings.SECURITY_TRACKER_URL)
+    except ListRefused:
+        return False
+
+
+def fetch_now(*, may_shrink: bool = False) -> bool:
+    """Fetch from the configured source, due or not. Returns whether the list changed. Raises ListRefused."""
+    tracker_list.begin()
+    return _take(settings.SECURITY_TRACKER_URL, may_shrink=may_shrink)
+
+
+def load_file(path: str, *, may_shrink: bool = False) -> bool:
+    """Take the list in this file. Returns whether the list changed. Raises ListRefused."""
+    tracker_list.begin()
+    return _take(path, may_shrink=may_shrink)
+
+
+def _take(address: str, *, may_shrink: bool = False) -> bool:
+    try:
+        return _read_and_store(address, may_shrink=may_shrink)
+    except ListRefused as refusal:
+        tracker_list.fail(refusal)
+        raise
+
+
+def _read_and_store(address: str, *, may_shrink: bool) -> bool:
+    known, name = tracker_list.current(), source.shown(address)
+    same = known.generation > 0 and known.source == name
+    found = source.read(address, etag=known.etag if same else "", last_modified=known.last_modified if same else "")
+    if found.data is None:
+        tracker_list.confirm()
+        return False
+    return tracker_list.replace(
+        tracker_format.read(found.data),
+        source=name,
+        size=len(found.data),
+        etag=found.etag,
+        last_modified=found.last_modified,
+        written=found.written,
+        may_shrink=may_shrink,
+    )
