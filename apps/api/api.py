@@ -28,6 +28,7 @@ from apps.api.routes import (
     operations,
     packages,
     tokens,
+    vulnerabilities,
 )
 from apps.api.routes.agent import contents, own_endpoint
 from apps.api.routes.pools import pools, previews, repository_analysis, sync, targets
@@ -77,6 +78,7 @@ def make_api() -> PacSyncAPI:
     api.add_router("", endpoint_actions.router, tags=["endpoints"])
     api.add_router("", diff.router, tags=["states"])
     api.add_router("", packages.router, tags=["packages"])
+    api.add_router("", vulnerabilities.router, tags=["packages"])
     api.add_router("", enrolment_codes.router, tags=["access"])
     api.add_router("", tokens.router, tags=["access"])
     api.add_router("", audit.router, tags=["audit"])

@@ -17,7 +17,7 @@ from tests.api.commands import document, said
 from tests.support.server import manage
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("kept_connection")]
-COMMANDS = ("fleet", "endpoints", "operations", "packages", "analysis", "prune")
+COMMANDS = ("fleet", "endpoints", "operations", "packages", "analysis", "prune", "vulnerabilities")
 
 
 def test_every_command_of_access_and_fleet_has_an_example_and_json() -> None:

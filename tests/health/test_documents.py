@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -24,9 +25,12 @@ TEXT = (ROOT / "docs" / "health.md").read_text()
 
 
 @pytest.mark.django_db
-def test_documents_metrics_are_those_of_the_server(checker: Checker, get: Get) -> None:
+def test_documents_metrics_are_those_of_the_server(checker: Checker, get: Get, settings: Any) -> None:
     from apps.health.detailed import fleet_summary
+    from tests.vulnerabilities import lists
 
+    settings.SECURITY_TRACKER_URL = lists.URL
+    lists.store(lists.entry(1, "app"))
     checker.step()
     fleet_summary.refresh()
     fleet_summary.refresh_instances()

@@ -1,9 +1,12 @@
 """The metrics: their text, their labels, and their arithmetic over workers that come and go."""
 
 import subprocess
+import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db.models import F
 from django.db.models.functions import Now
 from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics
@@ -16,8 +19,11 @@ from apps.health.metrics.worker_memory import WorkerMemory
 from apps.health.wsgi import MeasureLayer
 from apps.lifecycle.models import Instance
 from apps.lifecycle.shared_memory import layout
+from apps.vulnerabilities import fetching
+from apps.vulnerabilities.models import TrackerList
 from tests import factories
 from tests.health.conftest import Get, ask, behind
+from tests.vulnerabilities import lists
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -217,3 +223,42 @@ def test_alarms_of_pools_and_checksums_are_counted(checker: Checker, get: Get) -
     assert value(text, "pacsync_fleet_pool_alarms", alarm="unapproved_target") == 1
     assert value(text, "pacsync_fleet_pool_alarms", alarm="revoked_source") == 0
     assert value(text, "pacsync_fleet_checksum_conflicts") == 1
+
+
+@pytest.mark.django_db
+def test_vulnerable_endpoints_are_counted_with_the_age_of_the_list(checker: Checker, get: Get, settings: Any) -> None:
+    settings.SECURITY_TRACKER_URL = lists.URL
+    factories.reporting_endpoint(state=factories.state("app 1-1"))
+    factories.endpoint()
+    fleet_summary.refresh()
+    text = get("/metrics").text
+    assert value(text, "pacsync_fleet_vulnerable_endpoints", severity="not_compared") == 1
+    assert "pacsync_fleet_vulnerability_list_age_seconds" not in text
+    lists.store_and_compare(lists.entry(1, "app", severity="Critical"))
+    as_of = F("as_of") - timedelta(hours=5)
+    TrackerList.objects.update(as_of=as_of)
+    fleet_summary.refresh()
+    text = get("/metrics").text
+    assert value(text, "pacsync_fleet_vulnerable_endpoints", severity="critical") == 1
+    assert value(text, "pacsync_fleet_vulnerable_endpoints", severity="unreported") == 1
+    assert value(text, "pacsync_fleet_vulnerable_endpoints", severity="none") == 0
+    assert 17_990 < value(text, "pacsync_fleet_vulnerability_list_age_seconds") < 18_600
+    assert value(text, "pacsync_fleet_vulnerability_list_failing") == 0
+    assert value(text, "pacsync_fleet_vulnerability_list_last_failure_timestamp_seconds") == 0
+
+
+@pytest.mark.django_db
+def test_failure_to_get_the_list_is_a_metric(checker: Checker, get: Get, settings: Any) -> None:
+    settings.SECURITY_TRACKER_URL = "/nowhere/all.json"
+    assert not fetching.fetch_if_due()
+    fleet_summary.refresh()
+    text = get("/metrics").text
+    assert value(text, "pacsync_fleet_vulnerability_list_failing") == 1
+    assert value(text, "pacsync_fleet_vulnerability_list_last_failure_timestamp_seconds") > time.time() - 600
+
+
+@pytest.mark.django_db
+def test_vulnerabilities_are_no_metrics_while_they_are_off(checker: Checker, get: Get) -> None:
+    lists.store_and_compare(lists.entry(1, "app"))
+    fleet_summary.refresh()
+    assert "vulnerab" not in get("/metrics").text

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from apps.api.schemas.endpoints import EndpointDetail, NoSyncOut, RepositoryOut, RestingOut, endpoint_fields
 from apps.api.schemas.operations import OperationOut, Plan, operation_out
+from apps.api.schemas.vulnerabilities import of_endpoint
 from apps.fleet import automatic, difference, last_results, reasons, status, sync_preview
 from apps.fleet.difference import Change
 from apps.fleet.exceptions import FleetError
@@ -49,5 +50,6 @@ def endpoint_detail(endpoint: Endpoint) -> EndpointDetail:
             "problems": endpoint.examination,
             "protected": endpoint.protected,
             "refused": [removal._asdict() for removal in sync.refused],
+            "vulnerabilities": of_endpoint(endpoint),
         }
     )

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from apps.api.requests.fields import Body, Kind, Name, Time
 from apps.api.schemas.operations import FetchOut, OperationOut, Plan, UnmanagedOut
+from apps.api.schemas.vulnerabilities import EndpointVulnerabilitiesOut
 from apps.fleet.models import Endpoint, Operation
 from apps.fleet.models.operations import OperationStatus
 from apps.fleet.status import EndpointStatus
@@ -147,6 +148,9 @@ class EndpointDetail(EndpointOut):
         description="What it doesn't let any operation remove; null if nothing was said."
     )
     refused: list[RemovalOut] = Field(description="What it would refuse to remove in a sync now.")
+    vulnerabilities: EndpointVulnerabilitiesOut | None = Field(
+        description="Known vulnerabilities in its packages; null while SECURITY_TRACKER_URL is not set."
+    )
 
 
 class EndpointChange(Body):

@@ -6,6 +6,7 @@ It must not know HTTP except the media types. Names and labels are documented in
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import django
 from django.conf import settings
@@ -165,4 +166,18 @@ def _fleet() -> Iterator[Metric]:
     yield _by("alarm", "fleet_pool_alarms", text, found.get("pool_alarms", {}).items())
     text = "Package versions that the fleet has more than one file for."
     yield _gauge("fleet_checksum_conflicts", text, found.get("checksum_conflicts", 0))
+    if "vulnerabilities" in found:
+        yield from _vulnerabilities(found["vulnerabilities"])
     yield _gauge("fleet_timestamp_seconds", "When these numbers of the fleet were read.", found["at"])
+
+
+def _vulnerabilities(found: dict[str, Any]) -> Iterator[Metric]:
+    text = "Endpoints by the worst severity of a known vulnerability in their packages."
+    yield _by("severity", "fleet_vulnerable_endpoints", text, found["endpoints"].items())
+    if found["list_as_of"] is not None:
+        age = max(0.0, time.time() - found["list_as_of"])
+        yield _gauge("fleet_vulnerability_list_age_seconds", "Age of the list of known vulnerabilities.", age)
+    text = "Whether the last attempt to get the list of known vulnerabilities failed."
+    yield _gauge("fleet_vulnerability_list_failing", text, found["failing"])
+    text = "When an attempt to get the list of known vulnerabilities last failed (0: never)."
+    yield _gauge("fleet_vulnerability_list_last_failure_timestamp_seconds", text, found["failed"] or 0)

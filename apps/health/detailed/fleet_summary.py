@@ -16,6 +16,7 @@ from apps.fleet.models.operations import OperationStatus
 from apps.health.checking import worker_reports
 from apps.health.checks.bounded_connection import bounded_connection
 from apps.lifecycle.models import Instance
+from apps.vulnerabilities import selection, tracker_list
 
 INTERVAL = 30.0
 """Seconds between two reads, by the leading worker of each instance."""
@@ -33,7 +34,21 @@ def refresh() -> None:
         alarms = {"pool_alarms": pool_alarms.counts(), "checksum_conflicts": ChecksumConflict.objects.count()}
         counts = {"pools": Pool.objects.count(), "operations": operations(), "endpoints": endpoints, **alarms}
         counts["endpoints_files_differ"] = examination.count_files_differ()
+        if tracker_list.is_enabled():
+            counts["vulnerabilities"] = _vulnerabilities()
     worker_reports.write("fleet", counts)
+
+
+def _vulnerabilities() -> dict[str, Any]:
+    """Endpoints by their worst severity; times of the list in Unix seconds, None for what there is none of."""
+    found = selection.summary()
+    known = found.list
+    return {
+        "endpoints": found.endpoints,
+        "list_as_of": known.as_of and known.as_of.timestamp(),
+        "failed": known.failed and known.failed.timestamp(),
+        "failing": known.is_failing,
+    }
 
 
 def refresh_instances() -> None:

@@ -1,0 +1,140 @@
+"""`manage.py vulnerabilities`: which machines known vulnerabilities concern, and fetching the list by hand."""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
+
+from apps.api.management.console import clear_errors, endpoint_named, pool_named
+from apps.api.schemas.vulnerabilities import (
+    AdvisoryOut,
+    AffectedEndpointOut,
+    VulnerabilitiesOut,
+    affected_endpoint_out,
+    vulnerabilities_out,
+)
+from apps.fleet.exceptions import FeatureDisabled
+from apps.fleet.package_questions import UNASSIGNED
+from apps.fleet.plural import counted
+from apps.lifecycle.ages import ago
+from apps.lifecycle.management.output import ExitCode, TellingCommand, table
+from apps.vulnerabilities import comparison, fetching, selection, tracker_list
+from apps.vulnerabilities.exceptions import ListRefused
+from apps.vulnerabilities.selection import Selection
+from apps.vulnerabilities.severity import WORDS, Severity
+
+SHOWN = 10
+COMPARE_SECONDS = 120.0
+FOUND, NO_ANSWER, OFF = 1, 2, 3
+HEADER = ("ADVISORY", "SEVERITY", "ENDPOINTS", "FIXED IN", "PACKAGES", "ISSUES")
+
+
+class Command(TellingCommand):
+    help = (
+        "Show which machines have packages with known vulnerabilities, by the list of the Arch security tracker, and "
+        "how old the list is. Exit code 0: no machine; 1: some; 2: there is no answer, or machines aren't compared "
+        "yet; 3: the feature is off (SECURITY_TRACKER_URL)."
+    )
+    example = "--pool web --severity high"
+    failure = NO_ANSWER
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
+        parser.add_argument("--endpoint", metavar="NAME", help="only this machine")
+        parser.add_argument("--pool", metavar="POOL", help=f"only machines of this pool; {UNASSIGNED}: of none")
+        parser.add_argument("--severity", choices=WORDS, help="only advisories of this severity or a worse one")
+        source = parser.add_mutually_exclusive_group()
+        source.add_argument("--fetch", action="store_true", help="fetch the list now, from SECURITY_TRACKER_URL")
+        source.add_argument("--file", metavar="PATH", help="take the list in this file now")
+        parser.add_argument(
+            "--force", action="store_true", help="take even a list with less than half as many entries as before"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with clear_errors():
+            _check_enabled()
+            chosen = _selection(options)
+            if options["fetch"] or options["file"] is not None:
+                _get(options)
+            found = vulnerabilities_out(chosen)
+            affected = [affected_endpoint_out(one) for one in selection.affected_endpoints(chosen).order_by("name")]
+        document = found.model_dump(mode="json") | {"affected": [one.model_dump(mode="json") for one in affected]}
+        self.tell(options, document, _lines(found, affected))
+        if affected:
+            raise ExitCode(FOUND)
+        if found.list.as_of is None or found.endpoints.not_compared:
+            raise ExitCode(NO_ANSWER)
+
+
+def _check_enabled() -> None:
+    try:
+        tracker_list.check_enabled()
+    except FeatureDisabled as refusal:
+        raise CommandError(str(refusal), returncode=OFF) from refusal
+
+
+def _selection(options: dict[str, Any]) -> Selection:
+    pool, endpoint, severity = options["pool"], options["endpoint"], options["severity"]
+    if pool is not None and pool != UNASSIGNED:
+        pool_named(pool)
+    if endpoint is not None:
+        endpoint_named(endpoint)
+    return Selection(pool=pool, endpoint=endpoint, severity=WORDS[severity] if severity else Severity.UNKNOWN)
+
+
+def _get(options: dict[str, Any]) -> None:
+    """Fetch or load the list, and compare everything with it."""
+    try:
+        if options["fetch"]:
+            fetching.fetch_now(may_shrink=options["force"])
+        else:
+            fetching.load_file(os.path.abspath(options["file"]), may_shrink=options["force"])
+    except ListRefused as refusal:
+        stays = "The list of before stays." if tracker_list.current().generation else "There is no list yet."
+        force = " If that is right, use --force." if refusal.code == "list_shrunk" else ""
+        raise CommandError(f"{refusal} ({refusal.code}) {stays}{force}") from refusal
+    comparison.compare_all(COMPARE_SECONDS)
+
+
+def _lines(found: VulnerabilitiesOut, affected: Sequence[AffectedEndpointOut]) -> Iterator[str]:
+    """The answer, in lines for people."""
+    yield from _about_list(found)
+    counts = found.endpoints.model_dump()
+    parts = [f"{number:,} {word.replace('_', ' ')}" for word, number in counts.items() if number]
+    yield f"{counted(sum(counts.values()), 'endpoint')} by the worst severity: {', '.join(parts) or 'none'}."
+    if found.endpoints.not_compared:
+        yield f"Nothing is known yet about those that are not compared ({found.endpoints.not_compared:,})."
+    if not found.items:
+        yield "No advisory concerns an installed package." if found.list.as_of else "Nothing is compared yet."
+        return
+    for word in WORDS:
+        if names := [one.name for one in affected if one.severity == word]:
+            yield f"{word}: {_shortened(names)}"
+    yield ""
+    yield from table(HEADER, [_row(one) for one in found.items[:SHOWN]])
+    if len(found.items) > SHOWN:
+        yield f"and {counted(len(found.items) - SHOWN, 'more advisory', 'more advisories')} (--json has all)"
+
+
+def _about_list(found: VulnerabilitiesOut) -> Iterator[str]:
+    known, now = found.list, timezone.now()
+    if known.as_of is None:
+        yield "There is no list yet."
+    else:
+        count = counted(known.advisories, "advisory", "advisories")
+        yield f"The list is of {ago(known.as_of, now)}: {count}, from {known.source}."
+    if known.failure is not None:
+        yield f"The last attempt, {ago(known.failure.at, now)}, failed: {known.failure.detail} ({known.failure.code})"
+
+
+def _row(one: AdvisoryOut) -> tuple[object, ...]:
+    packages = [f"{package.name} {' '.join(package.versions[:3])}" for package in one.packages]
+    return one.name, one.severity, f"{one.endpoints:,}", one.fixed, _shortened(packages, 3), _shortened(one.issues, 3)
+
+
+def _shortened(names: Sequence[str], most: int = SHOWN) -> str:
+    """`a, b and 3 more`."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
