@@ -40,6 +40,9 @@ PACSYNC_INSTANCES=1
 ALLOWED_HOSTS=localhost,127.0.0.1,[::1],haproxy,pacman-sync-server
 #CSRF_TRUSTED_ORIGINS=https://pacman-sync.example.com
 #HTTP_PORT=8080
+
+# Known vulnerabilities in installed packages (docs/vulnerabilities.md): off without this.
+#SECURITY_TRACKER_URL=https://security.archlinux.org/all.json
 END
 trap - EXIT
 echo "Wrote $file (only you can read it). Next: docker-compose --profile postgres up"

@@ -3,7 +3,7 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path, register_converter
 
-from apps.dashboard.views import audit, enrolment_codes, icon, login, overview
+from apps.dashboard.views import audit, enrolment_codes, icon, login, overview, vulnerabilities
 from apps.dashboard.views.endpoints import actions as endpoint_actions
 from apps.dashboard.views.endpoints import list as endpoint_list
 from apps.dashboard.views.endpoints import page as endpoint_page
@@ -85,6 +85,7 @@ urlpatterns = [
     path("packages/<pkgname:name>", search.package, name="package"),
     path("compare", compare.compare, name="compare"),
     path("audit", audit.listing, name="audit"),
+    path("vulnerabilities", vulnerabilities.listing, name="vulnerabilities"),
     path("checksums", checksums.listing, name="checksums"),
     path("operations", operation_list.listing, name="operations"),
     path("operations/<uuid:id>", operation_page.detail, name="operation"),

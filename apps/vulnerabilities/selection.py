@@ -24,11 +24,15 @@ LEVELS = (*(one.word for one in WORST_FIRST), Severity.NONE.word, NOT_COMPARED, 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """All endpoints, or those of a pool (`-`: in none), or one; affected by an advisory at least this severe."""
+    """All endpoints, or those of a pool (`-`: in none), or one; affected by an advisory at least this severe.
+
+    `worst`: only those whose worst advisory has exactly this severity.
+    """
 
     pool: str | None = None
     endpoint: str | None = None
     severity: Severity = Severity.UNKNOWN
+    worst: Severity | None = None
 
     def endpoints(self) -> "QuerySet[Endpoint]":
         """Those of the pool or with the name, affected or not."""
@@ -39,9 +43,10 @@ class Selection:
 
     def affected(self, generation: int) -> "QuerySet[Endpoint]":
         """Those that are affected, by the list of this generation."""
-        return self.endpoints().filter(
+        rows = self.endpoints().filter(
             state__vulnerabilities__generation=generation, state__vulnerabilities__worst__gte=self.severity
         )
+        return rows if self.worst is None else rows.filter(state__vulnerabilities__worst=self.worst)
 
 
 @dataclass(frozen=True, kw_only=True)

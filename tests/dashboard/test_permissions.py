@@ -33,6 +33,7 @@ READ = {
     "compare",
     "audit",
     "checksums",
+    "vulnerabilities",
     "operations",
     "operation",
     "codes",

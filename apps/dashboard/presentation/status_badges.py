@@ -45,6 +45,24 @@ LABEL_BADGES = {
     "back": Badge("ok", "●", "back"),
     "nothing_wrong": Badge("ok", "✓", "Nothing"),
 }
+# Known vulnerabilities: how bad an advisory is, or the worst one of an endpoint.
+SEVERITY_BADGES = {
+    "severity_critical": Badge("bad", "!", "critical"),
+    "severity_high": Badge("bad", "▲", "high"),
+    "severity_medium": Badge("warn", "■", "medium"),
+    "severity_low": Badge("info", "▼", "low"),
+    "severity_unknown": Badge("odd", "?", "severity unknown", "the tracker gives no severity"),
+    "severity_none": Badge("ok", "✓", "none", "no advisory of the list concerns an installed package"),
+    "severity_not_compared": Badge("off", "…", "not compared yet", "not compared with this list, so nothing is known"),
+    "severity_unreported": Badge("off", "○", "not reported", "has never reported, so nothing is known"),
+}
+# What a pool's target does about a vulnerability of an endpoint.
+REMEDY_BADGES = {
+    "remedy_fixed": Badge("ok", "✓", "fixes it", "the target has a version that isn't affected"),
+    "remedy_removed": Badge("ok", "−", "removes it", "the target doesn't have the package"),
+    "remedy_affected": Badge("bad", "✗", "is affected, too", "the target's version is affected as well"),
+    "remedy_kept": Badge("off", "‖", "leaves it alone", "no sync touches this package on this endpoint"),
+}
 # In the order of the table of a forecast.
 EFFECT_BADGES: dict[Effect, Badge] = {
     Effect.CHANGES: Badge("info", "±", "change", "a sync would change packages"),
@@ -96,6 +114,8 @@ _BADGES = {
     **OPERATION_BADGES,
     **CHANGE_BADGES,
     **MANAGEMENT_BADGES,
+    **SEVERITY_BADGES,
+    **REMEDY_BADGES,
 }
 
 

@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from apps.dashboard.presentation import vulnerabilities
 from apps.dashboard.presentation.attention_links import attention_url, bar_parts, has_problems
 from apps.dashboard.presentation.audit_phrases import news
 from apps.dashboard.presentation.endpoint_rows import split_in_sync
@@ -44,6 +45,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "many_pools": len(rows) > POOLS_PER_PAGE,
         "name": request.GET.get("name", ""),
         "only_with_problems": request.GET.get("pools") == "attention",
+        "vulnerabilities": vulnerabilities.of_fleet() if any(survey.counts.values()) else None,
         "conflict_count": ChecksumConflict.objects.count(),
         "unassigned": unassigned,
         "active": sum(row.running.active for row in rows if row.running),

@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
+from apps.dashboard.presentation import vulnerabilities
 from apps.dashboard.presentation.endpoint_rows import EndpointRow, rows
 from apps.dashboard.presentation.package_changes import change_table
 from apps.dashboard.requests.forms import AssignForm, RightsForm
@@ -21,12 +22,13 @@ from apps.fleet.status import EndpointStatus
 from apps.fleet.sync_preview import SyncPreview
 
 HISTORY_PER_PAGE = 10
+FINDINGS_PER_PAGE = 20
 
 
 @reader
 @require_safe
 def detail(request: HttpRequest, name: str) -> HttpResponse:
-    """`operations` and `history` page through the page's two lists."""
+    """`operations`, `history` and `vulnerabilities` page through the page's lists."""
     endpoint = get_object_or_404(Endpoint.objects.select_related("pool__target__state", "state"), name=name)
     row = rows([endpoint])[0]
     if row.operation:
@@ -55,7 +57,10 @@ def _what_a_sync_does(request: HttpRequest, endpoint: Endpoint, row: EndpointRow
     sync = _preview(endpoint)
     goal, changes = sync.goal, sync.changes
     free = retries.gives_way(row.operation)
+    known = vulnerabilities.of_endpoint(endpoint, goal)
     return {
+        "vulnerabilities": known,
+        "vulnerability_page": page_of(request, (known and known.found) or [], FINDINGS_PER_PAGE, "vulnerabilities"),
         "expected": expected_values.value_of(goal) if goal else "",
         "refusal": str(sync.refusal or ""),
         "resting": automatic.rests(endpoint, changes) if row.operation is None else None,

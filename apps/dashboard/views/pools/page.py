@@ -4,6 +4,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from apps.dashboard.presentation import vulnerabilities
 from apps.dashboard.presentation.endpoint_rows import count_of_pool, rows
 from apps.dashboard.presentation.forecast_tables import queued_syncs_notice
 from apps.dashboard.requests.pagination import page_of
@@ -11,6 +12,7 @@ from apps.dashboard.requests.permissions import reader
 from apps.dashboard.requests.pool_by_name import pool_named
 from apps.fleet import last_results, pool_alarms, queued_syncs
 from apps.fleet.models import Endpoint, Pool
+from apps.vulnerabilities.selection import Selection
 
 PER_PAGE = 50
 REVISIONS_PER_PAGE = 10
@@ -36,6 +38,8 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "alarms": pool_alarms.of([pool])[pool.pk],
         "setters": members.filter(may_set_targets=True).values_list("name", flat=True)[:SETTERS_SHOWN],
         "counts": counts,
+        "vulnerabilities": vulnerabilities.of_fleet(Selection(pool=pool.name)),
+        "target_vulnerabilities": vulnerabilities.of_target(pool),
         "went_wrong": last_results.went_wrong(members),
         "page": page,
         "rows": rows(page),

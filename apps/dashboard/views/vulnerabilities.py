@@ -1,0 +1,45 @@
+"""Known vulnerabilities of the fleet: which advisories concern installed packages, and which endpoints have them."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from apps.dashboard.presentation import vulnerabilities
+from apps.dashboard.requests.list_query import ListQuery
+from apps.dashboard.requests.pagination import page_of
+from apps.dashboard.requests.permissions import reader
+from apps.fleet.exceptions import FeatureDisabled
+from apps.fleet.models import Pool
+from apps.vulnerabilities import findings, selection, tracker_list
+from apps.vulnerabilities.selection import Selection
+from apps.vulnerabilities.severity import WORDS, Severity
+
+ADVISORIES_PER_PAGE = 20
+PER_PAGE = 50
+
+
+@reader
+@require_safe
+def listing(request: HttpRequest) -> HttpResponse:
+    """`pool` and `worst` narrow both lists, `advisories` and `page` page through them."""
+    try:
+        tracker_list.check_enabled()
+    except FeatureDisabled as refusal:
+        return render(request, "pacsync/vulnerabilities/page.html", {"section": "fleet", "refusal": refusal})
+    query = ListQuery(request)
+    pool, worst = query.pool() or None, query.choice("worst", WORDS)
+    chosen = Selection(pool=pool, worst=WORDS[worst] if worst else None)
+    affected = selection.affected_endpoints(chosen).order_by("-state__vulnerabilities__worst", "name")
+    page = page_of(request, affected, PER_PAGE)
+    context = {
+        "section": "fleet",
+        "query": query,
+        "pool_name": pool,
+        "pool_names": Pool.objects.order_by("name").values_list("name", flat=True),
+        "severities": [(word, word) for word in WORDS],
+        "known": vulnerabilities.of_fleet(Selection(pool=pool)),
+        "advisories": page_of(request, findings.in_fleet(chosen), ADVISORIES_PER_PAGE, "advisories"),
+        "page": page,
+        "endpoints": [(one, Severity(vars(one)["worst"]).word) for one in page],
+    }
+    return render(request, "pacsync/vulnerabilities/page.html", context)
