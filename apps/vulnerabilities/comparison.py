@@ -1,11 +1,11 @@
 """Compares states with the current list, in the background: the states that endpoints are in, and pools' targets.
 
-A state holds packed keys of package versions, so the few affected versions are found first, and then looked for in each
-state. It must not know how the list came or who reads the result.
+A state holds packed keys of package versions. Each version that a state has and the list names is compared once; then
+the few affected ones are looked for in every state. It must not know how the list came or who reads the result.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -28,8 +28,6 @@ REMOVED = 1000
 COUNTS = [one.word for one in WORST_FIRST]
 FIELDS = ["generation", "worst", "versions", *COUNTS]
 
-Concerned = dict[int, list[Advisory]]
-
 
 def compare(most: int = MOST) -> int:
     """Compare at most this many states that aren't compared with the current list. Returns how many. A chore's step.
@@ -45,10 +43,10 @@ def compare(most: int = MOST) -> int:
     if not digests:
         _remove_unneeded()
         return 0
-    concerned = _concerned_versions()
+    advisories = _Advisories()
     for start in range(0, len(digests), AT_ONCE):
         time.sleep(0)  # requests of this process go first
-        _compare(digests[start : start + AT_ONCE], concerned, generation)
+        _compare(digests[start : start + AT_ONCE], advisories, generation)
     return len(digests)
 
 
@@ -88,39 +86,48 @@ def _remove_unneeded() -> None:
         StateVulnerabilities.objects.filter(pk__in=digests).delete()
 
 
-def _concerned_versions() -> Concerned:
-    """The advisories that concern each package version that any state has, by its key. Two statements."""
-    by_package: dict[str, list[Advisory]] = {}
-    for row in AdvisoryPackage.objects.select_related("advisory").defer("advisory__issues", "advisory__announcements"):
-        by_package.setdefault(row.package, []).append(row.advisory)
-    listed = PackageVersion.objects.filter(name__in=AdvisoryPackage.objects.values("package"))
-    found = {}
-    for key, name, version in listed.values_list("pk", "name", "version"):
-        if advisories := matching.concerning(name, version, by_package):
-            found[key] = advisories
-    return found
+class _Advisories:
+    """The current list, for the package versions that its names have. Two statements.
+
+    Only versions that a state has are compared, each once: most are of the past.
+    """
+
+    def __init__(self) -> None:
+        self._by_package: dict[str, list[Advisory]] = {}
+        rows = AdvisoryPackage.objects.select_related("advisory")
+        for row in rows.defer("advisory__issues", "advisory__announcements"):
+            self._by_package.setdefault(row.package, []).append(row.advisory)
+        listed = PackageVersion.objects.filter(name__in=AdvisoryPackage.objects.values("package"))
+        self._waiting = {key: (name, version) for key, name, version in listed.values_list("pk", "name", "version")}
+        self._concerned: dict[int, list[Advisory]] = {}
+
+    def concerning(self, keys: set[int]) -> dict[int, list[Advisory]]:
+        """Those of these package versions that any advisory concerns, with the advisories."""
+        for key in self._waiting.keys() & keys:
+            if found := matching.concerning(*self._waiting.pop(key), self._by_package):
+                self._concerned[key] = found
+        return {key: self._concerned[key] for key in self._concerned.keys() & keys}
 
 
-def _compare(digests: Sequence[str], concerned: Concerned, generation: int) -> None:
+def _compare(digests: Sequence[str], advisories: _Advisories, generation: int) -> None:
     packed = State.objects.filter(pk__in=digests).values_list("pk", "packages")
-    rows = [_row(digest, packages, concerned, generation) for digest, packages in packed]
+    rows = [
+        _row(digest, advisories.concerning({value >> 1 for value in states.unpack(packages)}), generation)
+        for digest, packages in packed
+    ]
     with transaction.atomic():
         StateVulnerabilities.objects.bulk_create(
             rows, update_conflicts=True, unique_fields=["state"], update_fields=FIELDS
         )
 
 
-def _row(
-    digest: str, packages: "bytes | memoryview", concerned: Mapping[int, Iterable[Advisory]], generation: int
-) -> StateVulnerabilities:
-    versions = concerned.keys() & {value >> 1 for value in states.unpack(packages)}
-    advisories = {advisory.pk: advisory.severity for version in versions for advisory in concerned[version]}
-    severities = list(advisories.values())
+def _row(digest: str, concerned: dict[int, list[Advisory]], generation: int) -> StateVulnerabilities:
+    severities = list({one.pk: one.severity for found in concerned.values() for one in found}.values())
     counts = {one.word: severities.count(one) for one in WORST_FIRST}
     return StateVulnerabilities(
         state_id=digest,
         generation=generation,
         worst=max(severities, default=int(Severity.NONE)),
-        versions=states.pack(versions),
+        versions=states.pack(concerned),
         **counts,
     )
