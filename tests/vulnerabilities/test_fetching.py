@@ -356,3 +356,22 @@ def test_copy_has_every_status_and_severity() -> None:
     entries = json.loads(GOOD)
     assert {one["status"] for one in entries} == {"Vulnerable", "Fixed", "Testing", "Not affected", "Unknown"}
     assert {one["severity"] for one in entries} == {"Critical", "High", "Medium", "Low", "Unknown"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_instances_in_the_same_moment_one_has_the_claim() -> None:
+    start, claims = threading.Barrier(4), []
+
+    def claim() -> None:
+        try:
+            start.wait(20)
+            claims.append(tracker_list.claim(timedelta(hours=6)))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=claim) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(claims) == [False, False, False, True]
