@@ -282,7 +282,7 @@ def test_queries_do_not_grow_with_the_fleet(pools: int, django_assert_max_num_qu
     Pool.objects.update(auto_sync=True)
     survey = Survey()
     status.forget()
-    with django_assert_max_num_queries(30):
+    with django_assert_max_num_queries(31):
         assert {item.kind for item in attention.needs_attention(survey=survey)} == {
             AttentionKind.FAILED,
             AttentionKind.DIVERGED,
