@@ -219,6 +219,14 @@ def file_or_address(name: str, example: str) -> str:
     return address(name, example)
 
 
+def log_level(name: str) -> str:
+    """A level of Python's logging, in capitals; INFO if the variable isn't set."""
+    level = env.str(name, default="INFO").upper()
+    if level not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+        raise refusal(name, "be DEBUG, INFO, WARNING, ERROR or CRITICAL", repr(level))
+    return str(level)
+
+
 def every_address() -> str:
     """The host that stands for every address of this machine: `::` if one socket serves IPv6 and IPv4, else 0.0.0.0."""
     try:

@@ -25,10 +25,10 @@ from pacsync.environment import (
     flag,
     hosts,
     listener,
+    log_level,
     networks,
     origins,
     proxies,
-    refusal,
     seconds,
     text,
     whole,
@@ -256,8 +256,7 @@ ENABLE_REPOSITORY_ANALYSIS = flag("ENABLE_REPOSITORY_ANALYSIS", True)
 AUTO_CLEANUP_OLD_STATES = flag("AUTO_CLEANUP_OLD_STATES", True)
 POLL_SECONDS = whole("POLL_SECONDS", 60, minimum=1, maximum=DAY)
 PACKAGE_ARCHIVE_URL = address("PACKAGE_ARCHIVE_URL", "https://archive.archlinux.org")
-# The Arch security tracker's list of known vulnerabilities; nothing: the feature is off.
-SECURITY_TRACKER_URL = file_or_address("SECURITY_TRACKER_URL", "https://security.archlinux.org/all.json")
+SECURITY_TRACKER_URL = file_or_address("SECURITY_TRACKER_URL", "https://security.archlinux.org/all.json")  # "": off
 SECURITY_TRACKER_HOURS = whole("SECURITY_TRACKER_HOURS", 6, minimum=1, maximum=168)
 
 # --- Limits of work ---------------------------------------------------------------------------------------------
@@ -285,8 +284,7 @@ UPLOAD_QUOTA_MB_STORED = whole("UPLOAD_QUOTA_MB_STORED", 4096)
 HEALTH_CHECK_INTERVAL = seconds("HEALTH_CHECK_INTERVAL", 30, minimum=0.1)
 HEALTH_DETAIL = choice("HEALTH_DETAIL", "public", ("public", "private"))
 HEALTH_DETAIL_NETWORKS = networks("HEALTH_DETAIL_NETWORKS")
-# The whole path of a request to apps.health. These aren't in the access log, don't count for WEB_MAX_REQUESTS, and are
-# outside the rate limits of the API and the pages.
+# The whole path of a request to apps.health: not in the access log, not in WEB_MAX_REQUESTS, outside the rate limits.
 HEALTH_PATH = re.compile(r"/(metrics|health(/(live|ready|startup|detailed|components(/[^/]+)?))?)/?")
 SHUTDOWN_TIMEOUT = seconds("SHUTDOWN_TIMEOUT", 30, minimum=1)
 SHUTDOWN_DRAIN_DELAY = seconds("SHUTDOWN_DRAIN_DELAY", 5)
@@ -297,8 +295,6 @@ if SHUTDOWN_DRAIN_DELAY >= SHUTDOWN_TIMEOUT:
 
 # --- Logging ----------------------------------------------------------------------------------------------------
 STRUCTURED_LOGGING = flag("STRUCTURED_LOGGING", True)
-LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
-if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
-    raise refusal("LOG_LEVEL", "be DEBUG, INFO, WARNING, ERROR or CRITICAL", repr(LOG_LEVEL))
+LOG_LEVEL = log_level("LOG_LEVEL")
 ACCESS_LOG = flag("ACCESS_LOG", True)
 LOGGING = pacsync_logging.configuration(structured=STRUCTURED_LOGGING, level=LOG_LEVEL, access_log=ACCESS_LOG)

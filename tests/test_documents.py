@@ -132,7 +132,10 @@ def test_docstrings_name_only_files_and_modules_that_exist() -> None:
 
 def test_configuration_page_names_exactly_the_variables_of_the_settings() -> None:
     source = (ROOT / "pacsync" / "settings.py").read_text()
-    kinds = "seconds|whole|flag|choice|networks|proxies|hosts|origins|address|file_or_address|database|text|cookie_name"
+    kinds = (
+        "seconds|whole|flag|choice|networks|proxies|hosts|origins|address|file_or_address|database|text|cookie_name"
+        "|log_level"
+    )
     calls = rf"(?:env\.\w+|{kinds})"
     read = set(re.findall(rf'{calls}\(\s*"([A-Z_]+)"', source)) | {*database_url.PARTS}
     page = (ROOT / "docs" / "configuration.md").read_text()
