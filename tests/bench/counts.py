@@ -1,7 +1,7 @@
 """The bench's counts: the first page, the API's `/fleet` and the metrics, beside one plain count by pool.
 
-What is remembered of pairs of states counts as it does in a running server. What happens without that, right after a
-start or a new target, is measured in a process of its own, beside the same plain count.
+What the fleet's chore has compared counts as it does in a running server. What happens without that, right after a new
+target, is measured in a process of its own, beside the same plain count.
 """
 
 import json
@@ -43,8 +43,9 @@ def in_this_process(rounds: int) -> None:
     django.setup()
     from django.db import connection
 
-    from apps.fleet import status
+    from apps.fleet import fleet_statuses, status
     from apps.fleet.fleet_survey import Survey
+    from apps.fleet.models import StatusCase
     from tests.bench.paired import in_turns, paired
 
     def plain() -> None:
@@ -56,11 +57,17 @@ def in_this_process(rounds: int) -> None:
             )
             cursor.fetchall()
 
+    def forget() -> None:
+        status.forget()
+        StatusCase.objects.all().delete()
+
     few = max(1, rounds // 5)
+    while fleet_statuses.refresh():
+        continue
     plain()
     found = {
-        "metrics, the counts": paired(status.counts, plain, rounds),
-        "the same, nothing remembered": in_turns(status.counts, plain, few, each=status.forget),
-        "first page's, nothing remembered": in_turns(lambda: Survey().counts, plain, few, each=status.forget),
+        "metrics, the counts": paired(fleet_statuses.counts, plain, rounds),
+        "the same, nothing compared": in_turns(fleet_statuses.counts, plain, few, each=forget),
+        "first page's, nothing compared": in_turns(lambda: Survey().counts, plain, few, each=forget),
     }
     print(json.dumps(found))
