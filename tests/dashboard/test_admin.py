@@ -21,14 +21,17 @@ from apps.fleet.models import (
     Operation,
     Pool,
     Posting,
+    StatusCase,
     Upload,
 )
 from apps.lifecycle.models import Instance
+from apps.vulnerabilities.models import ONLY, Advisory, AdvisoryPackage, StateVulnerabilities, TrackerList
 from tests import factories
 from tests.dashboard.messages import said
 
+OUR_APPS = ("fleet", "lifecycle", "vulnerabilities")
 OURS = sorted(
-    (model for model in admin.site._registry if model._meta.app_label in ("fleet", "lifecycle")),
+    (model for model in admin.site._registry if model._meta.app_label in OUR_APPS),
     key=lambda model: model.__name__,
 )
 CHANGEABLE = {"Pool": {"add", "change", "delete"}, "Endpoint": {"change", "delete"}, "EnrolmentCode": {"delete"}}
@@ -47,12 +50,20 @@ def rows(db: None) -> None:
     Posting.objects.create(version=1, segment=1, bits=b"1")
     ApiToken.objects.create(name="ci", token_hash="c" * 64, role="viewer")
     Instance.objects.create(name="one", version="1", phase="serving")
+    StatusCase.objects.create(
+        key="k", revision=1, state="s", holds=[], foreign=[], excluded=[], package_limit=1, verdict="behind", kinds={}
+    )
+    TrackerList.objects.create(pk=ONLY)
+    advisory = Advisory.objects.create(name="AVG-1", severity=4, status="Vulnerable")
+    AdvisoryPackage.objects.create(advisory=advisory, package="app")
+    state = factories.state("app 1-1")
+    StateVulnerabilities.objects.create(state=state, generation=1, worst=4, versions=b"")
 
 
 def test_every_model_of_ours_is_registered(db: None) -> None:
     from django.apps import apps
 
-    models = {model for label in ("fleet", "lifecycle") for model in apps.get_app_config(label).get_models()}
+    models = {model for label in OUR_APPS for model in apps.get_app_config(label).get_models()}
     assert models == set(OURS)
 
 

@@ -116,7 +116,7 @@ def test_pool_page_counts_machines_and_looks_at_the_target(staff: Client, vulner
 
 def test_overview_has_machines_by_worst_severity_and_the_age(staff: Client, vulnerable: Pool) -> None:
     page = page_of(staff, "/")
-    assert "by the list of 3 h ago Which 1 critical 0 high 0 medium 1 low 0 none" in section(page)
+    assert "by the list of 3 h ago Advisories and endpoints 1 critical 0 high 0 medium 1 low 0 none" in section(page)
     assert 'href="/vulnerabilities?worst=critical"' in page
     store_and_compare(entry(1, "other"))
     assert "No known vulnerability in installed packages." in section(page_of(staff, "/"))

@@ -1,8 +1,8 @@
-"""The index of packages in the admin, only to be looked at. `manage.py rebuild_package_index` rebuilds it."""
+"""What is derived of packages, only to be looked at. `manage.py rebuild_package_index` rebuilds the index."""
 
 from django.contrib import admin
 
-from apps.fleet.models import IndexSegment, Posting
+from apps.fleet.models import IndexSegment, Posting, StatusCase
 from apps.lifecycle.readonly_admin import ReadOnlyAdmin
 
 
@@ -18,3 +18,11 @@ class PostingAdmin(ReadOnlyAdmin[Posting]):
     list_display = ("id", "version", "segment")
     search_fields = ("version",)
     ordering = ("pk",)
+
+
+@admin.register(StatusCase)
+class StatusCaseAdmin(ReadOnlyAdmin[StatusCase]):
+    list_display = ("key", "state", "revision", "arch", "verdict", "created")
+    list_filter = ("verdict",)
+    search_fields = ("key", "state")
+    ordering = ("-created", "key")
