@@ -16,8 +16,8 @@ from tests.deploy.scaled import SERVER, Traffic, up
 from tests.deploy.test_prometheus import used_metrics
 
 pytestmark = pytest.mark.timeout(600)
-# Only there once something happened that this test doesn't bring about.
-RARE = re.compile(r"pacsync_(tracked_work|dbpool_(exhausted|errors)).*")
+# Only there once something happened that this test doesn't bring about, or with SECURITY_TRACKER_URL.
+RARE = re.compile(r"pacsync_(tracked_work|dbpool_(exhausted|errors)|fleet_vulnerab).*")
 
 
 @pytest.fixture(scope="module")
