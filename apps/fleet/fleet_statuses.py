@@ -38,6 +38,7 @@ _CASE = """known.revision = revision.id AND known.state = endpoint.state_id AND 
 _ENDPOINTS = f"""fleet_endpoint AS endpoint LEFT JOIN fleet_pool AS pool ON pool.id = endpoint.pool_id
  LEFT JOIN fleet_targetrevision AS revision ON revision.id = pool.target_id
  LEFT JOIN fleet_statuscase AS known ON {_CASE}"""
+# S608 and S611 below: the texts are these constants and words of enumerations; what varies is a parameter.
 # The words are EndpointStatus's, Unknown's in place of `unknown`, and _NOT_YET; the order is that of `status._cases`
 # and `reasons.unknown`.
 _VERDICT = f"""CASE WHEN pool.id IS NULL THEN '{Unknown.NO_POOL}' WHEN revision.id IS NULL THEN '{Unknown.NO_TARGET}'

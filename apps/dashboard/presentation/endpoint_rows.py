@@ -79,12 +79,13 @@ def with_badge(endpoints: QuerySet[Endpoint], name: str) -> QuerySet[Endpoint]:
 
 def count_of_pool(pool: Pool) -> dict[str, int]:
     """How many endpoints of the pool have each badge, in the order of ENDPOINT_BADGES, zeros included."""
-    found = Counter[str]()
+    found, differ = Counter[str](), 0
     with consistent_read():
-        for group in fleet_statuses.groups(pool.pk):
-            differs = group.files_differ and group.status == status.EndpointStatus.IN_SYNC
-            found[FILES_DIFFER if differs else group.status] += group.count
-    return {name: found[name] for name in ENDPOINT_BADGES}
+        groups = fleet_statuses.groups(pool.pk)
+    for group in groups:
+        found[group.status] += group.count
+        differ += group.count if group.files_differ and group.status == status.EndpointStatus.IN_SYNC else 0
+    return split_in_sync(found, differ)
 
 
 def count_badges(badges: Iterable[str]) -> dict[str, int]:

@@ -5,11 +5,11 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from apps.dashboard.presentation import vulnerabilities
+from apps.dashboard.presentation.endpoint_rows import pool_names
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of
 from apps.dashboard.requests.permissions import reader
 from apps.fleet.exceptions import FeatureDisabled
-from apps.fleet.models import Pool
 from apps.vulnerabilities import findings, selection, tracker_list
 from apps.vulnerabilities.selection import Selection
 from apps.vulnerabilities.severity import WORDS, Severity
@@ -35,7 +35,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         "section": "fleet",
         "query": query,
         "pool_name": pool,
-        "pool_names": Pool.objects.order_by("name").values_list("name", flat=True),
+        "pool_names": pool_names(),
         "severities": [(word, word) for word in WORDS],
         "known": vulnerabilities.of_fleet(Selection(pool=pool)),
         "advisories": page_of(request, findings.in_fleet(chosen), ADVISORIES_PER_PAGE, "advisories"),
