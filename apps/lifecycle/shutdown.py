@@ -195,6 +195,7 @@ class ShutdownHandler:
     def __init__(self, shutdown_timeout: float) -> None:
         self.timeout = shutdown_timeout
         self.requested = threading.Event()
+        self._signalled = False  # `requested` for the signal handler
         self._finished = threading.Lock()
         self.report: ShutdownReport | None = None
 
@@ -208,16 +209,18 @@ class ShutdownHandler:
         signal.signal(signal.SIGINT, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.requested.is_set():
+        if self._signalled:
             if number == signal.SIGINT:
                 os._exit(130)
             return
+        self._signalled = True
         begin(number, self.timeout)
-        self.requested.set()
-        # In a thread: the handler interrupts the main thread, which may be doing the very work that this waits for.
+        # In a thread: the handler interrupts the main thread, which may be doing the very work that this waits for, or
+        # hold the lock of `requested`.
         threading.Thread(target=self._end, name="shutdown").start()
 
     def _end(self) -> None:
+        self.requested.set()
         self.shutdown()
         end_process()  # the main thread may be stuck, and everything that had to be done is done
 

@@ -24,7 +24,7 @@ async def work(seconds: float) -> None:
 
 
 asyncio.run(work(float(sys.argv[1])))
-while not handler.requested.wait(0.05):
+while not handler.requested.wait(0 if "spins" in sys.argv else 0.05):
     pass
 if len(sys.argv) > 3:  # a main loop that ends by itself
     handler.shutdown()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Optional
 
 from ..errors import Interrupted
+from .stop_event import StopEvent
 
 ONE_PRESS = 1.0  # seconds
 
@@ -19,7 +19,7 @@ class Signals:
     """`stop` is set as soon as a signal comes; the main thread gets Interrupted, unless it is in `shielded()`."""
 
     def __init__(self) -> None:
-        self.stop = threading.Event()
+        self.stop = StopEvent()
         self.number: Optional[int] = None
         self.interrupts = 0
         """How often SIGINT came; repeats within a second count once."""
