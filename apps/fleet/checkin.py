@@ -14,6 +14,7 @@ from . import (
     mirrors,
     protection,
     queueing,
+    reporting_endpoint,
     reports,
     restored_database,
     retries,
@@ -140,10 +141,7 @@ def _is_unchanged(
 
 def _touch(endpoint: Endpoint, seq: int) -> bool:
     """Note an unchanged report without a lock; False for an old one, or when another came in between."""
-    if seq <= endpoint.report_seq:
-        return False
-    same = Endpoint.objects.filter(pk=endpoint.pk, report_seq=endpoint.report_seq, state=endpoint.state_id)
-    if not same.update(report_seq=seq, last_seen=Now()):
+    if seq <= endpoint.report_seq or not reporting_endpoint.touch(endpoint, seq):
         return False
     endpoint.report_seq = seq
     return True

@@ -1,7 +1,8 @@
-"""The endpoint of a token, read as a check-in needs it: with pool, target and repositories, in one statement.
+"""The two statements of a check-in that changes nothing: read the endpoint of a token, and note that it was there.
 
-Thousands of agents ask this every minute, so the statement is put together once in a process: to put it together took
-longer than the database took to answer it. It must not know what the endpoint reports.
+The endpoint comes with its pool, target and repositories. Thousands of agents ask this every minute, so the statements
+are put together once in a process: that took longer than the database took to answer them. It must not know what the
+endpoint reports.
 """
 
 import json
@@ -29,6 +30,12 @@ _REPOSITORIES = {
     "sqlite": "SELECT json_group_array(json_array(r.name, r.content_id, json(r.mirrors)))"
     " FROM (SELECT * FROM {repositories} WHERE endpoint_id = {endpoints}.id ORDER BY position) r",
 }
+# The database's clock, as Django's `Now` spells it.
+_NOW = {"postgresql": "STATEMENT_TIMESTAMP()", "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')"}
+_TOUCH = (
+    f"UPDATE {Endpoint._meta.db_table} SET report_seq = %s, last_seen = {{now}}"  # noqa: S608 - our table
+    " WHERE id = %s AND report_seq = %s AND state_id = %s"
+)
 
 
 def of_token(token_hash: str) -> Endpoint | None:
@@ -39,6 +46,14 @@ def of_token(token_hash: str) -> Endpoint | None:
         cursor.execute(statement.text, parameters)
         row = cursor.fetchone()
     return statement.endpoint(row) if row else None
+
+
+def touch(endpoint: Endpoint, seq: int) -> bool:
+    """Set `report_seq` and `last_seen`; False if its report or state has changed since it was read. One statement."""
+    with connection.cursor() as cursor:
+        parameters = [seq, endpoint.pk, endpoint.report_seq, endpoint.state_id]
+        cursor.execute(_TOUCH.format(now=_NOW[connection.vendor]), parameters)
+        return bool(cursor.rowcount)
 
 
 class _Part(NamedTuple):
