@@ -159,6 +159,7 @@ class Operation(models.Model):
             models.Index(fields=["endpoint", "-created"], name="operation_by_endpoint"),
             models.Index(fields=["lease_until"], condition=Q(status__in=CLAIMED), name="operation_lease_until"),
             models.Index(fields=["status"], name="operation_status"),
+            models.Index(fields=["-created", "-id"], name="operation_newest"),
         ]
 
     def __str__(self) -> str:
