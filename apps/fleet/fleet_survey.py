@@ -154,7 +154,7 @@ class Survey:
         active = Operation.objects.active().filter(endpoint=OuterRef("pk"))
         rows = Endpoint.objects.filter(~Exists(active), pk__in=among(Endpoint, known), pool__paused_since=None)
         endpoints = list(rows.only("name", *status.FIELDS))
-        statuses, counts = status.by_packages(endpoints), status.differences(endpoints)
+        statuses, counts = status.by_packages_with_differences(endpoints)
         return [
             Rest(endpoint.pk, endpoint.name, endpoint.pool_id, known[endpoint.pk])
             for endpoint in endpoints

@@ -16,6 +16,8 @@ def among(model: type[Model], keys: Iterable[Any]) -> RawSQL:
     """For `model.objects.filter(pk__in=among(model, keys))`; keys are numbers or UUIDs, as the model has them."""
     has_uuids = isinstance(model._meta.pk, UUIDField)
     if connection.vendor == "postgresql":
-        return RawSQL(f"SELECT unnest(%s::{'uuid' if has_uuids else 'bigint'}[])", [list(keys)])  # noqa: S611
+        # As text: psycopg takes ten times as long for a list.
+        text = "{" + ",".join(map(str, keys)) + "}"
+        return RawSQL(f"SELECT unnest(%s::{'uuid' if has_uuids else 'bigint'}[])", [text])  # noqa: S611
     stored = [key.hex if has_uuids else key for key in keys]
     return RawSQL("SELECT value FROM json_each(%s)", [json.dumps(stored)])

@@ -15,7 +15,7 @@ from .bounded_cache import BoundedCache
 from .difference import ChangeKind
 from .models import Endpoint, Pool, TargetRevision
 from .models.endpoints import OFFLINE_AFTER_POLLS
-from .status_cases import Case
+from .status_cases import Case, Counts
 
 
 class EndpointStatus(StrEnum):
@@ -38,13 +38,29 @@ def forget() -> None:
     _known_of_reporting.clear()
 
 
+Differences = Mapping[str, int]
+"""How many changes of each kind would bring an endpoint to its goal."""
+
+
 def of(endpoints: Iterable[Endpoint]) -> dict[int, EndpointStatus]:
     """The status of each endpoint by its primary key, at the database's current time."""
     endpoints = list(endpoints)
+    offline = _offline(endpoints)
+    return offline | by_packages(endpoint for endpoint in endpoints if endpoint.pk not in offline)
+
+
+def of_with_differences(
+    endpoints: Iterable[Endpoint],
+) -> tuple[dict[int, EndpointStatus], dict[int, Differences]]:
+    """What `of` and `differences` return, with one comparison."""
+    endpoints = list(endpoints)
+    statuses, counts = by_packages_with_differences(endpoints)
+    return statuses | _offline(endpoints), counts
+
+
+def _offline(endpoints: list[Endpoint]) -> dict[int, EndpointStatus]:
     now = clock.now()
-    statuses = {endpoint.pk: EndpointStatus.OFFLINE for endpoint in endpoints if is_offline(endpoint.last_seen, now)}
-    statuses.update(by_packages(endpoint for endpoint in endpoints if endpoint.pk not in statuses))
-    return statuses
+    return {endpoint.pk: EndpointStatus.OFFLINE for endpoint in endpoints if is_offline(endpoint.last_seen, now)}
 
 
 def of_one(endpoint: Endpoint) -> EndpointStatus:
@@ -66,7 +82,22 @@ def by_packages(endpoints: Iterable[Endpoint]) -> dict[int, EndpointStatus]:
     """The status of each endpoint as if all were online."""
     endpoints = list(endpoints)
     cases = _cases(endpoints)
-    counted = status_cases.counted({case for case in cases.values() if not case.is_exact})
+    return _statuses(endpoints, cases, status_cases.counted({case for case in cases.values() if not case.is_exact}))
+
+
+def by_packages_with_differences(
+    endpoints: Iterable[Endpoint],
+) -> tuple[dict[int, EndpointStatus], dict[int, Differences]]:
+    """What `by_packages` and `differences` return, with one comparison."""
+    endpoints = list(endpoints)
+    cases = _cases(endpoints)
+    counted = status_cases.counted(set(cases.values()))
+    return _statuses(endpoints, cases, counted), _differences(cases, counted)
+
+
+def _statuses(
+    endpoints: list[Endpoint], cases: Mapping[int, Case], counted: Mapping[Case, Counts | None]
+) -> dict[int, EndpointStatus]:
     found = dict.fromkeys((endpoint.pk for endpoint in endpoints), EndpointStatus.UNKNOWN)
     for pk, case in cases.items():
         if case.is_exact:
@@ -111,15 +142,18 @@ def _reporting_key(endpoint: Endpoint, pool: Pool, target: TargetRevision) -> st
     return status_cases.digest((*own, *theirs, settings.STATE_MAX_PACKAGES))
 
 
-def differences(endpoints: Iterable[Endpoint]) -> dict[int, dict[str, int]]:
+def differences(endpoints: Iterable[Endpoint]) -> dict[int, Differences]:
     """How many changes of each kind would bring each endpoint to its goal.
 
     Without those that have no goal, and those that weren't compared (too large, or no time was left): `unknown`.
     """
-    cases = _cases(endpoints)
-    known = status_cases.counted(set(cases.values()))
-    counted = {pk: known[case] for pk, case in cases.items()}
-    return {pk: difference.count_kinds(kinds) for pk, kinds in counted.items() if kinds is not None}
+    cases = _cases(list(endpoints))
+    return _differences(cases, status_cases.counted(set(cases.values())))
+
+
+def _differences(cases: Mapping[int, Case], counted: Mapping[Case, Counts | None]) -> dict[int, Differences]:
+    found = {pk: counted[case] for pk, case in cases.items()}
+    return {pk: difference.count_kinds(kinds) for pk, kinds in found.items() if kinds is not None}
 
 
 def of_kinds(kinds: Iterable[ChangeKind]) -> EndpointStatus:
@@ -135,9 +169,8 @@ def of_kinds(kinds: Iterable[ChangeKind]) -> EndpointStatus:
     return EndpointStatus.DIVERGED
 
 
-def _cases(endpoints: Iterable[Endpoint]) -> Mapping[int, Case]:
+def _cases(endpoints: list[Endpoint]) -> Mapping[int, Case]:
     """The case of each endpoint that can be compared, by its primary key."""
-    endpoints = list(endpoints)
     goals = status_cases.goals({endpoint.pool_id for endpoint in endpoints if endpoint.pool_id})
     found: dict[int, Case] = {}
     for endpoint in endpoints:

@@ -42,8 +42,8 @@ class EndpointRow:
 def rows(endpoints: Iterable[Endpoint]) -> list[EndpointRow]:
     """The endpoints with their badge, counts of their difference, active operation and last finished one."""
     endpoints = list(endpoints)
-    badges = _badges(endpoints)
-    counts = status.differences(endpoints)
+    statuses, counts = status.of_with_differences(endpoints)
+    badges = _badges(endpoints, statuses)
     found = Operation.objects.active().filter(endpoint__in=endpoints).defer("result", "foreign")
     active = {operation.endpoint_id: operation for operation in found}
     last = last_results.of([endpoint.pk for endpoint in endpoints])
@@ -59,9 +59,8 @@ def rows(endpoints: Iterable[Endpoint]) -> list[EndpointRow]:
     ]
 
 
-def _badges(endpoints: Collection[Endpoint]) -> dict[int, str]:
+def _badges(endpoints: Collection[Endpoint], known: Mapping[int, status.EndpointStatus]) -> dict[int, str]:
     """The name in ENDPOINT_BADGES of each: its status, or `files_differ` for one that is in sync."""
-    known = status.of(endpoints)
     differ = {
         one.pk for one in endpoints if known[one.pk] == status.EndpointStatus.IN_SYNC and examination.files_differ(one)
     }
