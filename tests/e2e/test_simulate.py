@@ -14,12 +14,15 @@ from tests.support.server import ROOT
 def test_simulation_of_a_new_target_carries_it_out(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     sizes = ("--endpoints=8", "--states=4", "--seconds=12", "--interval=3", "--speed=40", "--workers=1")
-    command = [sys.executable, "-m", "tests.simulate", *sizes, "--auto-sync", "--scenario=target", f"--json={file}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    command = [sys.executable, "-m", "tests.simulate", *sizes, "--auto-sync", "--operators=2", "--scenario=target"]
+    done = subprocess.run([*command, f"--json={file}"], cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stdout + done.stderr
     intervals = json.loads(file.read_text())["intervals"]
     assert sum(one["operations"] for one in intervals) > 0, done.stdout
     assert sum(one["answers"].get("201", 0) for one in intervals) == 1, done.stdout
+    for measured in ("slowest_probe_ms", "reads_p99_ms"):
+        assert any(one[measured] > 0 for one in intervals), done.stdout
+    assert not done.stderr
 
 
 def test_simulation_without_a_scenario_of_that_name_says_which_there_are() -> None:

@@ -1,8 +1,9 @@
 """`python -m tests.simulate`: a fleet of agents in one process against a real server, and what it costs.
 
 The server is gunicorn with PacSync's own configuration on a PostgreSQL of its own; load, server and database share this
-machine. Each line of the table is one interval: check-ins a second, their median and 99th percentile, what else was
-answered, SQL transactions for each request, and memory. The run stops by itself.
+machine. Each line of the table is one interval: check-ins a second, their median and 99th percentile, the slowest
+probe, the 99th percentile of what operators read, SQL transactions for each request, memory, and what agents were
+answered. The run stops by itself.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import psycopg
 
 from tests.simulate import fleet
 from tests.simulate.agents import Agent, Figures, Simulation
+from tests.simulate.probes import Probes, probing
 from tests.simulate.scenarios import SCENARIOS, World
 from tests.support import isolation, preloaded
 from tests.support.load import get
@@ -26,6 +28,7 @@ from tests.support.server import Server, manage, running_server
 from tests.support.wait import until
 
 POLL = 60.0
+READ = ("/api/v1/fleet", "/api/v1/endpoints", "/api/v1/endpoints?status=behind", "/api/v1/operations")
 MIB = 1 << 20
 
 
@@ -49,7 +52,8 @@ def main() -> None:
         )
         agents = [Agent(simulation, about) for about in made["agents"]]
         world = World(simulation, agents, server, postgres, operator, options.seconds * 2 / 3)
-        rows = asyncio.run(run(world, options, url))
+        probes = stack.enter_context(probing(server.port))
+        rows = asyncio.run(run(world, options, url, probes))
     if options.json:
         options.json.write_text(json.dumps({"options": vars(options) | {"json": None}, "intervals": rows}, indent=2))
 
@@ -64,6 +68,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--interval", type=float, default=5, help="seconds of one line of the table")
     parser.add_argument("--speed", type=float, default=1, help="how much faster the agents' clock runs")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--operators", type=int, default=0, help="people who read a list each second")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--scenario", choices=SCENARIOS, default="steady", help="what happens after a third of the time"
@@ -72,13 +77,16 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-async def run(world: World, options: argparse.Namespace, url: str) -> list[dict[str, object]]:
+async def run(world: World, options: argparse.Namespace, url: str, probes: Probes) -> list[dict[str, object]]:
     """Run the agents and the scenario; print one line for each interval."""
     simulation, chance = world.simulation, world.simulation.chance
-    print(f"{'s':>5} {'checkin/s':>9} {'p50 ms':>7} {'p99 ms':>8} {'tx/req':>6} {'ops':>5} {'server MiB':>10}  answers")
+    print("    s checkin/s  p50 ms   p99 ms probe ms  read ms tx/req   ops server MiB  answers")
     rows: list[dict[str, object]] = []
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(agent.live(chance.uniform(0, POLL))) for agent in world.agents]
+        for number in range(options.operators):
+            watched = simulation.watch("read", world.operator, READ[number % len(READ)], 1)
+            tasks.append(group.create_task(watched))
         began, happened = asyncio.get_running_loop().time(), None
         before = transactions(url)
         while (now := asyncio.get_running_loop().time() - began) < options.seconds:
@@ -88,27 +96,38 @@ async def run(world: World, options: argparse.Namespace, url: str) -> list[dict[
             await asyncio.sleep(options.interval)
             after = await asyncio.to_thread(transactions, url)
             made = after - before if min(after, before) >= 0 else 0
-            rows.append(line(now, simulation.figures.take(), options.interval, made, world.server))
+            taken = simulation.figures.take()
+            rows.append(line(now, taken, probes.take(), options.interval, made, world.server))
             before = after
         for task in (*tasks, *([happened] if happened else [])):
             task.cancel()
     return rows
 
 
-def line(at: float, taken: Figures, seconds: float, transactions: int, server: Server) -> dict[str, object]:
-    times, requests = sorted(taken.seconds) or [0.0], sum(taken.answers.values())
+def line(
+    at: float, taken: Figures, probes: list[float], seconds: float, transactions: int, server: Server
+) -> dict[str, object]:
+    checkins, reads = sorted(taken.seconds["/checkin"]), sorted(taken.seconds["read"])
+    requests = sum(taken.answers.values()) + len(reads)
     row: dict[str, object] = {
         "at": round(at, 1),
-        "checkins_per_second": round(len(taken.seconds) / seconds, 1),
-        "p50_ms": round(times[len(times) // 2] * 1000, 1),
-        "p99_ms": round(times[int(len(times) * 0.99)] * 1000, 1),
+        "checkins_per_second": round(len(checkins) / seconds, 1),
+        "p50_ms": percentile(checkins, 50),
+        "p99_ms": percentile(checkins, 99),
+        "slowest_probe_ms": percentile(probes, 100),
+        "reads_p99_ms": percentile(reads, 99),
         "transactions_per_request": round(transactions / requests, 2) if requests else 0.0,
         "operations": taken.operations,
         "server_mib": memory(server),
         "answers": dict(taken.answers),
     }
-    print("{:5.0f} {:9} {:7} {:8} {:6} {:5} {:10}  {}".format(*row.values()), flush=True)
+    print("{:5.0f} {:9} {:7} {:8} {:8} {:8} {:6} {:5} {:10}  {}".format(*row.values()), flush=True)
     return row
+
+
+def percentile(times: list[float], part: int) -> float:
+    """Milliseconds; `times` are sorted seconds."""
+    return round(times[min(len(times) * part // 100, len(times) - 1)] * 1000, 1) if times else 0.0
 
 
 def transactions(url: str) -> int:

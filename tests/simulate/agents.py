@@ -10,7 +10,7 @@ import json
 import random
 import time
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,15 +23,15 @@ Answer = tuple[int, Any, float]  # the status (0: no complete answer), the JSON,
 
 @dataclass
 class Figures:
-    """What came of the requests since the last `take`: seconds of each check-in, answers by what they were."""
+    """What came of the requests since the last `take`: seconds of each kind of them, and agents' answers by name."""
 
-    seconds: list[float] = field(default_factory=list)
+    seconds: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     answers: Counter[str] = field(default_factory=Counter)
     operations: int = 0
 
     def take(self) -> "Figures":
         taken = Figures(self.seconds, self.answers, self.operations)
-        self.seconds, self.answers, self.operations = [], Counter(), 0
+        self.seconds, self.answers, self.operations = defaultdict(list), Counter(), 0
         return taken
 
 
@@ -58,25 +58,36 @@ class Simulation:
         await asyncio.sleep(seconds / self.speed)
 
     async def ask(self, token: str, method: str, path: str, body: object) -> Answer:
-        """One request on a new connection; counted. This process opens at most `open_at_once` at once."""
+        """One request of an agent on a new connection; counted. At most `open_at_once` are open at once."""
         async with self._places:
-            began = time.perf_counter()
-            try:
-                found = await asyncio.wait_for(self._exchange(token, method, path, body), TIMEOUT)
-            except (OSError, ValueError, asyncio.IncompleteReadError, TimeoutError):
-                found = (0, None, 0.0)
-            if path == "/checkin":
-                self.figures.seconds.append(time.perf_counter() - began)
+            found = await self._timed(path, token, method, f"/api/v1{path}", body)
         status, answer, _ = found
         code = answer.get("code", "") if isinstance(answer, dict) and status >= 400 else ""
         self.figures.answers[f"{status or 'none'} {code}".strip()] += 1
         return found
 
+    async def watch(self, kind: str, token: str, path: str, pause: float) -> None:
+        """Ask `path` again and again, `pause` seconds of the real clock after each answer. Failures are counted."""
+        while True:
+            status, _, _ = await self._timed(kind, token, "GET", path, None)
+            if status != 200:
+                self.figures.answers[f"{kind}: {status or 'none'}"] += 1
+            await asyncio.sleep(pause)
+
+    async def _timed(self, kind: str, token: str, method: str, path: str, body: object) -> Answer:
+        began = time.perf_counter()
+        try:
+            return await asyncio.wait_for(self._exchange(token, method, path, body), TIMEOUT)
+        except (OSError, ValueError, asyncio.IncompleteReadError, TimeoutError):
+            return 0, None, 0.0
+        finally:
+            self.figures.seconds[kind].append(time.perf_counter() - began)
+
     async def _exchange(self, token: str, method: str, path: str, body: object) -> Answer:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
-            data = json.dumps(body).encode()
-            head = f"{method} /api/v1{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
+            data = b"" if body is None else json.dumps(body).encode()
+            head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
             head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n"
             writer.write(head.encode() + data)
             line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
