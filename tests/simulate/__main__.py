@@ -2,8 +2,8 @@
 
 The server is gunicorn with PacSync's own configuration on a PostgreSQL of its own; load, server and database share this
 machine. Each line of the table is one interval: check-ins a second, their median and 99th percentile, the slowest
-probe, the 99th percentile of what operators read, SQL transactions for each request, memory, and what agents were
-answered. The run stops by itself.
+probe, the 99th percentile of what operators read, SQL transactions and milliseconds of a processor (server's and
+database's) for each request, memory, and what agents were answered. The run stops by itself.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def arguments() -> argparse.ArgumentParser:
 async def run(world: World, options: argparse.Namespace, url: str, probes: Probes) -> list[dict[str, object]]:
     """Run the agents and the scenario; print one line for each interval."""
     simulation, chance = world.simulation, world.simulation.chance
-    print("    s checkin/s  p50 ms   p99 ms probe ms  read ms tx/req   ops server MiB  answers")
+    print("    s checkin/s  p50 ms   p99 ms probe ms  read ms tx/req cpu/req  db/req   ops server MiB  answers")
     rows: list[dict[str, object]] = []
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(agent.live(chance.uniform(0, POLL))) for agent in world.agents]
@@ -88,7 +88,7 @@ async def run(world: World, options: argparse.Namespace, url: str, probes: Probe
             watched = simulation.watch("read", world.operator, READ[number % len(READ)], 1)
             tasks.append(group.create_task(watched))
         began, happened = asyncio.get_running_loop().time(), None
-        before = transactions(url)
+        before, used = transactions(url), cpu_of_both(world)
         while (now := asyncio.get_running_loop().time() - began) < options.seconds:
             if happened is None and now >= options.seconds / 3:
                 print(f"      -- {options.scenario}: {SCENARIOS[options.scenario].__doc__}", flush=True)
@@ -96,17 +96,32 @@ async def run(world: World, options: argparse.Namespace, url: str, probes: Probe
             await asyncio.sleep(options.interval)
             after = await asyncio.to_thread(transactions, url)
             made = after - before if min(after, before) >= 0 else 0
+            now_used = cpu_of_both(world)
+            spent = (now_used[0] - used[0], now_used[1] - used[1])
             taken = simulation.figures.take()
-            rows.append(line(now, taken, probes.take(), options.interval, made, world.server))
-            before = after
+            rows.append(line(now, taken, probes.take(), options.interval, made, spent, world.server))
+            before, used = after, now_used
         for task in (*tasks, *([happened] if happened else [])):
             task.cancel()
     return rows
 
 
+def cpu_of_both(world: World) -> tuple[float, float]:
+    """Seconds of a processor that the server and its database have used so far."""
+    assert world.database is not None and world.database.process is not None, "only with PostgreSQL"
+    return cpu_seconds(world.server.pid), cpu_seconds(world.database.process.pid)
+
+
 def line(
-    at: float, taken: Figures, probes: list[float], seconds: float, transactions: int, server: Server
+    at: float,
+    taken: Figures,
+    probes: list[float],
+    seconds: float,
+    transactions: int,
+    spent: tuple[float, float],
+    server: Server,
 ) -> dict[str, object]:
+    """What happened in an interval of `seconds`, in which server and database used `spent` seconds of a processor."""
     checkins, reads = sorted(taken.seconds["/checkin"]), sorted(taken.seconds["read"])
     requests = sum(taken.answers.values()) + len(reads)
     row: dict[str, object] = {
@@ -117,11 +132,13 @@ def line(
         "slowest_probe_ms": percentile(probes, 100),
         "reads_p99_ms": percentile(reads, 99),
         "transactions_per_request": round(transactions / requests, 2) if requests else 0.0,
+        "server_cpu_ms_per_request": round(spent[0] / requests * 1000, 1) if requests else 0.0,
+        "database_cpu_ms_per_request": round(spent[1] / requests * 1000, 1) if requests else 0.0,
         "operations": taken.operations,
         "server_mib": memory(server),
         "answers": dict(taken.answers),
     }
-    print("{:5.0f} {:9} {:7} {:8} {:8} {:8} {:6} {:5} {:10}  {}".format(*row.values()), flush=True)
+    print("{:5.0f} {:9} {:7} {:8} {:8} {:8} {:6} {:7} {:7} {:5} {:10}  {}".format(*row.values()), flush=True)
     return row
 
 
@@ -143,12 +160,24 @@ def transactions(url: str) -> int:
 
 def memory(server: Server) -> int:
     """MiB of the processes of the server that nobody else has."""
-    processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children()]
     found = 0
-    for process in processes:
+    for process in processes(server.pid):
         with contextlib.suppress(psutil.NoSuchProcess):
             found += process.memory_full_info().uss
     return found // MIB
+
+
+def cpu_seconds(pid: int) -> float:
+    """What the process and its children have used so far, those that have ended included."""
+    found = sum(psutil.Process(pid).cpu_times()[2:4])  # of children that have ended
+    for process in processes(pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found += sum(process.cpu_times()[:2])
+    return found
+
+
+def processes(pid: int) -> list[psutil.Process]:
+    return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
 
 
 if __name__ == "__main__":
