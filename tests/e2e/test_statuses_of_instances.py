@@ -1,6 +1,7 @@
 """Two instances answer with the status that an endpoint has, after thousands of random changes that both took part in.
 
-Meanwhile nobody changes anything. What is expected is computed from the packages themselves, in a process of its own.
+Nobody changes anything while they are asked. What is expected is computed from the packages themselves, which another
+process reads.
 """
 
 import fnmatch
@@ -12,6 +13,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,10 @@ class Changes:
         return call(port, self.operator, "PUT", f"/endpoints/{agent['name']}/pool", {"pool": chosen})
 
 
+def answers(server: Server, operator: str) -> bool:
+    return call(server.port, operator, "GET", "/fleet").status == 200
+
+
 def listed(server: Server, operator: str, status: str) -> list[str]:
     """The names of the endpoints that the instance lists with this status."""
     reply = call(server.port, operator, "GET", f"/endpoints?limit=200&status={status}")
@@ -131,7 +137,7 @@ def test_ten_thousand_random_changes_by_two_instances_statuses_are_those_of_the_
     with running_server(postgres_url, **settings) as one, running_server(postgres_url, **settings) as two:
         servers = [one, two]
         for server in servers:
-            until(lambda server=server: call(server.port, operator, "GET", "/fleet").status == 200)  # type: ignore[misc]
+            until(partial(answers, server, operator))
         for pool in POOLS[1:]:
             assert call(one.port, operator, "POST", "/pools", {"name": pool}).status == 201
         changes = Changes(servers, operator, made)

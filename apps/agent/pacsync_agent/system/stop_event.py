@@ -11,7 +11,7 @@ from typing import Optional
 class StopEvent(threading.Event):
     """It never waits for a lock, and once set it stays set.
 
-    `threading.Event.set` needs a lock that the main thread may hold in `wait` or `is_set`. A signal handler, which runs
+    `threading.Event.set` needs a lock that the main thread may hold in `wait`. A signal handler, which runs
     in the main thread, would then wait for itself: https://docs.python.org/3/library/signal.html#signals-and-threads
     """
 
