@@ -45,6 +45,11 @@ class Part:
     share: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def again(self) -> bool:
+        """Whether few tests that fail run once more, alone: real servers share the processors with other tests."""
+        return self.folder in (E2E, DEPLOY, CLUSTER)
+
 
 PARTS = {
     "unit": Part("what needs no database", "sqlite", ("--database=without", *NO_SERVERS, *NO_REQUESTS)),
@@ -134,14 +139,11 @@ class Result:
 
 
 def run(name: str, part: Part, places: Sequence[str]) -> Result:
-    """Run pytest for this part in these folders and files, with what it says shown as it comes.
-
-    Few tests that fail run once more, alone: all parts start real processes, which share the processors.
-    """
+    """Run pytest for this part in these folders and files, with what it says shown as it comes."""
     print(f"\n== {name}: {part.about}", flush=True)
     began = time.monotonic()
     code, suite = run_pytest(name, part, [*workers(part), *places])
-    failed = suite.failed if code == FAILED else []
+    failed = suite.failed if code == FAILED and part.again else []
     if not 0 < len(failed) <= AGAIN_AT_MOST:
         return Result(code, time.monotonic() - began, suite.counts, suite.tests)
     print(f"\n== {name}: once more, alone: {' '.join(failed)}", flush=True)

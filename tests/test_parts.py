@@ -133,24 +133,26 @@ def test_fails_once(name):
 
 
 @pytest.mark.parametrize(
-    ("always", "failed", "names"),
+    ("again", "always", "failed", "names"),
     [
-        ("", False, ("test_flaky.py::test_fails_once[once]", "test_flaky.py::test_fails_once[a b]")),
-        ("def test_fails(): raise AssertionError", True, ()),
-        ("\n".join(f"def test_fails{number}(): raise AssertionError" for number in range(4)), True, ()),
+        (True, "", False, ("test_flaky.py::test_fails_once[once]", "test_flaky.py::test_fails_once[a b]")),
+        (True, "def test_fails(): raise AssertionError", True, ()),
+        (True, "\n".join(f"def test_fails{number}(): raise AssertionError" for number in range(4)), True, ()),
+        (False, "", True, ()),
     ],
 )
-def test_few_tests_that_fail_run_once_more_and_those_that_then_pass_are_named(
-    always: str, failed: bool, names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_part_that_may_again_passes_and_names_the_tests_that_failed_once(
+    again: bool, always: str, failed: bool, names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "test_flaky.py").write_text(FLAKY + always)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(isolation, "run_folder", lambda: tmp_path)
-    part = parts.Part("", "sqlite", ("-p", "no:cacheprovider", "-p", "no:django"), share=0)
+    folder = parts.E2E if again else parts.TESTS
+    part = parts.Part("", "sqlite", ("-p", "no:cacheprovider", "-p", "no:django"), folder=folder, share=0)
     result = parts.run("flaky", part, ["test_flaky.py"])
     assert (result.failed, result.again) == (failed, names)
-    assert (tmp_path / "flaky-again.xml").exists() == ("fails3" not in always)
-    if not failed:
+    assert (tmp_path / "flaky-again.xml").exists() == (again and "fails3" not in always)
+    if again and not failed:
         assert result.counts == "1 passed, 2 failed, 0 skipped; of these the second time: 2 passed, 0 failed, 0 skipped"
 
 
