@@ -51,6 +51,9 @@ def test_paths_of_health_are_where_the_settings_say_and_the_main_loop_knows_the_
         assert not settings.HEALTH_PATH.fullmatch(path)
     for path in wsgi.PATHS:
         assert probe_paths.is_quick(f"GET {path} HTTP/1.1".encode()) is (path in PROBES)
+        assert probe_paths.is_of_health(f"GET {path}?format=json HTTP/1.1".encode())
+    for head in ("GET /healthz HTTP/1.1", "GET /?to=/metrics HTTP/1.1", "GET http://a/metrics HTTP/1.1", "", "GET"):
+        assert not probe_paths.is_of_health(head.encode())
 
 
 def test_page_and_command_have_a_sentence_for_every_reason() -> None:

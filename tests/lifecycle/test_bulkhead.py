@@ -9,6 +9,8 @@ import pytest
 
 from apps.lifecycle.shared_memory import memory
 from apps.lifecycle.shared_memory.memory import Memory
+from apps.lifecycle.wsgi import admission
+from apps.lifecycle.wsgi.admission import Admission
 from apps.lifecycle.wsgi.bulkhead import Bulkhead
 from tests.support.wait import until
 
@@ -95,3 +97,21 @@ def test_response_whose_close_raises_gives_its_place_back() -> None:
     with pytest.raises(ValueError):
         body.close()  # type: ignore[attr-defined]
     assert memory.mine().in_flight == 0
+
+
+def test_request_that_the_worker_has_admitted_passes_and_is_not_counted_again() -> None:
+    application = Bulkhead(hello, limit=1)
+    call(application)  # takes the only place
+    with admission.decided(Admission.ADMITTED):
+        status, _, body = call(application)
+    assert (status, b"".join(body)) == ("200 OK", b"hello")
+    assert (memory.mine().in_flight, memory.mine().refused) == (1, 0)
+
+
+def test_request_that_the_worker_refuses_503_busy_though_places_are_free() -> None:
+    with admission.decided(Admission.REFUSED):
+        status, headers, body = call(Bulkhead(hello, limit=1))
+    assert (status, headers["Retry-After"]) == ("503 Service Unavailable", "1")
+    assert json.loads(b"".join(body))["code"] == "busy"
+    assert (memory.mine().in_flight, memory.mine().refused) == (0, 0)  # the worker has counted it
+    assert admission.current() is Admission.UNDECIDED

@@ -1,8 +1,10 @@
-"""Which probes the main loop answers itself. It must not know what a probe answers, nor which probes there are."""
+"""Which requests ask for health, and which of them the main loop answers itself. It must not know the answers."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from django.conf import settings
 
 
 @dataclass
@@ -25,3 +27,9 @@ def register(paths: Iterable[str]) -> None:
 def is_quick(head: bytes) -> bool:
     """Whether the head is that of a probe whose answer needs no I/O and no waiting."""
     return _state.quick.match(head) is not None
+
+
+def is_of_health(head: bytes) -> bool:
+    """Whether the head asks for a page of health, which the application answers outside the bulkhead."""
+    path = head.split(b" ", 2)[1:2]
+    return bool(path and settings.HEALTH_PATH.fullmatch(path[0].partition(b"?")[0].decode("latin-1")))

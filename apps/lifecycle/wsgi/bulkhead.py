@@ -1,8 +1,10 @@
 """The bulkhead: a WSGI layer that counts requests in flight and keeps the last threads free for probes.
 
-gthread queues a request that finds no free thread, and a probe behind it. So the application never gets all threads: at
-most `limit` requests are served at once, and `queue` more wait for their turn in threads of their own. A request beyond
-that is refused, and so is one that has waited `patience` seconds. (Why there is a queue at all: docs/adr/0010.)
+A WSGI server queues a request that finds no free thread, and a probe behind it. So the application never gets all
+threads: at most `limit` requests are served at once, and `queue` more wait for their turn in threads of their own. A
+request beyond that is refused, and so is one that has waited `patience` seconds. (Why there is a queue at all:
+docs/adr/0010.) PacSync's own worker decides before a thread has the request (apps/lifecycle/gunicorn/worker/places.py):
+it has counted those that it admits, and the bulkhead only answers those that it refuses.
 """
 
 import json
@@ -14,6 +16,8 @@ from apps.lifecycle import failure_reason
 from apps.lifecycle.shared_memory import memory
 from apps.lifecycle.shared_memory.slots import Slot
 from apps.lifecycle.work import serving
+from apps.lifecycle.wsgi import admission
+from apps.lifecycle.wsgi.admission import Admission
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -40,6 +44,11 @@ class Bulkhead:
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         if not serving.active():
             serving.begin()
+        decided = admission.current()
+        if decided is Admission.REFUSED:
+            return _refuse(environ, start_response)
+        if decided is Admission.ADMITTED:
+            return self.application(environ, start_response)
         slot = memory.mine()
         if not slot.count(1, limit=self.most):
             return _refuse(environ, start_response)

@@ -24,6 +24,7 @@ from gunicorn.workers import gthread
 from apps.lifecycle.gunicorn.worker import spool
 from apps.lifecycle.gunicorn.worker.pace import Pace
 from apps.lifecycle.gunicorn.worker.spool import Spool
+from apps.lifecycle.wsgi.admission import Admission
 
 PIECE = 64 * 1024
 LARGEST_READ = 1024 * 1024
@@ -160,7 +161,8 @@ class Connection(gthread.TConn):  # type: ignore[misc]
     `searched`: bytes of `ahead` that don't contain the head's end; `missing`: bytes of the body that haven't arrived;
     `pace`: of the body or answer under way; `kept`: whether it stays open after the answer; `last`: whether it ends
     with this request; `in_a_row`: requests that had already arrived when the one before was answered;
-    `counted_address`: the address that it counts for (client_addresses.py), None if it isn't counted.
+    `admission`: of the request under way (places.py); `counted_address`: the address that it counts for
+    (client_addresses.py), None if it isn't counted.
     """
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
@@ -173,6 +175,7 @@ class Connection(gthread.TConn):  # type: ignore[misc]
         self.pace = Pace(0)
         self.kept = self.last = False
         self.path = ""
+        self.admission = Admission.UNDECIDED
         self.counted_address: str | None = None
         self.data_ready = True
 

@@ -26,6 +26,7 @@ from apps.lifecycle.gunicorn.worker.transfers import AnswerTransfers, BodyTransf
 
 SEND_BUFFER = 128 * 1024  # bytes of an answer that the kernel takes: with more we wouldn't see that nobody reads it
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+AT_ONCE = 64  # connections
 PAUSE = 0.05  # seconds without accepting, when descriptors or memory have run out
 TRANSFER_CHECK = 1.0  # seconds between two searches for transfers that are too slow
 
@@ -46,13 +47,18 @@ class SlowClientLimits(Connections):
                 listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
     def accept(self, listener: Any) -> bool:
-        """Accept one connection. False if descriptors or memory have run out.
+        """Accept connections. False if descriptors or memory have run out.
 
-        If there are too many connections, end the oldest one that hasn't asked anything yet, else the one that has been
-        idle longest, else the slowest.
+        One at a time, so that all workers get some. A worker whose places are taken accepts many at once, since a probe
+        may be behind those that it can only have wait. If there are too many connections, end the oldest one that
+        hasn't asked anything yet, else the one that has been idle longest, else the slowest.
         """
         try:
-            self._accept_one(listener)
+            for _ in range(AT_ONCE if self.places.are_taken else 1):
+                if not self._accept_one(listener):
+                    break
+                if self.nr_conns >= self.worker_connections:
+                    self.make_room()
         except OSError as error:
             if error.errno not in EXHAUSTED:
                 raise
@@ -60,22 +66,23 @@ class SlowClientLimits(Connections):
             if not self.make_room():
                 time.sleep(PAUSE)
             return False
-        if self.nr_conns >= self.worker_connections:
-            self.make_room()
         return True
 
-    def _accept_one(self, listener: Any) -> None:
-        """Accept a connection, and look for its request. Refuse it if its address has too many."""
+    def _accept_one(self, listener: Any) -> bool:
+        """Accept a connection, and look for its request. Refuse it if its address has too many. False if none waits."""
         try:
             client, address = listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return
+        except BlockingIOError:
+            return False
+        except ConnectionAbortedError:
+            return True
         self.nr_conns += 1
         conn = Connection(self.cfg, client, address, listener.getsockname())
         if self.addresses.add(conn) or self.make_room(address=conn.counted_address):
             self.enqueue_req(conn)
         else:
             self.refuse(conn, 429, "too_many_connections", "This address has too many connections open.")
+        return True
 
     def make_room(self, address: str | None = None) -> bool:
         """End a connection (of `address`) that does nothing; without an address even one that does little."""
@@ -113,10 +120,12 @@ class SlowClientLimits(Connections):
         """Wait for events until the next connection's time is up, at most `timeout` seconds."""
         queues = (self.gathering, self.lingering, self.refused)
         times = [conns[0].timeout - time.monotonic() for conns in queues if conns]
+        times.append(0.0 if self.arrived else self.places.seconds_left())
         registered = self.poller.get_map()
         for key, _ in self.poller.select(max(0.0, min([timeout, *times]))):
             if registered.get(key.fd) is key:  # otherwise an earlier event of this round has ended the connection
                 key.data(key.fileobj)
+        self.begin_arrived()
 
     def murder_pending(self) -> None:
         """Cut off whoever has taken too long. gunicorn calls it after each round, even in a worker that ends."""

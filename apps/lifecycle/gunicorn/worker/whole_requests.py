@@ -10,6 +10,7 @@ Remove when gunicorn buffers bodies and answers outside its threads.
 
 import re
 import time
+from collections import deque
 from concurrent.futures import Future
 from functools import partial
 from selectors import EVENT_READ
@@ -17,10 +18,16 @@ from typing import Any
 
 from gunicorn.workers import gthread
 
+from apps.lifecycle.gunicorn import probe_paths
 from apps.lifecycle.gunicorn.worker import request_bodies
 from apps.lifecycle.gunicorn.worker.connection import Connection
 from apps.lifecycle.gunicorn.worker.connections import Connections
+from apps.lifecycle.gunicorn.worker.places import Places
+from apps.lifecycle.wsgi import admission
+from apps.lifecycle.wsgi.admission import Admission
 
+BUSY = "This server has as many requests in progress as it can serve. Try again in a second."
+BEGIN = 0.01  # seconds of each round of the main loop in which requests are handed over or refused
 PIPELINED = 1000  # requests that one connection may have answered without a pause
 # After a head with one of these, more follows: a body, or another protocol.
 MORE = re.compile(rb"\n(?:content-length|transfer-encoding|expect|upgrade)[ \t]*:", re.IGNORECASE)
@@ -29,9 +36,32 @@ MORE = re.compile(rb"\n(?:content-length|transfer-encoding|expect|upgrade)[ \t]*
 class WholeRequests(Connections):
     """From a complete head to the end of the answer."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.places = Places()
+        self.arrived: deque[tuple[Connection, bytes]] = deque()
+
     def begin_request(self, conn: Connection, head: bytes) -> None:
         """The connection's next request has this head, which is complete."""
         conn.sock.continued = False
+        if probe_paths.is_of_health(head):
+            conn.admission = Admission.UNDECIDED
+            self._begin(conn, head)
+        else:
+            conn.admission = Admission.ADMITTED
+            self.arrived.append((conn, head))
+
+    def begin_arrived(self) -> None:
+        """Begin the requests that have arrived, and refuse those that have waited for too long, for BEGIN seconds.
+
+        To refuse one takes longer than to accept it, and a probe must not wait until all others are refused.
+        """
+        end = time.monotonic() + BEGIN
+        self.places.refuse_overdue(until=end)
+        while self.arrived and time.monotonic() < end:
+            self._begin(*self.arrived.popleft())
+
+    def _begin(self, conn: Connection, head: bytes) -> None:
         if MORE.search(head):
             self.begin_with_body(conn, head)
         else:
@@ -54,13 +84,18 @@ class WholeRequests(Connections):
         elif len(head) + found.length <= len(ahead):
             self.hand_over(conn, len(head) + found.length)
         elif found.is_large:
-            asked = self.tpool.submit(request_bodies.refusal_of, found, conn.client)
-            asked.add_done_callback(lambda answer: self.method_queue.defer(self._take_body, conn, head, found, answer))
+            self.places.ask(partial(self._ask_sender, conn, head, found), partial(self.refuse, conn, 503, "busy", BUSY))
         else:
             self.bodies.gather(conn, len(head), found.length, expects=found.expects)
 
+    def _ask_sender(self, conn: Connection, head: bytes, found: Any) -> None:
+        """Have a thread find out whether the sender may send a large body."""
+        asked = self.tpool.submit(self.places.serve, partial(request_bodies.refusal_of, found, conn.client))
+        asked.add_done_callback(lambda answer: self.method_queue.defer(self._take_body, conn, head, found, answer))
+
     def _take_body(self, conn: Connection, head: bytes, found: Any, asked: "Future[Any]") -> None:
         """Take a large body, unless the application has refused its sender by now."""
+        self.places.leave()
         refused = None if asked.cancelled() or asked.exception() else asked.result()
         if refused:
             self.refuse(conn, *refused)
@@ -72,18 +107,36 @@ class WholeRequests(Connections):
         if size:
             conn.reader.give(size)
         conn.init()
-        gthread.ThreadWorker.enqueue_req(self, conn)
+        start = partial(gthread.ThreadWorker.enqueue_req, self, conn)
+        if conn.admission is Admission.ADMITTED:
+            self.places.ask(start, partial(self._answer_busy, conn))
+        else:
+            start()
+
+    def _answer_busy(self, conn: Connection) -> None:
+        """Have the bulkhead refuse the whole request here, without a thread: counted and logged like any other."""
+        conn.admission, conn.last = Admission.REFUSED, True
+        self.finished(conn, kept=bool(self.handle(conn)))
 
     def hand_over_as_it_is(self, conn: Connection) -> None:
         """Give everything that arrived to a thread, and end the connection after the answer."""
         conn.last = True
         self.hand_over(conn, len(conn.reader.ahead))
 
+    def handle(self, conn: Any) -> object:
+        """Runs in a thread, for probes and refusals in the main loop."""
+        if isinstance(conn, Connection) and conn.admission is Admission.ADMITTED:
+            return self.places.serve(partial(super().handle, conn))
+        return super().handle(conn)
+
     def handle_request(self, req: Any, conn: Any) -> bool:
-        """Runs in a thread. If the connection ends, the answer says so."""
-        if isinstance(conn, Connection) and conn.last:
+        """If the connection ends, the answer says so."""
+        if not isinstance(conn, Connection):
+            return bool(super().handle_request(req, conn))
+        if conn.last:
             req.force_close()
-        return bool(super().handle_request(req, conn))
+        with admission.decided(conn.admission):
+            return bool(super().handle_request(req, conn))
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
         """Runs in a thread. gunicorn would read the unread rest of the body from the client; here the spool has it."""
@@ -100,6 +153,8 @@ class WholeRequests(Connections):
         if not isinstance(conn, Connection):
             super().finish_request(conn, fs)
             return
+        if conn.admission is Admission.ADMITTED:
+            self.places.leave()
         self.finished(conn, kept=not fs.cancelled() and fs.exception() is None and bool(fs.result()))
 
     def finished(self, conn: Connection, *, kept: bool) -> None:
