@@ -1,12 +1,14 @@
 """The simulator at work: a few agents for some seconds. What it measures isn't asserted."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.simulate import cores
 from tests.support.server import ROOT
 
 
@@ -30,3 +32,17 @@ def test_simulation_without_a_scenario_of_that_name_says_which_there_are() -> No
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "power-cut" in done.stderr
+
+
+@pytest.mark.needs("haproxy")
+@pytest.mark.timeout(240)
+def test_simulation_of_two_instances_asks_both_and_limits_their_cores(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    sizes = ("--endpoints=8", "--states=4", "--seconds=9", "--interval=3", "--speed=40", "--workers=1")
+    limit = ["--cores=0.5"] if os.geteuid() == 0 and os.access(cores.ROOT / "cpu", os.W_OK) else []
+    command = [sys.executable, "-m", "tests.simulate", *sizes, "--instances=2", *limit, f"--json={file}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    intervals = json.loads(file.read_text())["intervals"]
+    assert sum(one["answers"].get("200", 0) for one in intervals) > 20, done.stdout
+    assert not list(cores.ROOT.glob("**/pacsync-simulation-*"))

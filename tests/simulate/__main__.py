@@ -1,9 +1,10 @@
 """`python -m tests.simulate`: a fleet of agents in one process against a real server, and what it costs.
 
 The server is gunicorn with PacSync's own configuration on a PostgreSQL of its own; load, server and database share this
-machine. Each line of the table is one interval: check-ins a second, their median and 99th percentile, the slowest
-probe, the 99th percentile of what operators read, SQL transactions and milliseconds of a processor (server's and
-database's) for each request, memory, and what agents were answered. The run stops by itself.
+machine. Several instances are behind HAProxy with the shipped configuration. Each line of the table is one interval:
+check-ins a second, their median and 99th percentile, the slowest probe, the 99th percentile of what operators read, SQL
+transactions and milliseconds of a processor (instances' and database's) for each request, memory, and what agents were
+answered. The run stops by itself.
 """
 
 import argparse
@@ -12,16 +13,18 @@ import contextlib
 import json
 import random
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 import psycopg
 
-from tests.simulate import fleet
+from tests.simulate import cores, fleet
 from tests.simulate.agents import Agent, Figures, Simulation
 from tests.simulate.probes import Probes, probing
 from tests.simulate.scenarios import SCENARIOS, World
 from tests.support import isolation, preloaded
+from tests.support.front_door import front_door
 from tests.support.load import get
 from tests.support.migrated import running_postgres
 from tests.support.server import Server, manage, running_server
@@ -30,6 +33,8 @@ from tests.support.wait import until
 POLL = 60.0
 READ = ("/api/v1/fleet", "/api/v1/endpoints", "/api/v1/endpoints?status=behind", "/api/v1/operations")
 MIB = 1 << 20
+# All agents have one address here.
+UNLIMITED = dict.fromkeys(("SOURCE_CONNECTIONS", "SOURCE_REQUESTS_AT_ONCE", "SOURCE_REQUESTS_IN_10_SECONDS"), 1_000_000)
 
 
 def main() -> None:
@@ -45,14 +50,20 @@ def main() -> None:
         made = json.loads((folder / "fleet").read_text())
         operator = manage(url, "create_api_token", "simulation", "--role", "operator").stdout.split()[-1]
         settings = {"WEB_CONCURRENCY": options.workers, "POLL_SECONDS": int(POLL), "LOG_LEVEL": "ERROR"}
-        server = stack.enter_context(running_server(url, ENVIRONMENT="production", **settings))
-        until(lambda: get(server.port, "/health/ready")[0] == 200)
+        servers = []
+        for _ in range(options.instances):
+            servers.append(stack.enter_context(running_server(url, ENVIRONMENT="production", **settings)))
+            stack.enter_context(cores.limited(servers[-1].pid, options.cores))
+        until(lambda: all(get(one.port, "/health/ready")[0] == 200 for one in servers))
+        port = servers[0].port
+        if options.instances > 1:
+            port = stack.enter_context(front_door([one.port for one in servers], **UNLIMITED)).port
         simulation = Simulation(
-            server.port, made["repositories"], made["states"], POLL, options.speed, random.Random(options.seed)
+            port, made["repositories"], made["states"], POLL, options.speed, random.Random(options.seed)
         )
         agents = [Agent(simulation, about) for about in made["agents"]]
-        world = World(simulation, agents, server, postgres, operator, options.seconds * 2 / 3)
-        probes = stack.enter_context(probing(server.port))
+        world = World(simulation, agents, servers, postgres, operator, options.seconds * 2 / 3)
+        probes = stack.enter_context(probing(servers[0].port))
         rows = asyncio.run(run(world, options, url, probes))
     if options.json:
         options.json.write_text(json.dumps({"options": vars(options) | {"json": None}, "intervals": rows}, indent=2))
@@ -67,7 +78,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=60, help="of the real clock")
     parser.add_argument("--interval", type=float, default=5, help="seconds of one line of the table")
     parser.add_argument("--speed", type=float, default=1, help="how much faster the agents' clock runs")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="of each instance")
+    parser.add_argument("--instances", type=int, default=1, help="behind HAProxy, if there is more than one")
+    parser.add_argument("--cores", type=float, default=0, help="of the processor for each instance (needs root)")
     parser.add_argument("--operators", type=int, default=0, help="people who read a list each second")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
@@ -99,7 +112,7 @@ async def run(world: World, options: argparse.Namespace, url: str, probes: Probe
             now_used = cpu_of_both(world)
             spent = (now_used[0] - used[0], now_used[1] - used[1])
             taken = simulation.figures.take()
-            rows.append(line(now, taken, probes.take(), options.interval, made, spent, world.server))
+            rows.append(line(now, taken, probes.take(), options.interval, made, spent, world.servers))
             before, used = after, now_used
         for task in (*tasks, *([happened] if happened else [])):
             task.cancel()
@@ -107,9 +120,9 @@ async def run(world: World, options: argparse.Namespace, url: str, probes: Probe
 
 
 def cpu_of_both(world: World) -> tuple[float, float]:
-    """Seconds of a processor that the server and its database have used so far."""
+    """Seconds of a processor that the instances and their database have used so far."""
     assert world.database is not None and world.database.process is not None, "only with PostgreSQL"
-    return cpu_seconds(world.server.pid), cpu_seconds(world.database.process.pid)
+    return sum(cpu_seconds(one.pid) for one in world.servers), cpu_seconds(world.database.process.pid)
 
 
 def line(
@@ -119,9 +132,9 @@ def line(
     seconds: float,
     transactions: int,
     spent: tuple[float, float],
-    server: Server,
+    servers: Sequence[Server],
 ) -> dict[str, object]:
-    """What happened in an interval of `seconds`, in which server and database used `spent` seconds of a processor."""
+    """What happened in an interval of `seconds`; instances and database used `spent` seconds of a processor."""
     checkins, reads = sorted(taken.seconds["/checkin"]), sorted(taken.seconds["read"])
     requests = sum(map(len, taken.seconds.values()))
     row: dict[str, object] = {
@@ -135,7 +148,7 @@ def line(
         "server_cpu_ms_per_request": round(spent[0] / requests * 1000, 1) if requests else 0.0,
         "database_cpu_ms_per_request": round(spent[1] / requests * 1000, 1) if requests else 0.0,
         "operations": taken.operations,
-        "server_mib": memory(server),
+        "server_mib": sum(map(memory, servers)),
         "answers": dict(taken.answers),
     }
     print("{:5.0f} {:9} {:7} {:8} {:8} {:8} {:6} {:7} {:7} {:5} {:10}  {}".format(*row.values()), flush=True)

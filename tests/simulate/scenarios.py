@@ -17,7 +17,7 @@ class World:
 
     simulation: Simulation
     agents: list[Agent]
-    server: Server
+    servers: list[Server]
     database: Postgres | None
     operator: str
     seconds: float
@@ -48,8 +48,9 @@ async def power_cut(world: World) -> None:
 
 
 async def rolling_update(world: World) -> None:
-    """The server loads its code again, and replaces its workers one after the other."""
-    world.server.signal(signal.SIGHUP)
+    """Each instance loads its code again, and replaces its workers one after the other."""
+    for server in world.servers:
+        server.signal(signal.SIGHUP)
 
 
 async def slow_database(world: World) -> None:
