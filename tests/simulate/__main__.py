@@ -12,6 +12,8 @@ import asyncio
 import contextlib
 import json
 import random
+import signal
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +42,7 @@ UNLIMITED = dict.fromkeys(("SOURCE_CONNECTIONS", "SOURCE_REQUESTS_AT_ONCE", "SOU
 def main() -> None:
     options = arguments().parse_args()
     isolation.isolate()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what was started ends, too
     preloaded.afresh = True
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
