@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
+from uuid import UUID
 
 import pytest
+from django.urls import reverse, set_script_prefix
 
 from apps.dashboard.presentation.attention_links import attention_url, bar_parts
 from apps.dashboard.presentation.status_badges import CHANGE_BADGES, EFFECT_BADGES, MANAGEMENT_BADGES, badge_of
@@ -44,6 +46,29 @@ def test_actor_in_words(actor: str, words: str) -> None:
 def test_badge_escapes_what_it_shows() -> None:
     assert "<b>" not in pacsync.badge("behind", "<b>")
     assert pacsync.breakable("a-b.<i>") == "a-<wbr>b.<wbr>&lt;i&gt;"
+
+
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [
+        ("endpoint", "a-b.c_d"),
+        ("pool", "LAB1"),
+        ("package", "gtk+@._-x"),
+        ("operation", UUID("2f3ab2d4-73a5-4d0f-8f4b-6f6dba2b5f6a")),
+    ],
+)
+def test_address_is_that_of_django_below_any_prefix(page: str, name: object) -> None:
+    assert pacsync.address(name, page) == reverse(page, args=[name])
+    set_script_prefix("/pacsync/")
+    try:
+        assert pacsync.address(name, page) == reverse(page, args=[name])
+        assert pacsync.address(name, page).startswith("/pacsync/")
+    finally:
+        set_script_prefix("/")
+
+
+def test_address_of_what_can_be_no_name_is_no_markup() -> None:
+    assert pacsync.address("<\"'&/?#é>", "endpoint") == "/endpoints/%3C%22%27%26%2F%3F%23%C3%A9%3E"
 
 
 def test_fields_of_an_event_are_short_and_escaped() -> None:

@@ -3,6 +3,7 @@
 It must not read the database.
 """
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ from django.utils import timezone
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+from apps.dashboard.presentation import addresses
 from apps.dashboard.presentation.attention_links import BarPart
 from apps.dashboard.presentation.package_changes import ChangeLine
 from apps.dashboard.presentation.status_badges import (
@@ -31,6 +33,8 @@ from apps.lifecycle.ages import age, ago, moment_text
 register = template.Library()
 VALUE_LENGTH = 60
 DIGEST = re.compile(r"[0-9a-f]{64}")
+_COUNTED = CHANGE_BADGES | MANAGEMENT_BADGES
+_NO_CHANGES = format_html('<span class="muted">{}</span>', "none")
 
 
 @register.filter
@@ -43,6 +47,12 @@ def message_tone(level: str) -> str:
 def actor(name: str) -> str:
     """The actor of an event or operation: `ada` for `user:ada`."""
     return audit.display_name(name)
+
+
+@register.filter
+def address(name: object, page: str) -> SafeString:
+    """The address of a page about the endpoint, pool or operation with this name: `{{ name|address:"endpoint" }}`."""
+    return mark_safe(addresses.address(page, name))  # noqa: S308 - quoted
 
 
 @register.filter
@@ -85,13 +95,13 @@ def meaning_sentence(name: str) -> str:
 @register.simple_tag
 def badge(name: str, text: str = "") -> SafeString:
     """A coloured label: the sign, the label or `text`, and the meaning as a tooltip."""
-    return _badge(badge_of(name), text)
+    return _badge(badge_of(name), text) if text else _plain_badge(badge_of(name))
 
 
 @register.simple_tag
 def attention_badge(kind: str) -> SafeString:
     """The badge of a kind of attention item."""
-    return _badge(attention_badge_of(kind))
+    return _plain_badge(attention_badge_of(kind))
 
 
 @register.simple_tag
@@ -108,15 +118,17 @@ def _badge(shown: Badge, text: str = "") -> SafeString:
     return format_html('<span class="badge {}"{}>{}{}</span>', shown.tone, title, sign, text or shown.label)
 
 
+@functools.lru_cache(256)
+def _plain_badge(shown: Badge) -> SafeString:
+    """A table has the same few in each row."""
+    return _badge(shown)
+
+
 def _time(then: datetime, text: str, kind: str) -> SafeString:
-    utc = then.astimezone(UTC)
-    return format_html(
-        '<time datetime="{}" title="{} UTC" data-{}>{}</time>',
-        utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        utc.strftime("%Y-%m-%d %H:%M:%S"),
-        kind,
-        text,
-    )
+    utc = then.astimezone(UTC).isoformat(" ", "seconds")
+    day, hour = utc[:10], utc[11:19]
+    shown = f'<time datetime="{day}T{hour}Z" title="{day} {hour} UTC" data-{kind}>{escape(text)}</time>'
+    return mark_safe(shown)  # noqa: S308 - digits, our own words, and what is escaped
 
 
 @register.simple_tag(name="ago")
@@ -219,15 +231,21 @@ def count_label(count: int, status: str) -> str:
 @register.simple_tag
 def change_counts(numbers: Mapping[str, int] | None) -> SafeString | str:
     """Numbers of changes by kind: `+2 ↑14 ↓1 −3 •1`. The label of each is a tooltip, and a text for screen readers."""
-    badges = CHANGE_BADGES | MANAGEMENT_BADGES
-    shown = [(badges[kind], numbers[kind]) for kind in badges if numbers and numbers.get(kind)]
+    shown = [_change_count(kind, numbers[kind]) for kind in _COUNTED if numbers and numbers.get(kind)]
     if not shown:
-        return format_html('<span class="muted">{}</span>', "none") if numbers is not None else ""
-    return format_html_join(
-        " ",
+        return _NO_CHANGES if numbers is not None else ""
+    return mark_safe(" ".join(shown))  # noqa: S308 - each is
+
+
+@functools.lru_cache(4096)
+def _change_count(kind: str, count: int) -> SafeString:
+    change = _COUNTED[kind]
+    return format_html(
         '<span class="nowrap" title="{2} {0}"><span aria-hidden="true">{1}</span>{2}'
         '<span class="visually-hidden"> {0}</span></span>',
-        ((change.label, change.sign, count) for change, count in shown),
+        change.label,
+        change.sign,
+        count,
     )
 
 
