@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 
 from . import last_results, package_questions
 from .fleet_survey import Survey
-from .key_lists import among
+from .key_lists import IsAmong, text_of
 from .models import AuditEvent, Endpoint, Operation
 from .models.operations import FILES_DIFFER, FINAL, OperationStatus
 from .reported_problem import Reported
@@ -71,7 +71,7 @@ class EndpointFilter:
         if self.files_differ is not None:
             found = found.filter(Q(Reported(FILES_DIFFER)) if self.files_differ else ~Q(Reported(FILES_DIFFER)))
         if self.resting is not None:
-            rests = Q(pk__in=among(Endpoint, [rest.endpoint for rest in Survey().rests]))
+            rests = Q(IsAmong(text_of(rest.endpoint for rest in Survey().rests)))
             found = found.filter(rests if self.resting else ~rests)
         if self.last_result:
             found = found.annotate(last_result=last_results.status()).filter(last_result=self.last_result)

@@ -19,7 +19,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
 from . import clock, examination, reasons, status, status_cases
-from .key_lists import among
+from .key_lists import IsAmong, aggregated, text_of
 from .models import Endpoint, Pool, StatusCase
 from .models.operations import FILES_DIFFER
 from .reasons import Unknown
@@ -78,11 +78,12 @@ def with_status(rows: QuerySet[Endpoint], wanted: EndpointStatus) -> QuerySet[En
     if wanted == EndpointStatus.OFFLINE:
         return rows.filter(Q(last_seen=None) | Q(last_seen__lt=quiet_since))
     words = list(Unknown) if wanted == EndpointStatus.UNKNOWN else [wanted]
-    found, late = _by_verdict(quiet_since, words)
-    if late:
-        known = status.by_packages(Endpoint.objects.filter(pk__in=among(Endpoint, late)).only(*status.FIELDS))
-        found += [pk for pk, one in known.items() if one == wanted]
-    return rows.filter(pk__in=among(Endpoint, found))
+    found, late = _by_verdict(rows, quiet_since, words)
+    if not late:
+        return rows.filter(IsAmong(found))
+    known = status.by_packages(Endpoint.objects.filter(IsAmong(late)).only(*status.FIELDS))
+    alike = text_of(pk for pk, one in known.items() if one == wanted)
+    return rows.filter(Q(IsAmong(found)) | Q(IsAmong(alike)))
 
 
 def groups(pool: int | None = None) -> list[Group]:
@@ -185,21 +186,25 @@ def _not_yet() -> RawSQL:
     return RawSQL(f"SELECT endpoint.id FROM {_ENDPOINTS} WHERE {where}", [settings.STATE_MAX_PACKAGES])  # noqa: S608, S611
 
 
-def _by_verdict(quiet_since: datetime, words: Iterable[str]) -> tuple[list[int], list[int]]:
-    """Endpoints that aren't silent: those whose verdict is one of these words, and those whose case isn't known yet.
+def _by_verdict(rows: QuerySet[Endpoint], quiet_since: datetime, words: Iterable[str]) -> tuple[str, str]:
+    """Of the rows that aren't silent, those whose verdict is one of these words, and those whose case isn't known yet.
 
-    Their primary keys, so that what follows (a count, a page) needn't join again.
+    Their primary keys as texts for `IsAmong`, the second one empty if there are none: what follows (a count, a page)
+    needn't join again.
     """
     listed = ", ".join(f"'{word}'" for word in [*words, _NOT_YET])
+    where, parameters = "endpoint.last_seen >= %s", [connection.ops.adapt_datetimefield_value(quiet_since)]
+    if rows.query.has_filters():
+        chosen, more = rows.order_by().values("pk").query.sql_with_params()
+        where, parameters = f"{where} AND endpoint.id IN ({chosen})", [*parameters, *more]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT * FROM (SELECT endpoint.id, {_verdict()} AS verdict FROM {_ENDPOINTS}"  # noqa: S608
-            f" WHERE endpoint.last_seen >= %s) AS found WHERE verdict IN ({listed})",
-            [settings.STATE_MAX_PACKAGES, connection.ops.adapt_datetimefield_value(quiet_since)],
+            f"SELECT verdict = '{_NOT_YET}', {aggregated('id')} FROM (SELECT endpoint.id, {_verdict()} AS verdict"  # noqa: S608
+            f" FROM {_ENDPOINTS} WHERE {where}) AS found WHERE verdict IN ({listed}) GROUP BY 1",
+            [settings.STATE_MAX_PACKAGES, *parameters],
         )
-        rows = cursor.fetchall()
-    late = {pk for pk, verdict in rows if verdict == _NOT_YET}
-    return [pk for pk, _ in rows if pk not in late], sorted(late)
+        found = {bool(late): text for late, text in cursor.fetchall()}
+    return found.get(False, text_of([])), found.get(True, "")
 
 
 def _online(quiet_since: datetime, pool: int | None) -> list[tuple[Any, ...]]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from . import states, time_limit
+from .key_lists import aggregated, joined
 from .models import Endpoint, PackageVersion, Posting, State
 
 # Whether the posting has the state's slot set. SQLite has no function for it: the hexadecimal digits are looked at,
@@ -71,6 +72,16 @@ def holders(versions: Collection[int], within: Within) -> list[Holder]:
         Holder(key, name, pool, read.get(digest) if digest else version) for key, name, pool, version, digest in rows
     ]
     return found if within.having is None else [one for one in found if (one.version is not None) == within.having]
+
+
+def having(versions: Collection[int]) -> str:
+    """The endpoints that have one of these versions: primary keys, for `key_lists.IsAmong`. Raises ComparisonTooLong.
+
+    They come as a few lists that nobody reads here: most endpoints of a fleet have a usual package.
+    """
+    rows = _rows(aggregated("e.id"), "GROUP BY 2, 3", versions, Within(having=True))
+    read = _read({digest for *_, digest in rows if digest}, versions)
+    return joined(keys for keys, _, digest in rows if digest is None or digest in read)
 
 
 def shares(versions: Collection[int], within: Within) -> list[Share]:

@@ -19,7 +19,7 @@ from .alpm import names
 from .alpm.version import vercmp
 from .consistent_read import consistent_read
 from .exceptions import Invalid, NotFound
-from .key_lists import among
+from .key_lists import IsAmong
 from .models import Endpoint, PackageVersion, Pool
 from .package_holders import Within
 
@@ -141,9 +141,7 @@ def endpoints(name: str, question: Question, *, after: str = "") -> list[Endpoin
 @consistent_read()
 def having(rows: "QuerySet[Endpoint]", name: str) -> "QuerySet[Endpoint]":
     """Those of `rows` that have the package, in any version: for lists that are filtered by it. Two queries."""
-    known = package_holders.versions_of(name)
-    having = package_holders.holders(known, Within(having=True))
-    return rows.filter(pk__in=among(Endpoint, [holder.key for holder in having]))
+    return rows.filter(IsAmong(package_holders.having(package_holders.versions_of(name))))
 
 
 def search(text: str) -> "QuerySet[PackageVersion, str]":

@@ -48,6 +48,10 @@ def agree() -> None:
         names = set(Endpoint.objects.filter(pool=pool).values_list("name", flat=True))
         of_pool = sum(group.count for group in fleet_statuses.groups(pool.pk))
         assert of_pool == len(names)
+        rows = Endpoint.objects.filter(pool__name=pool.name).order_by("-name")
+        for wanted in EndpointStatus:
+            listed = [one.name for one in fleet_statuses.with_status(rows, wanted)]
+            assert listed == sorted((name for name in names if expected[name] == wanted), reverse=True)
 
 
 def change(chance: random.Random) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from django.db.models import Q
 
-from apps.fleet import examination, pool_manager, sync_coordinator
+from apps.fleet import examination, key_lists, pool_manager, sync_coordinator
 from apps.fleet.filters import EndpointFilter
 from apps.fleet.fleet_survey import Survey
-from apps.fleet.key_lists import among
+from apps.fleet.key_lists import IsAmong, among
 from apps.fleet.models import Endpoint, Operation
 from tests import factories
 
@@ -51,6 +52,20 @@ def test_parameters_of_this_sqlite_are_few(few_parameters: None) -> None:
         with pytest.raises(OperationalError, match="too many SQL variables"):
             Endpoint.objects.filter(pk__in=keys).count()
     assert Endpoint.objects.filter(pk__in=among(Endpoint, keys)).count() == 0
+
+
+def test_list_that_the_database_made_selects_the_same_rows(fleet: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {key_lists.aggregated('id')} FROM fleet_endpoint WHERE name LIKE 'm0%'")  # noqa: S608
+        (text,) = cursor.fetchone()
+    chosen = Endpoint.objects.filter(name__startswith="m0")
+    assert set(Endpoint.objects.filter(IsAmong(text))) == set(chosen)
+    others = key_lists.text_of(chosen.filter(name__lt="m05").values_list("pk", flat=True))
+    assert set(Endpoint.objects.filter(~Q(IsAmong(others)), IsAmong(text))) == set(chosen.filter(name__gte="m05"))
+    both = key_lists.joined([text, key_lists.text_of([Endpoint.objects.get(name="m10").pk])])
+    assert Endpoint.objects.filter(IsAmong(both)).count() == chosen.count() + 1
+    assert not Endpoint.objects.filter(IsAmong(key_lists.text_of([]))).exists()
+    assert key_lists.joined([]) == key_lists.text_of([])
 
 
 def test_endpoints_with_a_package_are_filtered_however_many_there_are(fleet: None) -> None:

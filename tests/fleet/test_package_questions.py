@@ -120,3 +120,4 @@ def test_search_exact_name_first_then_beginnings_each_once(lab: None) -> None:
 def test_having_narrows_a_list(lab: None) -> None:
     found = package_questions.having(Endpoint.objects.order_by("name"), "openssl")
     assert [one.name for one in found] == ["m0", "m1", "m2", "m3"]
+    assert not package_questions.having(Endpoint.objects.all(), "nobody-has-it").exists()
