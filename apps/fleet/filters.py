@@ -74,7 +74,7 @@ class EndpointFilter:
             rests = Q(IsAmong(text_of(rest.endpoint for rest in Survey().rests)))
             found = found.filter(rests if self.resting else ~rests)
         if self.last_result:
-            found = found.annotate(last_result=last_results.status()).filter(last_result=self.last_result)
+            found = found.filter(last_results.ended(self.last_result))
         return found
 
     def order(self) -> tuple[str, ...]:

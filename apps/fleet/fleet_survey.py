@@ -11,14 +11,14 @@ from functools import cached_property
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Subquery
+from django.db.models import Exists, OuterRef
 
 from . import fleet_statuses, pool_alarms, status, sync_policy
 from . import paused_automatic_sync as resting
 from .consistent_read import consistent_read
 from .difference import ChangeKind
 from .fleet_statuses import Group
-from .key_lists import among
+from .key_lists import IsAmong, text_of
 from .models import Endpoint, Operation, OperationKind, Pool
 from .models.operations import WENT_WRONG
 from .paused_automatic_sync import Resting
@@ -109,20 +109,17 @@ class Survey:
     @cached_property
     def failures(self) -> list[Failure]:
         """Newest first."""
-        newest = Operation.objects.filter(endpoint=OuterRef("pk")).order_by("-created", "-id")
-        found = Endpoint.objects.annotate(
-            last=Subquery(newest.values("status")[:1]), operation=Subquery(newest.values("pk")[:1])
-        )
-        endpoints = {row.pk: row for row in found.filter(last__in=WENT_WRONG).only("name", *status.FIELDS)}
+        operations = Operation.objects.filter(status__in=WENT_WRONG).newest().order_by("-finished")
+        fields = ("endpoint", "kind", "status", "pk", "finished", "result__code", "result__message", "target_state")
+        rows = list(operations.values_list(*fields))
+        concerned = Endpoint.objects.filter(IsAmong(text_of(row[0] for row in rows)))
+        endpoints = {row.pk: row for row in concerned.only("name", *status.FIELDS)}
         known = status.by_packages(endpoints.values())
-        newest_of = [row.operation for row in endpoints.values()]  # type: ignore[attr-defined]
-        operations = Operation.objects.filter(pk__in=among(Operation, newest_of))
-        rows = operations.order_by("-finished").values_list(
-            "endpoint", "kind", "status", "pk", "finished", "result__code", "result__message", "target_state"
-        )
         failures = []
         for pk, kind, how, operation, finished, code, message, target in rows:
-            endpoint = endpoints[pk]
+            endpoint = endpoints.get(pk)
+            if endpoint is None:  # it was deleted in between
+                continue
             reached = endpoint.state_id == target or (
                 kind == OperationKind.SYNC and known[pk] == EndpointStatus.IN_SYNC
             )
@@ -152,7 +149,7 @@ class Survey:
         if not known:
             return []
         active = Operation.objects.active().filter(endpoint=OuterRef("pk"))
-        rows = Endpoint.objects.filter(~Exists(active), pk__in=among(Endpoint, known), pool__paused_since=None)
+        rows = Endpoint.objects.filter(~Exists(active), IsAmong(text_of(known)), pool__paused_since=None)
         endpoints = list(rows.only("name", *status.FIELDS))
         statuses, counts = status.by_packages_with_differences(endpoints)
         return [

@@ -2,37 +2,47 @@
 
 from collections.abc import Collection
 
-from django.db.models import Count, OuterRef, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 
 from . import states
 from .models import Endpoint, Operation
-from .models.operations import WENT_WRONG
+from .models.operations import FINAL, WENT_WRONG, OperationStatus
 
 NEVER = "never"
 """The last result of an endpoint that has no finished operation."""
 
 
-def _newest(endpoint: str) -> QuerySet[Operation]:
-    return Operation.objects.final().filter(endpoint=OuterRef(endpoint)).order_by("-created", "-id")
+def _newest(*statuses: str) -> QuerySet[Operation]:
+    """The newest finished operation of each endpoint for which it has one of these statuses."""
+    return Operation.objects.filter(status__in=statuses).newest_final().order_by()
 
 
-def status() -> Coalesce:
-    """For a query of endpoints: succeeded, failed, cancelled or lost; NEVER without one."""
-    return Coalesce(Subquery(_newest("pk").values("status")[:1]), Value(NEVER))
+def ended(status: str) -> Q:
+    """For a query of endpoints: their newest finished operation has this status, or they have none (NEVER).
+
+    Few operations end otherwise than well, and these are quickly found. Hence success is: none of the others.
+    """
+    any_final = Q(Exists(Operation.objects.final().filter(endpoint=OuterRef("pk"))))
+    if status == NEVER:
+        return ~any_final
+    if status != OperationStatus.SUCCEEDED:
+        return Q(pk__in=_newest(status).values("endpoint"))
+    others = _newest(*(one for one in FINAL if one != OperationStatus.SUCCEEDED))
+    return any_final & ~Q(pk__in=others.values("endpoint"))
 
 
 def went_wrong(endpoints: QuerySet[Endpoint]) -> dict[str, int]:
     """How many of these endpoints have a newest finished operation that failed or was lost, by status; no zeros."""
-    found = endpoints.order_by().annotate(last=status()).filter(last__in=WENT_WRONG)
-    return dict(found.values_list("last").annotate(number=Count("pk")).order_by("last"))
+    found = _newest(*WENT_WRONG).filter(endpoint__in=endpoints.order_by())
+    return dict(found.order_by("status").values_list("status").annotate(number=Count("pk")))
 
 
 def of(endpoints: Collection[int]) -> dict[int, Operation]:
     """The newest finished operation of each of these endpoints that has one, by the endpoint's primary key."""
     found: dict[int, Operation] = {}
     for chunk in states.chunks(sorted(endpoints)):
-        newest = Endpoint.objects.filter(pk__in=chunk).annotate(last=Subquery(_newest("pk").values("pk")[:1]))
+        final = Operation.objects.final().filter(endpoint=OuterRef("pk")).order_by("-created", "-id")
+        newest = Endpoint.objects.filter(pk__in=chunk).annotate(last=Subquery(final.values("pk")[:1]))
         rows = Operation.objects.filter(pk__in=newest.values("last")).defer("foreign", "plan")
         found.update((operation.endpoint_id, operation) for operation in rows)
     return found

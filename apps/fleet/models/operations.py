@@ -10,7 +10,7 @@ import uuid
 from typing import Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from apps.fleet import limits
@@ -85,6 +85,19 @@ class OperationQuerySet(models.QuerySet["Operation"]):
     def reached(self) -> Self:
         """Those that brought their endpoint to their target's packages, all of its files or not."""
         return self.filter(REACHED)
+
+    def newest(self) -> Self:
+        """Those after which their endpoint has got no other."""
+        return self._without_later(Operation.objects.all())
+
+    def newest_final(self) -> Self:
+        """Finished ones after which their endpoint has got no other that is finished."""
+        return self.final()._without_later(Operation.objects.final())
+
+    def _without_later(self, others: "OperationQuerySet") -> Self:
+        """Quick for few operations of many: each is looked up among those of its endpoint."""
+        later = Q(created__gt=OuterRef("created")) | Q(created=OuterRef("created"), id__gt=OuterRef("id"))
+        return self.filter(~Exists(others.filter(later, endpoint=OuterRef("endpoint"))))
 
     def with_names(self) -> Self:
         """With endpoint and target revision, as lists show them."""
