@@ -52,6 +52,10 @@ _NO_NEWS = Q(verb__in=("requeue", "run_again", "rotate_token")) | Q(verb="create
 _BATCHES = (100, 400, 1500)
 
 
+Subject = tuple[str, str]
+"""The kind of an operation and the name of its endpoint."""
+
+
 class AuditLine(NamedTuple):
     """One event for a person, or several of the same kind in a row: then `at` is the time of the newest.
 
@@ -71,6 +75,15 @@ class AuditLine(NamedTuple):
     or_more: bool = False
 
 
+class _Brief(NamedTuple):
+    """What says whether an event is like the one before it."""
+
+    pk: int
+    actor: str
+    verb: str
+    object: str
+
+
 class _Missing(dict[str, Any]):
     def __missing__(self, key: str) -> str:
         return "?"
@@ -79,37 +92,63 @@ class _Missing(dict[str, Any]):
 def audit_lines(events: Iterable[AuditEvent]) -> list[AuditLine]:
     """The events as lines, in their order. One query, for the operations among them."""
     events = list(events)
-    ids = {one for event in events if (one := _operation(event.object))}
-    found = Operation.objects.filter(pk__in=ids).values_list("pk", "kind", "endpoint__name")
-    operations = {pk: (kind, name) for pk, kind, name in found}
-    return [_line(event, operations) for event in events]
+    known = _operations(events)
+    return [_line(event, known.get(event.object)) for event in events]
+
+
+def _operations(events: Iterable[AuditEvent | _Brief]) -> dict[str, Subject]:
+    """The operations that events are about and that still exist, by the events' objects. One query."""
+    objects = {one: event.object for event in events if (one := _operation(event.object))}
+    found = Operation.objects.filter(pk__in=objects).values_list("pk", "kind", "endpoint__name")
+    return {objects[pk]: (kind, name) for pk, kind, name in found}
 
 
 def news(most: int) -> list[AuditLine]:
     """The newest `most` lines. Events of the same kind and actor in a row are one line with a count.
 
     A rollout has thousands of events that are one line: events are read in batches, until there are enough lines or the
-    last of _BATCHES was read. Two queries for each batch.
+    last of _BATCHES was read. Two queries for each batch, and one for lines that begin after the first batch.
     """
-    lines: list[AuditLine] = []
+    firsts: list[tuple[AuditEvent | _Brief, Subject | None]] = []
+    times: list[int] = []
+    last, left = None, False
     for one in _newest():
         if one is None:  # there are more than may be read
-            lines[-1] = lines[-1]._replace(or_more=True)
-        elif lines and _group(lines[-1]) == _group(one):
-            lines[-1] = lines[-1]._replace(times=lines[-1].times + 1)
-        elif len(lines) == most:
-            return lines
+            left = True
+        elif (group := _group(*one)) == last:
+            times[-1] += 1
+        elif len(firsts) == most:
+            break
         else:
-            lines.append(one)
+            firsts.append(one)
+            times.append(1)
+            last = group
+    brief = [event.pk for event, _ in firsts if isinstance(event, _Brief)]
+    whole = AuditEvent.objects.in_bulk(brief) if brief else {}
+    lines = []
+    for (event, known), count in zip(firsts, times, strict=True):
+        found = whole.get(event.pk) if isinstance(event, _Brief) else event
+        if found is not None:  # else it was removed in between
+            lines.append(as_news(_line(found, known))._replace(times=count))
+    if left and lines:
+        lines[-1] = lines[-1]._replace(or_more=True)
     return lines
 
 
-def _newest() -> Iterator[AuditLine | None]:
-    """The newest events that are news, in batches. Ends with None if more are left."""
+def _newest() -> Iterator[tuple[AuditEvent | _Brief, Subject | None] | None]:
+    """The newest events that are news, with the operations that they are about, in batches.
+
+    Ends with None if more are left.
+    """
     found, before = AuditEvent.objects.exclude(_NO_NEWS).order_by("-id"), None
     for size in _BATCHES:
-        batch = list((found if before is None else found.filter(id__lt=before))[:size])
-        yield from map(as_news, audit_lines(batch))
+        batch: list[AuditEvent | _Brief]
+        if before is None:
+            batch = list(found[:size])
+        else:
+            batch = list(map(_Brief._make, found.filter(id__lt=before).values_list(*_Brief._fields)[:size]))
+        known = _operations(batch)
+        yield from ((event, known.get(event.object)) for event in batch)
         if len(batch) < size:
             return
         before = batch[-1].pk
@@ -128,17 +167,15 @@ def as_news(line: AuditLine) -> AuditLine:
     return line._replace(actor="", phrase=f"the {subject} {_ENDS[event.verb]}")
 
 
-def _group(line: AuditLine) -> tuple[str, str, str, str]:
-    """What lines have in common that become one. It doesn't matter which endpoint ended an operation."""
-    event = line.event
+def _group(event: AuditEvent | _Brief, operation: Subject | None) -> tuple[str, str, str, str]:
+    """What events have in common that become one line. It doesn't matter which endpoint ended an operation."""
     kind = event.object.partition(":")[0]
     ended_by_endpoint = kind == "operation" and event.actor.startswith("endpoint:")
-    return event.verb, kind, line.kind, "endpoint" if ended_by_endpoint else event.actor
+    return event.verb, kind, operation[0] if operation else "", "endpoint" if ended_by_endpoint else event.actor
 
 
-def _line(event: AuditEvent, operations: Mapping[UUID, tuple[str, str]]) -> AuditLine:
+def _line(event: AuditEvent, known: Subject | None) -> AuditLine:
     kind, _, name = event.object.partition(":")
-    known = operations.get(_operation(event.object) or UUID(int=0))
     return AuditLine(
         id=event.pk,
         actor=audit.display_name(event.actor),
@@ -152,7 +189,7 @@ def _line(event: AuditEvent, operations: Mapping[UUID, tuple[str, str]]) -> Audi
     )
 
 
-def _phrase(event: AuditEvent, operation: tuple[str, str] | None) -> str:
+def _phrase(event: AuditEvent, operation: Subject | None) -> str:
     """`operation` is the kind and the endpoint's name of the one that the event is about, if it still exists."""
     kind, _, name = event.object.partition(":")
     template = _PHRASES.get(f"{event.verb} {kind}") or _PHRASES.get(event.verb)
