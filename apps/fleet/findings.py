@@ -9,10 +9,11 @@ from datetime import datetime
 
 from django.db.models import F, Max
 
-from . import fleet_statuses, reasons
+from . import reasons
 from .attention_items import AttentionKind, Item, listed
 from .fleet_statuses import Group
 from .fleet_survey import Failure, Survey
+from .key_lists import IsAmong, joined
 from .models import ChecksumConflict, Endpoint, EndpointState, OperationStatus, Pool
 from .pool_alarms import Alarm
 from .reasons import Unknown
@@ -133,8 +134,8 @@ def _since_in_state(groups: list[Group]) -> dict[int | None, datetime]:
     """When the first diverged endpoint of each pool came into its state; not before the target was set."""
     if not groups:
         return {}
-    diverged = fleet_statuses.with_status(Endpoint.objects.all(), EndpointStatus.DIVERGED)
-    entries = EndpointState.objects.filter(endpoint__in=diverged, state=F("endpoint__state"))
+    diverged = IsAmong(joined(group.diverged for group in groups), "endpoint")
+    entries = EndpointState.objects.filter(diverged, state=F("endpoint__state"))
     rows = entries.order_by().values_list("endpoint__pool", "endpoint__pool__target__created", "endpoint")
     found: dict[int | None, datetime] = {}
     for pool, target_set, _, at in rows.annotate(at=Max("at")):

@@ -35,8 +35,9 @@ _NOT_YET = "not_yet"
 _CASE = """known.revision = revision.id AND known.state = endpoint.state_id AND known.arch = endpoint.arch
  AND known.holds = endpoint.holds AND known."foreign" = endpoint."foreign"
  AND known.excluded = pool.excluded_packages AND known.package_limit = %s"""
-_ENDPOINTS = f"""fleet_endpoint AS endpoint LEFT JOIN fleet_pool AS pool ON pool.id = endpoint.pool_id
- LEFT JOIN fleet_targetrevision AS revision ON revision.id = pool.target_id
+# The pools with their targets first: they are few, and the endpoints are joined once less.
+_ENDPOINTS = f"""fleet_endpoint AS endpoint LEFT JOIN (fleet_pool AS pool
+ LEFT JOIN fleet_targetrevision AS revision ON revision.id = pool.target_id) ON pool.id = endpoint.pool_id
  LEFT JOIN fleet_statuscase AS known ON {_CASE}"""
 # S608 and S611 below: the texts are these constants and words of enumerations; what varies is a parameter.
 # The words are EndpointStatus's, Unknown's in place of `unknown`, and _NOT_YET; the order is that of `status._cases`
@@ -60,7 +61,7 @@ class Group:
 
     `first` is the first of them by name. `since` is the oldest time at which one of them was seen, or enrolled if it
     was never seen. `unknown` says why the status is `unknown`. `files_differ`: they reported that; it isn't known of
-    silent endpoints.
+    silent endpoints. `diverged`: the keys of endpoints that have diverged, as text for `IsAmong`.
     """
 
     pool: int | None
@@ -70,6 +71,7 @@ class Group:
     count: int
     first: str
     since: datetime
+    diverged: str = ""
 
 
 def with_status(rows: QuerySet[Endpoint], wanted: EndpointStatus) -> QuerySet[Endpoint]:
@@ -208,22 +210,27 @@ def _by_verdict(rows: QuerySet[Endpoint], quiet_since: datetime, words: Iterable
 
 
 def _online(quiet_since: datetime, pool: int | None) -> list[tuple[Any, ...]]:
-    """(verdict, pool, whether files differ, count, first, since) of the endpoints that aren't silent."""
-    differ = _REPORTED[connection.vendor].format(FILES_DIFFER)
+    """(verdict, pool, whether files differ, count, first, since, keys) of the endpoints that aren't silent.
+
+    The keys only of those that have diverged.
+    """
+    differ, diverged = _REPORTED[connection.vendor].format(FILES_DIFFER), f"verdict = '{EndpointStatus.DIVERGED}'"
     parameters: list[Any] = [settings.STATE_MAX_PACKAGES, connection.ops.adapt_datetimefield_value(quiet_since)]
     where = "endpoint.last_seen >= %s"
     if pool is not None:
         where, parameters = f"{where} AND endpoint.pool_id = %s", [*parameters, pool]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {_verdict()}, endpoint.pool_id, {differ}, COUNT(*), MIN(endpoint.name), MIN(endpoint.last_seen)"  # noqa: S608
-            f" FROM {_ENDPOINTS} WHERE {where} GROUP BY 1, 2, 3",
+            f"SELECT verdict, pool_id, differ, COUNT(*), MIN(name), MIN(last_seen),"  # noqa: S608
+            f" {aggregated('id', only=diverged)}"
+            f" FROM (SELECT {_verdict()} AS verdict, {differ} AS differ, endpoint.* FROM {_ENDPOINTS} WHERE {where})"
+            f" AS found GROUP BY 1, 2, 3",
             parameters,
         )
         return list(cursor.fetchall())
 
 
-def _group(verdict: str, pool: int | None, differ: Any, count: int, first: str, since: Any) -> Group:
+def _group(verdict: str, pool: int | None, differ: Any, count: int, first: str, since: Any, keys: str | None) -> Group:
     unknown = Unknown(verdict) if verdict in set(Unknown) else None
     if not isinstance(since, datetime):
         since = datetime.fromisoformat(since).replace(tzinfo=UTC)
@@ -235,6 +242,7 @@ def _group(verdict: str, pool: int | None, differ: Any, count: int, first: str, 
         count=count,
         first=first,
         since=since,
+        diverged=keys or "",
     )
 
 
@@ -253,4 +261,5 @@ def _late(rows: QuerySet[Endpoint]) -> Iterable[Group]:
             count=1,
             first=one.name,
             since=one.last_seen or one.created,
+            diverged=text_of([one.pk]) if known[one.pk] == EndpointStatus.DIVERGED else "",
         )

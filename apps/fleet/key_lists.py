@@ -24,9 +24,14 @@ def among(model: type[Model], keys: Iterable[Any]) -> RawSQL:
     return RawSQL("SELECT value FROM json_each(%s)", [json.dumps(stored)])
 
 
-def aggregated(column: str) -> str:
-    """The SQL of an aggregate: the numbers of a column of SQL, as the text that `IsAmong` takes."""
-    return f"array_agg({column})::text" if connection.vendor == "postgresql" else f"json_group_array({column})"
+def aggregated(column: str, only: str = "true") -> str:
+    """The SQL of an aggregate: the numbers of a column of SQL, as the text that `IsAmong` takes; `only` is a condition.
+
+    If it holds nowhere, PostgreSQL says NULL.
+    """
+    if connection.vendor == "postgresql":
+        return f"(array_agg({column}) FILTER (WHERE {only}))::text"
+    return f"json_group_array({column}) FILTER (WHERE {only})"
 
 
 def text_of(keys: Iterable[int]) -> str:
@@ -41,7 +46,7 @@ def joined(texts: Iterable[str]) -> str:
 
 
 class IsAmong(Func):
-    """For `model.objects.filter(IsAmong(text))`: the primary key, a number, is in the list.
+    """For `model.objects.filter(IsAmong(text))`: the primary key, or `key`, a number, is in the list.
 
     PostgreSQL looks each row up in a table of the list's numbers, and may read the rows in the order of an index until
     there are enough. `among` is a join, for which it reads all of them.
@@ -49,8 +54,8 @@ class IsAmong(Func):
 
     output_field = BooleanField()
 
-    def __init__(self, text: str, **extra: Any) -> None:
-        super().__init__(F("pk"), Value(text), **extra)
+    def __init__(self, text: str, key: str = "pk", **extra: Any) -> None:
+        super().__init__(F(key), Value(text), **extra)
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra_context: Any) -> Any:
         template = "%(expressions)s))"

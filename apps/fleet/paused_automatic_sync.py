@@ -37,7 +37,10 @@ _GIVEN_UP = Q(
 )
 # Somebody reverted the very sync that would be queued: that is a decision, until a new target comes.
 _TAKEN_BACK = REACHED & Q(
-    kind=OperationKind.REVERT, target_state=F("endpoint__state"), reverts__revision=F("endpoint__pool__target")
+    kind=OperationKind.REVERT,
+    reverts__isnull=False,  # said for PostgreSQL, which then reads only reverts
+    target_state=F("endpoint__state"),
+    reverts__revision=F("endpoint__pool__target"),
 )
 _NOT_RESUMED = Q(endpoint__sync_resumed__isnull=True) | Q(finished__gt=F("endpoint__sync_resumed"))
 

@@ -4,12 +4,11 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, F, Q, Subquery
+from django.db.models import Count, Exists, OuterRef
 
 from . import progress
 from .fleet_survey import Survey
-from .models import Operation
-from .models.operations import ACTIVE
+from .models import Endpoint, Operation
 from .pool_alarms import PoolAlarm
 from .status import EndpointStatus
 
@@ -71,16 +70,14 @@ def pools_overview(*, survey: Survey | None = None) -> list[PoolRow]:
 
 def _running() -> dict[int, Running]:
     """The pools that have an active operation. Two queries, or one if there is no such pool."""
-    active = Operation.objects.active().filter(endpoint__pool__isnull=False)
-    counted = Operation.objects.filter(endpoint__pool__in=Subquery(active.values("endpoint__pool")))
-    counted = counted.filter(Q(status__in=ACTIVE) | Q(revision=F("endpoint__pool__target")))
-    rows = (
-        counted.order_by()
-        .values_list("endpoint__pool")
-        .annotate(active=Count("pk", filter=Q(status__in=ACTIVE)), of=Count("endpoint", distinct=True))
-    )
-    found = list(rows)
-    phases = progress.phases() if found else {}
-    return {
-        pool: Running(active=active, done=of - active, of=of, phases=phases.get(pool, {})) for pool, active, of in found
-    }
+    phases = progress.phases()
+    if not phases:
+        return {}
+    own = Operation.objects.filter(endpoint=OuterRef("pk"))
+    concerned = Exists(own.active()) | Exists(own.filter(revision=OuterRef("pool__target")))
+    rows = Endpoint.objects.filter(concerned, pool__in=list(phases)).order_by().values_list("pool")
+    found: dict[int, Running] = {}
+    for pool, of in rows.annotate(of=Count("pk")):
+        active = min(sum(phases[pool].values()), of)  # one may have ended since
+        found[pool] = Running(active=active, done=of - active, of=of, phases=phases[pool])
+    return found
