@@ -1,6 +1,9 @@
 """The newest finished operation of endpoints: how their last sync or revert ended. It writes nothing."""
 
 from collections.abc import Collection
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 
@@ -37,12 +40,42 @@ def went_wrong(endpoints: QuerySet[Endpoint]) -> dict[str, int]:
     return dict(found.order_by("status").values_list("status").annotate(number=Count("pk")))
 
 
+class LastResult(NamedTuple):
+    """How an operation ended, as lists show it: without what its agent wrote. `code` is empty if there is none."""
+
+    pk: UUID
+    kind: str
+    status: str
+    finished: datetime | None
+    code: str
+
+
 def of(endpoints: Collection[int]) -> dict[int, Operation]:
     """The newest finished operation of each of these endpoints that has one, by the endpoint's primary key."""
     found: dict[int, Operation] = {}
     for chunk in states.chunks(sorted(endpoints)):
-        final = Operation.objects.final().filter(endpoint=OuterRef("pk")).order_by("-created", "-id")
-        newest = Endpoint.objects.filter(pk__in=chunk).annotate(last=Subquery(final.values("pk")[:1]))
-        rows = Operation.objects.filter(pk__in=newest.values("last")).defer("foreign", "plan")
+        rows = _newest_of(chunk).defer("foreign", "plan")
         found.update((operation.endpoint_id, operation) for operation in rows)
     return found
+
+
+def short(endpoints: Collection[int]) -> dict[int, LastResult]:
+    """The same for a list, which needs little of each."""
+    found: dict[int, LastResult] = {}
+    for chunk in states.chunks(sorted(endpoints)):
+        rows = _newest_of(chunk).values_list("endpoint", "pk", "kind", "status", "finished", "result__code")
+        for endpoint, pk, kind, status, finished, code in rows:
+            found[endpoint] = LastResult(pk, kind, status, finished, code or "")
+    return found
+
+
+def short_of(operation: Operation) -> LastResult:
+    """The same of one that was read."""
+    code = (operation.result or {}).get("code") or ""
+    return LastResult(operation.pk, operation.kind, operation.status, operation.finished, code)
+
+
+def _newest_of(endpoints: Collection[int]) -> QuerySet[Operation]:
+    final = Operation.objects.final().filter(endpoint=OuterRef("pk")).order_by("-created", "-id")
+    newest = Endpoint.objects.filter(pk__in=endpoints).annotate(last=Subquery(final.values("pk")[:1]))
+    return Operation.objects.filter(pk__in=newest.values("last"))

@@ -34,6 +34,7 @@ def history(request: pytest.FixtureRequest) -> dict[str, list[Operation]]:
                 target_state=state,
                 deadline=now,
                 created=now + timedelta(seconds=chance.randrange(3)),
+                result={"code": "no_room"} if status == OperationStatus.FAILED else None,
                 finished=now if status in FINAL else None,
             )
             for status in statuses
@@ -51,6 +52,9 @@ def test_endpoints_are_found_by_how_their_newest_finished_operation_ended(histor
         assert [one.name for one in found] == expected, how
     known = last_results.of(Endpoint.objects.values_list("pk", flat=True))
     assert {one.endpoint.name: one for one in known.values()} == {name: made[0] for name, made in final.items() if made}
+    short = last_results.short(Endpoint.objects.values_list("pk", flat=True))
+    assert short == {pk: last_results.short_of(one) for pk, one in known.items()}
+    assert {one.code for one in short.values()} == {"", "no_room"}
     wrong = [made[0].status for made in final.values() if made and made[0].status in ("failed", "lost")]
     assert last_results.went_wrong(Endpoint.objects.all()) == {how: wrong.count(how) for how in set(wrong)}
 

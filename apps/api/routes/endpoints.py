@@ -56,7 +56,7 @@ def endpoint_rows(filters: EndpointQuery, *, limit: int, cursor: str | None) -> 
 
 
 def endpoints_out(found: list[Endpoint]) -> list[EndpointOut]:
-    known, results = statuses_of(found), last_results.of([endpoint.pk for endpoint in found])
+    known, results = statuses_of(found), last_results.short([endpoint.pk for endpoint in found])
     return [
         EndpointOut.model_validate(endpoint_fields(endpoint, known[endpoint.pk], results.get(endpoint.pk)))
         for endpoint in found

@@ -36,7 +36,7 @@ def endpoint_detail(endpoint: Endpoint) -> EndpointDetail:
     ]
     known, counts = status.of_one(endpoint), difference.counts(sync.changes)
     return EndpointDetail.model_validate(
-        endpoint_fields(endpoint, known, last_results.of([endpoint.pk]).get(endpoint.pk))
+        endpoint_fields(endpoint, known, last_results.short([endpoint.pk]).get(endpoint.pk))
         | {
             "report_seq": endpoint.report_seq,
             "holds": endpoint.holds,

@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 from apps.api.requests.fields import Body, Kind, Name, Time
 from apps.api.schemas.operations import FetchOut, OperationOut, Plan, UnmanagedOut
 from apps.api.schemas.vulnerabilities import EndpointVulnerabilitiesOut
-from apps.fleet.models import Endpoint, Operation
+from apps.fleet.last_results import LastResult
+from apps.fleet.models import Endpoint
 from apps.fleet.models.operations import OperationStatus
 from apps.fleet.status import EndpointStatus
 
@@ -93,19 +94,19 @@ class EndpointOut(BaseModel):
     last_result: LastResultOut | None
 
 
-def last_result_out(operation: Operation) -> LastResultOut:
+def last_result_out(last: LastResult) -> LastResultOut:
     return LastResultOut.model_validate(
         {
-            "operation": operation.pk,
-            "kind": operation.kind,
-            "status": operation.status,
-            "code": (operation.result or {}).get("code") or None,
-            "finished": operation.finished,
+            "operation": last.pk,
+            "kind": last.kind,
+            "status": last.status,
+            "code": last.code or None,
+            "finished": last.finished,
         }
     )
 
 
-def endpoint_fields(endpoint: Endpoint, status: EndpointStatus, last: Operation | None) -> dict[str, object]:
+def endpoint_fields(endpoint: Endpoint, status: EndpointStatus, last: LastResult | None) -> dict[str, object]:
     """The fields of `EndpointOut`. `endpoint` has been read with its pool."""
     return {
         "id": endpoint.pk,

@@ -9,12 +9,15 @@ from django.db.models import Q, QuerySet
 
 from apps.fleet import examination, fleet_statuses, last_results, status
 from apps.fleet.consistent_read import consistent_read
+from apps.fleet.last_results import LastResult
 from apps.fleet.models import Endpoint, Operation, Pool
 from apps.fleet.models.operations import FILES_DIFFER, WENT_WRONG
 from apps.fleet.reported_problem import Reported
 from apps.fleet.status_badges import ENDPOINT_BADGES
 
 POOLS_OFFERED = 200
+FIELDS = ("name", *status.FIELDS)
+_OPERATION_FIELDS = ("endpoint_id", "kind", "status", "progress")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,7 @@ class EndpointRow:
     badge: str
     counts: Mapping[str, int] | None
     operation: Operation | None
-    last: Operation | None = None
+    last: Operation | LastResult | None = None
 
     @property
     def status(self) -> str:
@@ -39,14 +42,25 @@ class EndpointRow:
         return newest is not None and newest.status in WENT_WRONG
 
 
+def row_of(endpoint: Endpoint) -> EndpointRow:
+    """An endpoint with its badge, counts of its difference, active operation and last finished one."""
+    active = Operation.objects.active().filter(endpoint=endpoint).defer("result", "foreign")
+    return _rows([endpoint], active, last_results.of([endpoint.pk]))[0]
+
+
 def rows(endpoints: Iterable[Endpoint]) -> list[EndpointRow]:
-    """The endpoints with their badge, counts of their difference, active operation and last finished one."""
+    """The same of many. Of the operations, only what a table shows is read, and of the endpoints FIELDS are needed."""
     endpoints = list(endpoints)
+    active = Operation.objects.active().filter(endpoint__in=endpoints).only(*_OPERATION_FIELDS)
+    return _rows(endpoints, active, last_results.short([endpoint.pk for endpoint in endpoints]))
+
+
+def _rows(
+    endpoints: list[Endpoint], operations: Iterable[Operation], last: Mapping[int, Operation | LastResult]
+) -> list[EndpointRow]:
     statuses, counts = status.of_with_differences(endpoints)
     badges = _badges(endpoints, statuses)
-    found = Operation.objects.active().filter(endpoint__in=endpoints).defer("result", "foreign")
-    active = {operation.endpoint_id: operation for operation in found}
-    last = last_results.of([endpoint.pk for endpoint in endpoints])
+    active = {operation.endpoint_id: operation for operation in operations}
     return [
         EndpointRow(
             endpoint=endpoint,

@@ -89,7 +89,7 @@ class Command(TellingCommand):
             rows = fleet_statuses.with_status(rows, EndpointStatus(options["status"]))
         found = list(rows)
         statuses = status.of(found)
-        results = last_results.of([one.pk for one in found])
+        results = last_results.short([one.pk for one in found])
         shown = [
             EndpointOut.model_validate(endpoint_fields(one, statuses[one.pk], results.get(one.pk))) for one in found
         ]

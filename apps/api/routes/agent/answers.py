@@ -102,7 +102,7 @@ def _last_failure(endpoint: Endpoint) -> LastFailureOut | None:
     if last is None or last.status not in (OperationStatus.FAILED, OperationStatus.LOST):
         return None
     message = str((last.result or {}).get("message") or "").partition("\n")[0]
-    return LastFailureOut(**last_result_out(last).model_dump(), message=message)
+    return LastFailureOut(**last_result_out(last_results.short_of(last)).model_dump(), message=message)
 
 
 def claim_out(claim: Claim) -> ClaimOut:

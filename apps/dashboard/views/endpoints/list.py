@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from apps.dashboard.presentation.endpoint_rows import pool_names, rows, with_badge
+from apps.dashboard.presentation.endpoint_rows import FIELDS, pool_names, rows, with_badge
 from apps.dashboard.requests.endpoint_filter import endpoint_filter
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of
@@ -32,7 +32,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     """All endpoints that the filter finds, page by page."""
     query = ListQuery(request)
     chosen, badge = endpoint_filter(query)
-    found = chosen.rows().order_by(*chosen.order())
+    found = chosen.rows().only("pool__name", *FIELDS).order_by(*chosen.order())
     page = page_of(request, with_badge(found, badge) if badge else found, PER_PAGE)
     context: dict[str, Any] = {
         "section": "endpoints",

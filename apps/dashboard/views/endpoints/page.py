@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from apps.dashboard.presentation import vulnerabilities
-from apps.dashboard.presentation.endpoint_rows import EndpointRow, rows
+from apps.dashboard.presentation.endpoint_rows import EndpointRow, row_of
 from apps.dashboard.presentation.package_changes import change_table
 from apps.dashboard.requests.forms import AssignForm, RightsForm
 from apps.dashboard.requests.pagination import page_of
@@ -30,7 +30,7 @@ FINDINGS_PER_PAGE = 20
 def detail(request: HttpRequest, name: str) -> HttpResponse:
     """`operations`, `history` and `vulnerabilities` page through the page's lists."""
     endpoint = get_object_or_404(Endpoint.objects.select_related("pool__target__state", "state"), name=name)
-    row = rows([endpoint])[0]
+    row = row_of(endpoint)
     if row.operation:
         row.operation.endpoint = endpoint
     context: dict[str, Any] = {

@@ -5,7 +5,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from apps.dashboard.presentation import vulnerabilities
-from apps.dashboard.presentation.endpoint_rows import count_of_pool, rows
+from apps.dashboard.presentation.endpoint_rows import FIELDS, count_of_pool, rows
 from apps.dashboard.presentation.forecast_tables import queued_syncs_notice
 from apps.dashboard.requests.pagination import page_of
 from apps.dashboard.requests.permissions import reader
@@ -26,7 +26,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     pool = pool_named(Pool.objects.select_related("target"), name)
     members = Endpoint.objects.filter(pool=pool).order_by("name")
     counts = count_of_pool(pool)
-    page = page_of(request, members, PER_PAGE)
+    page = page_of(request, members.only(*FIELDS), PER_PAGE)
     revisions = pool.revisions.select_related("source_endpoint").defer("repositories", "unmanaged").order_by("-number")
     context = {
         "section": "fleet",
