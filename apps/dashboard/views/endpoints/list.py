@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 from apps.dashboard.presentation.endpoint_rows import FIELDS, pool_names, rows, with_badge
 from apps.dashboard.requests.endpoint_filter import endpoint_filter
 from apps.dashboard.requests.list_query import ListQuery
-from apps.dashboard.requests.pagination import page_of
+from apps.dashboard.requests.pagination import page_of_rows
 from apps.dashboard.requests.permissions import reader
 from apps.fleet.filters import LAST_RESULTS
 from apps.fleet.models.operations import FILES_DIFFER
@@ -33,7 +33,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     query = ListQuery(request)
     chosen, badge = endpoint_filter(query)
     found = chosen.rows().only("pool__name", *FIELDS).order_by(*chosen.order())
-    page = page_of(request, with_badge(found, badge) if badge else found, PER_PAGE)
+    page = page_of_rows(request, with_badge(found, badge) if badge else found, PER_PAGE)
     context: dict[str, Any] = {
         "section": "endpoints",
         "page": page,

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 
 from apps.dashboard.presentation.endpoint_rows import pool_names
 from apps.dashboard.requests.list_query import ListQuery
-from apps.dashboard.requests.pagination import page_of
+from apps.dashboard.requests.pagination import page_of_rows
 from apps.dashboard.requests.permissions import reader
 from apps.fleet.filters import OPERATION_SORTS, OPERATION_STATUSES, OperationFilter
 from apps.fleet.models import OperationKind
@@ -32,7 +32,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         sort=query.choice("sort", OPERATION_SORTS, "-created"),
     )
     # The row needs neither the result's log nor the lease.
-    page = page_of(request, chosen.rows().defer("result").order_by(*chosen.order()), PER_PAGE)
+    page = page_of_rows(request, chosen.rows().defer("result").order_by(*chosen.order()), PER_PAGE)
     context: dict[str, Any] = {
         "section": "operations",
         "page": page,
