@@ -67,7 +67,10 @@ def versions_of(name: str) -> dict[int, tuple[str, str]]:
 def holders(versions: Collection[int], within: Within) -> list[Holder]:
     """The endpoints by name, each with the one of these versions of a package that it has. Raises ComparisonTooLong."""
     rows = _rows("e.id, e.name, e.pool_id", "ORDER BY e.name", versions, within)
-    read = _read({digest for *_, digest in rows if digest}, versions)
+    waiting = {row[4] for row in rows if row[4]}
+    if not waiting:  # as usual, and the statement has chosen by `having`
+        return [Holder._make(row[:4]) for row in rows]
+    read = _read(waiting, versions)
     found = [
         Holder(key, name, pool, read.get(digest) if digest else version) for key, name, pool, version, digest in rows
     ]

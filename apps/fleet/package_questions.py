@@ -132,10 +132,8 @@ def endpoints(name: str, question: Question, *, after: str = "") -> list[Endpoin
         return []
     found = package_holders.holders(asked, within)
     pools = _pool_names({holder.pool for holder in found if holder.pool is not None})
-    return [
-        EndpointVersion(one.name, pools.get(one.pool or 0), None if one.version is None else known[one.version][0])
-        for one in found
-    ]
+    words = {key: version for key, (version, _) in known.items()}
+    return [EndpointVersion(name, pools.get(pool or 0), words.get(version or 0)) for _, name, pool, version in found]
 
 
 @consistent_read()
