@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from django.db.models import F, Max
+from django.db.models import Min, OuterRef, Subquery
 
 from . import reasons
 from .attention_items import AttentionKind, Item, listed
@@ -134,14 +134,10 @@ def _since_in_state(groups: list[Group]) -> dict[int | None, datetime]:
     """When the first diverged endpoint of each pool came into its state; not before the target was set."""
     if not groups:
         return {}
-    diverged = IsAmong(joined(group.diverged for group in groups), "endpoint")
-    entries = EndpointState.objects.filter(diverged, state=F("endpoint__state"))
-    rows = entries.order_by().values_list("endpoint__pool", "endpoint__pool__target__created", "endpoint")
-    found: dict[int | None, datetime] = {}
-    for pool, target_set, _, at in rows.annotate(at=Max("at")):
-        began = max(at, target_set or at)
-        found[pool] = min(found.get(pool, began), began)
-    return found
+    entry = EndpointState.objects.filter(endpoint=OuterRef("pk"), state=OuterRef("state")).order_by("-seq")
+    diverged = Endpoint.objects.filter(IsAmong(joined(group.diverged for group in groups))).order_by()
+    rows = diverged.values_list("pool", "pool__target__created").annotate(first=Min(Subquery(entry.values("at")[:1])))
+    return {pool: max(first, target_set or first) for pool, target_set, first in rows if first is not None}
 
 
 def _files(survey: Survey) -> Iterable[Item]:

@@ -46,7 +46,7 @@ def joined(texts: Iterable[str]) -> str:
 
 
 class IsAmong(Func):
-    """For `model.objects.filter(IsAmong(text))`: the primary key, or `key`, a number, is in the list.
+    """For `model.objects.filter(IsAmong(text))`: the primary key, a number, is in the list.
 
     PostgreSQL looks each row up in a table of the list's numbers, and may read the rows in the order of an index until
     there are enough. `among` is a join, for which it reads all of them.
@@ -54,8 +54,8 @@ class IsAmong(Func):
 
     output_field = BooleanField()
 
-    def __init__(self, text: str, key: str = "pk", **extra: Any) -> None:
-        super().__init__(F(key), Value(text), **extra)
+    def __init__(self, text: str, **extra: Any) -> None:
+        super().__init__(F("pk"), Value(text), **extra)
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra_context: Any) -> Any:
         template = "%(expressions)s))"

@@ -16,6 +16,7 @@ from apps.fleet.reported_problem import Reported
 from apps.fleet.status_badges import ENDPOINT_BADGES
 
 POOLS_OFFERED = 200
+# What `rows` needs of an endpoint.
 FIELDS = ("name", *status.FIELDS)
 _OPERATION_FIELDS = ("endpoint_id", "kind", "status", "progress")
 
