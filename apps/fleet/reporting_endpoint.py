@@ -1,8 +1,8 @@
 """The two statements of a check-in that changes nothing: read the endpoint of a token, and note that it was there.
 
-The endpoint comes with its pool, target and repositories. Thousands of agents ask this every minute, so the statements
-are put together once in a process: that took longer than the database took to answer them. It must not know what the
-endpoint reports.
+The endpoint comes with its pool, target and repositories, and with what is known of its case
+(`apps.fleet.status_cases`). Thousands of agents ask this every minute, so the statements are put together once in a
+process: that took longer than the database took to answer them. It must not know what the endpoint reports.
 """
 
 import json
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db import connection
-from django.db.models import Exists, F, Field, Model, OuterRef, TextField
+from django.db.models import Exists, F, Field, Model, OuterRef, QuerySet, Subquery, TextField
 from django.db.models.expressions import RawSQL
 
-from .models import Endpoint, EndpointRepository, Operation, Pool, TargetRevision
+from .models import Endpoint, EndpointRepository, Operation, Pool, StatusCase, TargetRevision
 from .models.endpoints import AlsoRead
 
 Converter = Callable[[Any, Any, Any], Any]
@@ -40,7 +41,7 @@ _TOUCH = (
 
 def of_token(token_hash: str) -> Endpoint | None:
     """The endpoint of the token with this hash, with `also_read`; None if there is none. One statement."""
-    statement = _statement(connection.vendor)
+    statement = _statement(connection.vendor, settings.STATE_MAX_PACKAGES)
     parameters = [token_hash if one == _TOKEN else one for one in statement.parameters]
     with connection.cursor() as cursor:
         cursor.execute(statement.text, parameters)
@@ -88,23 +89,31 @@ class _Statement:
         found.pool = self.pools.instance(row)
         if found.pool is not None:
             found.pool.target = self.targets.instance(row)
-        repositories, has_operation = row[-2:]
+        repositories, has_operation, verdict = row[-3:]
         listed = [(name, digest, mirrors) for name, digest, mirrors in json.loads(repositories or "[]")]
-        found.also_read = AlsoRead(repositories=listed, has_operation=bool(has_operation))
+        found.also_read = AlsoRead(repositories=listed, has_operation=bool(has_operation), verdict=verdict)
         return found
 
 
 @cache
-def _statement(vendor: str) -> _Statement:
+def _statement(vendor: str, package_limit: int) -> _Statement:
     columns: list[str] = []
     parts = [_part(model, prefix, columns) for prefix, model in _MODELS.items()]
     quote = connection.ops.quote_name
     tables = {"repositories": quote(EndpointRepository._meta.db_table), "endpoints": quote(Endpoint._meta.db_table)}
     repositories = RawSQL(_REPOSITORIES[vendor].format(**tables), [], TextField())  # noqa: S611 - names of tables
     operation = Exists(Operation.objects.active().filter(endpoint=OuterRef("pk")))
-    rows = Endpoint.objects.filter(token_hash=_TOKEN).values_list(*map(F, columns), repositories, operation)
+    verdict = Subquery(_cases(package_limit).values("verdict")[:1])
+    rows = Endpoint.objects.filter(token_hash=_TOKEN).values_list(*map(F, columns), repositories, operation, verdict)
     text, parameters = rows.query.sql_with_params()
     return _Statement(text, tuple(parameters), *parts)
+
+
+def _cases(package_limit: int) -> QuerySet[StatusCase]:
+    """The case of the endpoint around it, by all that a case depends on; none if it isn't compared yet."""
+    own = {name: OuterRef(name) for name in ("state", "arch", "holds", "foreign")}
+    goal = {"revision": OuterRef("pool__target_id"), "excluded": OuterRef("pool__excluded_packages")}
+    return StatusCase.objects.filter(**own, **goal, package_limit=package_limit)
 
 
 def _part(model: type[Model], prefix: str, columns: list[str]) -> _Part:

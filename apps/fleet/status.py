@@ -11,11 +11,11 @@ from enum import StrEnum
 from django.conf import settings
 
 from . import clock, difference, examination, status_cases
-from .bounded_cache import BoundedCache
 from .difference import ChangeKind
-from .models import Endpoint, Pool, TargetRevision
+from .models import Endpoint
 from .models.endpoints import OFFLINE_AFTER_POLLS
 from .status_cases import Case, Counts
+from .time_share import TimeShare
 
 
 class EndpointStatus(StrEnum):
@@ -29,13 +29,15 @@ class EndpointStatus(StrEnum):
 
 # What of an endpoint its status is derived from: a query that leaves out others may be given to `of` and its kind.
 FIELDS = ("pool_id", "state_id", "arch", "holds", "foreign", "examination", "last_seen")
-_known_of_reporting: BoundedCache[str, EndpointStatus] = BoundedCache(16_384)
+_STATUSES = frozenset(EndpointStatus)  # other verdicts say why it is unknown
+# Check-ins of endpoints whose case the chore hasn't reached: some 50 comparisons, and then one or two a second.
+_compared_in_check_ins = TimeShare(0.01, at_once=0.25)
 
 
 def forget() -> None:
     """For tests: derive everything again."""
     status_cases.forget()
-    _known_of_reporting.clear()
+    _compared_in_check_ins.clear()
 
 
 Differences = Mapping[str, int]
@@ -108,38 +110,27 @@ def _statuses(
 
 
 def of_reporting(endpoint: Endpoint) -> EndpointStatus:
-    """The same of one endpoint that was read with its pool and target.
+    """The same of one endpoint that was read with its pool and target, for the answer to its check-in.
 
-    No query in exactly the target state, nor if this process has compared an equal endpoint with this target before.
+    No statement in exactly the target state, nor if its case was known when it was read (`also_read`). After a new
+    target for thousands of sets of packages it may be `unknown`, until its case is compared in the background.
     """
     pool = endpoint.pool
     if pool is None or pool.target is None or endpoint.state_id is None:
         return EndpointStatus.UNKNOWN
     if pool.target.state_id == endpoint.state_id:
         return EndpointStatus.IN_SYNC
-    key = _reporting_key(endpoint, pool, pool.target)
-    if known := _known_of_reporting.among([key]):
-        return known[key]
-    found = by_packages([endpoint])[endpoint.pk]
-    if found != EndpointStatus.UNKNOWN:  # which it may be only because this request had no time left
-        _known_of_reporting[key] = found
-    return found
-
-
-def _reporting_key(endpoint: Endpoint, pool: Pool, target: TargetRevision) -> str:
-    """All that the status of a reporting endpoint depends on, from what is read at each check-in.
-
-    A revision never changes. With its time, in case a database is restored and gives its primary key again.
-    """
-    own = (
-        endpoint.state_id,
-        endpoint.arch,
-        endpoint.holds,
-        endpoint.foreign,
-        examination.databases_unreadable(endpoint),
-    )
-    theirs = (target.pk, target.created, target.state_id, pool.excluded_packages)
-    return status_cases.digest((*own, *theirs, settings.STATE_MAX_PACKAGES))
+    if examination.databases_unreadable(endpoint):
+        return EndpointStatus.UNKNOWN
+    read = endpoint.also_read
+    if read is None:  # it has just reported something else
+        return by_packages([endpoint])[endpoint.pk]
+    if read.verdict is not None:
+        return EndpointStatus(read.verdict) if read.verdict in _STATUSES else EndpointStatus.UNKNOWN
+    if not _compared_in_check_ins.is_left():
+        return EndpointStatus.UNKNOWN
+    with _compared_in_check_ins.spending():
+        return by_packages([endpoint])[endpoint.pk]
 
 
 def differences(endpoints: Iterable[Endpoint]) -> dict[int, Differences]:

@@ -77,11 +77,12 @@ class Case(NamedTuple):
 
         32 hexadecimal digits, the same in every process.
         """
-        return digest((*self[:4], *self.goal.own))
+        parts = repr((*self[:4], *self.goal.own))  # which tells all of them, and is equal in every process
+        return blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-# How many changes of each kind there are in a case; None for states that are too large to be compared.
-# As many as a fleet of 10,000 endpoints has, each in a state of its own: some 400 bytes each.
+# How many changes of each kind there are in a case, for lists and pages; None for states that are too large to be
+# compared. As many as a fleet of 10,000 endpoints has, each in a state of its own: some 400 bytes each.
 _known: BoundedCache[str, Counts | None] = BoundedCache(16_384)
 
 
@@ -145,11 +146,6 @@ def compared(cases: list[Case]) -> dict[Case, Counts | None]:
         sides = pairs[case.state, case.goal.state]
         found[case] = Counter(change.kind for change in _changes(case, *sides)) if sides else None
     return found
-
-
-def digest(parts: tuple[object, ...]) -> str:
-    """32 hexadecimal digits for values of which `repr` tells all, and that are equal in every process."""
-    return blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _stored(keys: set[str]) -> dict[str, Counts | None]:

@@ -9,6 +9,7 @@ import pytest
 from apps.fleet import endpoint_manager, fleet_statuses, status
 from apps.fleet.alpm import canonical
 from apps.fleet.models import Endpoint, EndpointState, Pool
+from apps.fleet.time_share import TimeShare
 from tests.api.support import Api, ApiMachine, state_text
 
 pytestmark = pytest.mark.django_db
@@ -153,14 +154,29 @@ def test_checkin_unchanged_behind_takes_few_statements(
     operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
     machine.report("linux 6.0-1")
     status.forget()
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(6):  # nobody has compared the case yet
         assert machine.report("linux 6.0-1")["status"] == "behind"
     assert fleet_statuses.refresh() == 1
     status.forget()
-    with django_assert_num_queries(4):  # the fleet knows the case, and nothing is compared
+    with django_assert_num_queries(2):  # the fleet knows it, and so does a process that has just begun
         assert machine.report("linux 6.0-1")["status"] == "behind"
-    with django_assert_num_queries(2):  # neither a state nor a revision ever changes: nothing is compared twice
-        assert machine.report("linux 6.0-1")["status"] == "behind"
+
+
+def test_checkin_unchanged_after_many_comparisons_leaves_its_own_to_the_chore(
+    machine: ApiMachine, operator: Api, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    machine.report("linux 6.1-1")
+    operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
+    assert machine.report("linux 6.0-1")["status"] == "behind"  # what a machine has just reported is compared
+    status.forget()
+    monkeypatch.setattr(status, "_compared_in_check_ins", TimeShare(0.01, at_once=0))
+    with django_assert_num_queries(2):
+        assert machine.report("linux 6.0-1")["status"] == "unknown"
+    assert machine.api.get("/me").ok()["status"] == "behind"
+    assert machine.report("linux 6.0-2")["status"] == "behind"
+    assert fleet_statuses.refresh() == 1
+    with django_assert_num_queries(2):
+        assert machine.report("linux 6.0-2")["status"] == "behind"
 
 
 def test_checkin_status_follows_the_target_and_the_excluded_packages(machine: ApiMachine, operator: Api) -> None:

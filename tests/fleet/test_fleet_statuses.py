@@ -8,7 +8,7 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from apps.fleet import endpoint_manager, fleet_statuses, pool_manager, status
+from apps.fleet import endpoint_manager, fleet_statuses, pool_manager, reporting_endpoint, status
 from apps.fleet.models import Endpoint, Pool, StatusCase
 from apps.fleet.models.operations import FILES_DIFFER
 from apps.fleet.reasons import Unknown
@@ -39,9 +39,21 @@ def by_database() -> dict[str, EndpointStatus]:
     return found
 
 
+def by_check_ins() -> dict[int, EndpointStatus]:
+    """What each agent would be answered, by the endpoint's primary key."""
+    found = {}
+    for endpoint in Endpoint.objects.all():
+        status.forget()
+        read = reporting_endpoint.of_token(endpoint.token_hash or "")
+        assert read
+        found[read.pk] = status.of_reporting(read)
+    return found
+
+
 def agree() -> None:
     expected = one_by_one()
     assert by_database() == expected
+    assert by_check_ins() == status.by_packages(Endpoint.objects.all())
     counted = {name: list(expected.values()).count(name) for name in EndpointStatus}
     assert fleet_statuses.counts() == counted
     for pool in Pool.objects.all():

@@ -23,10 +23,12 @@ class AlsoRead:
     """What was read in the same statement as an endpoint (`apps.fleet.reporting_endpoint`), for its check-in.
 
     `repositories` has name, digest and mirrors of each, in pacman's order; `has_operation`: it has an active one.
+    `verdict` is that of its case (`StatusCase`); None if there is no case, or nobody has compared it yet.
     """
 
     repositories: list[tuple[str, str, list[str]]]
     has_operation: bool
+    verdict: str | None
 
 
 class EndpointQuerySet(models.QuerySet["Endpoint"]):
