@@ -16,6 +16,8 @@ from django.db import connection
 from django.db.models import Exists, F, Field, Model, OuterRef, QuerySet, Subquery, TextField
 from django.db.models.expressions import RawSQL
 
+from apps.lifecycle.dbpool import facade
+
 from .models import Endpoint, EndpointRepository, Operation, Pool, StatusCase, TargetRevision
 from .models.endpoints import AlsoRead
 
@@ -43,17 +45,15 @@ def of_token(token_hash: str) -> Endpoint | None:
     """The endpoint of the token with this hash, with `also_read`; None if there is none. One statement."""
     statement = _statement(connection.vendor, settings.STATE_MAX_PACKAGES)
     parameters = [token_hash if one == _TOKEN else one for one in statement.parameters]
-    with connection.cursor() as cursor:
-        cursor.execute(statement.text, parameters)
+    with facade.execute_prepared(statement.text, parameters) as cursor:
         row = cursor.fetchone()
     return statement.endpoint(row) if row else None
 
 
 def touch(endpoint: Endpoint, seq: int) -> bool:
     """Set `report_seq` and `last_seen`; False if its report or state has changed since it was read. One statement."""
-    with connection.cursor() as cursor:
-        parameters = [seq, endpoint.pk, endpoint.report_seq, endpoint.state_id]
-        cursor.execute(_TOUCH.format(now=_NOW[connection.vendor]), parameters)
+    parameters = [seq, endpoint.pk, endpoint.report_seq, endpoint.state_id]
+    with facade.execute_prepared(_TOUCH.format(now=_NOW[connection.vendor]), parameters) as cursor:
         return bool(cursor.rowcount)
 
 

@@ -5,8 +5,10 @@ has a dbpool; a management command has one plain connection.
 """
 
 import contextlib
+import logging
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -14,7 +16,7 @@ import psycopg
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
 from django.db.backends.utils import CursorWrapper
-from django.db.utils import DatabaseErrorWrapper
+from django.db.utils import DatabaseErrorWrapper, NotSupportedError
 from django.db.utils import Error as AnyDatabaseError
 from django.utils.functional import cached_property
 from psycopg import IsolationLevel, sql
@@ -25,6 +27,9 @@ from apps.lifecycle.dbpool.postgresql import closing, commits, requirements, ses
 from apps.lifecycle.dbpool.postgresql.dbpool import PostgresqlDbpool
 from apps.lifecycle.dbpool.postgresql.schema import SchemaEditor
 from apps.lifecycle.shared_memory import memory
+
+logger = logging.getLogger(__name__)
+PREPARED_AFTER = 1  # executions of a statement in its session
 
 
 class DatabaseErrors(DatabaseErrorWrapper):
@@ -64,6 +69,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     migration_lock_timeout = 0.0  # seconds that a schema change waits for a lock; 0: the session's own limit
     migration_pid: int | None = None  # the backend that is changing the schema
 
+    prepares: ClassVar[bool] = True  # False once a prepared statement was outdated
     _dbpools: ClassVar[dict[str, PostgresqlDbpool]] = {}
     _lock: ClassVar[threading.RLock] = threading.RLock()
 
@@ -99,6 +105,36 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def make_cursor(self, cursor: Any) -> Cursor:
         return Cursor(cursor, self)
 
+    def execute_prepared(self, statement: str, parameters: Sequence[Any]) -> CursorWrapper:
+        """The cursor of a statement that each session plans once. It returns its columns by name, without `*`.
+
+        A session can't renew a plan whose columns have another type since a migration. Then the statement is executed
+        in the usual way, as are all from there on. PgBouncer gives each transaction another session, so it plans them.
+        """
+        if self.prepares:
+            try:
+                return self._execute(statement, parameters, base.ServerBindingCursor)
+            except NotSupportedError:
+                if self.in_atomic_block:
+                    raise
+                logger.warning("a prepared statement is outdated: this process prepares no more", exc_info=True)
+                type(self).prepares = False
+        return self._execute(statement, parameters, base.Cursor)
+
+    def _execute(self, statement: str, parameters: Sequence[Any], kind: type[Any]) -> CursorWrapper:
+        self.ensure_connection()
+        usual, self.connection.cursor_factory = self.connection.cursor_factory, kind
+        try:
+            cursor = self.cursor()
+        finally:
+            self.connection.cursor_factory = usual
+        try:
+            cursor.execute(statement, parameters)
+        except BaseException:
+            cursor.close()
+            raise
+        return cursor
+
     @property
     def dbpool(self) -> PostgresqlDbpool | None:
         """The dbpool, if there already is one."""
@@ -132,7 +168,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         parameters: dict[str, Any] = super().get_connection_params()
-        limits = parameters.pop("dbpool", {}).get("startup", "")
+        ours = parameters.pop("dbpool", {})
+        limits = ours.get("startup", "")
+        # Django's own cursors prepare nothing: only `execute_prepared` does.
+        parameters["prepare_threshold"] = PREPARED_AFTER if ours.get("direct") else None
         parameters["options"] = startup_options.startup(
             limits, parameters.get("options", ""), serves=facade.is_allowed()
         )
