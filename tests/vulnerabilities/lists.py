@@ -8,6 +8,7 @@ from apps.vulnerabilities import comparison, tracker_format, tracker_list
 
 COPY = Path(__file__).with_name("all.json")
 """Entries as the tracker has them: each status and severity, several packages, a second entry for a package."""
+GOOD = COPY.read_bytes()
 URL = "https://tracker.example/all.json"
 
 
@@ -32,6 +33,10 @@ def entry(
 
 def encoded(*entries: dict[str, Any]) -> bytes:
     return json.dumps(entries).encode()
+
+
+OTHER = encoded(*(entry(number, "app") for number in range(1, 9)))
+"""A list with as many entries as the copy."""
 
 
 def store(*entries: dict[str, Any], source: str = URL) -> None:

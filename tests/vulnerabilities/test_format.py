@@ -31,6 +31,12 @@ def test_copy_of_the_trackers_list_is_read() -> None:
     assert [name for name, one in entries.items() if not one.can_affect] == ["AVG-2640"]
 
 
+def test_copy_has_every_status_and_severity() -> None:
+    entries = json.loads(COPY.read_text())
+    assert {one["status"] for one in entries} == {"Vulnerable", "Fixed", "Testing", "Not affected", "Unknown"}
+    assert {one["severity"] for one in entries} == {"Critical", "High", "Medium", "Low", "Unknown"}
+
+
 def test_severity_and_status_that_are_new_lose_nothing() -> None:
     (one,) = tracker_format.read(encoded(entry(1, "a", severity="Apocalyptic", status="Pondering", later=[1])))
     assert (one.severity, one.status, one.can_affect) == (Severity.UNKNOWN, "Pondering", True)
