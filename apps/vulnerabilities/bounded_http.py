@@ -1,19 +1,23 @@
 """One answer over http or https, within limits of time and size. It must not know what is fetched or why.
 
-The whole answer is limited, not only each of its parts: a timer cuts the connection off. Proxies of the environment
-(`https_proxy`, `no_proxy`) are used.
+The whole answer is limited, not only each of its parts: a timer cuts the connection off, from the moment that it is
+made. Proxies of the environment (`http_proxy`, `https_proxy`, `no_proxy`) are used, and its certificates
+(`SSL_CERT_FILE`, `SSL_CERT_DIR`), which OpenSSL reads for each connection.
 """
 
 import http.client
 import socket
+import ssl
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from email.message import Message
+from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 SILENCE = 10.0
 """Seconds for connecting, and between two parts of the answer."""
@@ -60,26 +64,31 @@ class Watch:
             yield
         finally:
             timer.cancel()
+            with self._lock:
+                while self._sockets:
+                    self._sockets.pop().close()
 
-    def add(self, connected: socket.socket) -> None:
+    def connect(self, *arguments: Any, **options: Any) -> socket.socket:
+        """As socket.create_connection. What follows, a proxy's tunnel or a handshake, is a part of the whole, too."""
+        connected = socket.create_connection(*arguments, **options)
         with self._lock:
-            self._sockets.append(connected)
+            self._sockets.append(connected.dup())  # TLS takes the first one's descriptor away
         if self.is_over():  # the timer didn't see this one
             self._cut()
+        return connected
 
     def _cut(self) -> None:
         with self._lock:
             for one in self._sockets:
-                try:
+                with suppress(OSError):  # the peer has closed it
                     one.shutdown(socket.SHUT_RDWR)
-                except OSError:  # it is closed already
-                    continue
 
 
 def get(url: str, headers: dict[str, str], watch: Watch, most: int) -> Answer:
     """The answer to one GET; a redirect isn't followed. Raises TooLarge (beyond `most` bytes), TimedOut, Failed."""
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the opener knows only http and https
+    host = request.host
     try:
-        request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the opener knows only http and https
         with _opener(watch).open(request, timeout=SILENCE) as answer:
             return Answer(answer.status, answer.headers, _body(answer, watch, most))
     except urllib.error.HTTPError as error:
@@ -88,7 +97,8 @@ def get(url: str, headers: dict[str, str], watch: Watch, most: int) -> Answer:
     except (OSError, http.client.HTTPException, ValueError) as error:
         if watch.is_over():
             raise TimedOut from None
-        raise Failed(_text(getattr(error, "reason", error))) from None
+        through = f" (through the proxy {request.host})" if request.host != host else ""
+        raise Failed(_text(error.reason if isinstance(error, urllib.error.URLError) else error) + through) from None
 
 
 def _body(answer: Any, watch: Watch, most: int) -> bytes:
@@ -106,15 +116,20 @@ def _body(answer: Any, watch: Watch, most: int) -> bytes:
 
 
 def _text(reason: object) -> str:
-    text = " ".join((getattr(reason, "strerror", None) or str(reason) or type(reason).__name__).split())
-    return text.rstrip(".")[:200]
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        text = f"its certificate is not valid: {reason.verify_message}"
+    elif isinstance(reason, ssl.SSLError):
+        text = f"it doesn't speak TLS as it should: {reason.reason or reason}"
+    else:
+        text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    return " ".join(text.split()).rstrip(".")[:200]
 
 
 def _opener(watch: Watch) -> urllib.request.OpenerDirector:
     """One that knows http, https and proxies, and neither redirects nor other schemes."""
     opener = urllib.request.OpenerDirector()
     for handler in (
-        urllib.request.ProxyHandler(),
+        _ProxyHandler(),
         _Handler(watch),
         _SecureHandler(watch),
         urllib.request.HTTPDefaultErrorHandler(),
@@ -124,20 +139,26 @@ def _opener(watch: Watch) -> urllib.request.OpenerDirector:
     return opener
 
 
+class _ProxyHandler(urllib.request.ProxyHandler):
+    """Refuses what urllib would take for an http proxy, or name with its password in an error."""
+
+    def proxy_open(self, req: urllib.request.Request, proxy: str, type: str) -> Any:
+        if req.host and urllib.request.proxy_bypass(req.host):
+            return None
+        with suppress(ValueError):
+            parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+            if parts.scheme == "http" and parts.hostname and (parts.port or 1) > 0:
+                return super().proxy_open(req, proxy, type)
+        raise urllib.error.URLError(f"the proxy in {type}_proxy is not like http://proxy.example:3128")
+
+
 class _Handler(urllib.request.HTTPHandler):
     def __init__(self, watch: Watch) -> None:
         super().__init__()
         self._watch = watch
 
     def http_open(self, req: urllib.request.Request) -> Any:
-        watch = self._watch
-
-        class Watched(http.client.HTTPConnection):
-            def connect(self) -> None:
-                super().connect()
-                watch.add(self.sock)
-
-        return self.do_open(Watched, req)
+        return self.do_open(partial(_Connection, connect=self._watch.connect), req)
 
 
 class _SecureHandler(urllib.request.HTTPSHandler):
@@ -146,11 +167,16 @@ class _SecureHandler(urllib.request.HTTPSHandler):
         self._watch = watch
 
     def https_open(self, req: urllib.request.Request) -> Any:
-        watch = self._watch
+        return self.do_open(partial(_SecureConnection, connect=self._watch.connect), req)
 
-        class Watched(http.client.HTTPSConnection):
-            def connect(self) -> None:
-                super().connect()
-                watch.add(self.sock)
 
-        return self.do_open(Watched, req)
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, *arguments: Any, connect: Callable[..., socket.socket], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._create_connection = connect
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    def __init__(self, *arguments: Any, connect: Callable[..., socket.socket], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._create_connection = connect

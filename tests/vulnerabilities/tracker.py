@@ -1,9 +1,12 @@
-"""A real HTTP server on this machine that answers as a tracker might, well or badly."""
+"""A real HTTP or HTTPS server on this machine that answers as a tracker might, well or badly."""
 
+import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 Respond = Callable[["Handler"], None]
 
@@ -35,27 +38,35 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Tracker(ThreadingHTTPServer):
-    """`respond` answers each request; `asked` has the path and headers of each."""
+    """`respond` answers each request; `asked` has the path and headers of each. With `tls` it speaks HTTPS alone."""
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.scheme = "http" if tls is None else "https"
+        if tls is not None:  # the handshake is the handler's: a client may never end it
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.over = threading.Event()
         self.respond: Respond = lambda handler: handler.answer(404)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/all.json"
+        return f"{self.scheme}://127.0.0.1:{self.server_address[1]}/all.json"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that has gone, say, because it doesn't trust the certificate."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
     def serves(self, body: bytes, status: int = 200, **headers: str) -> None:
         self.respond = lambda handler: handler.answer(status, body, **headers)
 
 
 @contextmanager
-def running_tracker() -> Iterator[Tracker]:
-    server = Tracker()
+def running_tracker(tls: ssl.SSLContext | None = None) -> Iterator[Tracker]:
+    server = Tracker(tls)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
