@@ -55,7 +55,7 @@ def running(folder: Path, *, endpoints: int = ENDPOINTS) -> Iterator[Demo]:
     os.environ.update(environ)
     django.setup()
     # Models can be loaded only now.
-    from demo import database, people
+    from demo import database, people, vulnerabilities
     from demo.machines import Fleet
 
     database.migrate()
@@ -63,6 +63,7 @@ def running(folder: Path, *, endpoints: int = ENDPOINTS) -> Iterator[Demo]:
     token = database.add_people(user, password)
     api = Api(port)
     agents = database.agents(database.fill(Fleet(endpoints=endpoints)), api)
+    vulnerabilities.take(environ["SECURITY_TRACKER_URL"])
     database.close()
     life = Life([*(agent.step for agent in agents), people.People(api, token, agents).step])
     with server.running(environ) as process:

@@ -61,6 +61,7 @@ def environment(folder: Path, port: int) -> dict[str, str]:
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": str(port),
         "POLL_SECONDS": "30",
+        "SECURITY_TRACKER_URL": str(folder / "all.json"),
         "SHUTDOWN_DRAIN_DELAY": "0",
         "DB_SQLITE_TIMEOUT": "20",  # on a busy machine a slow disk causes no errors
         "STRUCTURED_LOGGING": "false",

@@ -3,6 +3,8 @@
 import re
 from collections import Counter, deque
 from html import unescape
+from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import pytest
@@ -10,7 +12,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import resolve
 
-from demo import database
+from demo import database, vulnerabilities
 from demo.machines import Fleet
 
 LINK = re.compile(r'<a\b[^>]*\shref="([^"#][^"]*)"')
@@ -19,8 +21,12 @@ APART = ("/admin/", "/static/", "/api/", "/agent/", "/metrics", "/health")
 
 
 @pytest.mark.django_db
-def test_pages_every_link_of_a_fleet_with_everything_leads_somewhere(client: Client) -> None:
+def test_pages_every_link_of_a_fleet_with_everything_leads_somewhere(
+    client: Client, settings: Any, tmp_path: Path
+) -> None:
+    settings.SECURITY_TRACKER_URL = str(tmp_path / "all.json")
     database.fill(Fleet(endpoints=60), days=(-6, -2))
+    vulnerabilities.take(settings.SECURITY_TRACKER_URL)
     client.force_login(get_user_model().objects.create_superuser("ann", password="x"))
     seen, kinds, todo = {"/"}, Counter[str](), deque([("/", "the browser")])
     while todo:
@@ -37,4 +43,4 @@ def test_pages_every_link_of_a_fleet_with_everything_leads_somewhere(client: Cli
             kinds[kind] += 1
             if kinds[kind] <= EACH:
                 todo.append((there, path))
-    assert {"endpoint?", "pool?", "operation?", "endpoints?", "operations?"} <= set(kinds)
+    assert {"endpoint?", "pool?", "operation?", "endpoints?", "operations?", "vulnerabilities?worst"} <= set(kinds)

@@ -60,6 +60,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 def test_demo_goes_on_by_itself_and_leaves_nothing(demo: Demo) -> None:
     data = {path: path.stat().st_mtime_ns for path in (ROOT / "data").rglob("*")}
     assert f"http://127.0.0.1:{demo.port}/" in demo.said()
+    assert demo.get("/vulnerabilities")["items"]
     before = demo.ended()
     until(lambda: demo.ended().keys() - before.keys(), seconds=200)
     assert list(demo.temporary.glob("pacsync-demo-*/demo.sqlite3"))
