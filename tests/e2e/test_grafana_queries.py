@@ -12,6 +12,7 @@ from tests.support.load import get
 from tests.support.monitoring import Monitor, prometheus
 from tests.support.server import ROOT
 from tests.support.wait import until
+from tests.vulnerabilities.lists import COPY
 
 DASHBOARD = ROOT / "deploy" / "grafana" / "dashboards" / "pacman-sync.json"
 # The only query without an answer while nothing is wrong: no instance shuts down. The test lets one do so.
@@ -35,7 +36,7 @@ def test_every_query_of_the_dashboard_has_an_answer(tmp_path: Path, playground: 
     usual = [query for query in queries() if query != ONLY_AT_THE_END]
     assert len(usual) == len(queries()) - 1 > 30
     with (
-        playground(postgres_url, SHUTDOWN_TIMEOUT=120, SHUTDOWN_DRAIN_DELAY=60) as server,
+        playground(postgres_url, SHUTDOWN_TIMEOUT=120, SHUTDOWN_DRAIN_DELAY=60, SECURITY_TRACKER_URL=COPY) as server,
         front_door([server.port]) as door,
         prometheus(tmp_path, {"pacman-sync-instances": [server.port], "haproxy": [door.monitoring]}) as monitor,
     ):
