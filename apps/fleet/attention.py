@@ -5,10 +5,10 @@ The first page, `GET /fleet` and `manage.py fleet` say what this says. docs/flee
 
 from dataclasses import replace
 
-from .attention_items import AttentionKind, Item, Severity, listed
+from .attention_items import AttentionKind, Item, Severity
 from .findings import POOLS_APART, find
 from .fleet_survey import Survey
-from .plural import counted
+from .plural import counted, listed
 from .pool_rows import PoolRow, Running, pools_overview
 
 __all__ = [

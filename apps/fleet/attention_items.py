@@ -3,7 +3,6 @@
 It must not know how one is found.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -58,9 +57,3 @@ class Item:
     @property
     def severity(self) -> Severity:
         return Severity.BAD if self.kind in _BAD else Severity.WARN
-
-
-def listed(names: Sequence[str], most: int = 3) -> str:
-    """`a, b, c and 4 more`."""
-    more = len(names) - most
-    return f"{', '.join(names[:most])} and {more} more" if more > 0 else ", ".join(names)

@@ -10,11 +10,12 @@ from datetime import datetime
 from django.db.models import Min, OuterRef, Subquery
 
 from . import reasons
-from .attention_items import AttentionKind, Item, listed
+from .attention_items import AttentionKind, Item
 from .fleet_statuses import Group
 from .fleet_survey import Failure, Survey
 from .key_lists import IsAmong, joined
 from .models import ChecksumConflict, Endpoint, EndpointState, OperationStatus, Pool
+from .plural import listed
 from .pool_alarms import Alarm
 from .reasons import Unknown
 from .status import EndpointStatus, differences

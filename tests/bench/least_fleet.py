@@ -3,6 +3,8 @@
 The views know no rule: no held or foreign packages, no pacman's order, no time limits. `behind` is whatever isn't the
 target, and who has a package is read from `bench_installed`, which nobody has to keep up (tests/bench/fleet_of.py).
 """
+# The SQL is put together from constants of this module; what a request says is a parameter.
+# ruff: noqa: S608
 
 import gzip
 import hashlib
@@ -71,10 +73,10 @@ def _found(request: HttpRequest) -> tuple[list[Any], int | None]:
     given = [(FILTERS[word], value) for word, value in request.GET.items() if word in FILTERS]
     where, values = " AND ".join(["true", *(sql for sql, _ in given)]), [value for _, value in given]
     order, page = ENDPOINT_SORTS[request.GET.get("sort", "name")], int(request.GET.get("page", "0"))
-    of_page = f"SELECT {COLUMNS} FROM {FROM} WHERE {where} ORDER BY {order} LIMIT {PER_PAGE} OFFSET %s"  # noqa: S608
+    of_page = f"SELECT {COLUMNS} FROM {FROM} WHERE {where} ORDER BY {order} LIMIT {PER_PAGE} OFFSET %s"
     last = LAST.format(what="o.status || ' ' || o.finished")
-    found = rows(f"SELECT e.*, {last} FROM ({of_page}) e", *values, max(page - 1, 0) * PER_PAGE)  # noqa: S608
-    return found, rows(f"SELECT count(*) FROM {FROM} WHERE {where}", *values)[0][0] if page else None  # noqa: S608
+    found = rows(f"SELECT e.*, {last} FROM ({of_page}) e", *values, max(page - 1, 0) * PER_PAGE)
+    return found, rows(f"SELECT count(*) FROM {FROM} WHERE {where}", *values)[0][0] if page else None
 
 
 def endpoints(request: HttpRequest) -> JsonResponse:
@@ -107,7 +109,7 @@ def counts(request: HttpRequest) -> JsonResponse:
     """Endpoints by pool, in the target or not, and failures."""
     if request.path != "/metrics":
         check_reader(request)
-    sql = f"SELECT p.name, e.state_id = r.state_id, count(*) FROM {FROM} GROUP BY 1, 2"  # noqa: S608
+    sql = f"SELECT p.name, e.state_id = r.state_id, count(*) FROM {FROM} GROUP BY 1, 2"
     failed = "SELECT status, count(*) FROM fleet_operation GROUP BY status"
     return JsonResponse({"pools": rows(sql), "operations": rows(failed)})
 
@@ -125,10 +127,10 @@ def package_endpoints(request: HttpRequest, name: str) -> JsonResponse:
     if "missing" in request.GET:
         sql = f"""SELECT e.name, p.name, NULL FROM {FROM} WHERE e.state_id IS NOT NULL AND NOT EXISTS
                   (SELECT FROM bench_installed i WHERE i.endpoint_id = e.id AND i.name = %s)
-                  ORDER BY e.name LIMIT 50"""  # noqa: S608
+                  ORDER BY e.name LIMIT 50"""
         return JsonResponse({"items": rows(sql, name)})
     sql = f"""SELECT e.name, p.name, i.version FROM bench_installed i JOIN {FROM} ON e.id = i.endpoint_id
-              WHERE i.name = %s AND i.version < %s ORDER BY e.name LIMIT 50"""  # noqa: S608
+              WHERE i.name = %s AND i.version < %s ORDER BY e.name LIMIT 50"""
     return JsonResponse({"items": rows(sql, name, request.GET.get("older_than", "~"))})
 
 

@@ -7,9 +7,9 @@ from ninja import Query, Router
 from apps.api.access.auth import VIEWER
 from apps.api.description.openapi import refuses
 from apps.api.requests.fields import NameFilter
-from apps.api.requests.lookups import endpoint_named, pool_named
 from apps.api.requests.pagination import CursorText, Limit, Page, paginate
 from apps.api.requests.principal import ApiRequest
+from apps.api.requests.vulnerability_selection import selection_of
 from apps.api.schemas.filters import PoolFilter
 from apps.api.schemas.vulnerabilities import (
     AffectedEndpointOut,
@@ -18,10 +18,7 @@ from apps.api.schemas.vulnerabilities import (
     affected_endpoint_out,
     vulnerabilities_out,
 )
-from apps.fleet.package_questions import UNASSIGNED
-from apps.vulnerabilities import selection, tracker_list
-from apps.vulnerabilities.selection import Selection
-from apps.vulnerabilities.severity import WORDS, Severity
+from apps.vulnerabilities import selection
 
 router = Router()
 AtLeast = Annotated[SeverityWord | None, Query(None, description="Advisories of this severity or a worse one.")]
@@ -45,7 +42,7 @@ def list_vulnerabilities(
 
     `severity` narrows `items`, and not the numbers of endpoints.
     """
-    return vulnerabilities_out(_selection(severity, pool, endpoint))
+    return vulnerabilities_out(selection_of(severity=severity, pool=pool, endpoint=endpoint))
 
 
 @router.get(
@@ -63,15 +60,5 @@ def list_vulnerable_endpoints(
     cursor: CursorText = None,
 ) -> Page[AffectedEndpointOut]:
     """By name. Endpoints that aren't compared with the list yet are not among them."""
-    rows = selection.affected_endpoints(_selection(severity, pool, None))
+    rows = selection.affected_endpoints(selection_of(severity=severity, pool=pool))
     return paginate(rows, order=("name",), limit=limit, cursor=cursor, render=affected_endpoint_out)
-
-
-def _selection(severity: str | None, pool: str | None, endpoint: str | None) -> Selection:
-    """Raises FeatureDisabled; NotFound, PoolRenamed: a misspelled name must not look unaffected."""
-    tracker_list.check_enabled()
-    if pool is not None and pool != UNASSIGNED:
-        pool_named(pool)
-    if endpoint is not None:
-        endpoint_named(endpoint)
-    return Selection(pool=pool, endpoint=endpoint, severity=WORDS[severity] if severity else Severity.UNKNOWN)

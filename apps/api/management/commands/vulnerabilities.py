@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from apps.api.management.console import clear_errors, endpoint_named, pool_named
+from apps.api.requests.vulnerability_selection import selection_of
 from apps.api.schemas.vulnerabilities import (
     AdvisoryOut,
     AffectedEndpointOut,
@@ -17,13 +18,13 @@ from apps.api.schemas.vulnerabilities import (
 )
 from apps.fleet.exceptions import FeatureDisabled
 from apps.fleet.package_questions import UNASSIGNED
-from apps.fleet.plural import counted
+from apps.fleet.plural import counted, listed
 from apps.lifecycle.ages import ago
 from apps.lifecycle.management.output import ExitCode, TellingCommand, table
 from apps.vulnerabilities import comparison, fetching, selection, tracker_list
 from apps.vulnerabilities.exceptions import ListRefused
 from apps.vulnerabilities.selection import Selection
-from apps.vulnerabilities.severity import WORDS, Severity
+from apps.vulnerabilities.severity import WORDS
 
 SHOWN = 10
 COMPARE_SECONDS = 120.0
@@ -55,7 +56,6 @@ class Command(TellingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with clear_errors():
-            _check_enabled()
             chosen = _selection(options)
             if options["fetch"] or options["file"] is not None:
                 _get(options)
@@ -69,20 +69,13 @@ class Command(TellingCommand):
             raise ExitCode(NO_ANSWER)
 
 
-def _check_enabled() -> None:
+def _selection(options: dict[str, Any]) -> Selection:
+    """Raises CommandError."""
+    asked = {name: options[name] for name in ("severity", "pool", "endpoint")}
     try:
-        tracker_list.check_enabled()
+        return selection_of(**asked, pool_named=pool_named, endpoint_named=endpoint_named)
     except FeatureDisabled as refusal:
         raise CommandError(str(refusal), returncode=OFF) from refusal
-
-
-def _selection(options: dict[str, Any]) -> Selection:
-    pool, endpoint, severity = options["pool"], options["endpoint"], options["severity"]
-    if pool is not None and pool != UNASSIGNED:
-        pool_named(pool)
-    if endpoint is not None:
-        endpoint_named(endpoint)
-    return Selection(pool=pool, endpoint=endpoint, severity=WORDS[severity] if severity else Severity.UNKNOWN)
 
 
 def _get(options: dict[str, Any]) -> None:
@@ -112,7 +105,7 @@ def _lines(found: VulnerabilitiesOut, affected: Sequence[AffectedEndpointOut]) -
         return
     for word in WORDS:
         if names := [one.name for one in affected if one.severity == word]:
-            yield f"{word}: {_shortened(names)}"
+            yield f"{word}: {listed(names, SHOWN)}"
     yield ""
     yield from table(HEADER, [_row(one) for one in found.items[:SHOWN]])
     if len(found.items) > SHOWN:
@@ -132,9 +125,4 @@ def _about_list(found: VulnerabilitiesOut) -> Iterator[str]:
 
 def _row(one: AdvisoryOut) -> tuple[object, ...]:
     packages = [f"{package.name} {' '.join(package.versions[:3])}" for package in one.packages]
-    return one.name, one.severity, f"{one.endpoints:,}", one.fixed, _shortened(packages, 3), _shortened(one.issues, 3)
-
-
-def _shortened(names: Sequence[str], most: int = SHOWN) -> str:
-    """`a, b and 3 more`."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return one.name, one.severity, f"{one.endpoints:,}", one.fixed, listed(packages), listed(one.issues)
