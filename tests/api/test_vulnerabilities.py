@@ -1,5 +1,6 @@
 """Known vulnerabilities in the API, and the command that says the same."""
 
+import csv
 import json
 import os
 from io import StringIO
@@ -86,7 +87,7 @@ def test_misspelled_name_does_not_look_unaffected(viewer: Api, fleet: None, quer
     viewer.get(f"/vulnerabilities?{query}").refused(404, "not_found")
 
 
-@pytest.mark.parametrize("query", ["severity=none", "severity=Bad", "pool=a/b", "endpoint=", "name=x"])
+@pytest.mark.parametrize("query", ["severity=none", "severity=Bad", "worst=none", "pool=a/b", "endpoint=", "name=x"])
 def test_filters_that_make_no_sense_422(viewer: Api, fleet: None, query: str) -> None:
     viewer.get(f"/vulnerabilities?{query}").refused(422, "invalid_request")
 
@@ -108,6 +109,46 @@ def test_affected_endpoints_are_a_list_by_pages(viewer: Api, fleet: None) -> Non
     assert viewer.get("/vulnerabilities/endpoints?pool=-").ok()["items"] == []
 
 
+@pytest.mark.parametrize(("worst", "names"), [("critical", ["m1"]), ("high", ["m2"]), ("low", [])])
+def test_worst_is_exactly_this_one(viewer: Api, fleet: None, worst: str, names: list[str]) -> None:
+    found = viewer.get(f"/vulnerabilities/endpoints?worst={worst}").ok()["items"]
+    assert [one["name"] for one in found] == names
+    concerning = viewer.get(f"/vulnerabilities?worst={worst}").ok()["items"]
+    assert ("AVG-2843" in [one["name"] for one in concerning]) == bool(names)
+
+
+@pytest.mark.parametrize("list_", ["vulnerabilities", "vulnerabilities/endpoints"])
+@pytest.mark.parametrize("query", ["", "severity=high", "worst=high", "pool=lab", "pool=-"])
+def test_export_json_lines_are_the_items_of_the_list(viewer: Api, fleet: None, list_: str, query: str) -> None:
+    answer = viewer.client.get(f"/api/v1/exports/{list_}?format=jsonl&{query}", headers=viewer.headers)
+    assert answer.status_code == 200
+    found = [json.loads(line) for line in answer.content.decode().splitlines()]
+    assert found == viewer.get(f"/{list_}?{query}").ok()["items"] and bool(found) == (query != "pool=-")
+
+
+def test_export_csv_has_a_line_for_each(viewer: Api, fleet: None) -> None:
+    def rows(list_: str) -> list[dict[str, str]]:
+        answer = viewer.client.get(f"/api/v1/exports/{list_}", headers=viewer.headers)
+        return list(csv.DictReader(StringIO(answer.content.decode())))
+
+    assert [(one["name"], one["severity"], one["advisories.low"]) for one in rows("vulnerabilities/endpoints")] == [
+        ("m1", "critical", "1"),
+        ("m2", "high", "0"),
+    ]
+    worst, *_ = rows("vulnerabilities")
+    assert (worst["name"], worst["fixed"], worst["endpoints"]) == ("AVG-2823", "5.6.1-2", "1")
+    assert json.loads(worst["packages"]) == [{"name": "xz", "versions": ["5.6.0-1"]}]
+
+
+def test_export_of_endpoints_goes_on_in_the_next_file(viewer: Api, fleet: None) -> None:
+    path, names = "/api/v1/exports/vulnerabilities/endpoints?format=jsonl&limit=1", []
+    while path:
+        answer = viewer.client.get(path, headers=viewer.headers)
+        names += [json.loads(line)["name"] for line in answer.content.decode().splitlines()]
+        path = answer.headers.get("Link", "")[1:].partition(">")[0]
+    assert names == ["m1", "m2"]
+
+
 def test_endpoint_says_how_badly_it_is_affected(viewer: Api, fleet: None) -> None:
     found = {name: viewer.get(f"/endpoints/{name}").ok()["vulnerabilities"] for name in ("m1", "m3", "m4")}
     assert [one["severity"] for one in found.values()] == ["critical", "none", "unreported"]
@@ -126,7 +167,10 @@ def test_failure_is_told_with_the_list_that_stays(viewer: Api, fleet: None, sett
     assert body["list"]["advisories"] == 8 and len(body["items"]) == 3
 
 
-@pytest.mark.parametrize("path", ["/vulnerabilities", "/vulnerabilities/endpoints"])
+@pytest.mark.parametrize(
+    "path",
+    [f"{before}/vulnerabilities{rest}" for before in ("", "/exports") for rest in ("", "/endpoints")],
+)
 def test_off_is_a_409(viewer: Api, db: None, path: str) -> None:
     assert "SECURITY_TRACKER_URL" in viewer.get(path).refused(409, "feature_disabled")["detail"]
 

@@ -145,6 +145,14 @@ def test_page_lists_advisories_and_endpoints(reader: Client, vulnerable: Pool) -
     assert list(reader.get("/vulnerabilities?pool=-").context["page"]) == []
 
 
+def test_page_links_to_what_it_shows_as_a_file(reader: Client, vulnerable: Pool) -> None:
+    page = page_of(reader, "/vulnerabilities?worst=low&pool=lab")
+    links = [unescape(one) for one in re.findall(r'href="(/api/v1/exports/[^"]*format=csv)"', page)]
+    first, second = (reader.get(link).content.decode().splitlines() for link in links)
+    assert [line.partition(",")[0] for line in first] == ["name", "AVG-2"]
+    assert [line.partition(",")[0] for line in second] == ["name", Endpoint.objects.exclude(name="box").get().name]
+
+
 def test_page_ignores_what_makes_no_sense(reader: Client, vulnerable: Pool) -> None:
     text = words(page_of(reader, "/vulnerabilities?worst=terrible&pool=nowhere&page=9&advisories=x"))
     assert "there is no terrible" in text and "there is no pool nowhere" in text

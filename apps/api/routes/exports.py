@@ -12,10 +12,15 @@ from apps.api.requests.csv_export import MAX_ROWS, MEDIA_TYPES, export
 from apps.api.requests.fields import decimal
 from apps.api.requests.pagination import CursorText, page_of
 from apps.api.requests.principal import ApiRequest
+from apps.api.requests.vulnerability_selection import selection_of
 from apps.api.routes.endpoints import endpoint_rows, endpoints_out
+from apps.api.routes.vulnerabilities import AtLeast, InPool, OfEndpoint, WorstIs
 from apps.api.schemas.audit import audit_event_out
 from apps.api.schemas.filters import AuditQuery, EndpointQuery, OperationQuery
 from apps.api.schemas.operations import operation_out
+from apps.api.schemas.vulnerabilities import advisories_out, affected_endpoint_out
+from apps.vulnerabilities import selection
+from apps.vulnerabilities.severity import WORDS
 
 router = Router()
 Format = Annotated[Literal["csv", "jsonl"], Query("csv")]
@@ -56,6 +61,8 @@ OPERATION_COLUMNS = (
     "target_state",
 )
 AUDIT_COLUMNS = ("id", "at", "actor", "verb", "object", "before", "after")
+ADVISORY_COLUMNS = ("name", "severity", "status", "type", "fixed", "endpoints", "packages", "issues", "url")
+AFFECTED_COLUMNS = ("name", "pool", "severity", *(f"advisories.{word}" for word in WORDS))
 
 
 def _is_a_file(*codes: str) -> dict[str, Any]:
@@ -107,3 +114,44 @@ def export_audit_events(
     found, following = page_of(filters.filter().rows(), order=("-id",), limit=limit, cursor=cursor)
     items = (audit_event_out(event).model_dump() for event in found)
     return export(request, "audit-events", items, AUDIT_COLUMNS, format=format, cursor=following)
+
+
+@router.get(
+    "/exports/vulnerabilities",
+    auth=VIEWER,
+    summary="Export the advisories that concern installed packages",
+    openapi_extra=_is_a_file("feature_disabled", "not_found"),
+)
+def export_vulnerabilities(
+    request: ApiRequest,
+    severity: AtLeast = None,
+    worst: WorstIs = None,
+    pool: InPool = None,
+    endpoint: OfEndpoint = None,
+    format: Format = "csv",
+) -> HttpResponse:
+    """All of them in one file."""
+    chosen = selection_of(severity=severity, worst=worst, pool=pool, endpoint=endpoint)
+    items = (one.model_dump() for one in advisories_out(chosen))
+    return export(request, "vulnerabilities", items, ADVISORY_COLUMNS, format=format, cursor=None)
+
+
+@router.get(
+    "/exports/vulnerabilities/endpoints",
+    auth=VIEWER,
+    summary="Export the endpoints that known vulnerabilities concern",
+    openapi_extra=_is_a_file("feature_disabled", "not_found"),
+)
+def export_vulnerable_endpoints(
+    request: ApiRequest,
+    severity: AtLeast = None,
+    worst: WorstIs = None,
+    pool: InPool = None,
+    format: Format = "csv",
+    limit: Rows = MAX_ROWS,
+    cursor: CursorText = None,
+) -> HttpResponse:
+    rows = selection.affected_endpoints(selection_of(severity=severity, worst=worst, pool=pool))
+    found, following = page_of(rows, order=("name",), limit=limit, cursor=cursor)
+    items = (affected_endpoint_out(endpoint).model_dump() for endpoint in found)
+    return export(request, "vulnerable-endpoints", items, AFFECTED_COLUMNS, format=format, cursor=following)

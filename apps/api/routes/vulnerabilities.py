@@ -22,7 +22,9 @@ from apps.vulnerabilities import selection
 
 router = Router()
 AtLeast = Annotated[SeverityWord | None, Query(None, description="Advisories of this severity or a worse one.")]
+WorstIs = Annotated[SeverityWord | None, Query(None, description="Of endpoints whose worst one is exactly this.")]
 InPool = Annotated[PoolFilter | None, Query(None, description="`-` for those that are in no pool.")]
+OfEndpoint = Annotated[NameFilter | None, Query(None, description="Only this one.")]
 
 
 @router.get(
@@ -35,14 +37,15 @@ InPool = Annotated[PoolFilter | None, Query(None, description="`-` for those tha
 def list_vulnerabilities(
     request: ApiRequest,
     severity: AtLeast = None,
+    worst: WorstIs = None,
     pool: InPool = None,
-    endpoint: Annotated[NameFilter | None, Query(None, description="Only this one.")] = None,
+    endpoint: OfEndpoint = None,
 ) -> VulnerabilitiesOut:
     """The age of the tracker's list, the endpoints by their worst severity, and each advisory that concerns any.
 
-    `severity` narrows `items`, and not the numbers of endpoints.
+    `severity` and `worst` narrow `items`, and not the numbers of endpoints.
     """
-    return vulnerabilities_out(selection_of(severity=severity, pool=pool, endpoint=endpoint))
+    return vulnerabilities_out(selection_of(severity=severity, worst=worst, pool=pool, endpoint=endpoint))
 
 
 @router.get(
@@ -55,10 +58,11 @@ def list_vulnerabilities(
 def list_vulnerable_endpoints(
     request: ApiRequest,
     severity: AtLeast = None,
+    worst: WorstIs = None,
     pool: InPool = None,
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Page[AffectedEndpointOut]:
     """By name. Endpoints that aren't compared with the list yet are not among them."""
-    rows = selection.affected_endpoints(selection_of(severity=severity, pool=pool))
+    rows = selection.affected_endpoints(selection_of(severity=severity, worst=worst, pool=pool))
     return paginate(rows, order=("name",), limit=limit, cursor=cursor, render=affected_endpoint_out)

@@ -106,7 +106,7 @@ def vulnerabilities_out(chosen: Selection) -> VulnerabilitiesOut:
     return VulnerabilitiesOut(
         list=list_out(found.list),
         endpoints=LevelsOut(**found.endpoints),
-        items=[_advisory_out(one) for one in findings.in_fleet(chosen)],
+        items=advisories_out(chosen),
     )
 
 
@@ -121,6 +121,10 @@ def list_out(known: TrackerList) -> ListOut:
         if failing
         else None,
     )
+
+
+def advisories_out(chosen: Selection) -> list[AdvisoryOut]:
+    return [_advisory_out(one) for one in findings.in_fleet(chosen)]
 
 
 def _advisory_out(one: InFleet) -> AdvisoryOut:
