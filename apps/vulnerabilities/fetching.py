@@ -3,12 +3,15 @@
 No transaction is open while the source answers. Instances take turns by a claim in the row of the list.
 """
 
+import logging
 from datetime import timedelta
 
 from django.conf import settings
 
 from . import source, tracker_format, tracker_list
 from .exceptions import ListRefused
+
+logger = logging.getLogger(__name__)
 
 
 def fetch_if_due() -> bool:
@@ -20,7 +23,8 @@ def fetch_if_due() -> bool:
         return False
     try:
         return _take(settings.SECURITY_TRACKER_URL)
-    except ListRefused:
+    except ListRefused as refusal:
+        logger.warning("the list of known vulnerabilities was not taken (%s): %s", refusal.code, refusal)
         return False
 
 
@@ -51,12 +55,15 @@ def _read_and_store(address: str, *, may_shrink: bool) -> bool:
     if found.data is None:
         tracker_list.confirm()
         return False
-    return tracker_list.replace(
-        tracker_format.read(found.data),
-        source=name,
-        size=len(found.data),
-        etag=found.etag,
-        last_modified=found.last_modified,
-        written=found.written,
-        may_shrink=may_shrink,
-    )
+    try:
+        return tracker_list.replace(
+            tracker_format.read(found.data),
+            source=name,
+            size=len(found.data),
+            etag=found.etag,
+            last_modified=found.last_modified,
+            written=found.written,
+            may_shrink=may_shrink,
+        )
+    except ListRefused as refusal:
+        raise ListRefused(refusal.code, f"{refusal} It came from {name}.") from None

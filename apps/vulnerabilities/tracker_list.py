@@ -76,7 +76,6 @@ def confirm() -> None:
 
 def fail(refusal: ListRefused) -> None:
     """Note why an attempt gave no list. The one that is here stays."""
-    logger.warning("the list of known vulnerabilities was not taken (%s): %s", refusal.code, refusal)
     text = str(refusal)[:500].replace("\0", "")
     TrackerList.objects.filter(pk=ONLY).update(failed=Now(), failure_code=refusal.code, failure=text)
 

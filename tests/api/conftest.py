@@ -1,12 +1,15 @@
 """Fixtures of the API's tests."""
 
+import json
 from typing import Any
 
 import pytest
 
 from apps.fleet import pool_manager
 from apps.fleet.models import Pool
+from tests import factories
 from tests.api.support import Api, ApiMachine, api_token
+from tests.vulnerabilities.lists import COPY, URL, store_and_compare
 
 
 @pytest.fixture
@@ -44,3 +47,15 @@ def behind(operator: Api, machine: ApiMachine) -> ApiMachine:
 def kept_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command closes its connection at the end; the test's transaction lives on this one."""
     monkeypatch.setattr("apps.api.management.console.connection.close", lambda: None)
+
+
+@pytest.fixture
+def vulnerable(db: None, settings: Any) -> None:
+    """m1 and m2 in the pool lab, m3 in none, m4 hasn't reported; m1 is worst, m3 isn't affected."""
+    settings.SECURITY_TRACKER_URL = URL
+    lab = factories.pool("lab")
+    factories.reporting_endpoint("m1", pool=lab, state=factories.state("openssl 3.0.1-1", "xz 5.6.0-1"))
+    factories.reporting_endpoint("m2", pool=lab, state=factories.state("lib32-openssl 3.0.0-1"))
+    factories.reporting_endpoint("m3", state=factories.state("linux 6-1"))
+    factories.endpoint("m4")
+    store_and_compare(*json.loads(COPY.read_text()))

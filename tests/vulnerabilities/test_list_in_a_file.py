@@ -39,9 +39,12 @@ def test_file_that_is_none_is_refused(tracker: None, tmp_path: Path, monkeypatch
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "large").write_bytes(b" " * 2000)
     monkeypatch.setattr(source, "MAX_BYTES", 1000)
-    codes = {"missing": "unreachable", ".": "unreachable", "fifo": "unreachable", "large": "too_large"}
+    (tmp_path / "other").write_text("{}")
+    codes = {"missing": "unreachable", ".": "unreachable", "fifo": "unreachable", "large": "too_large"} | {
+        "other": "invalid"
+    }
     for name, code in codes.items():
         with pytest.raises(ListRefused) as caught:
             fetching.load_file(str(tmp_path / name))
-        assert caught.value.code == f"list_{code}", name
+        assert caught.value.code == f"list_{code}" and str(tmp_path) in str(caught.value), name
     assert tracker_list.current().generation == 0 and tracker_list.current().is_failing

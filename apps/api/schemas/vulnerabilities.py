@@ -1,12 +1,14 @@
 """Known vulnerabilities in the API. apps.vulnerabilities decides what concerns which endpoint."""
 
 from collections.abc import Sequence
+from functools import cmp_to_key
 from typing import Annotated, Literal
 
 from django.utils import timezone
 from pydantic import BaseModel, Field
 
 from apps.api.requests.fields import MAX_INTEGER, Time
+from apps.fleet.alpm.version import vercmp
 from apps.fleet.models import Endpoint
 from apps.vulnerabilities import findings, selection, tracker_links, tracker_list
 from apps.vulnerabilities.findings import InFleet
@@ -59,7 +61,7 @@ class ConcernedOut(BaseModel):
     """A package that the advisory concerns, in these versions."""
 
     name: str
-    versions: list[str]
+    versions: list[str] = Field(description="Oldest first.")
 
 
 class AdvisoryOut(BaseModel):
@@ -138,7 +140,10 @@ def _advisory_out(one: InFleet) -> AdvisoryOut:
             "fixed": advisory.fixed,
             "issues": advisory.issues,
             "url": tracker_links.address(advisory.name),
-            "packages": [{"name": name, "versions": sorted(found)} for name, found in sorted(one.packages.items())],
+            "packages": [
+                {"name": name, "versions": sorted(sorted(found), key=cmp_to_key(vercmp))}
+                for name, found in sorted(one.packages.items())
+            ],
             "endpoints": one.endpoints,
         }
     )

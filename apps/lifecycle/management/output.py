@@ -6,6 +6,7 @@ It must not know what a command prints.
 
 import contextlib
 import json
+import logging
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -32,7 +33,8 @@ class TellingCommand(BaseCommand):
     failure = 1
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Like Django's, but errors exit with `failure`."""
+        """Like Django's, but errors exit with `failure`, and the log goes to standard error."""
+        _log_to_standard_error()
         try:
             with frozen_database.expected(self.failure):
                 super().run_from_argv(argv)
@@ -65,6 +67,13 @@ class TellingCommand(BaseCommand):
             self.stdout.flush()
         except OSError as error:
             raise CommandError(f"The standard output takes nothing: {error.strerror or error}.") from error
+
+
+def _log_to_standard_error() -> None:
+    """Standard output is for the answer alone."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
+            handler.setStream(sys.stderr)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:

@@ -57,12 +57,14 @@ class Command(TellingCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         with clear_errors():
             chosen = _selection(options)
+            if options["force"] and not options["fetch"] and options["file"] is None:
+                raise CommandError("--force is for --fetch and --file: name one of them.")
             if options["fetch"] or options["file"] is not None:
                 _get(options)
             found = vulnerabilities_out(chosen)
             affected = [affected_endpoint_out(one) for one in selection.affected_endpoints(chosen).order_by("name")]
         document = found.model_dump(mode="json") | {"affected": [one.model_dump(mode="json") for one in affected]}
-        self.tell(options, document, _lines(found, affected))
+        self.tell(options, document, _lines(found, affected, options["severity"]))
         if affected:
             raise ExitCode(FOUND)
         if found.list.as_of is None or found.endpoints.not_compared:
@@ -92,8 +94,8 @@ def _get(options: dict[str, Any]) -> None:
     comparison.compare_all(COMPARE_SECONDS)
 
 
-def _lines(found: VulnerabilitiesOut, affected: Sequence[AffectedEndpointOut]) -> Iterator[str]:
-    """The answer, in lines for people."""
+def _lines(found: VulnerabilitiesOut, affected: Sequence[AffectedEndpointOut], severity: str | None) -> Iterator[str]:
+    """The answer, in lines for people. `severity`: the least one that was asked for."""
     yield from _about_list(found)
     counts = found.endpoints.model_dump()
     parts = [f"{number:,} {word.replace('_', ' ')}" for word, number in counts.items() if number]
@@ -101,7 +103,8 @@ def _lines(found: VulnerabilitiesOut, affected: Sequence[AffectedEndpointOut]) -
     if found.endpoints.not_compared:
         yield f"Nothing is known yet about those that are not compared ({found.endpoints.not_compared:,})."
     if not found.items:
-        yield "No advisory concerns an installed package." if found.list.as_of else "Nothing is compared yet."
+        about = f" of severity {severity} or worse" if severity else ""
+        yield f"No advisory{about} concerns an installed package." if found.list.as_of else "Nothing is compared yet."
         return
     for word in WORDS:
         if names := [one.name for one in affected if one.severity == word]:
@@ -115,7 +118,7 @@ def _lines(found: VulnerabilitiesOut, affected: Sequence[AffectedEndpointOut]) -
 def _about_list(found: VulnerabilitiesOut) -> Iterator[str]:
     known, now = found.list, timezone.now()
     if known.as_of is None:
-        yield "There is no list yet."
+        yield "There is no list yet. The server fetches it; --fetch does so now."
     else:
         count = counted(known.advisories, "advisory", "advisories")
         yield f"The list is of {ago(known.as_of, now)}: {count}, from {known.source}."
@@ -124,5 +127,10 @@ def _about_list(found: VulnerabilitiesOut) -> Iterator[str]:
 
 
 def _row(one: AdvisoryOut) -> tuple[object, ...]:
-    packages = [f"{package.name} {' '.join(package.versions[:3])}" for package in one.packages]
+    packages = [f"{package.name} {_versions(package.versions)}" for package in one.packages]
     return one.name, one.severity, f"{one.endpoints:,}", one.fixed, listed(packages), listed(one.issues)
+
+
+def _versions(found: Sequence[str]) -> str:
+    """The oldest three, and … if there are more."""
+    return " ".join([*found[:3], *(["…"] if len(found) > 3 else [])])
