@@ -141,6 +141,7 @@ def test_page_lists_advisories_and_endpoints(reader: Client, vulnerable: Pool) -
     assert re.search(r"box lab ! critical 1 0 0 1 0 ", text)
     answer = reader.get("/vulnerabilities?worst=low&pool=lab")
     assert [worst for _, worst in answer.context["endpoints"]] == ["low"]
+    assert "Advisories 1, all that endpoints have whose worst is low" in words(answer.content.decode())
     assert [one.advisory.name for one in answer.context["advisories"]] == ["AVG-2"]
     assert list(reader.get("/vulnerabilities?pool=-").context["page"]) == []
 

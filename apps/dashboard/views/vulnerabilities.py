@@ -37,6 +37,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         "pool_name": pool,
         "pool_names": pool_names(),
         "severities": [(word, word) for word in WORDS],
+        "worst": worst,
         "known": vulnerabilities.of_fleet(Selection(pool=pool)),
         "advisories": page_of(request, findings.in_fleet(chosen), ADVISORIES_PER_PAGE, "advisories"),
         "page": page,
