@@ -5,6 +5,7 @@ A failure says which module of ours to look at. ADRs 8 and 11 name the same part
 
 import inspect
 from collections.abc import Callable
+from http.client import HTTPConnection
 from typing import Any, NamedTuple
 
 import psycopg_pool
@@ -171,6 +172,9 @@ SOURCES = (
     Source(auth_middleware.get_user, "request._cached_user = auth.get_user(request)", SESSION_USER,
            "keeps the user there, where apps/api/access/rate_limits.py looks"),
     Source(LazyObject, "_wrapped = None", GUNICORN + "reload/reload.py", "empties the settings, which are read again"),
+    # the standard library
+    Source(HTTPConnection.connect, "self.sock = self._create_connection(", "apps/vulnerabilities/bounded_http.py",
+           "sets it, so that what follows the connection is limited; so does the agent's http/bounded_http.py"),
 )  # fmt: skip
 
 
