@@ -33,11 +33,11 @@ def test_has_token_only_with_one_of_ours_to_the_api(path: str, authorization: st
     assert for_browsers.has_token(request(path, authorization)) is expected
 
 
-def test_answer_to_an_agent_has_no_policy_and_that_to_a_stranger_has_one(machine: ApiMachine) -> None:
+def test_answer_to_an_agent_has_the_strictest_policy_and_that_to_a_stranger_a_pages(machine: ApiMachine) -> None:
     answer = machine.api.get("/me")
-    assert answer.status == 200 and POLICY not in answer.headers
+    assert answer.status == 200 and answer.headers[POLICY] == for_browsers.NOTHING
     assert answer.headers["X-Frame-Options"] == "DENY" and "Cookie" not in answer.headers.get("Vary", "")
-    assert Api().get("/me").headers[POLICY]
+    assert "'self'" in Api().get("/me").headers[POLICY]
 
 
 def test_unknown_path_with_a_token_is_still_answered(machine: ApiMachine) -> None:

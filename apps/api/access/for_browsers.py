@@ -1,7 +1,7 @@
 """Middleware that only a browser needs. A request to the API with a token of ours passes it by.
 
 A page can't send such a token of its own accord, and a request that has one is judged by the token alone, whatever
-session comes with it (`apps.api.access.auth`). So it needs no session, no user, no messages and no policy for a page.
+session comes with it (`apps.api.access.auth`). So it needs no session, no user, no messages and no page's policy.
 It must not know who a token belongs to, nor whether it is valid.
 """
 
@@ -15,6 +15,7 @@ from apps.fleet import tokens
 from apps.lifecycle.session_user import AuthenticationMiddleware
 
 PREFIX = "/api/"
+NOTHING = "default-src 'none'; frame-ancestors 'none'"
 _TOKENS = tuple(f"Bearer {prefix}" for prefix in (tokens.ENDPOINT, tokens.API))
 
 
@@ -31,7 +32,13 @@ class _ForBrowsers:
 
 
 class PolicyForBrowsers(_ForBrowsers, CSPMiddleware):
-    """django-csp's, which builds the policy of each answer."""
+    """django-csp's, which builds the policy of each answer. The one to a token is a constant, the strictest."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = super().__call__(request)
+        if has_token(request):
+            response.headers["Content-Security-Policy"] = NOTHING
+        return response
 
 
 class SessionForBrowsers(_ForBrowsers, SessionMiddleware):
