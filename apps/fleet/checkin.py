@@ -30,6 +30,7 @@ from .models import Endpoint, EndpointState, Operation, RepositoryContent, State
 from .protection import ProtectedPackages
 from .reports import ReportedRepository
 from .restored_database import SeenRevision
+from .status import EndpointStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,10 +134,21 @@ def _is_unchanged(
     """
     if state != endpoint.state_id or any(getattr(endpoint, field) != value for field, value in fields.items()):
         return False
-    target = endpoint.pool.target if endpoint.pool and endpoint.pool.auto_sync else None
-    if (target and target.state_id != state) or (operation and operation.is_claimed):
+    if _may_be_synced(endpoint) or (operation and operation.is_claimed):
         return False
     return reports.has_repositories(endpoint, reported)
+
+
+def _may_be_synced(endpoint: Endpoint) -> bool:
+    """Whether the pool's policy may want a sync (`apps.fleet.automatic`), by what was read with the endpoint."""
+    pool, read = endpoint.pool, endpoint.also_read
+    if pool is None or not pool.auto_sync or pool.target is None or pool.target.state_id == endpoint.state_id:
+        return False
+    if pool.paused_since is not None or pool.target_needs_approval:
+        return False
+    # A machine with held or foreign packages can be in sync without being in exactly the target's state.
+    in_sync = read is not None and read.verdict == EndpointStatus.IN_SYNC
+    return not in_sync or examinations.databases_unreadable(endpoint)
 
 
 def _touch(endpoint: Endpoint, seq: int) -> bool:

@@ -5,10 +5,11 @@ import uuid
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 
 from apps.fleet import endpoint_manager, fleet_statuses, status
 from apps.fleet.alpm import canonical
-from apps.fleet.models import Endpoint, EndpointState, Pool
+from apps.fleet.models import Endpoint, EndpointState, Operation, Pool, TargetRevision
 from apps.fleet.time_share import TimeShare
 from tests.api.support import Api, ApiMachine, state_text
 
@@ -160,6 +161,36 @@ def test_checkin_unchanged_behind_takes_few_statements(
     status.forget()
     with django_assert_num_queries(2):  # the fleet knows it, and so does a process that has just begun
         assert machine.report("linux 6.0-1")["status"] == "behind"
+
+
+@pytest.mark.parametrize("policy", ["held", "paused", "not approved"])
+def test_checkin_unchanged_where_automatic_sync_has_nothing_to_do_takes_two_statements(
+    machine: ApiMachine, operator: Api, django_assert_num_queries: Any, policy: str
+) -> None:
+    machine.report("linux 6.1-1")
+    operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
+    packages, holds = (("linux 6.1-1", "vim 9-1"), ["vim"]) if policy == "held" else (("linux 6.0-1",), [])
+    if policy == "paused":
+        Pool.objects.update(paused_since=Now(), paused_by={"endpoint": "m1", "number": 9})
+    elif policy == "not approved":
+        Pool.objects.update(endpoint_targets_need_approval=True)
+        TargetRevision.objects.update(approved=False)
+    operator.patch("/pools/lab", {"auto_sync": True, "conflict_resolution": "newest"}).ok()
+    expected = "in_sync" if policy == "held" else "behind"
+    assert machine.report(*packages, holds=holds)["status"] == expected
+    assert fleet_statuses.refresh() == 1
+    with django_assert_num_queries(2):
+        assert machine.report(*packages, holds=holds)["status"] == expected
+
+
+def test_checkin_unchanged_of_a_machine_that_automatic_sync_wants_queues_it(machine: ApiMachine, operator: Api) -> None:
+    machine.report("linux 6.1-1")
+    operator.post("/pools/lab/targets", {"endpoint": "m1"}).ok(201)
+    machine.report("linux 6.0-1")
+    assert fleet_statuses.refresh() == 1
+    operator.patch("/pools/lab", {"auto_sync": True, "conflict_resolution": "newest"}).ok()
+    Operation.objects.all().delete()
+    assert machine.report("linux 6.0-1")["operation"]
 
 
 def test_checkin_unchanged_after_many_comparisons_leaves_its_own_to_the_chore(
