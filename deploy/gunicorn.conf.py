@@ -24,7 +24,7 @@ try:
 except ImproperlyConfigured as error:
     early_log.refuse(str(error))
 
-from apps.lifecycle.gunicorn import master_hooks, worker_hooks
+from apps.lifecycle.gunicorn import descriptors, master_hooks, worker_hooks
 from apps.lifecycle.gunicorn.log import LifecycleLogger
 from apps.lifecycle.gunicorn.reload import trial_mode
 from apps.lifecycle.streams import unread_output
@@ -35,6 +35,7 @@ bind = [settings.HTTP_ADDRESS]
 worker_class = "apps.lifecycle.gunicorn.worker.worker.Worker"  # gthread, with threads for whole requests only
 workers = settings.WEB_CONCURRENCY
 threads = settings.WEB_THREADS
+worker_connections = descriptors.connections()
 preload_app = settings.PRELOAD_APP
 max_requests = settings.WEB_MAX_REQUESTS
 max_requests_jitter = settings.WEB_MAX_REQUESTS // 10

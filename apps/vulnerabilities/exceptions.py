@@ -1,5 +1,7 @@
 """Why a list isn't taken. The one before it then stays."""
 
+from apps.lifecycle.failure_reason import printable
+
 CODES = {
     "list_unreachable": "The address or the file can't be read, or the connection broke.",
     "list_timed_out": "The whole list didn't come in time.",
@@ -14,10 +16,13 @@ CODES = {
 
 
 class ListRefused(Exception):
-    """`code` is one of CODES; the text is a sentence for a person, without secrets of the address."""
+    """`code` is one of CODES; the text is a sentence for a person, without secrets of the address.
+
+    What a server has written into it controls no terminal.
+    """
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         if code not in CODES:
             raise ValueError(code)
         self.code = code

@@ -56,6 +56,17 @@ def test_command_json_is_what_the_api_says(viewer: Api, vulnerable: None) -> Non
 
 
 @pytest.mark.usefixtures("kept_connection")
+@pytest.mark.parametrize("asked", [("--endpoint", "m4"), ("--pool", "lab", "--endpoint", "alone")])
+def test_command_about_endpoints_of_which_nothing_is_known_gives_no_answer(
+    vulnerable: None, asked: tuple[str, ...]
+) -> None:
+    factories.endpoint("alone")
+    code, text = run(*asked)
+    assert code == 2
+    assert text.splitlines()[-1] == "Nothing is known: none is compared."
+
+
+@pytest.mark.usefixtures("kept_connection")
 def test_command_names_at_most_ten(vulnerable: None) -> None:
     for number in range(15):
         factories.reporting_endpoint(f"n{number:02}", state=factories.state("xz 1-1", f"p{number} 1-1"))
@@ -72,7 +83,7 @@ def test_command_exit_codes_tell_none_from_unknown(vulnerable: None) -> None:
     assert code == 0 and text.endswith("\nNo advisory of severity critical or worse concerns an installed package.\n")
     store(entry(1, "nothing"))
     code, text = run()
-    assert code == 2 and "3 not compared" in text and "No advisory concerns" in text
+    assert code == 2 and "3 not compared" in text and "Nothing is known: none is compared." in text
 
 
 @pytest.mark.usefixtures("kept_connection")

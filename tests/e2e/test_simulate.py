@@ -34,6 +34,16 @@ def test_simulation_without_a_scenario_of_that_name_says_which_there_are() -> No
     assert "power-cut" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("--speed=-1", "must be above 0"), ("--interval=0", "must be above 0"), ("--states=many", "invalid int value")],
+)
+def test_simulation_refuses_numbers_with_which_it_would_not_end_or_measure_nothing(option: str, said: str) -> None:
+    command = [sys.executable, "-m", "tests.simulate", option]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
 @pytest.mark.needs("haproxy")
 @pytest.mark.timeout(240)
 def test_simulation_of_two_instances_asks_both_and_limits_their_cores(tmp_path: Path) -> None:

@@ -11,12 +11,15 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import psycopg
@@ -26,7 +29,7 @@ from tests.simulate.agents import Agent, Figures, Simulation
 from tests.simulate.probes import Probes, probing
 from tests.simulate.scenarios import SCENARIOS, World
 from tests.support import isolation, preloaded
-from tests.support.front_door import front_door
+from tests.support.front_door import PATH, front_door
 from tests.support.load import get
 from tests.support.migrated import running_postgres
 from tests.support.server import Server, manage, running_server
@@ -41,6 +44,8 @@ UNLIMITED = dict.fromkeys(("SOURCE_CONNECTIONS", "SOURCE_REQUESTS_AT_ONCE", "SOU
 
 def main() -> None:
     options = arguments().parse_args()
+    if problem := missing(options):
+        arguments().error(problem)
     isolation.isolate()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what was started ends, too
     preloaded.afresh = True
@@ -72,25 +77,58 @@ def main() -> None:
         options.json.write_text(json.dumps({"options": vars(options) | {"json": None}, "intervals": rows}, indent=2))
 
 
+Number = TypeVar("Number", int, float)
+
+
+def positive(kind: type[Number]) -> Callable[[str], Number]:
+    """For argparse: a number of this kind that is above 0."""
+
+    def read(text: str) -> Number:
+        number = kind(text)
+        if number <= 0:
+            raise argparse.ArgumentTypeError(f"must be above 0: {text}")
+        return number
+
+    read.__name__ = kind.__name__  # as argparse names it if it isn't a number at all
+    return read
+
+
 def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.simulate", description=__doc__)
-    parser.add_argument("--endpoints", type=int, default=1000)
-    parser.add_argument("--states", type=int, default=600, help="different sets of packages outside of the target")
+    """The options, with their defaults in the help."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulate",
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog=" ".join(f"{name}: {scenario.__doc__}" for name, scenario in SCENARIOS.items()),
+    )
+    parser.add_argument("--endpoints", type=positive(int), default=1000, help="machines")
+    parser.add_argument(
+        "--states", type=positive(int), default=600, help="different sets of packages outside of the target"
+    )
     parser.add_argument("--in-target", action="store_true", help="all machines begin in the target")
     parser.add_argument("--auto-sync", action="store_true", help="the pool syncs by itself: operations are carried out")
-    parser.add_argument("--seconds", type=float, default=60, help="of the real clock")
-    parser.add_argument("--interval", type=float, default=5, help="seconds of one line of the table")
-    parser.add_argument("--speed", type=float, default=1, help="how much faster the agents' clock runs")
-    parser.add_argument("--workers", type=int, default=2, help="of each instance")
-    parser.add_argument("--instances", type=int, default=1, help="behind HAProxy, if there is more than one")
+    parser.add_argument("--seconds", type=positive(float), default=60, help="of the real clock")
+    parser.add_argument("--interval", type=positive(float), default=5, help="seconds of one line of the table")
+    parser.add_argument("--speed", type=positive(float), default=1, help="how much faster the agents' clock runs")
+    parser.add_argument("--workers", type=positive(int), default=2, help="of each instance")
+    parser.add_argument("--instances", type=positive(int), default=1, help="behind HAProxy, if there is more than one")
     parser.add_argument("--cores", type=float, default=0, help="of the processor for each instance (needs root)")
     parser.add_argument("--operators", type=int, default=0, help="people who read a list each second")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="of all that is random")
     parser.add_argument(
         "--scenario", choices=SCENARIOS, default="steady", help="what happens after a third of the time"
     )
     parser.add_argument("--json", type=Path, help="write the figures there too")
     return parser
+
+
+def missing(options: argparse.Namespace) -> str:
+    """What this machine lacks for these options; empty if nothing."""
+    if options.instances > 1 and not shutil.which("haproxy", path=PATH):
+        return "--instances needs HAProxy: apt-get install haproxy"
+    if options.cores and os.geteuid() != 0:
+        return "--cores needs root"
+    return ""
 
 
 async def run(world: World, options: argparse.Namespace, url: str, probes: Probes) -> list[dict[str, object]]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from apps.vulnerabilities import fetching, source
+from apps.vulnerabilities.exceptions import ListRefused
 from tests.vulnerabilities.lists import OTHER
 from tests.vulnerabilities.refusals import refused
 from tests.vulnerabilities.tracker import Handler, Tracker
@@ -120,3 +121,8 @@ def test_redirect_to_another_scheme_is_refused(good: Tracker, location: str) -> 
 def test_redirect_that_leads_nowhere_is_refused(good: Tracker, location: str) -> None:
     good.serves(b"", 302, Location=location)
     refused("list_redirected" if location else "list_refused")
+
+
+def test_what_a_server_says_controls_no_terminal() -> None:
+    refusal = ListRefused("list_refused", "The server answered \x1b[2J\x1b[31mowned.")
+    assert str(refusal) == "The server answered \\x1b[2J\\x1b[31mowned."

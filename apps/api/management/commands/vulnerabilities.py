@@ -67,8 +67,14 @@ class Command(TellingCommand):
         self.tell(options, document, _lines(found, affected, options["severity"]))
         if affected:
             raise ExitCode(FOUND)
-        if found.list.as_of is None or found.endpoints.not_compared:
+        if found.list.as_of is None or found.endpoints.not_compared or not _compared(found):
             raise ExitCode(NO_ANSWER)
+
+
+def _compared(found: VulnerabilitiesOut) -> int:
+    """How many endpoints are compared with the current list: of the others nothing is known."""
+    counts: dict[str, int] = found.endpoints.model_dump()
+    return sum(counts.values()) - found.endpoints.not_compared - found.endpoints.unreported
 
 
 def _selection(options: dict[str, Any]) -> Selection:
@@ -104,7 +110,8 @@ def _lines(found: VulnerabilitiesOut, affected: Sequence[AffectedEndpointOut], s
         yield f"Nothing is known yet about those that are not compared ({found.endpoints.not_compared:,})."
     if not found.items:
         about = f" of severity {severity} or worse" if severity else ""
-        yield f"No advisory{about} concerns an installed package." if found.list.as_of else "Nothing is compared yet."
+        known = found.list.as_of is not None and _compared(found)
+        yield f"No advisory{about} concerns an installed package." if known else "Nothing is known: none is compared."
         return
     for word in WORDS:
         if names := [one.name for one in affected if one.severity == word]:
