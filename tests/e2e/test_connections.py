@@ -105,8 +105,10 @@ def test_many_probes_in_one_packet_are_answered_in_order(serving: Serve) -> None
 def test_more_silent_connections_than_a_worker_takes_probes_answered(
     playground: Start, sqlite_url: str, protected: bool
 ) -> None:
-    """The oldest silent one makes room; the negative twin takes no more connections (gunicorn's limit is 1,000)."""
-    env = {} if protected else {"PLAYGROUND_WITHOUT_MAKING_ROOM": "1"}
+    """The oldest silent one makes room; the negative twin takes no more connections."""
+    env = {"GUNICORN_CMD_ARGS": "--worker-connections=1000"}
+    if not protected:
+        env["PLAYGROUND_WITHOUT_MAKING_ROOM"] = "1"
     with playground(sqlite_url, REQUEST_READ_TIMEOUT=60, **env) as server, clients(server.port, 1010):
         if protected:
             assert probe(server.port) == 200
