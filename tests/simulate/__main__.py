@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import random
 import shutil
@@ -47,7 +48,7 @@ def main() -> None:
     if problem := missing(options):
         arguments().error(problem)
     isolation.isolate()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what was started ends, too
+    signal.signal(signal.SIGTERM, end)
     preloaded.afresh = True
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -120,6 +121,12 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", type=Path, help="write the figures there too")
     return parser
+
+
+def end(number: int, frame: object) -> None:
+    """SIGTERM: leave all blocks, so that what was started ends, too, without a word about each of the agents."""
+    logging.getLogger("asyncio").disabled = True
+    sys.exit(128 + number)
 
 
 def missing(options: argparse.Namespace) -> str:
