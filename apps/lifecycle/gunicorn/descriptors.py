@@ -2,7 +2,7 @@
 
 import resource
 
-MOST = 8192  # connections; each takes some 6 KiB of the worker, and a descriptor
+MOST = 8192  # connections; each takes a descriptor and some memory of the worker
 FEWEST = 1000  # gunicorn's own default
 RESERVED = 512  # descriptors for the database, files, and bodies and answers that are kept in files
 

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from enum import Enum
 
+BUSY = "This server has as many requests in progress as it can serve. Try again in a second."
+"""What whoever is refused is told."""
+
 
 class Admission(Enum):
     """UNDECIDED: the bulkhead decides. ADMITTED: it has a place. REFUSED: the bulkhead answers that there is none."""

@@ -29,7 +29,7 @@ BODY = json.dumps(
         "title": "Service Unavailable",
         "status": 503,
         "code": "busy",
-        "detail": "This server has as many requests in progress as it can serve. Try again in a second.",
+        "detail": admission.BUSY,
     }
 ).encode()
 

@@ -24,9 +24,8 @@ from apps.lifecycle.gunicorn.worker.connection import Connection
 from apps.lifecycle.gunicorn.worker.connections import Connections
 from apps.lifecycle.gunicorn.worker.places import Places
 from apps.lifecycle.wsgi import admission
-from apps.lifecycle.wsgi.admission import Admission
+from apps.lifecycle.wsgi.admission import BUSY, Admission
 
-BUSY = "This server has as many requests in progress as it can serve. Try again in a second."
 BEGIN = 0.01  # seconds of each round of the main loop in which requests are handed over or refused
 PIPELINED = 1000  # requests that one connection may have answered without a pause
 # After a head with one of these, more follows: a body, or another protocol.
