@@ -18,6 +18,7 @@ from django.db.models.expressions import RawSQL
 
 from apps.lifecycle.dbpool import facade
 
+from . import status_cases
 from .models import Endpoint, EndpointRepository, Operation, Pool, StatusCase, TargetRevision
 from .models.endpoints import AlsoRead
 
@@ -113,7 +114,7 @@ def _cases(package_limit: int) -> QuerySet[StatusCase]:
     """The case of the endpoint around it, by all that a case depends on; none if it isn't compared yet."""
     own = {name: OuterRef(name) for name in ("state", "arch", "holds", "foreign")}
     goal = {"revision": OuterRef("pool__target_id"), "excluded": OuterRef("pool__excluded_packages")}
-    return StatusCase.objects.filter(**own, **goal, package_limit=package_limit)
+    return StatusCase.objects.filter(**own, **goal, package_limit=package_limit, rules=status_cases.RULES)
 
 
 def _part(model: type[Model], prefix: str, columns: list[str]) -> _Part:

@@ -26,6 +26,9 @@ from .revisions import Offered
 
 logger = logging.getLogger(__name__)
 
+RULES = 1
+"""The number of the rules by which states are compared. Raise it with every change of what comes out: then no result
+of the release before counts, and instances of both releases can run side by side."""
 PAIRS_AT_ONCE = 200
 Counts = Mapping[ChangeKind, int]
 
@@ -77,8 +80,10 @@ class Case(NamedTuple):
 
         32 hexadecimal digits, the same in every process.
         """
-        parts = repr((*self[:4], *self.goal.own))  # which tells all of them, and is equal in every process
-        return blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        parts = (*self[:4], *self.goal.own)
+        # Releases that had no such number mean 1. repr tells all parts, and is equal in every process.
+        text = repr(parts if RULES == 1 else (RULES, *parts))
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 # How many changes of each kind there are in a case, for lists and pages; None for states that are too large to be

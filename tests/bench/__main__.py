@@ -12,7 +12,7 @@ import dataclasses
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -72,6 +72,11 @@ def sizes(text: str) -> tuple[int, ...]:
     return tuple(sorted(map(int, text.split(","))))
 
 
+def save(results: dict[str, object], rows: Sequence[Row]) -> None:
+    measures = [dataclasses.asdict(row) for row in rows]
+    RESULTS.write_text(json.dumps({**results, "measures": measures}, indent=2) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("only", nargs="*", metavar="PART", help=f"{', '.join(ALL)}; default: all")
@@ -94,8 +99,8 @@ def main() -> None:
         if name in only:
             rows.append(part())
             print(rows[-1].text(), f"  (load average {load_average()})\n", flush=True)
-    results["measures"] = [dataclasses.asdict(row) for row in rows]
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+            save(results, rows)  # what there is, in case the next part fails
+    save(results, rows)
     print(f"written to {RESULTS.name}")
 
 

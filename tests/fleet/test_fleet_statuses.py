@@ -5,10 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 
-from apps.fleet import endpoint_manager, fleet_statuses, pool_manager, reporting_endpoint, status
+from apps.fleet import endpoint_manager, fleet_statuses, pool_manager, reporting_endpoint, status, status_cases
 from apps.fleet.models import Endpoint, Pool, StatusCase
 from apps.fleet.models.operations import FILES_DIFFER
 from apps.fleet.reasons import Unknown
@@ -164,6 +166,44 @@ def test_groups_say_why_a_status_is_unknown_before_and_after_it_is_compared(sett
     for _ in range(2):
         assert {one.first: one.unknown for one in fleet_statuses.groups() if one.unknown} == expected
         fleet_statuses.refresh()
+
+
+def test_result_by_other_rules_does_not_count_and_is_found_again() -> None:
+    pool = factories.pool()
+    factories.target(pool, *TARGET)
+    factories.reporting_endpoint("m1", pool=pool, state=factories.state("app 1.0-1", "lib 1.0-1"))
+    assert fleet_statuses.refresh() == 1
+    right = StatusCase.objects.get().verdict
+    StatusCase.objects.update(key="of another release", rules=99, verdict="ahead")
+    status_cases.forget()
+    assert fleet_statuses.counts()[EndpointStatus(right)] == 1
+    assert fleet_statuses.refresh() == 1 and StatusCase.objects.count() == 2
+    assert fleet_statuses.counts()[EndpointStatus(right)] == 1
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="about PostgreSQL's planner")
+def test_each_join_with_cases_is_without_nested_loops_whatever_the_statistics_say() -> None:
+    pool = factories.pool()
+    factories.target(pool, *TARGET)
+    for number in range(30):
+        factories.reporting_endpoint(f"m{number}", pool=pool, state=factories.state(f"app 1.{number}-1"))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE fleet_endpoint, fleet_statuscase")  # many endpoints and not one case
+    with CaptureQueriesContext(connection) as captured:
+        assert fleet_statuses.refresh() == 30
+        fleet_statuses.trim()
+        fleet_statuses.counts()
+        assert len(fleet_statuses.with_status(Endpoint.objects.all(), EndpointStatus.BEHIND)) == 30
+    joins = [one["sql"] for one in captured.captured_queries if "fleet_statuscase AS known" in one["sql"]]
+    assert len(joins) == 5  # the chore looks twice
+    with connection.cursor() as cursor:
+        for statement in joins:
+            cursor.execute(statement.replace("off; ", "off; EXPLAIN ", 1))
+            cursor.nextset()
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+            assert "Hash" in plan and "Nested Loop" not in plan
+        cursor.execute("SHOW enable_nestloop")
+        assert cursor.fetchone() == ("on",)
 
 
 def test_trim_keeps_what_an_endpoint_has_and_what_is_young() -> None:

@@ -21,6 +21,8 @@ class StatusCase(models.Model):
     foreign = models.JSONField()
     excluded = models.JSONField()
     package_limit = models.PositiveIntegerField()
+    # Which rules were compared by: `status_cases.RULES` of the instance that added the row.
+    rules = models.PositiveSmallIntegerField(db_default=1)
     # in_sync, behind, ahead or diverged; or why it is `unknown`: other_architecture or not_compared.
     verdict = models.CharField(max_length=20)
     # How many changes of each kind: {"upgrade": 3}; null if they weren't compared.
