@@ -35,7 +35,10 @@ bind = [settings.HTTP_ADDRESS]
 worker_class = "apps.lifecycle.gunicorn.worker.worker.Worker"  # gthread, with threads for whole requests only
 workers = settings.WEB_CONCURRENCY
 threads = settings.WEB_THREADS
-worker_connections = descriptors.connections()
+try:
+    worker_connections = descriptors.connections(settings.WEB_REQUEST_LIMIT + settings.WEB_QUEUE_SIZE)
+except descriptors.TooFew as error:
+    early_log.refuse(str(error))
 preload_app = settings.PRELOAD_APP
 max_requests = settings.WEB_MAX_REQUESTS
 max_requests_jitter = settings.WEB_MAX_REQUESTS // 10

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import time
@@ -71,6 +72,26 @@ def test_probe_behind_a_herd_is_answered_before_the_herd(playground: Start, sqli
         probe.join(20)
         assert probe.status == 200
         assert waiting(server.port) > HERD / 2
+        assert {client.recv(12) for client in herd} == {b"HTTP/1.1 200"}
+        for client in herd:
+            client.close()
+
+
+def test_request_behind_a_herd_for_metrics_is_answered_before_the_herd(playground: Start, sqlite_url: str) -> None:
+    """Pages of health wait only for each other. The worker stands still while all connect, the request last."""
+    with playground(sqlite_url, **QUIET, WEB_SOURCE_CONNECTIONS=0) as server:
+        pid = server.workers()[0]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        herd = [socket.create_connection(("127.0.0.1", server.port), 20) for _ in range(HERD)]
+        for client in herd:
+            client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        asked = in_background(server.port, "/sleep/0")
+        time.sleep(0.5)  # until it has connected
+        os.kill(pid, signal.SIGCONT)
+        asked.join(20)
+        assert asked.status == 200
+        answered, _, _ = select.select(herd, [], [], 0)
+        assert len(answered) < HERD / 2
         assert {client.recv(12) for client in herd} == {b"HTTP/1.1 200"}
         for client in herd:
             client.close()

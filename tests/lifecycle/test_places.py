@@ -1,4 +1,4 @@
-"""The places of a worker: who begins at once, who waits, who is refused, and that the numbers fit in every case."""
+"""The places and turns of a worker: who begins at once, waits, or is refused, and that the numbers always fit."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from django.test import override_settings
 
-from apps.lifecycle.gunicorn.worker.places import Places
+from apps.lifecycle.gunicorn.worker.places import Places, Turns
 from apps.lifecycle.shared_memory import memory
 from apps.lifecycle.shared_memory.memory import Memory
 from tests.support.wait import until
@@ -92,3 +92,17 @@ def test_request_whose_work_fails_is_no_longer_in_flight() -> None:
         requests.places.serve(lambda: 1 / 0)
     requests.places.leave()
     assert (numbers(), requests.places.are_taken) == ((0, 0, 0), False)
+
+
+def test_two_turns_at_once_the_others_come_in_order() -> None:
+    turns, begun = Turns(2), []
+    for name in "abcd":
+        turns.ask(lambda name=name: begun.append(name))
+    assert begun == ["a", "b"]
+    turns.leave()
+    assert begun == ["a", "b", "c"]
+    for _ in range(3):
+        turns.leave()
+    assert begun == ["a", "b", "c", "d"]
+    turns.ask(lambda: begun.append("e"))
+    assert begun[-1] == "e"

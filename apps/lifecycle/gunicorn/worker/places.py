@@ -25,6 +25,29 @@ class _Waiting(NamedTuple):
     refuse: Callable[[], object]
 
 
+class Turns:
+    """So many things at once; all others wait for their turn, as long as it takes. Each is started in its order."""
+
+    def __init__(self, at_once: int) -> None:
+        self._free = at_once
+        self._queue: deque[Callable[[], object]] = deque()
+
+    def ask(self, start: Callable[[], object]) -> None:
+        """Call `start`, now or when it is its turn."""
+        if self._free:
+            self._free -= 1
+            start()
+        else:
+            self._queue.append(start)
+
+    def leave(self) -> None:
+        """One of those that were started is over."""
+        self._free += 1
+        if self._queue:
+            self._free -= 1
+            self._queue.popleft()()
+
+
 class Places:
     """WEB_REQUEST_LIMIT places. WEB_QUEUE_SIZE more requests wait for one, each for at most WEB_QUEUE_TIMEOUT.
 

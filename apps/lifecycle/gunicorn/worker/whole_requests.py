@@ -16,13 +16,14 @@ from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
+from django.conf import settings
 from gunicorn.workers import gthread
 
 from apps.lifecycle.gunicorn import probe_paths
 from apps.lifecycle.gunicorn.worker import request_bodies
 from apps.lifecycle.gunicorn.worker.connection import Connection
 from apps.lifecycle.gunicorn.worker.connections import Connections
-from apps.lifecycle.gunicorn.worker.places import Places
+from apps.lifecycle.gunicorn.worker.places import Places, Turns
 from apps.lifecycle.wsgi import admission
 from apps.lifecycle.wsgi.admission import BUSY, Admission
 
@@ -38,6 +39,8 @@ class WholeRequests(Connections):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.places = Places()
+        # Threads for pages of health, so that these don't delay requests, nor the other way round.
+        self.health_turns = Turns(max(1, settings.WEB_THREADS - settings.WEB_REQUEST_LIMIT))
         self.arrived: deque[tuple[Connection, bytes]] = deque()
 
     def begin_request(self, conn: Connection, head: bytes) -> None:
@@ -110,7 +113,7 @@ class WholeRequests(Connections):
         if conn.admission is Admission.ADMITTED:
             self.places.ask(start, partial(self._answer_busy, conn))
         else:
-            start()
+            self.health_turns.ask(start)
 
     def _answer_busy(self, conn: Connection) -> None:
         """Have the bulkhead refuse the whole request here, without a thread: counted and logged like any other."""
@@ -154,6 +157,8 @@ class WholeRequests(Connections):
             return
         if conn.admission is Admission.ADMITTED:
             self.places.leave()
+        else:
+            self.health_turns.leave()
         self.finished(conn, kept=not fs.cancelled() and fs.exception() is None and bool(fs.result()))
 
     def finished(self, conn: Connection, *, kept: bool) -> None:
