@@ -18,9 +18,10 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 import psycopg
@@ -49,6 +50,7 @@ def main() -> None:
         arguments().error(problem)
     isolation.isolate()
     signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
     preloaded.afresh = True
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -72,10 +74,12 @@ def main() -> None:
         )
         agents = [Agent(simulation, about) for about in made["agents"]]
         world = World(simulation, agents, servers, postgres, operator, options.seconds * 2 / 3)
-        probes = stack.enter_context(probing(servers[0].port))
-        rows = asyncio.run(run(world, options, url, probes))
-    if options.json:
-        options.json.write_text(json.dumps({"options": vars(options) | {"json": None}, "intervals": rows}, indent=2))
+        probes = stack.enter_context(probing([one.port for one in servers]))
+        rows: list[dict[str, Any]] = []
+        try:
+            asyncio.run(run(world, options, url, probes, rows))
+        finally:  # when it was ended from outside, too
+            report(options, rows)
 
 
 Number = TypeVar("Number", int, float)
@@ -124,9 +128,26 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def end(number: int, frame: object) -> None:
-    """SIGTERM: leave all blocks, so that what was started ends, too, without a word about each of the agents."""
+    """SIGTERM or Ctrl-C: leave all blocks, so that what was started ends, too, without a word about each agent."""
     logging.getLogger("asyncio").disabled = True
     sys.exit(128 + number)
+
+
+def report(options: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> None:
+    """Print what the intervals come to, and write them where `--json` says."""
+    if rows:
+        answers: Counter[str] = sum((Counter(row["answers"]) for row in rows), Counter())
+        listed = ", ".join(f"{answer} {count:,}" for answer, count in answers.most_common())
+        worst = {name: max(row[name] for row in rows) for name in ("p99_ms", "slowest_probe_ms", "server_mib")}
+        print(
+            "in all: p99 at most {p99_ms} ms, slowest probe {slowest_probe_ms} ms, at most {server_mib} MiB; ".format(
+                **worst
+            )
+            + f"answers: {listed or 'none'}"
+        )
+    if options.json:
+        said = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
+        options.json.write_text(json.dumps({"options": said, "intervals": list(rows)}, indent=2))
 
 
 def missing(options: argparse.Namespace) -> str:
@@ -138,11 +159,10 @@ def missing(options: argparse.Namespace) -> str:
     return ""
 
 
-async def run(world: World, options: argparse.Namespace, url: str, probes: Probes) -> list[dict[str, object]]:
-    """Run the agents and the scenario; print one line for each interval."""
+async def run(world: World, options: argparse.Namespace, url: str, probes: Probes, rows: list[dict[str, Any]]) -> None:
+    """Run the agents and the scenario; print one line for each interval, and append its figures to `rows`."""
     simulation, chance = world.simulation, world.simulation.chance
     print("    s checkin/s  p50 ms   p99 ms probe ms  read ms tx/req cpu/req  db/req   ops server MiB  answers")
-    rows: list[dict[str, object]] = []
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(agent.live(chance.uniform(0, POLL))) for agent in world.agents]
         for number in range(options.operators):
@@ -164,7 +184,6 @@ async def run(world: World, options: argparse.Namespace, url: str, probes: Probe
             before, used = after, now_used
         for task in (*tasks, *([happened] if happened else [])):
             task.cancel()
-    return rows
 
 
 def cpu_of_both(world: World) -> tuple[float, float]:
@@ -181,11 +200,11 @@ def line(
     transactions: int,
     spent: tuple[float, float],
     servers: Sequence[Server],
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """What happened in an interval of `seconds`; instances and database used `spent` seconds of a processor."""
     checkins, reads = sorted(taken.seconds["/checkin"]), sorted(taken.seconds["read"])
     requests = sum(map(len, taken.seconds.values()))
-    row: dict[str, object] = {
+    row: dict[str, Any] = {
         "at": round(at, 1),
         "checkins_per_second": round(len(checkins) / seconds, 1),
         "p50_ms": percentile(checkins, 50),

@@ -4,7 +4,7 @@ import contextlib
 import http.client
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 
 PATHS = ("/health/live", "/health/ready")
@@ -14,27 +14,35 @@ PAUSE, TIMEOUT = 0.2, 10.0  # seconds
 class Probes:
     """What the probes have taken."""
 
-    def __init__(self, seconds: Connection) -> None:
+    def __init__(self, seconds: Sequence[Connection]) -> None:
         self._seconds = seconds
 
     def take(self) -> list[float]:
         """The seconds of each probe since the last `take`, sorted. A probe without a 200 took TIMEOUT."""
         found = []
-        while self._seconds.poll():
-            found.append(self._seconds.recv())
+        for one in self._seconds:
+            while one.poll():
+                found.append(one.recv())
         return sorted(found)
 
 
 @contextlib.contextmanager
-def probing(port: int) -> Iterator[Probes]:
-    """Probe the server on `port` until the block ends."""
+def probing(ports: Sequence[int]) -> Iterator[Probes]:
+    """Probe the servers on these ports until the block ends, each from a process."""
+    with contextlib.ExitStack() as stack:
+        yield Probes([stack.enter_context(_probing(port)) for port in ports])
+
+
+@contextlib.contextmanager
+def _probing(port: int) -> Iterator[Connection]:
+    """Where the seconds of each probe come out."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_probe, args=(port, sender), daemon=True)
     process.start()
     sender.close()
     try:
-        yield Probes(receiver)
+        yield receiver
     finally:
         process.kill()
         process.join()
