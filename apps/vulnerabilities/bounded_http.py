@@ -86,7 +86,10 @@ class Watch:
 
 def get(url: str, headers: dict[str, str], watch: Watch, most: int) -> Answer:
     """The answer to one GET; a redirect isn't followed. Raises TooLarge (beyond `most` bytes), TimedOut, Failed."""
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the opener knows only http and https
+    try:
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the opener knows only http and https
+    except ValueError as error:
+        raise Failed(_text(error)) from None
     host = request.host
     try:
         with _opener(watch).open(request, timeout=SILENCE) as answer:

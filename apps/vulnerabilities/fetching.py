@@ -35,9 +35,11 @@ def fetch_now(*, may_shrink: bool = False) -> bool:
 
 
 def load_file(path: str, *, may_shrink: bool = False) -> bool:
-    """Take the list in this file. Returns whether the list changed. Raises ListRefused."""
-    tracker_list.begin()
-    return _take(path, may_shrink=may_shrink)
+    """Take the list in this file. Returns whether the list changed. Raises ListRefused.
+
+    Only whoever named the file learns why it is refused: that says nothing about the configured source.
+    """
+    return _read_and_store(path, may_shrink=may_shrink)
 
 
 def _take(address: str, *, may_shrink: bool = False) -> bool:

@@ -6,7 +6,7 @@ state isn't compared with the current list is `not_compared`, never `none`; one 
 
 from dataclasses import dataclass
 
-from django.db.models import Case, Count, F, IntegerField, QuerySet, Value, When
+from django.db.models import Case, Count, F, IntegerField, Q, QuerySet, Value, When
 
 from apps.fleet.consistent_read import consistent_read
 from apps.fleet.models import Endpoint, Pool
@@ -14,7 +14,7 @@ from apps.fleet.package_questions import UNASSIGNED
 
 from . import tracker_list
 from .models import TrackerList
-from .severity import WORST_FIRST, Severity
+from .severity import WORDS, WORST_FIRST, Severity
 
 NOT_COMPARED, UNREPORTED = "not_compared", "unreported"
 _LEVELS = {**{int(one): one.word for one in Severity}, -1: NOT_COMPARED, -2: UNREPORTED}
@@ -26,13 +26,14 @@ LEVELS = (*(one.word for one in WORST_FIRST), Severity.NONE.word, NOT_COMPARED, 
 class Selection:
     """All endpoints, or those of a pool (`-`: in none), or one; affected by an advisory at least this severe.
 
-    `worst`: only those whose worst advisory has exactly this severity.
+    `worst`, a word of LEVELS: only those whose worst advisory has exactly this severity, or that are compared and not
+    affected, not compared, or unreported.
     """
 
     pool: str | None = None
     endpoint: str | None = None
     severity: Severity = Severity.UNKNOWN
-    worst: Severity | None = None
+    worst: str | None = None
 
     def endpoints(self) -> "QuerySet[Endpoint]":
         """Those of the pool or with the name, affected or not."""
@@ -46,7 +47,20 @@ class Selection:
         rows = self.endpoints().filter(
             state__vulnerabilities__generation=generation, state__vulnerabilities__worst__gte=self.severity
         )
-        return rows if self.worst is None else rows.filter(state__vulnerabilities__worst=self.worst)
+        if self.worst is None:
+            return rows
+        return rows.filter(state__vulnerabilities__worst=WORDS[self.worst]) if self.worst in WORDS else rows.none()
+
+    def listed(self, generation: int) -> "QuerySet[Endpoint]":
+        """Those that are affected, or the others that `worst` asks for."""
+        compared = Q(state__vulnerabilities__generation=generation)
+        if self.worst == UNREPORTED:
+            return self.endpoints().filter(state=None)
+        if self.worst == NOT_COMPARED:
+            return self.endpoints().filter(state__isnull=False).exclude(compared)
+        if self.worst == Severity.NONE.word:
+            return self.endpoints().filter(compared, state__vulnerabilities__worst=Severity.NONE)
+        return self.affected(generation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,19 +93,31 @@ def of_pool(pool: Pool) -> Summary:
 
 def counts(selection: Selection, generation: int) -> dict[str, int]:
     """The endpoints by their worst severity, all words of LEVELS. One statement."""
-    level = Case(
+    rows = selection.endpoints().annotate(level=_level(generation))
+    found = rows.values_list("level").annotate(number=Count("pk"))
+    by_word = {_LEVELS[level]: number for level, number in found}
+    return {word: by_word.get(word, 0) for word in LEVELS}
+
+
+def listed_endpoints(selection: Selection) -> "QuerySet[Endpoint]":
+    """With what `level_of` needs, the number of advisories of each severity, and `pool`. One statement before.
+
+    The numbers mean nothing for an endpoint that isn't compared.
+    """
+    generation = tracker_list.current().generation
+    columns = {one.word: F(f"state__vulnerabilities__{one.word}") for one in WORST_FIRST}
+    return selection.listed(generation).select_related("pool").annotate(level=_level(generation), **columns)
+
+
+def level_of(endpoint: Endpoint) -> str:
+    """The word of LEVELS for an endpoint of `listed_endpoints`."""
+    return _LEVELS[vars(endpoint)["level"]]
+
+
+def _level(generation: int) -> Case:
+    return Case(
         When(state=None, then=Value(-2)),
         When(state__vulnerabilities__generation=generation, then=F("state__vulnerabilities__worst")),
         default=Value(-1),
         output_field=IntegerField(),
     )
-    found = selection.endpoints().annotate(level=level).values_list("level").annotate(number=Count("pk"))
-    by_word = {_LEVELS[level]: number for level, number in found}
-    return {word: by_word.get(word, 0) for word in LEVELS}
-
-
-def affected_endpoints(selection: Selection) -> "QuerySet[Endpoint]":
-    """The affected ones with `worst`, the number of advisories of each severity, and `pool`. One statement before."""
-    columns = {one.word: F(f"state__vulnerabilities__{one.word}") for one in WORST_FIRST}
-    rows = selection.affected(tracker_list.current().generation).select_related("pool")
-    return rows.annotate(worst=F("state__vulnerabilities__worst"), **columns)

@@ -70,7 +70,7 @@ def test_misspelled_name_does_not_look_unaffected(viewer: Api, vulnerable: None,
     viewer.get(f"/vulnerabilities?{query}").refused(404, "not_found")
 
 
-@pytest.mark.parametrize("query", ["severity=none", "severity=Bad", "worst=none", "pool=a/b", "endpoint=", "name=x"])
+@pytest.mark.parametrize("query", ["severity=none", "severity=Bad", "worst=Bad", "pool=a/b", "endpoint=", "name=x"])
 def test_filters_that_make_no_sense_422(viewer: Api, vulnerable: None, query: str) -> None:
     viewer.get(f"/vulnerabilities?{query}").refused(422, "invalid_request")
 
@@ -98,6 +98,23 @@ def test_worst_is_exactly_this_one(viewer: Api, vulnerable: None, worst: str, na
     assert [one["name"] for one in found] == names
     concerning = viewer.get(f"/vulnerabilities?worst={worst}").ok()["items"]
     assert ("AVG-2843" in [one["name"] for one in concerning]) == bool(names)
+
+
+def test_worst_lists_those_that_nothing_concerns_and_of_which_nothing_is_known(viewer: Api, vulnerable: None) -> None:
+    factories.reporting_endpoint("late", state=factories.state("xz 5.6.0-1"))
+
+    def listed(worst: str) -> list[tuple[str, str, bool]]:
+        found = viewer.get(f"/vulnerabilities/endpoints?worst={worst}").ok()["items"]
+        assert viewer.get(f"/vulnerabilities?worst={worst}").ok()["items"] == []
+        assert viewer.get("/vulnerabilities").ok()["endpoints"][worst] == len(found)
+        return [(one["name"], one["severity"], one["advisories"] is None) for one in found]
+
+    assert listed("none") == [("m3", "none", False)]
+    assert listed("not_compared") == [("late", "not_compared", True)]
+    assert listed("unreported") == [("m4", "unreported", True)]
+    store(entry(1, "linux"))  # what was compared with the list before says nothing about this one
+    assert [name for name, *_ in listed("not_compared")] == ["late", "m1", "m2", "m3"]
+    assert listed("none") == []
 
 
 @pytest.mark.parametrize("list_", ["vulnerabilities", "vulnerabilities/endpoints"])

@@ -11,7 +11,7 @@ from django.test import Client
 
 from apps.fleet import pool_manager
 from apps.fleet.models import Endpoint, Pool
-from apps.vulnerabilities import fetching
+from apps.vulnerabilities import comparison, fetching
 from apps.vulnerabilities.models import TrackerList
 from tests import factories
 from tests.dashboard.test_browser_rules import INLINE
@@ -144,6 +144,30 @@ def test_page_lists_advisories_and_endpoints(reader: Client, vulnerable: Pool) -
     assert "Advisories 1, all that endpoints have whose worst is low" in words(answer.content.decode())
     assert [one.advisory.name for one in answer.context["advisories"]] == ["AVG-2"]
     assert list(reader.get("/vulnerabilities?pool=-").context["page"]) == []
+
+
+@pytest.mark.parametrize(
+    ("worst", "label", "names"),
+    [("none", "none", ["clean"]), ("not_compared", "not compared", ["late"]), ("unreported", "unreported", ["silent"])],
+)
+def test_tiles_lead_to_those_who_are_not_affected(
+    reader: Client, vulnerable: Pool, worst: str, label: str, names: list[str]
+) -> None:
+    factories.reporting_endpoint("clean", state=factories.state("other 1-1"))
+    comparison.compare_all(60)
+    factories.reporting_endpoint("late", state=factories.state("app 1-9"))
+    factories.endpoint("silent")
+    assert f'href="/vulnerabilities?worst={worst}"' in page_of(reader, "/vulnerabilities")
+    answer = reader.get(f"/vulnerabilities?worst={worst}")
+    assert [(one.name, level) for one, level in answer.context["endpoints"]] == [(names[0], worst)]
+    text = words(answer.content.decode())
+    assert f"Endpoints 1, {label}" in text and "None is known to concern these endpoints." in text
+    assert ("nothing is known" in text) == (worst != "none")
+
+
+def test_misspelled_filter_is_named(reader: Client, vulnerable: Pool) -> None:
+    text = words(page_of(reader, "/vulnerabilities?severity=high&page=1&advisories=1"))
+    assert "severity: there is no such filter here. It was ignored." in text and "page: there" not in text
 
 
 def test_page_links_to_what_it_shows_as_a_file(reader: Client, vulnerable: Pool) -> None:

@@ -163,7 +163,7 @@ def test_statements_do_not_depend_on_the_fleet(tracker: None, django_assert_num_
     with django_assert_num_queries(4):
         assert findings.in_fleet(Selection())[0].endpoints
     with django_assert_num_queries(2):
-        assert len(selection.affected_endpoints(Selection())) == endpoints
+        assert len(selection.listed_endpoints(Selection())) == endpoints
     digest = State.objects.values_list("pk", flat=True)[0]
     with django_assert_num_queries(4):
         assert findings.in_state(digest)

@@ -98,6 +98,14 @@ def test_nobody_listens_is_refused_with_a_reason(good: Tracker, settings: Any) -
     assert "refused" in text and "secret" not in text
 
 
+@pytest.mark.parametrize("url", ["http://[::1/all.json", "http://", "https:all.json"])
+def test_address_that_is_none_is_refused(tracker: None, url: str, settings: Any) -> None:
+    settings.SECURITY_TRACKER_URL = url
+    with pytest.raises(ListRefused) as caught:
+        fetching.fetch_now()
+    assert caught.value.code == "list_unreachable"
+
+
 def test_redirect_within_the_scheme_is_followed(good: Tracker) -> None:
     def respond(handler: Handler) -> None:
         if handler.path == "/moved":

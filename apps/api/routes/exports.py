@@ -151,7 +151,7 @@ def export_vulnerable_endpoints(
     limit: Rows = MAX_ROWS,
     cursor: CursorText = None,
 ) -> HttpResponse:
-    rows = selection.affected_endpoints(selection_of(severity=severity, worst=worst, pool=pool))
+    rows = selection.listed_endpoints(selection_of(severity=severity, worst=worst, pool=pool))
     found, following = page_of(rows, order=("name",), limit=limit, cursor=cursor)
     items = (affected_endpoint_out(endpoint).model_dump() for endpoint in found)
     return export(request, "vulnerable-endpoints", items, AFFECTED_COLUMNS, format=format, cursor=following)

@@ -13,6 +13,7 @@ from apps.api.requests.vulnerability_selection import selection_of
 from apps.api.schemas.filters import PoolFilter
 from apps.api.schemas.vulnerabilities import (
     AffectedEndpointOut,
+    Level,
     SeverityWord,
     VulnerabilitiesOut,
     affected_endpoint_out,
@@ -22,7 +23,7 @@ from apps.vulnerabilities import selection
 
 router = Router()
 AtLeast = Annotated[SeverityWord | None, Query(None, description="Advisories of this severity or a worse one.")]
-WorstIs = Annotated[SeverityWord | None, Query(None, description="Of endpoints whose worst one is exactly this.")]
+WorstIs = Annotated[Level | None, Query(None, description="Of endpoints whose worst one is exactly this.")]
 InPool = Annotated[PoolFilter | None, Query(None, description="`-` for those that are in no pool.")]
 OfEndpoint = Annotated[NameFilter | None, Query(None, description="Only this one.")]
 
@@ -63,6 +64,6 @@ def list_vulnerable_endpoints(
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Page[AffectedEndpointOut]:
-    """By name. Endpoints that aren't compared with the list yet are not among them."""
-    rows = selection.affected_endpoints(selection_of(severity=severity, worst=worst, pool=pool))
+    """By name. `worst` also lists those that no advisory concerns (`none`) and of which nothing is known."""
+    rows = selection.listed_endpoints(selection_of(severity=severity, worst=worst, pool=pool))
     return paginate(rows, order=("name",), limit=limit, cursor=cursor, render=affected_endpoint_out)

@@ -91,8 +91,8 @@ class AffectedEndpointOut(BaseModel):
 
     name: str
     pool: str | None
-    severity: SeverityWord = Field(description="The worst one.")
-    advisories: AdvisoryCountsOut
+    severity: Level = Field(description="The worst one. `not_compared` and `unreported` mean that nothing is known.")
+    advisories: AdvisoryCountsOut | None = Field(description="null if nothing is known.")
 
 
 class EndpointVulnerabilitiesOut(BaseModel):
@@ -150,13 +150,14 @@ def _advisory_out(one: InFleet) -> AdvisoryOut:
 
 
 def affected_endpoint_out(endpoint: Endpoint) -> AffectedEndpointOut:
-    """`endpoint` comes from `selection.affected_endpoints`."""
+    """`endpoint` comes from `selection.listed_endpoints`."""
+    level = selection.level_of(endpoint)
     return AffectedEndpointOut.model_validate(
         {
             "name": endpoint.name,
             "pool": endpoint.pool.name if endpoint.pool else None,
-            "severity": Severity(vars(endpoint)["worst"]).word,
-            "advisories": _counts(endpoint),
+            "severity": level,
+            "advisories": None if level in (NOT_COMPARED, UNREPORTED) else _counts(endpoint),
         }
     )
 

@@ -13,7 +13,7 @@ from apps.fleet.status_badges import Badge
 from apps.vulnerabilities import findings, selection, target_remedy, tracker_list
 from apps.vulnerabilities.models import TrackerList
 from apps.vulnerabilities.selection import LEVELS, Selection
-from apps.vulnerabilities.severity import WORDS, Severity
+from apps.vulnerabilities.severity import Severity
 from apps.vulnerabilities.target_remedy import Remedied
 
 ALWAYS = {"critical", "high", "medium", "low", "none"}
@@ -22,7 +22,7 @@ ALWAYS = {"critical", "high", "medium", "low", "none"}
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """How many endpoints are affected how badly. `worst` is the word of a severity, empty where there is no list."""
+    """How many endpoints are affected how badly. `worst` is a word of LEVELS."""
 
     badge: Badge
     worst: str
@@ -66,7 +66,7 @@ def of_fleet(chosen: Selection | None = None) -> FleetSection | None:
     tiles = [
         Tile(
             badge=SEVERITY_BADGES[f"severity_{word}"],
-            worst=word if word in WORDS else "",
+            worst=word,
             count=found.endpoints[word],
         )
         for word in LEVELS

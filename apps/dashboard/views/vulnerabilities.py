@@ -11,8 +11,8 @@ from apps.dashboard.requests.pagination import page_of
 from apps.dashboard.requests.permissions import reader
 from apps.fleet.exceptions import FeatureDisabled
 from apps.vulnerabilities import findings, selection, tracker_list
-from apps.vulnerabilities.selection import Selection
-from apps.vulnerabilities.severity import WORDS, Severity
+from apps.vulnerabilities.selection import LEVELS, Selection
+from apps.vulnerabilities.severity import WORDS
 
 ADVISORIES_PER_PAGE = 20
 PER_PAGE = 50
@@ -27,20 +27,22 @@ def listing(request: HttpRequest) -> HttpResponse:
     except FeatureDisabled as refusal:
         return render(request, "pacsync/vulnerabilities/page.html", {"section": "fleet", "refusal": refusal})
     query = ListQuery(request)
-    pool, worst = query.pool() or None, query.choice("worst", WORDS)
-    chosen = Selection(pool=pool, worst=WORDS[worst] if worst else None)
-    affected = selection.affected_endpoints(chosen).order_by("-state__vulnerabilities__worst", "name")
-    page = page_of(request, affected, PER_PAGE)
+    pool, worst = query.pool() or None, query.choice("worst", LEVELS)
+    chosen = Selection(pool=pool, worst=worst or None)
+    rows = selection.listed_endpoints(chosen).order_by("-state__vulnerabilities__worst", "name")
+    page = page_of(request, rows, PER_PAGE)
     context = {
         "section": "fleet",
         "query": query,
         "pool_name": pool,
         "pool_names": pool_names(),
-        "severities": [(word, word) for word in WORDS],
+        "severities": [(word, word.replace("_", " ")) for word in LEVELS],
         "worst": worst,
+        "worst_label": worst.replace("_", " "),
+        "is_affected": not worst or worst in WORDS,
         "known": vulnerabilities.of_fleet(Selection(pool=pool)),
         "advisories": page_of(request, findings.in_fleet(chosen), ADVISORIES_PER_PAGE, "advisories"),
         "page": page,
-        "endpoints": [(one, Severity(vars(one)["worst"]).word) for one in page],
+        "endpoints": [(one, selection.level_of(one)) for one in page],
     }
     return render(request, "pacsync/vulnerabilities/page.html", context)

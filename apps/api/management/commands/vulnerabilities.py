@@ -62,7 +62,7 @@ class Command(TellingCommand):
             if options["fetch"] or options["file"] is not None:
                 _get(options)
             found = vulnerabilities_out(chosen)
-            affected = [affected_endpoint_out(one) for one in selection.affected_endpoints(chosen).order_by("name")]
+            affected = [affected_endpoint_out(one) for one in selection.listed_endpoints(chosen).order_by("name")]
         document = found.model_dump(mode="json") | {"affected": [one.model_dump(mode="json") for one in affected]}
         self.tell(options, document, _lines(found, affected, options["severity"]))
         if affected:
