@@ -59,6 +59,16 @@ def test_unknown_path_404_problem(path: str, operator: Api) -> None:
     Answer(Client().post(path, headers=operator.headers)).refused(404, "not_found")
 
 
+@pytest.mark.parametrize("path", ["/api/v1/none", f"{ROOT}/pools"])
+def test_errors_keep_what_a_browser_must_respect(path: str) -> None:
+    """An answer by Django itself becomes a problem; only what was about its body goes."""
+    response = Client().put(path)
+    assert response.json()["code"] in ("not_found", "method_not_allowed")
+    assert "default-src" in response["Content-Security-Policy"] and response["X-Frame-Options"] == "DENY"
+    assert response["X-Content-Type-Options"] == "nosniff" and "origin" in response["Vary"]
+    assert response["Content-Type"] == "application/problem+json"
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "TRACE", "HEAD", "OPTIONS", "NONSENSE", "DELETE"])
 def test_method_not_allowed_405_with_allow(method: str) -> None:
     response = Client().generic(method, f"{ROOT}/pools")

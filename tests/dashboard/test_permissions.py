@@ -159,5 +159,12 @@ def test_page_senseless_query_is_answered(staff: Client, fleet: Pool, path: str,
     assert staff.get(f"{path}?{query}").status_code == 200
 
 
+@pytest.mark.parametrize(("wanted", "shown"), [("0", 1), ("-1", 1), ("x", 1), ("99", 2)])
+def test_page_out_of_range_is_the_nearest_one(staff: Client, wanted: str, shown: int) -> None:
+    for number in range(60):
+        factories.endpoint(f"m{number}")
+    assert staff.get(f"/endpoints?page={wanted}").context["page"].number == shown
+
+
 def test_page_is_never_cached(staff: Client, fleet: Pool) -> None:
     assert "no-store" in staff.get("/")["Cache-Control"]

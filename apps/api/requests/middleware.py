@@ -25,7 +25,8 @@ BY_STATUS = {
     500: "internal_error",
     503: "busy",
 }
-KEPT_HEADERS = ("Allow", "Retry-After", "Connection")
+ABOUT_BODY = ("content-type", "content-length", "content-encoding", "etag", "last-modified")
+"""Headers of the answer that a problem replaces; its others (what a browser may do with it, Allow, Vary) stay."""
 
 
 class RequestMiddleware:
@@ -61,5 +62,5 @@ def _as_problem(response: HttpResponseBase) -> HttpResponseBase:
     code = getattr(response, "problem_code", "") or BY_STATUS.get(
         status, "bad_request" if status < 500 else "internal_error"
     )
-    kept = {name: response[name] for name in KEPT_HEADERS if name in response}
+    kept = {name: value for name, value in response.items() if name.lower() not in ABOUT_BODY}
     return problem(code, headers=kept)

@@ -14,19 +14,26 @@ from apps.fleet.filters import IN_NO_POOL
 from apps.fleet.models import Endpoint, Pool
 
 _LENGTH = 200
+_NAMED = 10
+_AMOUNTS = frozenset(
+    {"page", "advisories", "vulnerabilities", "operations", "history", "revisions", "conflicts", "machines", "changes"}
+)
+"""Parameters that say how much is shown, not of what."""
 
 
 class ListQuery:
-    """The parameters of one request. `used` lists those that make sense, `problems` are sentences about the others."""
+    """The parameters of one request. `used` lists those that make sense, `problems` says why others don't."""
 
     def __init__(self, request: HttpRequest, given: QueryDict | None = None) -> None:
         """`given` replaces the parameters of the address."""
         self._given = request.GET if given is None else given
-        self.problems: list[str] = []
+        self._asked = set(_AMOUNTS)
+        self._senseless: list[str] = []
         self.used: dict[str, str] = {}
 
     def text(self, name: str) -> str:
         """The value of a parameter, without null characters and spaces around it; empty if there is none."""
+        self._asked.add(name)
         value = self._given.get(name, "").replace("\0", "").strip()[:_LENGTH]
         if value:
             self.used[name] = value
@@ -71,7 +78,13 @@ class ListQuery:
 
     def _leave_out(self, name: str, why: str) -> None:
         del self.used[name]
-        self.problems.append(why)
+        self._senseless.append(why)
+
+    @property
+    def problems(self) -> list[str]:
+        """Sentences for people: values that make no sense, and parameters that nobody has asked for by now."""
+        unknown = sorted(self._given.keys() - self._asked)[:_NAMED]
+        return [*self._senseless, *(f"{name[:_LENGTH]}: there is no such filter here." for name in unknown)]
 
     @property
     def filtered(self) -> bool:

@@ -1,5 +1,6 @@
 """Which page of a list the request asks for. It must not know what the list shows."""
 
+from contextlib import suppress
 from typing import Any
 
 from django.core.paginator import Page, Paginator
@@ -12,7 +13,7 @@ LATE = 1000
 
 def page_of(request: HttpRequest, found: Any, per_page: int, parameter: str = "page") -> Page[Any]:
     """The page that the request asks for; the nearest one when there is no such page."""
-    return Paginator(found, per_page).get_page(request.GET.get(parameter))
+    return _NearestPaginator(found, per_page).get_page(request.GET.get(parameter))
 
 
 def page_of_rows(request: HttpRequest, found: QuerySet[Any], per_page: int) -> Page[Any]:
@@ -20,7 +21,16 @@ def page_of_rows(request: HttpRequest, found: QuerySet[Any], per_page: int) -> P
     return _RowPaginator(found, per_page).get_page(request.GET.get("page"))
 
 
-class _RowPaginator(Paginator):  # type: ignore[type-arg] # it has no type parameter while it runs
+class _NearestPaginator(Paginator):  # type: ignore[type-arg] # it has no type parameter while it runs
+    """The page before the first one is the first one. Django would take the last one, as after the last."""
+
+    def validate_number(self, number: Any) -> int:
+        with suppress(TypeError, ValueError):
+            number = max(1, int(number))
+        return super().validate_number(number)
+
+
+class _RowPaginator(_NearestPaginator):
     """The database joins and reads every row that comes before a page. For a late one it first looks for its keys."""
 
     def page(self, number: int | str) -> Page[Any]:

@@ -5,7 +5,6 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.db.models import F
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
@@ -15,6 +14,7 @@ from django.views.decorators.http import require_http_methods
 
 from apps.dashboard.requests.action_responses import attempt_with_form, confirmation_page, succeeded
 from apps.dashboard.requests.forms import EnrolmentCodeForm
+from apps.dashboard.requests.pagination import page_of
 from apps.dashboard.requests.permissions import actor, reader, staff
 from apps.fleet import audit, endpoint_manager, enrolment
 from apps.fleet.models import EnrolmentCode
@@ -53,7 +53,7 @@ def codes(request: HttpRequest) -> HttpResponse:
             context |= {"made": made[0], "text": made[1]}
             form = EnrolmentCodeForm()
     usable = EnrolmentCode.objects.filter(expires__gt=Now(), used__lt=F("uses")).select_related("pool")
-    page = Paginator(usable.order_by("-created", "-pk"), PER_PAGE).get_page(request.GET.get("page"))
+    page = page_of(request, usable.order_by("-created", "-pk"), PER_PAGE)
     context |= {"form": form, "page": page, "poll": _poll(), **enrol_context(request, context.get("text", "CODE"))}
     return render(request, "pacsync/enrolment_codes.html", context, status=422 if form.errors else 200)
 
