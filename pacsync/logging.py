@@ -56,5 +56,7 @@ def configuration(*, structured: bool, level: str, access_log: bool = True) -> d
             "gunicorn.http.wsgi": {"level": "ERROR"},
             # One line per checkout and per attempt to connect; our dbpool says when that begins to fail.
             "psycopg.pool": {"level": "ERROR"},
+            # Several lines for each login; the audit has one.
+            "axes": {"level": "ERROR"},
         },
     }

@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 import pacsync
 from pacsync import logging as pacsync_logging
 from pacsync import pages
+from pacsync.accounts import *  # noqa: F403 - each of them is a setting, named in its __all__
 from pacsync.environment import (
     DAY,
     address,
@@ -124,8 +125,10 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "corsheaders",
     "csp",
+    "axes",
     "apps.lifecycle",
     "apps.fleet",
+    "apps.accounts",
     "apps.vulnerabilities",
     "apps.health",
     "apps.api",
@@ -144,9 +147,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "apps.api.access.for_browsers.UserForBrowsers",
+    "apps.api.access.for_browsers.AccountsForBrowsers",
     "apps.api.access.unauthenticated_forms.SmallBodyMiddleware",
     "apps.api.access.for_browsers.MessagesForBrowsers",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
     "apps.lifecycle.dbpool.middleware.DatabaseUnavailableMiddleware",
     "apps.dashboard.requests.error_pages.ErrorPagesMiddleware",
     "apps.lifecycle.wsgi.trailing_slash.TrailingSlashMiddleware",
@@ -162,12 +167,7 @@ WHITENOISE_USE_FINDERS = DEVELOPMENT
 # The names that `collectstatic` makes. WhiteNoise's own test would ask for a jquery.js because of jquery.init.js.
 WHITENOISE_IMMUTABLE_FILE_TEST = r"\.[0-9a-f]{12}\.[^/]+$"
 CONTENT_SECURITY_POLICY = pages.CONTENT_SECURITY_POLICY
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
-]
 CSRF_FAILURE_VIEW = "apps.dashboard.requests.csrf_failure.failure"
-LOGIN_URL, LOGIN_REDIRECT_URL, LOGOUT_REDIRECT_URL = "login", "overview", "login"
 LANGUAGE_CODE, TIME_ZONE = "en", "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

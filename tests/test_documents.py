@@ -131,7 +131,7 @@ def test_docstrings_name_only_files_and_modules_that_exist() -> None:
 
 
 def test_configuration_page_names_exactly_the_variables_of_the_settings() -> None:
-    source = (ROOT / "pacsync" / "settings.py").read_text()
+    source = "".join((ROOT / "pacsync" / f"{name}.py").read_text() for name in ("settings", "accounts"))
     kinds = (
         "seconds|whole|flag|choice|networks|proxies|hosts|origins|address|file_or_address|database|text|cookie_name"
         "|log_level"

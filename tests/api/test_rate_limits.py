@@ -17,6 +17,8 @@ from tests.api.support import ROOT, Answer, Api, ApiMachine
 pytestmark = pytest.mark.django_db
 KINDS = ("ANONYMOUS", "ENROLMENT", "LOGIN", "FAILURES")
 Ask = Callable[..., Any]
+FIRST_TRIES = rate_limits.FIRST_TRIES * 8
+"""What `few` lets through of logins that are the first of their address in a minute."""
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +42,7 @@ def unlimited(settings: Any) -> Any:
     for kind in KINDS:
         setattr(settings, f"RATE_LIMIT_{kind}", 0)
         setattr(settings, f"RATE_LIMIT_{kind}_TOTAL", 0)
+    settings.LOGIN_FAILURES = settings.LOGIN_FAILURES_ADDRESS = 1000
     return settings
 
 
@@ -103,7 +106,11 @@ def test_anonymous_request_too_many_from_one_address_429(ask: Ask, few: Any) -> 
     assert statuses(ask, at("192.0.2.2"), 1) != [429]
 
 
-@pytest.mark.parametrize("ask", ANONYMOUS.values(), ids=ANONYMOUS)
+# The others have a total for the first ones of an address: test_login_first_tries_have_a_total_of_their_own.
+WITH_ONE_TOTAL = {name: ask for name, ask in ANONYMOUS.items() if ask not in (log_in, log_in_as_admin)}
+
+
+@pytest.mark.parametrize("ask", WITH_ONE_TOTAL.values(), ids=WITH_ONE_TOTAL)
 def test_anonymous_request_too_many_from_all_together_429(ask: Ask, few: Any) -> None:
     found = [status for number in range(10) for status in statuses(ask, at(f"192.0.2.{number}"), 1)]
     assert 429 not in found[:8] and found[8:] == [429, 429]
@@ -243,10 +250,34 @@ def test_login_page_kept_busy_by_strangers_stays_open_to_addresses_of_users(
     right = {"username": "ann", "password": "right"}
     if known:
         assert at("198.51.100.1").post("/login", right).status_code == 302
-    for number in range(4):
-        log_in(at(f"203.0.113.{number}"))
+    for number in range(FIRST_TRIES):
         log_in(at(f"203.0.113.{number}"))
     assert at("198.51.100.1").post("/login", right).status_code == (302 if known else 429)
+
+
+@pytest.mark.parametrize("ask", [log_in, log_in_as_admin])
+def test_login_first_tries_have_a_total_of_their_own(few: Any, ask: Ask) -> None:
+    few.RATE_LIMIT_FAILURES_TOTAL = 100
+    found = [statuses(ask, at(f"192.0.2.{number}"), 1)[0] for number in range(5)]
+    again = [status for number in range(5) for status in statuses(ask, at(f"192.0.2.{number}"), 2)]
+    assert found == [200] * 5 and again == [200] * 8 + [429] * 2
+    assert statuses(ask, at("198.51.100.1"), 1) == [200]
+    firsts = [statuses(ask, at(f"203.0.113.{number}"), 1)[0] for number in range(FIRST_TRIES)]
+    assert firsts == [200] * (FIRST_TRIES - 6) + [429] * 6
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda: Api("pse_right").get("/me").status, lambda: log_in(at("127.0.0.1")).status_code]
+)
+def test_wrong_credentials_from_many_addresses_keep_out_no_address_that_sent_none(
+    few: Any, ask: Callable[[], int]
+) -> None:
+    """The negative twin is an address that has sent a wrong one itself."""
+    for number in range(10):
+        statuses(enrol, at(f"203.0.113.{number}"), 1)
+    few.RATE_LIMIT_ENROLMENT_TOTAL = few.RATE_LIMIT_ENROLMENT = 1000
+    assert ask() in (200, 401)
+    assert statuses(enrol, at("203.0.113.1"), 1) == [429]
 
 
 def test_login_paths_are_those_of_the_pages() -> None:

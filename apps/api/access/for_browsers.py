@@ -11,6 +11,7 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from apps.accounts.middleware import AccountsMiddleware
 from apps.fleet import tokens
 from apps.lifecycle.session_user import AuthenticationMiddleware
 
@@ -47,6 +48,10 @@ class SessionForBrowsers(_ForBrowsers, SessionMiddleware):
 
 class UserForBrowsers(_ForBrowsers, AuthenticationMiddleware):
     """Ours. Without it `request.user` doesn't exist."""
+
+
+class AccountsForBrowsers(_ForBrowsers, AccountsMiddleware):
+    """Ours. Without it a session isn't noted as used."""
 
 
 class MessagesForBrowsers(_ForBrowsers, MessageMiddleware):

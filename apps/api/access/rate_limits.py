@@ -17,11 +17,15 @@ from django.template.loader import render_to_string
 from apps.api.requests import principal
 from apps.api.requests.problems import problem
 from apps.lifecycle.wsgi import address_rates
-from apps.lifecycle.wsgi.address_rates import limits
+from apps.lifecycle.wsgi.address_rates import EVERYBODY, Limit, limits
 
 PREFIX = "/api/"
 ENROL = "/api/v1/enroll"
 LOGINS = frozenset(("/login", "/admin/login/"))
+TRIED_LATELY, FAILED_LATELY = Limit("LOGIN once a minute", 1), Limit("FAILURE once a minute", 1)
+"""Whether an address has sent a password, or a wrong credential, within a minute."""
+FIRST_TRIES = 4
+"""How many times RATE_LIMIT_LOGIN_TOTAL may come a minute that are the first of their address in that minute."""
 
 
 class RateLimitMiddleware:
@@ -61,13 +65,31 @@ def credential_of(request: HttpRequest) -> str | None:
 def _wait(kind: str, source: str, credential: str | None) -> float:
     """Count the request now if its answer can't show who sent it. Returns the seconds that it has to wait, or 0."""
     if kind == "ANONYMOUS" and credential is not None:  # `_account` counts it if it is nobody's
-        return limits(kind).each.wait(source) or limits("FAILURES").wait(source, count=0)
-    failures = limits("FAILURES").wait(source, count=0) if kind != "ANONYMOUS" else 0
-    if kind == "LOGIN" and address_rates.is_known(
-        _logins_of(source)
-    ):  # strangers can't keep it out by using up the total
-        return failures or limits(kind).each.wait(source, count=1)
+        return limits(kind).each.wait(source) or _wait_for_failures(source)
+    failures = _wait_for_failures(source) if kind != "ANONYMOUS" else 0
+    if kind == "LOGIN":
+        return failures or _wait_for_login(source)
     return failures or limits(kind).wait(source, count=1)
+
+
+def _wait_for_failures(source: str) -> float:
+    """The total of wrong credentials concerns only addresses that have sent one within a minute."""
+    failures = limits("FAILURES")
+    seconds = failures.each.wait(source)
+    return seconds or (FAILED_LATELY.wait(source) and failures.total.wait(EVERYBODY))
+
+
+def _wait_for_login(source: str) -> float:
+    """Strangers who use up the total can't keep out an address from which somebody has logged in within a day.
+
+    Nor one that hasn't sent a password within a minute: such first tries have a total of their own.
+    """
+    login = limits("LOGIN")
+    if address_rates.is_known(_logins_of(source)):
+        return login.each.wait(source, count=1)
+    first = TRIED_LATELY.wait(source, count=1) == 0
+    total = Limit("LOGIN first tries", FIRST_TRIES * login.total.most) if first else login.total
+    return login.each.wait(source, count=1) or total.wait(EVERYBODY, count=1)
 
 
 def _logins_of(source: str) -> str:
@@ -91,6 +113,7 @@ def _account(
     wrong_code = kind == "ENROLMENT" and response.status_code == 403
     if wrong_token or wrong_code or getattr(request, "login_failed", False):
         limits("FAILURES").add(source)
+        FAILED_LATELY.add(source)
 
 
 def _count_nobody(response: HttpResponseBase, *, kind: str, source: str, credential: str) -> None:

@@ -42,12 +42,25 @@ _PHRASES = {
     "change pool": "changed pool {name}",
     "delete pool": "deleted pool {name}",
     "delete endpoint": "forgot {name}",
+    "log_in": "logged in",
+    "log_out": "logged out",
+    "log_in_failed": "sent a wrong password for {name}",
+    "log_in_failed account": "sent a password for an account that doesn't exist",
+    "block_login": "was blocked after too many wrong passwords, the last one for {name}",
+    "block_login account": "was blocked after too many passwords, the last one for an account that doesn't exist",
+    "release_login address": "released the blocked logins from {name}",
+    "release_login user": "released the blocked logins to {name}",
+    "release_login logins": "released all blocked logins",
+    "change_password": "set the password of {name}",
 }
 VERBS = sorted({key.partition(" ")[0] for key in _PHRASES})
 _ENDS = {"succeeded": "succeeded", "failed": "failed", "cancelled": "was cancelled", "lost": "was lost"}
 _URL_NAMES = {"pool": "pool", "endpoint": "endpoint", "operation": "operation"}
-# What the overview leaves out: the end of an operation is news, the request for it isn't.
-_NO_NEWS = Q(verb__in=("requeue", "run_again", "rotate_token")) | Q(verb="create", object__startswith="operation:")
+# What the overview leaves out: the end of an operation is news, the request for it isn't, nor is a
+# login or a new password.
+_NO_NEWS = Q(
+    verb__in=("requeue", "run_again", "rotate_token", "log_in", "log_out", "log_in_failed", "change_password")
+) | Q(verb="create", object__startswith="operation:")
 # How many events the overview reads, batch after batch: on a quiet day the first batch is enough.
 _BATCHES = (100, 400, 1500)
 

@@ -98,7 +98,14 @@ EFFECT_BADGES: dict[Effect, Badge] = {
     Effect.UNCHANGED: Badge("ok", "✓", "stay as they are", "a sync would change nothing"),
 }
 # Tones without a badge: of the events of the audit, by verb, and of messages, by Django's level.
-AUDIT_TONES = {"succeeded": "ok", "failed": "bad", "lost": "bad", "pause_sync": "bad", "set_target": "info"}
+AUDIT_TONES = {
+    "succeeded": "ok",
+    "failed": "bad",
+    "lost": "bad",
+    "pause_sync": "bad",
+    "block_login": "bad",
+    "set_target": "info",
+}
 MESSAGE_TONES = {"success": "ok", "error": "bad", "warning": "warn", "info": "info", "debug": "off"}
 # Why a target doesn't manage a package of its source.
 UNMANAGED_REASONS = {

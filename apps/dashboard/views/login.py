@@ -8,6 +8,8 @@ from django.contrib.auth import views as auth_views
 from django.http import HttpResponse
 from django.urls import reverse_lazy
 
+from apps.accounts.password_form import OwnPasswordForm
+
 
 class Login(auth_views.LoginView):
     """The login page. On a new server it says how to make the first account."""
@@ -25,7 +27,11 @@ class PasswordChange(auth_views.PasswordChangeView):
     """A new password for the person who is logged in."""
 
     template_name = "pacsync/password.html"
+    form_class = OwnPasswordForm
     success_url = reverse_lazy("overview")
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return super().get_form_kwargs() | {"request": self.request}
 
     def form_valid(self, form: Any) -> HttpResponse:
         messages.success(self.request, "Your password was changed.")

@@ -22,7 +22,9 @@ export function keepFresh({ seconds, patience, note, calm, take, complain }) {
     const started = performance.now();
     try {
       const signal = AbortSignal.timeout(patience * 1000);
-      const end = await take(await fetch(location.href, { headers: { Accept: "text/html" }, signal }));
+      // X-Automatic: this is no use of the session, which ends some time after its last one.
+      const headers = { Accept: "text/html", "X-Automatic": "refresh" };
+      const end = await take(await fetch(location.href, { headers, signal }));
       if (end !== undefined) {
         if (end) say(end, true);
         return;

@@ -1,0 +1,1 @@
+"""Wrong passwords, the audit of accounts, sessions that end."""
