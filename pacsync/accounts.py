@@ -25,17 +25,20 @@ __all__ = [
     "AXES_SENSITIVE_PARAMETERS",
     "AXES_USERNAME_CALLABLE",
     "AXES_VERBOSE",
+    "LOGIN_APPS",
     "LOGIN_FAILURES",
     "LOGIN_FAILURES_ADDRESS",
     "LOGIN_REDIRECT_URL",
     "LOGIN_URL",
     "LOGOUT_REDIRECT_URL",
+    "OTP_TOTP_ISSUER",
     "SESSION_COOKIE_AGE",
     "SESSION_ENGINE",
     "SESSION_IDLE_MINUTES",
     "SESSION_MAX_HOURS",
 ]
 
+LOGIN_APPS = ["axes", "django_otp", "django_otp.plugins.otp_totp", "django_otp.plugins.otp_static"]
 LOGIN_URL, LOGIN_REDIRECT_URL, LOGOUT_REDIRECT_URL = "login", "overview", "login"
 AUTH_PASSWORD_VALIDATORS = [
     *(
@@ -68,6 +71,9 @@ AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "old_password", "new_pass
 AXES_DISABLE_ACCESS_LOG = True  # the audit has it
 AXES_ENABLE_ADMIN = False  # apps.accounts has its own
 AXES_VERBOSE = False
+
+# --- The second factor ------------------------------------------------------------------------------------------
+OTP_TOTP_ISSUER = "PacSync"
 
 # --- Sessions ---------------------------------------------------------------------------------------------------
 # Minutes without a request, and hours after the login, until a session ends.

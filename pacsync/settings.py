@@ -125,7 +125,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "corsheaders",
     "csp",
-    "axes",
+    *LOGIN_APPS,  # noqa: F405 - of pacsync.accounts
     "apps.lifecycle",
     "apps.fleet",
     "apps.accounts",

@@ -1,4 +1,7 @@
-"""Wrong passwords in the admin: who is blocked until when, and the release. It must not know how they are counted."""
+"""Wrong passwords and second factors in the admin: who is blocked until when; release and removal.
+
+It must not know how passwords are counted, nor show the secrets of a second factor.
+"""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,8 +11,10 @@ from axes.models import AccessAttempt
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from apps.accounts import login_failures, login_identity
+from apps.accounts import login_failures, login_identity, second_factor
 from apps.fleet.plural import counted
 from apps.lifecycle.readonly_admin import ReadOnlyAdmin
 
@@ -58,3 +63,26 @@ class LoginFailureAdmin(ReadOnlyAdmin[AccessAttempt]):
             login_failures.release(actor=actor, address=login_identity.shown(address)) for address in addresses
         )
         self.message_user(request, f"Released: {counted(failures, 'wrong password')} forgotten.", messages.SUCCESS)
+
+
+# django-otp's own show keys and recovery codes, and change them without the audit.
+admin.site.unregister((TOTPDevice, StaticDevice))
+
+
+@admin.register(TOTPDevice)
+class SecondFactorAdmin(ReadOnlyAdmin[TOTPDevice]):
+    list_display = ("user", "created_at", "last_used_at")
+    list_select_related = ("user",)
+    search_fields = ("user__username",)
+    ordering = ("user__username",)
+    fields = ("user", "created_at", "last_used_at")
+    actions = ("remove",)
+
+    def has_remove_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("otp_totp.delete_totpdevice")
+
+    @admin.action(description="Remove the selected second factors", permissions=["remove"])
+    def remove(self, request: HttpRequest, queryset: QuerySet[TOTPDevice]) -> None:
+        actor = f"user:{request.user.get_username()}"
+        removed = sum(second_factor.remove(user=device.user, actor=actor) for device in queryset)
+        self.message_user(request, f"Removed {counted(removed, 'second factor')}.", messages.SUCCESS)

@@ -3,7 +3,7 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path, register_converter
 
-from apps.dashboard.views import audit, enrolment_codes, icon, login, overview, vulnerabilities
+from apps.dashboard.views import audit, enrolment_codes, icon, login, overview, second_factor, vulnerabilities
 from apps.dashboard.views.endpoints import actions as endpoint_actions
 from apps.dashboard.views.endpoints import list as endpoint_list
 from apps.dashboard.views.endpoints import page as endpoint_page
@@ -49,6 +49,7 @@ urlpatterns = [
     path("login", login.Login.as_view(), name="login"),
     path("logout", auth_views.LogoutView.as_view(), name="logout"),
     path("password", login.PasswordChange.as_view(), name="password_change"),
+    path("second-factor", second_factor.page, name="second_factor"),
     path("create-pool", pool_actions.create, name="create_pool"),
     path("pools/<name:name>", pool_page.detail, name="pool"),
     path("pools/<name:name>/change", pool_actions.change, name="change_pool"),

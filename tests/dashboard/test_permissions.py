@@ -15,6 +15,8 @@ from tests import factories
 from tests.dashboard.pages import PAGES, PUBLIC, ROUTES, path_of
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "dashboard.md"
+OWN_ACCOUNT = {"password_change", "second_factor"}
+"""What every account may see and send: it is about the own account only."""
 READ = {
     "overview",
     "pool",
@@ -37,7 +39,7 @@ READ = {
     "operations",
     "operation",
     "codes",
-    "password_change",
+    *OWN_ACCOUNT,
 }
 """What every account may see. Whatever else has an address is for staff."""
 STAFF = sorted(ROUTES.keys() - PUBLIC - READ)
@@ -74,7 +76,7 @@ def test_action_page_reader_is_forbidden(reader: Client, fleet: Pool, name: str)
     assert "Only staff accounts can make changes" in answer.content.decode()
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if name != "password_change"])
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in OWN_ACCOUNT])
 def test_action_reader_changes_nothing(reader: Client, fleet: Pool, name: str) -> None:
     before = AuditEvent.objects.count()
     answer = reader.post(path_of(name), FORM)
@@ -100,7 +102,7 @@ def test_action_without_csrf_token_is_refused(fleet: Pool, name: str) -> None:
     assert AuditEvent.objects.count() == before
 
 
-@pytest.mark.parametrize("name", sorted(READ - {"password_change"}))
+@pytest.mark.parametrize("name", sorted(READ - OWN_ACCOUNT))
 def test_page_has_a_row_in_the_document(name: str) -> None:
     page = "/" + re.sub(r"<(\w+):\w+>", lambda found: IN_DOCUMENT[found[1]], ROUTES[name])
     rows = [row.split("|")[1] for row in DOCUMENT.read_text().splitlines() if row.startswith("| `/")]

@@ -52,6 +52,9 @@ _PHRASES = {
     "release_login user": "released the blocked logins to {name}",
     "release_login logins": "released all blocked logins",
     "change_password": "set the password of {name}",
+    "add_second_factor": "set up the second factor of {name}",
+    "remove_second_factor": "removed the second factor of {name}",
+    "use_recovery_code": "logged in with a recovery code",
 }
 VERBS = sorted({key.partition(" ")[0] for key in _PHRASES})
 _ENDS = {"succeeded": "succeeded", "failed": "failed", "cancelled": "was cancelled", "lost": "was lost"}

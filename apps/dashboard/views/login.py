@@ -8,13 +8,14 @@ from django.contrib.auth import views as auth_views
 from django.http import HttpResponse
 from django.urls import reverse_lazy
 
-from apps.accounts.password_form import OwnPasswordForm
+from apps.accounts.forms import LoginForm, OwnPasswordForm
 
 
 class Login(auth_views.LoginView):
     """The login page. On a new server it says how to make the first account."""
 
     template_name = "pacsync/login.html"
+    authentication_form = LoginForm
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
