@@ -12,6 +12,7 @@ from . import (
     leases,
     limits,
     mirrors,
+    paused_automatic_sync,
     protection,
     queueing,
     reporting_endpoint,
@@ -103,11 +104,13 @@ def _record(
         if wanted:
             Endpoint.objects.filter(pk=endpoint.pk).update(last_seen=Now())
             return CheckIn(recorded=False, want=wanted, endpoint=endpoint, operation=_offered(_active(endpoint)))
-        cause = EndpointState.Cause.REPORT
+        cause, before = EndpointState.Cause.REPORT, endpoint.state_id
         recorded = reports.record(
             endpoint, seq=seq, state=state, cause=cause, reported=reported, replaced=replaced, **fields
         )
         if recorded:
+            if state != before:
+                paused_automatic_sync.notice_rollback(endpoint)
             _follow_up(endpoint, state)
     return CheckIn(recorded=recorded, want=(), endpoint=endpoint, operation=_offered(_active(endpoint)))
 

@@ -26,7 +26,13 @@ _CAUSE_LENGTH = 200
 
 
 # How the operation ended since which automatic sync rests.
-_ENDED = {"failed": "failed", "cancelled": "was cancelled", "lost": "was lost", "reverted": "was reverted"}
+_ENDED = {
+    "failed": "failed",
+    "cancelled": "was cancelled",
+    "lost": "was lost",
+    "reverted": "was reverted",
+    "rolled_back": "was rolled back on the machine",
+}
 _ALARMS = {
     Alarm.UNKNOWN_REVISION: AttentionKind.UNKNOWN_REVISION,
     Alarm.REVOKED_SOURCE: AttentionKind.REVOKED_SOURCE,

@@ -19,8 +19,8 @@ from .models import AuditEvent, Endpoint, EndpointState, OfflinePeriod, Operatio
 
 # The events of each kind that are looked at: the newest.
 MAX_EVENTS = 500
-# What people do with an endpoint is in the audit under these verbs.
-_VERBS = ("enroll", "assign", "change_rights", "rotate_token", "revoke_token", "resume_sync")
+# What people do with an endpoint, and what it does on its own, is in the audit under these verbs.
+_VERBS = ("enroll", "assign", "change_rights", "rotate_token", "revoke_token", "resume_sync", "roll_back")
 
 
 class TimelineKind(StrEnum):

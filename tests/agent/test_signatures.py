@@ -20,14 +20,15 @@ class World:
         self.packager, self.machine = Keys(directory / "packager"), Keys(directory / "machine")
         self.good, self.untrusted = self.packager.make("good"), self.packager.make("untrusted")
         self.unknown, self.revoked = self.packager.make("unknown"), self.packager.make("revoked")
-        self.expired = self.packager.make("expired", expired=True)
+        self.expired, self.disabled = self.packager.make("expired", expired=True), self.packager.make("disabled")
         self.file, self.other = directory / "tool.pkg.tar.zst", directory / "other.pkg.tar.zst"
         self.file.write_bytes(b"tool" * 1000)
         self.other.write_bytes(b"other" * 1000)
         self.revoked_signature = self.signature(self.revoked)
         self.packager.revoke(self.revoked)
-        keys = (self.good, self.untrusted, self.revoked, self.expired)
-        self.machine.learn(self.packager.export(*keys), self.good, self.revoked, self.expired)
+        keys = (self.good, self.untrusted, self.revoked, self.expired, self.disabled)
+        self.machine.learn(self.packager.export(*keys), self.good, self.revoked, self.expired, self.disabled)
+        self.machine.gpg("--command-fd", "0", "--edit-key", self.disabled, data=b"disable\nquit\n")
 
     def signature(self, key: str, path: Path | None = None, **options: object) -> bytes:
         return self.packager.sign(path or self.file, key, **options).read_bytes()  # type: ignore[arg-type]
@@ -45,6 +46,7 @@ class World:
             "unknown key": (self.signature(self.unknown), False, False),
             "revoked key": (self.revoked_signature, False, False),
             "expired key": (old, False, False),
+            "disabled key": (self.signature(self.disabled), False, False),
             "expired signature": (short, False, False),
             "of another file": (self.signature(self.good, self.other), False, False),
             "a signed message of its own": (inline, False, False),

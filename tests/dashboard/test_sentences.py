@@ -118,6 +118,20 @@ def test_resting_says_why_and_staff_resume_it(staff: Client, resting: Operation)
     assert Operation.objects.active().filter(author="policy:lab").exists()
 
 
+def test_rolled_back_says_so_and_where_it_comes_from(staff: Client, lab: Pool) -> None:
+    pool_manager.change_pool(pool=lab, actor="test", auto_sync=True)
+    box = factories.reporting_endpoint("box", pool=lab, state=factories.state("app 1-1", "lib 2-1"))
+    sync = Operation.objects.active().get(endpoint=box)
+    factories.finish(factories.applying(sync))
+    factories.report(box, factories.state("app 1-1", "lib 2-1"))
+    page = re.sub("<[^>]+>", "", text_of(staff, "/endpoints/box"))
+    assert "the machine is back in the state before its last sync, and no operation brought it there" in page
+    assert f"/operations/{sync.pk}" in text_of(staff, "/endpoints/box")
+    assert "was rolled back to the state before its last sync, without an operation" in text_of(staff, "/audit")
+    assert staff.post("/endpoints/box/resume")["Location"] == "/endpoints/box"
+    assert "rests here" not in text_of(staff, "/endpoints/box")
+
+
 def test_resting_reader_is_told_who_may_resume(reader: Client, resting: Operation) -> None:
     page = text_of(reader, "/endpoints/box")
     assert "or when a staff account resumes it." in page and "/resume" not in page

@@ -2,10 +2,11 @@
 
 import pytest
 from django.db.models.functions import Now
+from pytest_django import DjangoAssertNumQueries
 
-from apps.fleet import automatic, goals, paused_automatic_sync, pool_manager, sync_coordinator
+from apps.fleet import attention, automatic, goals, paused_automatic_sync, pool_manager, sync_coordinator
 from apps.fleet.fleet_survey import Survey
-from apps.fleet.models import AuditEvent, Endpoint, Operation, Pool, TargetRevision
+from apps.fleet.models import AuditEvent, Endpoint, EndpointState, Operation, Pool, TargetRevision
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -147,3 +148,80 @@ def test_nothing_is_said_to_rest_while_the_target_waits_for_approval(box: Endpoi
     pool_manager.change_pool(pool=Pool.objects.get(), actor="test", endpoint_targets_need_approval=True)
     TargetRevision.objects.update(approved=False)
     assert Survey().rests == []
+
+
+def synced_box(box: Endpoint) -> Operation:
+    """The endpoint after its automatic sync."""
+    sync = active(box)
+    assert sync
+    factories.finish(factories.applying(sync))
+    return sync
+
+
+def test_endpoint_that_was_rolled_back_is_not_pushed_forward_again(box: Endpoint) -> None:
+    """It is in the state before its last sync, and no operation brought it there: a snapshot did."""
+    sync = synced_box(box)
+    factories.report(box, factories.state(*OLD))
+    assert active(box) is None
+    found = paused_automatic_sync.of_one(box)
+    reported = EndpointState.objects.filter(endpoint=box).latest("seq")
+    assert found and (found.why, found.operation, found.since) == ("rolled_back", sync.pk, reported.at)
+    event = AuditEvent.objects.get(verb="roll_back")
+    assert (event.actor, event.object) == ("endpoint:box", "endpoint:box")
+    assert event.before == {"operation": str(sync.pk), "state": sync.target_state_id}
+    assert event.after == {"state": sync.base_state_id}
+    [item] = [item for item in attention.needs_attention() if item.kind == "resting"]
+    assert item.endpoint == "box" and "was rolled back on the machine, so automatic sync rests" in item.cause
+    factories.report(box, factories.state(*OLD))
+    assert active(box) is None and AuditEvent.objects.filter(verb="roll_back").count() == 1
+
+
+def test_rollback_is_ended_by_resuming(box: Endpoint) -> None:
+    synced_box(box)
+    factories.report(box, factories.state(*OLD))
+    assert paused_automatic_sync.resume(endpoint=box, actor="user:ada")
+    factories.report(box, factories.state(*OLD))
+    assert active(box)
+    # And a second one counts again.
+    synced_box(box)
+    factories.report(box, factories.state(*OLD))
+    assert (found := paused_automatic_sync.of_one(box)) and found.why == "rolled_back"
+
+
+def test_rollback_is_ended_by_a_new_target(box: Endpoint) -> None:
+    synced_box(box)
+    factories.report(box, factories.state(*OLD))
+    assert box.pool
+    factories.target(box.pool, "app 3-1")
+    factories.report(box, factories.state(*OLD))
+    assert active(box)
+
+
+def test_rollback_is_ended_by_a_sync_that_somebody_asks_for(box: Endpoint) -> None:
+    synced_box(box)
+    factories.report(box, factories.state(*OLD))
+    operation, _ = sync_coordinator.create_operation(endpoint=box, kind="sync", actor="user:ada")
+    factories.finish(factories.applying(operation))
+    assert paused_automatic_sync.of() == {}
+
+
+def test_other_state_than_before_the_last_sync_is_no_rollback(box: Endpoint) -> None:
+    synced_box(box)
+    factories.report(box, factories.state("app 1-1", "lib 1-1"))
+    assert paused_automatic_sync.of() == {} and active(box)
+    assert not AuditEvent.objects.filter(verb="roll_back").exists()
+
+
+def test_revert_is_no_rollback(box: Endpoint) -> None:
+    synced_box(box)
+    factories.synced(box, kind="revert")
+    found = paused_automatic_sync.of_one(Endpoint.objects.get(pk=box.pk))
+    assert found and found.why == "reverted"
+    assert not AuditEvent.objects.filter(verb="roll_back").exists()
+
+
+def test_where_it_rests_is_one_statement(box: Endpoint, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    synced_box(box)
+    factories.report(box, factories.state(*OLD))
+    with django_assert_num_queries(1):
+        assert paused_automatic_sync.of_one(box)

@@ -5,7 +5,7 @@ is closed), `sent:WORD` (a request whose path ends in WORD was answered), `pacma
 goes on), `pacman:ended`, `pacman:cut:TEXT` (the agent and its pacman, as soon as pacman has said TEXT), `reasons:both`
 and `reasons:pacman` (the agent and its first `pacman -D`, or that alone, when it has the lock), `repairing` (when the
 agent has taken the lock itself, to repair a database entry), `going` (likewise, when it has said in the database
-what goes). At `suspended` it isn't killed: its lease runs out
+what goes). `:2` after a STEP or `ended` means the second time. At `suspended` it isn't killed: its lease runs out
 once, as on a machine that slept. Nor at `slow-look`: the first look at the lock lets an earlier pacman go on
 (`Machine.slow_down`), takes until it has ended, and says so. Nor at `unflushed`: it flushes no file system. Nor at
 `without:no_room`: it doesn't know a full disk from any other failure.
@@ -37,14 +37,22 @@ def patch(point: str) -> None:
     from apps.agent.pacsync_agent.system import durability
 
     kind, _, detail = point.partition(":")
+    times = [1]
+    if detail.endswith(":2"):
+        detail, times = detail.removesuffix(":2"), [2]
+
+    def is_time() -> bool:
+        times[0] -= 1
+        return times[0] == 0
+
     if kind in {"enter", "before"}:
         enter = journal.Journal.enter
 
         def dying_enter(self: Any, step: str, **changes: Any) -> None:
-            if kind == "before" and step == detail:
+            if kind == "before" and step == detail and is_time():
                 die()
             enter(self, step, **changes)
-            if kind == "enter" and step == detail:
+            if kind == "enter" and step == detail and is_time():
                 die()
 
         journal.Journal.enter = dying_enter
@@ -89,12 +97,14 @@ def patch(point: str) -> None:
             return answer
 
         client.Client.request = dying_request
-    elif point == "pacman:ended":
+    elif (kind, detail) == ("pacman", "ended"):
         run = execution.TransactionProcess.run
 
         def dying_run(self: Any, *arguments: Any, **options: Any) -> Any:
-            run(self, *arguments, **options)
-            die()
+            done = run(self, *arguments, **options)
+            if is_time():
+                die()
+            return done
 
         execution.TransactionProcess.run = dying_run
     elif kind == "going":

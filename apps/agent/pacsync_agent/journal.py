@@ -114,6 +114,18 @@ class Journal:
         """What was installed before, from APPLY on."""
         return packages_from_text(self.data["base"])
 
+    @property
+    def then(self) -> Optional[list[InstalledPackage]]:
+        """The goal of the transaction that follows the one under way; None if none follows."""
+        text = self.data.get("then")
+        return packages_from_text(text) if text else None
+
+    @property
+    def first(self) -> Optional[dict[str, Any]]:
+        """What the transaction before the one under way did: its `packages` in words, `warnings`, and the `log`."""
+        first: Optional[dict[str, Any]] = self.data.get("first")
+        return first
+
     def close(self) -> None:
         """The operation is over, or was given back: forget it."""
         self.data = {}

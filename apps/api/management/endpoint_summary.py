@@ -13,6 +13,7 @@ _ENDED = {
     OperationStatus.CANCELLED: "was cancelled",
     OperationStatus.LOST: "was lost",
 }
+_RESTS = {"failed": "failed", paused_automatic_sync.ROLLED_BACK: "was rolled back on the machine"}
 _CAUSE_LENGTH = 200
 
 
@@ -33,9 +34,9 @@ def troubles(endpoint: Endpoint, rest: dict[str, Any] | None) -> Iterator[str]:
         yield f"Its last {last.kind} {ended} at {minute(last.finished)} UTC (operation {last.pk}){cause}"
     if rest is None:
         return
-    how = "reverted" if rest["why"] == paused_automatic_sync.REVERTED else rest["why"]
+    how = _RESTS.get(rest["why"], f"was {rest['why']}")
     since = minute(datetime.fromisoformat(rest["since"]))
     yield (
-        f"Automatic sync rests since {since} UTC, because the last sync to this target "
-        f"{'failed' if how == 'failed' else f'was {how}'}. It resumes with a new target, or when somebody resumes it."
+        f"Automatic sync rests since {since} UTC, because the last sync to this target {how}. "
+        "It resumes with a new target, or when somebody resumes it."
     )

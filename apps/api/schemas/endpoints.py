@@ -63,9 +63,12 @@ class LastResultOut(BaseModel):
 
 
 class RestingOut(BaseModel):
-    """Automatic sync has left the endpoint alone since this operation failed, or was cancelled, lost or reverted."""
+    """Automatic sync has left the endpoint alone since this operation failed, or was cancelled, lost or reverted.
 
-    why: Literal["failed", "cancelled", "lost", "reverted"]
+    `rolled_back`: the endpoint is back in the state before this sync, without an operation (a snapshot).
+    """
+
+    why: Literal["failed", "cancelled", "lost", "reverted", "rolled_back"]
     operation: UUID
     since: Time
 

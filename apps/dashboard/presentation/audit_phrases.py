@@ -21,6 +21,7 @@ _PHRASES = {
     "approve_target": "approved target #{after[number]} of pool {name}",
     "confirm_target": "confirmed the target of pool {name}",
     "pause_sync": "paused automatic sync of pool {name}",
+    "roll_back": "was rolled back to the state before its last sync, without an operation",
     "resume_sync": "resumed automatic sync of {name}",
     "enroll": "enrolled {name}",
     "assign": "{moved}",

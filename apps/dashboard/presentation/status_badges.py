@@ -32,7 +32,7 @@ ATTENTION_BADGES = {
         "warn",
         "‖",
         "automatic sync rests",
-        "the last operation to this target failed, was lost, was cancelled or was reverted",
+        "the last operation to this target failed, was lost, cancelled, reverted, or rolled back on the machine",
     ),
 }
 # Short labels next to a name.

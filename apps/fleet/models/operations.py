@@ -94,6 +94,10 @@ class OperationQuerySet(models.QuerySet["Operation"]):
         """Finished ones after which their endpoint has got no other that is finished."""
         return self.final()._without_later(Operation.objects.final())
 
+    def newest_reached(self) -> Self:
+        """Those that reached their target, after which their endpoint has got no other that did."""
+        return self.reached()._without_later(Operation.objects.reached())
+
     def _without_later(self, others: "OperationQuerySet") -> Self:
         """Quick for few operations of many: each is looked up among those of its endpoint."""
         later = Q(created__gt=OuterRef("created")) | Q(created=OuterRef("created"), id__gt=OuterRef("id"))

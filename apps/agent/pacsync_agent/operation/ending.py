@@ -47,6 +47,8 @@ def send(context: Context) -> EndedOperation:
         return EndedOperation(kind, outcome, {})
     text = local_db.state_text(local_db.read(context.conf.dbpath))
     log = context.transaction.output() if journal.data.get("goal") else ""
+    if journal.first:
+        log = f"{journal.first['log']}{log}"
     hint = context.output.hints.for_machine(outcome.hint)
     body = {"lease_token": journal.data["token"], **outcome.for_server(log, hint)}
     try:

@@ -10,7 +10,6 @@ import uuid
 from typing import Any, Optional
 
 from apps.fleet.alpm import state
-from apps.fleet.alpm.state import InstalledPackage
 
 from .. import journal as steps
 from ..checkin import report
@@ -27,10 +26,10 @@ from ..server.client import ApiError
 from ..server.newest_revision import RevisionSeen
 from ..system import boot_id, disk_full
 from ..system.combined_event import EitherEvent
-from ..transaction import preconditions
+from ..transaction import keyring_first, preconditions
+from ..transaction.keyring_first import Staged
 from ..transaction.machine import Machine
 from ..transaction.machine_factory import machine_of
-from ..transaction.rehearsal import Prepared
 from ..trust import target_files
 from . import cancellation, ending, recovery
 from .ending import EndedOperation
@@ -72,6 +71,8 @@ def carry_out(context: Context, *, give_back: bool) -> Optional[EndedOperation]:
             _work(context, claim, give_back=give_back)
         elif journal.step != steps.REPORT:
             recovery.go_on(context)
+            if not journal.data:  # there was nothing to finish
+                return None
         if journal.reached(steps.REPORT):
             return ending.send(context)
     journal.close()
@@ -170,32 +171,33 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Ope
     held, groups = report.holds(context, base), context.conf.ignore_groups
     forced = journal.data.get("forced") or ()
     permit = permission.of(context.conf, context.state_dir, context.protect, forced)
-    prepared = machine.prepare(goal, held=held, ignored_groups=groups, gathered=gathered, permit=permit)
+    staged = keyring_first.prepare(machine, goal, held=held, ignored_groups=groups, gathered=gathered, permit=permit)
     heartbeat.check()
-    return _apply(context, machine, prepared, heartbeat, goal=goal, base=base, hints=hints)
+    return _apply(context, machine, staged, heartbeat, base=base, hints=hints)
 
 
 def _apply(
     context: Context,
     machine: Machine,
-    prepared: Prepared,
+    staged: Staged,
     heartbeat: Heartbeat,
     *,
-    goal: list[InstalledPackage],
     base: Installed,
     hints: list[dict[str, Any]],
 ) -> OperationResult:
-    """Run the rehearsed transaction, settle and verify. Raises AgentError as long as nothing was changed."""
+    """Run what was rehearsed, settle and verify. Raises AgentError as long as nothing was changed."""
     journal = context.journal
     with context.signals.shielded():
         context.transaction.clear()
         journal.enter(
             steps.APPLY,
-            goal=steps.packages_to_text(goal),
+            goal=steps.packages_to_text(staged.goal),
+            then=steps.packages_to_text(staged.then) if staged.then else None,
+            first=None,
             base=steps.packages_to_text([package.as_installed() for package in base.values()]),
             fetch=hints,
-            install=[package.name for package in prepared.plan.install],
-            problems=sorted(prepared.problems),
+            install=[package.name for package in staged.prepared.plan.install],
+            problems=sorted(staged.prepared.problems),
             boot=boot_id.current(),
             began=time.time(),
         )
@@ -203,7 +205,7 @@ def _apply(
         if machine.installed() != base:
             raise _base_changed()
         heartbeat.say_applying()
-        run = machine.apply(prepared)
+        run = machine.apply(staged.prepared)
         if run is not None and run.status != 0:
             return recovery.after_failure(
                 context, machine, recovery.failure_of(context, run), cut_off=run.status >= 128

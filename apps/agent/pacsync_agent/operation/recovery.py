@@ -6,7 +6,10 @@ All of it follows the journal, and may be repeated. It must not know how an oper
 from __future__ import annotations
 
 import contextlib
-from typing import Optional
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Optional
 
 from .. import journal as steps
 from ..context import Context
@@ -14,13 +17,15 @@ from ..errors import AgentError, Failed, Interrupted, PacmanGoesOn
 from ..examination import pacnew_files
 from ..pacman import execution, running_hook
 from ..pacman.running_hook import HookWatch
-from ..system import boot_id
+from ..server.client import ApiError
+from ..system import boot_id, disk_full
+from ..terminal.listing import named_and
 from ..transaction import package_differences, pacman_errors, rehearsal
 from ..transaction.machine import Machine, Packages
 from ..transaction.machine_factory import machine_of
 from . import ending
 from .heartbeat import Heartbeat
-from .operation_result import OperationResult
+from .operation_result import LOG_TAIL, OperationResult
 
 # Seconds of a lease where an older agent's journal doesn't say: while pacman runs, it can only be renewed.
 LEASE = 120.0
@@ -67,16 +72,21 @@ def go_on(context: Context) -> None:
 
 
 def _judge(context: Context, machine: Machine) -> Optional[OperationResult]:
-    """The result of the transaction; None when it wasn't begun (then the journal is back at the claim)."""
+    """The result of the transaction; None when it wasn't begun (then the journal is back at the claim, or closed)."""
     journal = context.journal
     if journal.step != steps.APPLY:
         return settle_and_verify(context, machine)
     # After a power cut files may be empty although their names, and pacman's status, are on the disk.
     power_cut = _power_was_cut(context)
+    if power_cut and not journal.is_repair and _was_rolled_back(context, machine):
+        context.output.line("The operation had succeeded, and a snapshot from before it was restored: leaving it so.")
+        journal.close()
+        return None
     status = None if power_cut else context.transaction.last_status()
     if status == 0:
         return settle_and_verify(context, machine)
-    again = power_cut or journal.is_repair  # a repair has no claim to go back to
+    # A repair has no claim to go back to, and after a first transaction the machine isn't in the claim's base any more.
+    again = power_cut or journal.is_repair or journal.first is not None
     if not (again or context.transaction.was_started()):
         context.output.line("An earlier run stopped right before pacman: beginning again.")
         journal.enter(steps.CLAIM)
@@ -91,6 +101,21 @@ def _judge(context: Context, machine: Machine) -> Optional[OperationResult]:
     return after_failure(context, machine, error, cut_off=cut_off)
 
 
+def _was_rolled_back(context: Context, machine: Machine) -> bool:
+    """Whether the journal comes from a snapshot that was taken while pacman was about to begin, and restored since.
+
+    Programs like snap-pac take one in a hook before each transaction. Raises Unavailable: without the server, nobody
+    knows whether the operation has ended, and nothing was begun that would have to be finished.
+    """
+    if not _nothing_begun(context, machine):
+        return False
+    try:
+        answer = context.client.get(f"/operations/{context.journal.data['operation']}")
+    except ApiError:
+        return False
+    return bool(answer["status"] == "succeeded")
+
+
 def _nothing_begun(context: Context, machine: Machine) -> bool:
     begun = execution.begun(context.transaction.output())
     return not begun and machine.is_unchanged(context.journal.base, context.journal.data["install"])
@@ -102,10 +127,15 @@ def _power_was_cut(context: Context) -> bool:
 
 
 def settle_and_verify(context: Context, machine: Machine) -> OperationResult:
-    """The steps after a transaction, and the result. All of them may be repeated."""
+    """The steps after a transaction, then the next transaction if one follows, and the result.
+
+    All of it may be repeated.
+    """
     journal = context.journal
     goal = journal.goal
     warnings = context.transaction.complaints(context.conf)
+    if journal.first:
+        warnings = (*journal.first["warnings"], *warnings)
     try:
         if _power_was_cut(context):
             machine.repair_settled_entries(goal)
@@ -120,7 +150,42 @@ def settle_and_verify(context: Context, machine: Machine) -> OperationResult:
             warnings += pacnew_files.warnings(context.conf, journal.data["install"], warnings)
     except AgentError as error:
         return OperationResult.failed(error, warnings)
-    return OperationResult("succeeded", warnings=warnings)
+    then = journal.then
+    return _second(context, then, warnings) if then else OperationResult("succeeded", warnings=warnings)
+
+
+def _second(context: Context, goal: Packages, warnings: tuple[str, ...]) -> OperationResult:
+    """The transaction after the one that brought newer keyrings, with them. It was rehearsed, so it isn't given up."""
+    journal = context.journal
+    machine = machine_of(context, journal.data["fetch"], threading.Event())
+    words = [f"{package.name} {package.version}" for package in journal.goal if package.name in journal.data["install"]]
+    first = {"packages": words, "warnings": warnings, "log": context.transaction.output()[-LOG_TAIL:]}
+    try:
+        base = machine.installed()
+        prepared = machine.prepare(goal, held=(), warn=False)
+        context.transaction.clear()  # before the journal says that another one begins: its status isn't this one's
+        journal.enter(
+            steps.APPLY,
+            goal=steps.packages_to_text(goal),
+            then=None,
+            first=first,
+            base=steps.packages_to_text([package.as_installed() for package in base.values()]),
+            install=[package.name for package in prepared.plan.install],
+            problems=sorted(prepared.problems),
+            boot=boot_id.current(),
+            began=time.time(),
+        )
+        run = machine.apply(prepared)
+    except AgentError as error:
+        return OperationResult.failed(_unchanged(error, first), warnings)
+    except OSError as error:
+        if context.transaction.was_started():
+            raise  # the next start finishes it
+        failed = disk_full.as_agent_error(error, (context.state_dir,))
+        return OperationResult.failed(_unchanged(failed, first), warnings)
+    if run is not None and run.status != 0:
+        return after_failure(context, machine, failure_of(context, run), cut_off=run.status >= 128)
+    return settle_and_verify(context, machine)
 
 
 def after_failure(context: Context, machine: Machine, error: Failed, *, cut_off: bool) -> OperationResult:
@@ -128,7 +193,7 @@ def after_failure(context: Context, machine: Machine, error: Failed, *, cut_off:
     journal = context.journal
     goal, base, install = journal.goal, journal.base, journal.data["install"]
     if not cut_off and machine.is_unchanged(base, install):
-        return OperationResult.failed(_nothing_changed(error))
+        return OperationResult.failed(_unchanged(error, journal.first))
     context.output.warn(f"{error.message} Going on from where it stopped.")
     try:
         known = {package.name for package in base}
@@ -155,18 +220,22 @@ def _back(context: Context, machine: Machine, base: Packages, error: Failed) -> 
     except AgentError as third:
         machine.remove_own_lock()
         if machine.is_unchanged(base, touched):
-            return OperationResult.failed(_nothing_changed(error))
+            return OperationResult.failed(_unchanged(error, context.journal.first))
         left = f"{error.message} The way back failed too: {third.message}"
         remedies = [one.hint for one in (third, error) if one.code == "file_conflict"]
         remedies += ["Put it right with pacman, and run `pacsync-agent sync`."]
         return OperationResult.failed(Failed(error.code, left, remedies[0]))
-    return OperationResult.failed(
-        Failed(error.code, f"{error.message} The machine was brought back to where it was.", error.hint)
-    )
+    back = "The machine was brought back to where it was."
+    return OperationResult.failed(_unchanged(error, context.journal.first, back))
 
 
-def _nothing_changed(error: AgentError) -> Failed:
-    return Failed(error.code, f"{error.message} Nothing was changed.", error.hint)
+def _unchanged(error: AgentError, first: Optional[Mapping[str, Any]], where: str = "Nothing was changed.") -> Failed:
+    """The error with the state that the machine is in: `where`, unless newer keyrings (`first`) were installed."""
+    if first:
+        verbs = ("were", "stay") if len(first["packages"]) > 1 else ("was", "stays")
+        keyrings = named_and(first["packages"])
+        where = f"{keyrings} {verbs[0]} installed first, and {verbs[1]}; everything else is as it was."
+    return Failed(error.code, f"{error.message} {where}", error.hint)
 
 
 def failure_of(context: Context, run: execution.Run) -> Failed:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _ENDED = {"failed": "failed", "lost": "was lost"}
-_RESTS = {**_ENDED, "cancelled": "was cancelled", "reverted": "was reverted"}
+_RESTS = {**_ENDED, "cancelled": "was cancelled", "reverted": "was reverted", "rolled_back": "was rolled back here"}
 
 
 def lines(known: Mapping[str, Any]) -> list[str]:

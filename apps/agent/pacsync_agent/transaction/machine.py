@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -39,6 +39,15 @@ from . import applying, package_differences, pacman_errors, preconditions, rehea
 from .rehearsal import Prepared
 
 Packages = Sequence[InstalledPackage]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Where the outcome of a transaction that wasn't run yet is: its copy of the package database, a copy of the
+    keyring."""
+
+    dbpath: Path
+    gpgdir: Path
 
 
 @dataclass
@@ -86,30 +95,35 @@ class Machine:
         cached_only: bool = False,
         gathered: Callable[[], None] = lambda: None,
         permit: Callable[[Installed, Plan, Sequence[PackageFile]], None] = lambda *_: None,
+        after: Optional[Trial] = None,
+        warn: bool = True,
     ) -> Prepared:
         """Gather the files and rehearse. Raises Refused with the reason why the goal can't be reached exactly.
 
         `gathered` is called between the two, and may raise to stop. `permit` gets the installed packages, the plan and
         the files, and raises where the machine doesn't allow it. Raises Failed where a directory is in the way.
+        `after`: another transaction comes first, and this is only its continuation, to see that it works; not to be
+        applied. `warn`: name the packages without a way back.
         """
         preconditions.check_root()
-        installed = self.installed()
+        conf = replace(self.conf, dbpath=after.dbpath, gpgdir=after.gpgdir) if after else self.conf
+        installed = local_db.read(conf.dbpath) if after else self.installed()
         steps = plan.make(installed, goal, again)
         plan.check_permitted(steps, protected=self.conf.hold, held=held)
-        found = self._gatherer(offline=cached_only).gather(target_files.of_packages(steps.install, self.fetch))
+        gatherer = self._gatherer(offline=cached_only, gpgdir=conf.gpgdir)
+        found = gatherer.gather(target_files.of_packages(steps.install, self.fetch))
         gathered()
         plan.check_groups(found, ignored_groups)
         permit(installed, steps, found)
         obstructions.check(self.conf, installed, {package.name for package in steps.remove}, found)
         preconditions.check_space(self.conf, found, installed)
         disk_full.check_rehearsal(self.conf.dbpath, self.state_dir)
-        for text in self.without_way_back(installed, steps) if not (again or cached_only) else ():
+        for text in self.without_way_back(installed, steps) if warn and not (again or cached_only) else ():
             self.output.warn(text)
         self.output.progress("rehearsing")
         try:
-            return rehearsal.rehearse(
-                self.conf, self.rehearsal_dir, installed=installed, wanted=goal, steps=steps, files=found
-            )
+            directory = self.rehearsal_dir / "second" if after else self.rehearsal_dir
+            return rehearsal.rehearse(conf, directory, installed=installed, wanted=goal, steps=steps, files=found)
         except RehearsalFailed as error:
             raise self._with_hint(error, installed, steps, held) from None
 
@@ -148,12 +162,12 @@ class Machine:
                 self._databases.refresh()
         return self._databases
 
-    def _gatherer(self, *, offline: bool) -> Gatherer:
+    def _gatherer(self, *, offline: bool, gpgdir: Optional[Path] = None) -> Gatherer:
         if self._network is None:
             patience = Patience(self.mirror_patience)
             self._network = Network(self.stop, transfer=xfer.of(self.conf), patience=patience)
         return Gatherer(
-            self.conf,
+            replace(self.conf, gpgdir=gpgdir or self.conf.gpgdir),
             databases=self.databases(),
             trust=self.trust,
             accepted=Accepted(self.state_dir),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Optional
 
@@ -27,7 +28,8 @@ _REASONS = {
     "ERRSIG": "its key is unknown here",
 }
 _UNTRUSTED = "its key is not trusted here"
-ABOUT_KEYS = {_REASONS["EXPKEYSIG"], _REASONS["REVKEYSIG"], _REASONS["ERRSIG"], _UNTRUSTED}
+_DISABLED = "its key is disabled here"
+ABOUT_KEYS = {_REASONS["EXPKEYSIG"], _REASONS["REVKEYSIG"], _REASONS["ERRSIG"], _UNTRUSTED, _DISABLED}
 """The reasons that a newer keyring may resolve."""
 
 
@@ -52,8 +54,8 @@ def check(
 ) -> Checked:
     """Verify `signature` over the file at `path` with gpg's `home`, or with the keys of `keyring` alone.
 
-    Good: every signature in the file is valid now, by a key that has neither expired nor been revoked, and that is
-    fully trusted there (`trust_all`: any key of the keyring). Raises Local (`program_missing`), OSError.
+    Good: every signature in the file is valid now, by a key that has neither expired nor been revoked or disabled, and
+    that is fully trusted there (`trust_all`: any key of the keyring). Raises Local (`program_missing`), OSError.
     """
     if signature.stat().st_size > LIMIT:
         return Checked(Signature.BAD, "it is too large for a signature")
@@ -77,7 +79,31 @@ def check(
         ) from None
     except subprocess.TimeoutExpired:
         return Checked(Signature.BAD, f"gpg didn't end within {SECONDS} s")
-    return judge(done.returncode, done.stdout, trust_all=trust_all or keyring is not None)
+    checked = judge(done.returncode, done.stdout, trust_all=trust_all or keyring is not None)
+    if checked.good and not keyring and _any_disabled(home, done.stdout):
+        return Checked(Signature.BAD, _DISABLED)
+    return checked
+
+
+def _any_disabled(home: Path, output: str) -> bool:
+    """Whether one of the keys that made these signatures is disabled: gpg accepts its signatures, pacman doesn't.
+
+    `pacman-key --populate` disables the keys in a keyring's list of revoked ones.
+    """
+    keys = {line.split(" ")[-1] for line in output.splitlines() if line.startswith("[GNUPG:] VALIDSIG ")}
+    stamps = [path.stat().st_mtime_ns for path in (home / "trustdb.gpg",) if path.exists()]
+    return any(_is_disabled(str(home), key, *stamps) for key in sorted(keys))
+
+
+@lru_cache(maxsize=1024)
+def _is_disabled(home: str, key: str, *stamps: int) -> bool:
+    """`key` is the fingerprint of a primary key; `stamps` are the times of gpg's files that say so."""
+    command = ["gpg", "--homedir", home, "--batch", "--no-tty", "--no-permission-warning", "--no-auto-check-trustdb"]
+    done = subprocess.run(
+        [*command, "--with-colons", "--list-keys", key], env=ENVIRONMENT, capture_output=True, text=True
+    )
+    fields = next((line.split(":") for line in done.stdout.splitlines() if line.startswith("pub:")), [])
+    return len(fields) > 11 and "D" in fields[11]  # doc/DETAILS of GnuPG: the key's capabilities
 
 
 def judge(status: int, output: str, *, trust_all: bool) -> Checked:

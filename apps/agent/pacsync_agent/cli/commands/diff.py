@@ -18,7 +18,7 @@ from ...operation import recovery
 from ...pacman import lock_check
 from ...protection import permission
 from ...server.client import ApiError
-from ...transaction import preconditions
+from ...transaction import keyring_first, preconditions
 from ...transaction.machine_factory import machine_of
 from .. import render
 from ..call import Call
@@ -68,7 +68,7 @@ def _rehearse(context: Context, answer: Mapping[str, Any]) -> None:
     goal = _goal(installed, answer["changes"])
     permit = permission.of(context.conf, context.state_dir, context.protect, ())
     try:
-        machine.prepare(goal, held=held, ignored_groups=groups, permit=permit)
+        keyring_first.prepare(machine, goal, held=held, ignored_groups=groups, permit=permit)
     finally:
         recovery.remove_rehearsal(context)
 
