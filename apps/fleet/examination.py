@@ -10,6 +10,7 @@ from enum import Enum
 from typing import TypedDict
 
 from . import limits, text_input
+from .after_sync import LEFT_TO_DO
 from .exceptions import DatabasesUnreadable, Invalid, UnsoundSource
 from .models import Endpoint
 from .models.operations import FILES_DIFFER
@@ -33,6 +34,7 @@ class SourceVerdict(Enum):
     WARNS = "warns"
     REFUSES = "refuses"
     REFUSES_UNLESS_FORCED = "refuses unless forced"
+    SAYS_NOTHING = "says nothing about a target"
 
 
 SOURCE_VERDICTS = {
@@ -47,16 +49,21 @@ SOURCE_VERDICTS = {
     "held_back": SourceVerdict.WARNS,
     FILES_DIFFER: SourceVerdict.WARNS,
     "modes_differ": SourceVerdict.WARNS,
+    **dict.fromkeys(LEFT_TO_DO, SourceVerdict.SAYS_NOTHING),
 }
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What the endpoint found last, sorted by what it means. All empty: sound, or never examined."""
+    """What the endpoint found last, sorted by what it means. All empty: sound, or never examined.
+
+    `left_to_do` is what a sync left to do there, which says nothing about a target.
+    """
 
     refusing: tuple[ExaminationProblem, ...] = ()
     forcible: tuple[ExaminationProblem, ...] = ()
     warnings: tuple[ExaminationProblem, ...] = ()
+    left_to_do: tuple[ExaminationProblem, ...] = ()
 
     def against(self, *, force: bool) -> tuple[ExaminationProblem, ...]:
         """What refuses a target from this endpoint."""
@@ -88,6 +95,7 @@ def of(endpoint: Endpoint) -> Examination:
         refusing=tuple(found[SourceVerdict.REFUSES]),
         forcible=tuple(found[SourceVerdict.REFUSES_UNLESS_FORCED]),
         warnings=tuple(found[SourceVerdict.WARNS]),
+        left_to_do=tuple(found[SourceVerdict.SAYS_NOTHING]),
     )
 
 

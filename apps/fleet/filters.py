@@ -37,7 +37,8 @@ class EndpointFilter:
 
     `package` is one that they have; `seen_after` and `seen_before` are about their last check-in, and an endpoint that
     was never seen was seen before any time. `last_result` is one of LAST_RESULTS, `sort` one of SORTS. `files_differ`
-    is about what they reported, whatever their status; `resting` about automatic sync, which would sync them else.
+    is about what they reported, whatever their status; `resting` about automatic sync, which would sync them else;
+    `after_sync` is one of LEFT_TO_DO, which they reported.
     """
 
     pool: str = ""
@@ -49,6 +50,7 @@ class EndpointFilter:
     last_result: str = ""
     files_differ: bool | None = None
     resting: bool | None = None
+    after_sync: str = ""
     sort: str = "name"
 
     def rows(self) -> QuerySet[Endpoint]:
@@ -73,6 +75,8 @@ class EndpointFilter:
         if self.resting is not None:
             rests = Q(IsAmong(text_of(rest.endpoint for rest in Survey().rests)))
             found = found.filter(rests if self.resting else ~rests)
+        if self.after_sync:
+            found = found.filter(Reported(self.after_sync))
         if self.last_result:
             found = found.filter(last_results.ended(self.last_result))
         return found

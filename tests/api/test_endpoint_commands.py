@@ -88,9 +88,9 @@ def test_endpoints_takes_the_words_of_the_api() -> None:
     assert names("--sort=-last_seen") == names("--sort", "last_seen", "--reverse") == ["web-1", "web-2"]
     assert names("--part", "EB-2") == names("--package", "only-web-2") == names("--agent-version", "2.0") == ["web-2"]
     assert names("--seen-before", "2021-01-01") == ["web-2"] and names("--seen-after", "2021-01-01") == ["web-1"]
-    assert names("--files-differ") == names("--resting") == []
-    differs = [factories.problem("files_differ", "/usr/bin/app")]
+    assert names("--files-differ") == names("--resting") == names("--after-sync", "reboot_needed") == []
+    differs = [factories.problem("files_differ", "/usr/bin/app"), factories.problem("reboot_needed", "6.1")]
     factories.report(Endpoint.objects.get(name="web-1"), factories.state("app 1.0-1"), examination=differs)
-    assert names("--files-differ") == ["web-1"]
+    assert names("--files-differ") == names("--after-sync", "reboot_needed") == ["web-1"]
     assert said("endpoints", "web-1").splitlines()[0] == "web-1 is unknown, in pool web."
     assert names("--last-result", "never") == ["web-1", "web-2"] and names("--last-result", "failed") == []

@@ -27,7 +27,7 @@ def fleet(pool: Pool) -> Pool:
     box = factories.reporting_endpoint("box", pool=pool, state=factories.state("app 1-1", "openssl 3-1"))
     operation, _ = sync_coordinator.create_operation(endpoint=box, kind="sync", actor="user:ada")
     sync_coordinator.cancel(operation=operation, actor="user:ada")
-    differs = [factories.problem("files_differ", "/usr/bin/app")]
+    differs = [factories.problem("files_differ", "/usr/bin/app"), factories.problem("reboot_needed", "6.1")]
     factories.reporting_endpoint("gone", pool=pool, state=factories.state("app 2-1"), examination=differs)
     Endpoint.objects.filter(name="gone").update(last_seen=F("last_seen") - timedelta(days=9), agent_version="0.9")
     factories.reporting_endpoint("stray", state=factories.state("app 1-1"))
@@ -44,6 +44,8 @@ def fleet(pool: Pool) -> Pool:
         ("files_differ=true", ["gone"]),
         ("files_differ=false&pool=lab", ["box", "never", "source"]),
         ("files_differ=true&status=behind", []),
+        ("after_sync=reboot_needed", ["gone"]),
+        ("after_sync=units_failed", []),
         ("resting=true", []),
         ("resting=false&pool=lab", ["box", "gone", "never", "source"]),
         ("package=openssl", ["box"]),

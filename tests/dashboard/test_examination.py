@@ -126,3 +126,21 @@ def test_files_that_differ_have_a_count_and_a_notice_of_their_own(staff: Client)
     assert "There is nothing to sync: 2 already in sync." in " ".join(
         str(message) for message in get_messages(staff.get("/pools/lab/sync").wsgi_request)
     )
+
+
+def test_what_a_sync_left_to_do_is_on_the_pages_of_the_endpoint_and_its_pool(staff: Client) -> None:
+    box("reboot_needed", "services_outdated", "units_failed")
+    shown = page(staff, "/endpoints/box")
+    assert "Left to do on the machine." in shown and "Check this before you make it the target." not in shown
+    assert "<code>reboot_needed</code>" in shown
+    shown = " ".join(page(staff, "/pools/lab").split())
+    for code, words in (
+        ("reboot_needed", "1 needs a reboot"),
+        ("services_outdated", "1 with services to restart"),
+        ("units_failed", "1 with units that failed since the last sync"),
+    ):
+        assert f'?pool=lab&amp;after_sync={code}">{words}</a>' in shown
+        rows = staff.get(f"/endpoints?pool=lab&after_sync={code}").context["rows"]
+        assert [row.endpoint.name for row in rows] == ["box"]
+    Endpoint.objects.update(examination=[])
+    assert "after_sync=" not in page(staff, "/pools/lab")

@@ -15,6 +15,7 @@ WARNING = (
     *("foreign_dependencies", "upgrades_pending", "held_back", "files_differ", "modes_differ"),
     "of_a_newer_agent",
 )
+NEUTRAL = ("reboot_needed", "services_outdated", "units_failed")
 
 
 def source(pool: Pool, *problems: examination.ExaminationProblem) -> Endpoint:
@@ -27,7 +28,7 @@ def set_target(endpoint: Endpoint, *, force: bool = False) -> int:
 
 
 def test_verdicts_are_those_of_the_tables_here() -> None:
-    assert set(examination.SOURCE_VERDICTS) | {"of_a_newer_agent"} == {*FORCIBLE, *REFUSING, *WARNING}
+    assert set(examination.SOURCE_VERDICTS) | {"of_a_newer_agent"} == {*FORCIBLE, *REFUSING, *WARNING, *NEUTRAL}
 
 
 @pytest.mark.parametrize("code", REFUSING)

@@ -215,11 +215,14 @@ def test_alarms_of_pools_and_checksums_are_counted(checker: Checker, get: Get) -
         state=factories.state("app 1-1"), examination=[factories.problem("files_differ", "app")]
     )
     factories.reporting_endpoint(
-        state=factories.state("app 1-1"), examination=[factories.problem("modes_differ", "app")]
+        state=factories.state("app 1-1"),
+        examination=[factories.problem("modes_differ", "app"), factories.problem("reboot_needed", "6.1")],
     )
     fleet_summary.refresh()
     text = get("/metrics").text
     assert value(text, "pacsync_fleet_endpoints_files_differ") == 1
+    assert value(text, "pacsync_fleet_endpoints_after_sync", left="reboot_needed") == 1
+    assert value(text, "pacsync_fleet_endpoints_after_sync", left="units_failed") == 0
     assert value(text, "pacsync_fleet_pool_alarms", alarm="unapproved_target") == 1
     assert value(text, "pacsync_fleet_pool_alarms", alarm="revoked_source") == 0
     assert value(text, "pacsync_fleet_checksum_conflicts") == 1

@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from apps.api.requests.fields import NAME_OR_NONE, NO_NUL, Kind, NameFilter
 from apps.fleet import limits, time_input
+from apps.fleet.after_sync import LeftToDo
 from apps.fleet.exceptions import Invalid
 from apps.fleet.filters import AuditFilter, EndpointFilter, OperationFilter
 from apps.fleet.names import NAME_MAX_LENGTH
@@ -40,6 +41,7 @@ class EndpointQuery(BaseModel):
     status: EndpointStatus | None = None
     files_differ: bool | None = Field(None, description="Whether they reported files that differ from their packages.")
     resting: bool | None = Field(None, description="Whether automatic sync would sync them, but rests.")
+    after_sync: LeftToDo | None = Field(None, description="What they say is left to do after a sync.")
     name: Part | None = Field(None, description="Part of the name.")
     package: Part | None = Field(None, description="A package that they have, by its whole name.")
     agent_version: Annotated[str, Field(max_length=limits.AGENT_VERSION_LENGTH, pattern=NO_NUL)] | None = None

@@ -4,6 +4,7 @@ from django.db.models import QuerySet
 
 from apps.dashboard.presentation.endpoint_rows import with_badge
 from apps.dashboard.requests.list_query import ListQuery
+from apps.fleet.after_sync import LEFT_TO_DO
 from apps.fleet.filters import LAST_RESULTS, SORTS, EndpointFilter
 from apps.fleet.models import Endpoint
 from apps.fleet.status_badges import ENDPOINT_BADGES
@@ -23,6 +24,7 @@ def endpoint_filter(query: ListQuery) -> tuple[EndpointFilter, str]:
         last_result=query.choice("last_result", LAST_RESULTS),
         files_differ=EITHER.get(query.choice("files_differ", EITHER)),
         resting=EITHER.get(query.choice("resting", EITHER)),
+        after_sync=query.choice("after_sync", LEFT_TO_DO),
         sort=query.choice("sort", SORTS, "name"),
     )
     return chosen, query.choice("status", ENDPOINT_BADGES)

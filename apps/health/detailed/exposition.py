@@ -161,6 +161,8 @@ def _fleet() -> Iterator[Metric]:
     yield _by("status", "fleet_endpoints", "Endpoints by their derived status.", found["endpoints"].items())
     text = "Endpoints that found files that differ from their packages, whatever their status."
     yield _gauge("fleet_endpoints_files_differ", text, found.get("endpoints_files_differ", 0))
+    text = "Endpoints by what they say is left to do after a sync."
+    yield _by("left", "fleet_endpoints_after_sync", text, found.get("endpoints_after_sync", {}).items())
     yield _by("status", "fleet_operations", "Operations by status.", found["operations"].items())
     text = "Pools that need an operator, by alarm."
     yield _by("alarm", "fleet_pool_alarms", text, found.get("pool_alarms", {}).items())

@@ -10,8 +10,8 @@ from typing import Any
 from django.db.models import Count
 from django.db.models.functions import Now
 
-from apps.fleet import examination, fleet_statuses, pool_alarms
-from apps.fleet.models import ChecksumConflict, Operation, Pool
+from apps.fleet import after_sync, examination, fleet_statuses, pool_alarms
+from apps.fleet.models import ChecksumConflict, Endpoint, Operation, Pool
 from apps.fleet.models.operations import OperationStatus
 from apps.health.checking import worker_reports
 from apps.health.checks.bounded_connection import bounded_connection
@@ -34,6 +34,7 @@ def refresh() -> None:
         alarms = {"pool_alarms": pool_alarms.counts(), "checksum_conflicts": ChecksumConflict.objects.count()}
         counts = {"pools": Pool.objects.count(), "operations": operations(), "endpoints": endpoints, **alarms}
         counts["endpoints_files_differ"] = examination.count_files_differ()
+        counts["endpoints_after_sync"] = after_sync.counts(Endpoint.objects.all())
         if tracker_list.is_enabled():
             counts["vulnerabilities"] = _vulnerabilities()
     worker_reports.write("fleet", counts)

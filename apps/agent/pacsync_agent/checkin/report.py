@@ -12,7 +12,7 @@ from ..context import Context
 from ..databases import local_db
 from ..databases.local_db import Installed
 from ..errors import AgentError, Failed, Refused
-from ..examination import source_examination, verification
+from ..examination import after_sync, source_examination, verification
 from ..pacman import database_lock, kept_configuration, lock_check
 from ..planning import plan
 from ..protection import permission
@@ -80,7 +80,7 @@ def _body(
     context.problems = source_examination.examine(
         context, installed, databases={one["name"]: one["digest"] for one in reported}, held=held
     )
-    context.problems += locked + verification.problems(context.conf, context.state_dir, installed)
+    context.problems += locked + _observed(context, installed)
     protected = permission.protected(context.conf, context.state_dir, installed, context.protect)
     body = {
         "seq": sequence_number.following(context.state_dir),
@@ -96,6 +96,14 @@ def _body(
     if seen and seen.digest:
         body["revision_seen"] = seen.as_json()
     return body
+
+
+def _observed(context: Context, installed: Installed) -> list[dict[str, Any]]:
+    """The problems that operations find or leave: files that differ, and what is left to do after a sync."""
+    return [
+        *verification.problems(context.conf, context.state_dir, installed),
+        *after_sync.problems(context.state_dir, context.conf.root),
+    ]
 
 
 def _report(context: Context, body: dict[str, Any], text: bytes, repositories: Repositories) -> dict[str, Any]:
@@ -167,13 +175,13 @@ def send_result(context: Context, operation: str, body: dict[str, Any], text: by
 
 
 def report_end(context: Context) -> None:
-    """After an operation: report at once if the known file differences changed, and renew what `status` shows.
+    """After an operation: report at once what it changed besides packages, and renew what `status` shows.
 
     The next report does both anyway, except for how the operation ended.
     """
     installed = local_db.read(context.conf.dbpath)
-    known = verification.problems(context.conf, context.state_dir, installed)
-    if known != verification.among(context.problems):
+    known = _observed(context, installed)
+    if known != [*verification.among(context.problems), *after_sync.among(context.problems)]:
         report_now(context)
     renew_status(context)
 

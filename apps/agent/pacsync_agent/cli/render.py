@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from ..errors import AgentError, Exit
+from ..examination import after_sync
 from ..examination.source_examination import UNUSABLE
 from ..examination.verification import CODES, DIFFER
 from ..operation.ending import EndedOperation
@@ -34,6 +35,13 @@ STATUS = {
 }
 
 
+# What is said beside the status, by the code of a problem.
+BESIDE = {
+    DIFFER: "files differ",
+    after_sync.REBOOT: "reboot needed",
+    after_sync.SERVICES: "services to restart",
+    after_sync.FAILED: "units failed",
+}
 EXPLAINED = {"diverged", "unknown"}  # the server says why, in a sentence; an older one doesn't
 
 
@@ -149,12 +157,22 @@ def checked_in(answer: dict[str, Any]) -> dict[str, Any]:
 def one_line(name: str, answer: dict[str, Any]) -> str:
     """`m1: behind the target of pool web (revision 3)`."""
     status = STATUS.get(str(answer.get("status")), str(answer.get("status")))
-    return f"{name}: {status}{', files differ' if files_differ(answer) else ''}{_place(answer)}"
+    more = "".join(f", {words}" for code, words in BESIDE.items() if code in _codes(answer))
+    return f"{name}: {status}{more}{_place(answer)}"
 
 
 def files_differ(answer: Mapping[str, Any]) -> bool:
     """Whether files of packages are known to differ, by the answer's `problems`."""
-    return any(problem.get("code") == DIFFER for problem in answer.get("problems") or ())
+    return DIFFER in _codes(answer)
+
+
+def has_left_to_do(answer: Mapping[str, Any]) -> bool:
+    """Whether a sync has left something to do, by the answer's `problems`."""
+    return bool(_codes(answer) & set(after_sync.CODES))
+
+
+def _codes(answer: Mapping[str, Any]) -> set[object]:
+    return {problem.get("code") for problem in answer.get("problems") or ()}
 
 
 def _place(answer: dict[str, Any]) -> str:
@@ -191,7 +209,7 @@ def status(known: dict[str, Any]) -> str:
     lines += left_alone(kept)
     lines += [f"{line} (not managed by the target)" for line in left_out(known.get("unmanaged"))]
     for problem in known.get("problems") or ():
-        of_source = problem["code"] not in {*CODES, UNUSABLE}
+        of_source = problem["code"] not in {*CODES, *after_sync.CODES, UNUSABLE}
         lines.append(f"  {'as a source of a target: ' if of_source else ''}{problem['text']}")
     return "\n".join([*lines, f"  server: {known['server']}"])
 

@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import AgentError, Unavailable
 from . import render
 
-OFFLINE = "⏻"
+OFFLINE, LEFT_TO_DO = "⏻", "↺"
 
 
 def status(known: dict[str, Any]) -> dict[str, str]:
@@ -16,7 +16,8 @@ def status(known: dict[str, Any]) -> dict[str, str]:
     changes = sum((known.get("difference") or {}).values())
     if name == "in_sync" and render.files_differ(known):
         return {"text": "≠", "tooltip": render.one_line(str(known.get("name")), known), "class": "in-sync"}
-    text = {"in_sync": "✓", "offline": OFFLINE, "unknown": "?"}.get(name) or (str(changes) if changes else "↻")
+    in_sync = LEFT_TO_DO if render.has_left_to_do(known) else "✓"
+    text = {"in_sync": in_sync, "offline": OFFLINE, "unknown": "?"}.get(name) or (str(changes) if changes else "↻")
     tooltip = render.one_line(str(known.get("name")), known)
     if changes:
         tooltip += f"\n{render.counts(known['difference'])}"

@@ -17,6 +17,7 @@ from ..context import Context
 from ..databases import local_db
 from ..databases.local_db import Installed
 from ..errors import AgentError, Interrupted, LeaseLost, Refused, Unavailable
+from ..examination import after_sync
 from ..gather.cache import Cache
 from ..mirrors.network import Stopped
 from ..pacman import lock_check, running_hook
@@ -204,6 +205,7 @@ def _apply(
         lock_check.check_unlocked(context.conf)
         if machine.installed() != base:
             raise _base_changed()
+        after_sync.note_before(context.state_dir, context.conf.root)
         heartbeat.say_applying()
         run = machine.apply(staged.prepared)
         if run is not None and run.status != 0:

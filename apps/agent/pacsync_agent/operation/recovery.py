@@ -14,7 +14,7 @@ from typing import Any, Optional
 from .. import journal as steps
 from ..context import Context
 from ..errors import AgentError, Failed, Interrupted, PacmanGoesOn
-from ..examination import pacnew_files
+from ..examination import after_sync, pacnew_files
 from ..pacman import execution, running_hook
 from ..pacman.running_hook import HookWatch
 from ..server.client import ApiError
@@ -151,6 +151,8 @@ def settle_and_verify(context: Context, machine: Machine) -> OperationResult:
     except AgentError as error:
         return OperationResult.failed(error, warnings)
     then = journal.then
+    if then is None:
+        after_sync.look(context.state_dir, context.conf.root)
     return _second(context, then, warnings) if then else OperationResult("succeeded", warnings=warnings)
 
 

@@ -12,6 +12,7 @@ from apps.api.schemas.endpoints import EndpointOut, endpoint_fields
 from apps.api.schemas.history import history_out
 from apps.api.schemas.operations import package_out
 from apps.fleet import fleet_statuses, last_results, states, status
+from apps.fleet.after_sync import LEFT_TO_DO
 from apps.fleet.filters import ENDPOINT_SORTS, IN_NO_POOL, LAST_RESULTS, SORTS, EndpointFilter
 from apps.fleet.models import Endpoint, EndpointState
 from apps.fleet.plural import counted
@@ -29,6 +30,7 @@ FILTERS = (
     "last_result",
     "files_differ",
     "resting",
+    "after_sync",
     "sort",
 )
 HEADER = ("NAME", "POOL", "STATUS", "LAST RESULT", "AGENT", "LAST SEEN (UTC)")
@@ -62,6 +64,9 @@ class Command(TellingCommand):
             ("--resting", "automatic sync leaves alone"),
         ):
             parser.add_argument(option, action="store_const", const=True, help=f"only those that {text}")
+        parser.add_argument(
+            "--after-sync", choices=LEFT_TO_DO, help="only those that say that this is left to do after a sync"
+        )
         parser.add_argument("--sort", choices=SORTS, metavar="FIELD", help=f"one of {', '.join(ENDPOINT_SORTS)}")
         parser.add_argument("--reverse", action="store_true", help="reverse the order, as --sort=-FIELD does")
 

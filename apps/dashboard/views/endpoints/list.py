@@ -11,6 +11,7 @@ from apps.dashboard.requests.endpoint_filter import endpoint_filter
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of_rows
 from apps.dashboard.requests.permissions import reader
+from apps.fleet.after_sync import LEFT_TO_DO
 from apps.fleet.filters import LAST_RESULTS
 from apps.fleet.models.operations import FILES_DIFFER
 from apps.fleet.status import EndpointStatus
@@ -24,6 +25,7 @@ EXPORTED: dict[str, dict[str, str]] = {
 }
 # Filters that are folded away until one of them is used.
 MORE_FILTERS = {"package", "agent_version", "seen_after", "seen_before", "last_result", "files_differ", "resting"}
+MORE_FILTERS |= {"after_sync"}
 
 
 @reader
@@ -40,6 +42,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         "rows": rows(page),
         "statuses": ENDPOINT_BADGES,
         "last_results": LAST_RESULTS,
+        "left_to_do": LEFT_TO_DO,
         "either": [("true", "yes"), ("false", "no")],
         "query": query,
         "sort": chosen.sort,

@@ -10,7 +10,7 @@ from apps.dashboard.presentation.forecast_tables import queued_syncs_notice
 from apps.dashboard.requests.pagination import page_of
 from apps.dashboard.requests.permissions import reader
 from apps.dashboard.requests.pool_by_name import pool_named
-from apps.fleet import last_results, pool_alarms, queued_syncs
+from apps.fleet import after_sync, last_results, pool_alarms, queued_syncs
 from apps.fleet.models import Endpoint, Pool
 from apps.vulnerabilities.selection import Selection
 
@@ -41,6 +41,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "vulnerabilities": vulnerabilities.of_fleet(Selection(pool=pool.name)),
         "target_vulnerabilities": vulnerabilities.of_target(pool),
         "went_wrong": last_results.went_wrong(members),
+        "left_to_do": {code: count for code, count in after_sync.counts(members).items() if count},
         "page": page,
         "rows": rows(page),
         "revisions": page_of(request, revisions, REVISIONS_PER_PAGE, "revisions"),
