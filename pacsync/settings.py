@@ -254,6 +254,7 @@ else:
 # --- Features ---------------------------------------------------------------------------------------------------
 ENABLE_REPOSITORY_ANALYSIS = flag("ENABLE_REPOSITORY_ANALYSIS", True)
 AUTO_CLEANUP_OLD_STATES = flag("AUTO_CLEANUP_OLD_STATES", True)
+REQUIRE_APPROVAL = flag("REQUIRE_APPROVAL", False)
 POLL_SECONDS = whole("POLL_SECONDS", 60, minimum=1, maximum=DAY)
 PACKAGE_ARCHIVE_URL = address("PACKAGE_ARCHIVE_URL", "https://archive.archlinux.org")
 SECURITY_TRACKER_URL = file_or_address("SECURITY_TRACKER_URL", "https://security.archlinux.org/all.json")  # "": off
@@ -265,8 +266,7 @@ STATE_MAX_PACKAGES = whole("STATE_MAX_PACKAGES", 20_000, minimum=1, maximum=1_00
 REPOSITORY_MAX_PACKAGES = whole("REPOSITORY_MAX_PACKAGES", 50_000, minimum=1, maximum=1_000_000)
 # Seconds of processor time that one request's comparisons may take; 0 means no limit.
 COMPARISON_TIMEOUT = seconds("COMPARISON_TIMEOUT", 5)
-# Requests without a valid token or session: how many may come in a minute, and in one moment, from one address and from
-# all together; 0 means no limit.
+# Requests without a valid token or session, in a minute and at one moment, from one address and from all; 0: no limit.
 RATE_LIMIT_ANONYMOUS = whole("RATE_LIMIT_ANONYMOUS", 12_000)
 RATE_LIMIT_ANONYMOUS_TOTAL = whole("RATE_LIMIT_ANONYMOUS_TOTAL", 30_000)
 RATE_LIMIT_ENROLMENT = whole("RATE_LIMIT_ENROLMENT", 1000)

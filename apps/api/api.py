@@ -21,6 +21,7 @@ from apps.api.routes import (
     checksums,
     diff,
     endpoint_actions,
+    endpoint_identity,
     endpoints,
     enrolment_codes,
     exports,
@@ -75,6 +76,7 @@ def make_api() -> PacSyncAPI:
     api.add_router("", targets.router, tags=["targets"])
     api.add_router("", checksums.router, tags=["targets"])
     api.add_router("", endpoints.router, tags=["endpoints"])
+    api.add_router("", endpoint_identity.router, tags=["endpoints"])
     api.add_router("", endpoint_actions.router, tags=["endpoints"])
     api.add_router("", diff.router, tags=["states"])
     api.add_router("", packages.router, tags=["packages"])

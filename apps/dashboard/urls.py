@@ -5,9 +5,9 @@ from django.urls import path, register_converter
 
 from apps.dashboard.views import audit, enrolment_codes, icon, login, overview, second_factor, vulnerabilities
 from apps.dashboard.views.endpoints import actions as endpoint_actions
+from apps.dashboard.views.endpoints import identity, selected, timeline, tokens
 from apps.dashboard.views.endpoints import list as endpoint_list
 from apps.dashboard.views.endpoints import page as endpoint_page
-from apps.dashboard.views.endpoints import selected, timeline, tokens
 from apps.dashboard.views.operations import actions as operation_actions
 from apps.dashboard.views.operations import list as operation_list
 from apps.dashboard.views.operations import page as operation_page
@@ -80,6 +80,10 @@ urlpatterns = [
     path("endpoints/<name:name>/revert", endpoint_actions.revert, name="revert_endpoint"),
     path("endpoints/<name:name>/revoke-token", tokens.revoke, name="revoke_endpoint_token"),
     path("endpoints/<name:name>/new-token", tokens.rotate, name="rotate_endpoint_token"),
+    path("endpoints/<name:name>/approve", identity.approve, name="approve_endpoint"),
+    path("endpoints/<name:name>/enrol-again", identity.enrol_again, name="enrol_again"),
+    path("endpoints/<name:name>/withdraw-code", identity.withdraw_code, name="withdraw_code"),
+    path("endpoints/<name:name>/rotate-token", identity.request_rotation, name="request_rotation"),
     path("endpoints/<name:name>/delete", endpoint_actions.delete, name="delete_endpoint"),
     path("states/<digest:digest>", lists.of_state, name="state"),
     path("packages", search.search, name="packages"),

@@ -27,6 +27,8 @@ SHOWN = 10
 # What an item about endpoints of many pools says after their number.
 _OF_MANY = {
     AttentionKind.DIVERGED: "have diverged from their pool's target: they are neither behind it nor ahead of it.",
+    AttentionKind.SHARED: "have a token that more than one machine reports with. No operation starts there.",
+    AttentionKind.AWAITS_APPROVAL: "have enrolled and wait for an operator's approval.",
     AttentionKind.FILES_DIFFER: "have files that differ from their packages.",
     AttentionKind.DATABASES_UNREADABLE: "can't read a sync database, so no sync starts there.",
     AttentionKind.OTHER_ARCHITECTURE: "can't have their pool's target: it is for another architecture.",

@@ -21,6 +21,7 @@ class AttentionKind(StrEnum):
 
     UNKNOWN_REVISION = "unknown_revision"
     REVOKED_SOURCE = "revoked_source"
+    SHARED = "token_shared"
     CHECKSUMS = "checksums"
     FAILED = "failed"
     LOST = "lost"
@@ -28,6 +29,7 @@ class AttentionKind(StrEnum):
     FILES_DIFFER = "files_differ"
     DATABASES_UNREADABLE = "databases_unreadable"
     UNAPPROVED_TARGET = "unapproved_target"
+    AWAITS_APPROVAL = "awaits_approval"
     OTHER_ARCHITECTURE = "other_architecture"
     RESTING = "resting"
     OFFLINE = "offline"

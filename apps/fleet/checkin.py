@@ -20,13 +20,14 @@ from . import (
     restored_database,
     retries,
     row_locks,
+    shared_tokens,
     states,
     text_input,
 )
 from . import examination as examinations
 from .content_lock import share_content
 from .examination import ExaminationProblem
-from .exceptions import Invalid
+from .exceptions import Conflict, Invalid
 from .models import Endpoint, EndpointState, Operation, RepositoryContent, State
 from .protection import ProtectedPackages
 from .reports import ReportedRepository
@@ -59,15 +60,17 @@ def check_in(
     examination: Sequence[ExaminationProblem] | None = None,
     revision_seen: SeenRevision | None = None,
     protected: Sequence[ProtectedPackages] | None = None,
+    previous_seq: int | None = None,
 ) -> CheckIn:
     """Record a report of `endpoint`, which was just read with its pool and target; `last_seen` is always set.
 
     `state` is a digest. Duplicates in `holds` and `replaced` are ignored. `examination` and `protected` are None if the
     agent reported nothing about them. Raises Invalid, and NotFound if the endpoint was deleted.
     The report decides an operation whose lease ran out while applying, and queues the automatic sync that the policy
-    wants. A `revision_seen` that isn't here pauses the pool's automatic sync first.
+    wants. A `revision_seen` that isn't here pauses the pool's automatic sync first. `previous_seq` is the number of the
+    agent's report before this one (`shared_tokens`). Of an endpoint that waits for an approval nothing is recorded.
     """
-    reports.check_seq(seq)
+    seq = reports.checked_seq(seq)
     replaced = text_input.patterns(list(replaced), field="replaced")
     reported = _checked(repositories)
     fields = {
@@ -76,11 +79,15 @@ def check_in(
         "examination": None if examination is None else examinations.checked(examination),
         "protected": None if protected is None else protection.checked(protected),
     }
+    if endpoint.awaits_approval:
+        endpoint_presence.seen(endpoint)
+        return CheckIn(recorded=False, want=(), endpoint=endpoint, operation=None)
     restored_database.notice(endpoint, revision_seen)
+    shared_tokens.notice(endpoint, seq=seq, previous_seq=previous_seq)
     endpoint_presence.notice_return(endpoint)
     operation = _active(endpoint) if endpoint.also_read is None or endpoint.also_read.has_operation else None
     if _is_unchanged(endpoint, operation, state, reported, fields) and _touch(endpoint, seq):
-        return CheckIn(recorded=True, want=(), endpoint=endpoint, operation=_offered(operation))
+        return CheckIn(recorded=True, want=(), endpoint=endpoint, operation=_offered(endpoint, operation))
     return _record(endpoint, seq, state, reported, replaced, fields)
 
 
@@ -98,12 +105,16 @@ def _record(
 ) -> CheckIn:
     """Write the report down with the endpoint's row locked, and do what follows from it."""
     with transaction.atomic():
-        endpoint = row_locks.lock_endpoint(endpoint)
+        token_hash, endpoint = endpoint.token_hash, row_locks.lock_endpoint(endpoint)
+        if endpoint.token_hash != token_hash:
+            raise Conflict("The endpoint's token was replaced while this report came in.")
         share_content()
         wanted = want(endpoint, state, reported)
         if wanted:
             Endpoint.objects.filter(pk=endpoint.pk).update(last_seen=Now())
-            return CheckIn(recorded=False, want=wanted, endpoint=endpoint, operation=_offered(_active(endpoint)))
+            return CheckIn(
+                recorded=False, want=wanted, endpoint=endpoint, operation=_offered(endpoint, _active(endpoint))
+            )
         cause, before = EndpointState.Cause.REPORT, endpoint.state_id
         recorded = reports.record(
             endpoint, seq=seq, state=state, cause=cause, reported=reported, replaced=replaced, **fields
@@ -112,16 +123,18 @@ def _record(
             if state != before:
                 paused_automatic_sync.notice_rollback(endpoint)
             _follow_up(endpoint, state)
-    return CheckIn(recorded=recorded, want=(), endpoint=endpoint, operation=_offered(_active(endpoint)))
+    return CheckIn(recorded=recorded, want=(), endpoint=endpoint, operation=_offered(endpoint, _active(endpoint)))
 
 
 def _active(endpoint: Endpoint) -> Operation | None:
     return Operation.objects.with_names().filter(endpoint=endpoint).active().annotate(waits=retries.WAITS).first()
 
 
-def _offered(operation: Operation | None) -> Operation | None:
-    """The operation if the endpoint is to carry it out now."""
-    return None if operation is None or getattr(operation, "waits", False) else operation
+def _offered(endpoint: Endpoint, operation: Operation | None) -> Operation | None:
+    """The operation if the endpoint is to carry it out now. With one token in two machines none of them is to."""
+    if operation is None or getattr(operation, "waits", False):
+        return None
+    return operation if endpoint.token_shared is None or operation.is_claimed else None
 
 
 def _is_unchanged(
@@ -147,7 +160,7 @@ def _may_be_synced(endpoint: Endpoint) -> bool:
     pool, read = endpoint.pool, endpoint.also_read
     if pool is None or not pool.auto_sync or pool.target is None or pool.target.state_id == endpoint.state_id:
         return False
-    if pool.paused_since is not None or pool.target_needs_approval:
+    if pool.paused_since is not None or pool.target_needs_approval or endpoint.token_shared is not None:
         return False
     # A machine with held or foreign packages can be in sync without being in exactly the target's state.
     in_sync = read is not None and read.verdict == EndpointStatus.IN_SYNC

@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
@@ -10,8 +11,8 @@ from django.db.models.functions import Now
 from . import (
     audit,
     clock,
+    endpoint_tokens,
     limits,
-    obsolete_operations,
     reporting_endpoint,
     repositories,
     row_locks,
@@ -23,6 +24,7 @@ from .alpm import canonical
 from .alpm import repository as repository_text
 from .alpm import state as state_text
 from .checkin import CheckIn, check_in
+from .endpoint_tokens import revoke_token, rotate_token
 from .exceptions import (
     Conflict,
     DigestMismatch,
@@ -109,11 +111,15 @@ def delete_enrolment_code(*, code: EnrolmentCode, actor: str) -> None:
 def enroll(*, code: str, name: str, arch: str) -> tuple[Endpoint, str]:
     """Use the code up by one and make the endpoint; returns it and its token (`pse_…`).
 
-    Raises EnrolmentCodeInvalid, InvalidName, Invalid (arch), NameTaken; the code is used up only on success.
+    With a code of `endpoint_tokens.allow_reenrolment` it is the endpoint that there is already. Raises
+    EnrolmentCodeInvalid, InvalidName, Invalid (arch), NameTaken, CodeForAnotherName; the code is used up only on
+    success. With REQUIRE_APPROVAL a new endpoint waits for an operator.
     """
     text_input.name(name)
     if not isinstance(arch, str) or not _ARCH.match(arch):
         raise Invalid("arch must be the machine's own architecture, like x86_64.", field="arch")
+    if again := endpoint_tokens.reenroll(code=code, name=name, arch=arch):
+        return again
     text, token_hash = tokens.new(tokens.ENDPOINT)
     try:
         with transaction.atomic():
@@ -124,6 +130,7 @@ def enroll(*, code: str, name: str, arch: str) -> tuple[Endpoint, str]:
                 pool=used.pool,
                 token_hash=token_hash,
                 may_set_targets=used.may_set_targets,
+                awaits_approval=settings.REQUIRE_APPROVAL,
             )
             after = {
                 "pool": used.pool and used.pool.name,
@@ -155,33 +162,17 @@ def _use(code: str) -> EnrolmentCode:
 
 
 def authenticate(*, token: str) -> Endpoint | None:
-    """The endpoint of this token, with pool and target; None when it is unknown or revoked. One indexed read."""
+    """The endpoint of this token, with pool and target; None when it is unknown or revoked. One indexed read.
+
+    A token that is used for the first time after its agent prepared it replaces the one before, with a few more.
+    """
     if not token.startswith(tokens.ENDPOINT):
         return None
-    return reporting_endpoint.of_token(tokens.hash_of(token))
-
-
-def rotate_token(*, endpoint: Endpoint, actor: str) -> str:
-    """A new token for the endpoint; the old one is invalid at once."""
-    text, token_hash = tokens.new(tokens.ENDPOINT)
-    with transaction.atomic():
-        endpoint = row_locks.lock_endpoint(endpoint)
-        Endpoint.objects.filter(pk=endpoint.pk).update(token_hash=token_hash, revoked=None)
-        audit.record(actor=actor, verb="rotate_token", object=audit.name_of(endpoint))
-    return text
-
-
-def revoke_token(*, endpoint: Endpoint, actor: str) -> None:
-    """Lock the endpoint out until it gets a new token; its right to set targets is gone for good.
-
-    A repeat changes nothing.
-    """
-    with transaction.atomic():
-        active = Endpoint.objects.filter(pk=endpoint.pk, token_hash__isnull=False)
-        if active.update(token_hash=None, revoked=Now(), may_set_targets=False):
-            before = {"may_set_targets": endpoint.may_set_targets}
-            audit.record(actor=actor, verb="revoke_token", object=audit.name_of(endpoint), before=before)
-            obsolete_operations.cancel_of_revoked(endpoint)
+    token_hash = tokens.hash_of(token)
+    found = reporting_endpoint.of_token(token_hash)
+    if found is None and endpoint_tokens.accept_prepared(token_hash=token_hash):
+        return reporting_endpoint.of_token(token_hash)
+    return found
 
 
 def change_rights(*, endpoint: Endpoint, may_set_targets: bool, actor: str) -> Endpoint:

@@ -18,21 +18,22 @@ UNPROTECTED = (
 )
 
 
-def command(url: str, code: str, sha256: str | None = None) -> str:
+def command(url: str, code: str, sha256: str | None = None, *, again_as: str = "") -> str:
     """The shell line that fetches the agent of the server at `url`, enrols the machine and keeps the agent running.
 
+    `again_as`: the name of the endpoint that there is already and whose machine enrols again.
     `sha256` is the checksum of the agent, by default of the one that this server hands out. Nothing of the agent runs
     before it is checked, and an installed agent stays until then. No word needs quotes: a URL is a host and a port, and
-    a code is letters.
+    a code and a name are letters, digits, dots, hyphens and underscores.
     """
-    new = "pacsync-agent.new"
+    new, again = "pacsync-agent.new", f" --name {again_as} --force" if again_as else ""
     steps = [
         f"cd {DIRECTORY}",
         f"curl -fsSo {new} {url}/agent/pacsync-agent",
         f'echo "{sha256 or agent_file.sha256()}  {new}" | sha256sum -c --quiet',
         f"chmod 755 {new}",
         f"mv {new} pacsync-agent",
-        f"./pacsync-agent enroll --server {url} --code {code}",
+        f"./pacsync-agent enroll --server {url} --code {code}{again}",
     ]
     if is_unprotected(url):
         warning = f"warning: {UNPROTECTED.format(url=url)} Ctrl-C within {SECONDS} s stops it; nothing was sent yet."

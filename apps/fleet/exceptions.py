@@ -133,6 +133,18 @@ class DatabasesUnreadable(Conflict):
     code = "databases_unreadable"
 
 
+class TokenShared(Conflict):
+    """More than one machine reports with the endpoint's token, so nobody knows which one an operation would change."""
+
+    code = "token_shared"
+
+
+class CodeForAnotherName(Conflict):
+    """The code gives another endpoint its machine back."""
+
+    code = "code_for_another_name"
+
+
 class FeatureDisabled(Conflict):
     """The server's configuration switches this off."""
 
@@ -165,6 +177,12 @@ class MayNotSetTargets(Forbidden):
     """An endpoint without the right to set targets."""
 
     code = "may_not_set_targets"
+
+
+class ApprovalPending(Forbidden):
+    """The endpoint enrolled, and no operator has approved it yet."""
+
+    code = "approval_pending"
 
 
 class EnrolmentCodeInvalid(Forbidden):

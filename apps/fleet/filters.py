@@ -39,6 +39,7 @@ class EndpointFilter:
     was never seen was seen before any time. `last_result` is one of LAST_RESULTS, `sort` one of SORTS. `files_differ`
     is about what they reported, whatever their status; `resting` about automatic sync, which would sync them else;
     `after_sync` is one of LEFT_TO_DO, which they reported.
+    `token_shared` about tokens that more than one machine has; `awaits_approval` about new ones.
     """
 
     pool: str = ""
@@ -51,6 +52,8 @@ class EndpointFilter:
     files_differ: bool | None = None
     resting: bool | None = None
     after_sync: str = ""
+    token_shared: bool | None = None
+    awaits_approval: bool | None = None
     sort: str = "name"
 
     def rows(self) -> QuerySet[Endpoint]:
@@ -77,6 +80,10 @@ class EndpointFilter:
             found = found.filter(rests if self.resting else ~rests)
         if self.after_sync:
             found = found.filter(Reported(self.after_sync))
+        if self.token_shared is not None:
+            found = found.filter(token_shared__isnull=not self.token_shared)
+        if self.awaits_approval is not None:
+            found = found.filter(awaits_approval=self.awaits_approval)
         if self.last_result:
             found = found.filter(last_results.ended(self.last_result))
         return found

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from django.db.models import Min, OuterRef, Subquery
+from django.db.models import Count, Min, OuterRef, Q, Subquery
 
-from . import reasons
+from . import approval, reasons, shared_tokens
 from .attention_items import AttentionKind, Item
 from .fleet_statuses import Group
 from .fleet_survey import Failure, Survey
@@ -44,11 +44,13 @@ def find(survey: Survey) -> list[Item]:
     """All of them, in no order. A bounded number of queries."""
     return [
         *_alarms(survey),
+        *_shared(survey),
         *_checksums(survey),
         *_failures(survey),
         *_diverged(survey),
         *_files(survey),
         *_unreadable(survey),
+        *_waiting(survey),
         *_misplaced(survey),
         *_offline(survey),
         *_resting(survey),
@@ -65,6 +67,42 @@ def _alarms(survey: Survey) -> Iterable[Item]:
         for alarm in alarms:
             kind, began = _ALARMS[alarm.alarm], since.get(alarm.alarm)
             yield Item(kind=kind, object=f"pool:{pool.name}", cause=alarm.text, since=began, pool=pool.name)
+
+
+def _shared(survey: Survey) -> Iterable[Item]:
+    for pool, count, name, since in _marked(shared_tokens.SHARED, "token_shared"):
+        cause = f"More than one machine reports as {name}, with the same token, so no operation starts there."
+        if count > 1:
+            cause = f"More than one machine reports as {name}, and as {count - 1} more; no operation starts there."
+        yield _of_marked(survey, AttentionKind.SHARED, pool, count, name, cause, since)
+
+
+def _waiting(survey: Survey) -> Iterable[Item]:
+    for pool, count, name, since in _marked(approval.AWAITING, "created"):
+        more, wait = (f" and {count - 1} more", "wait") if count > 1 else ("", "waits")
+        cause = f"{name}{more} enrolled and {wait} for an operator's approval."
+        yield _of_marked(survey, AttentionKind.AWAITS_APPROVAL, pool, count, name, cause, since)
+
+
+def _marked(which: Q, since: str) -> list[tuple[int | None, int, str, datetime]]:
+    """(pool, endpoints, the first name, since when) of the endpoints that a column marks. One query."""
+    rows = Endpoint.objects.filter(which).order_by("pool").values_list("pool")
+    return list(rows.annotate(count=Count("pk"), first=Min("name"), since=Min(since)))
+
+
+def _of_marked(
+    survey: Survey, kind: AttentionKind, pool: int | None, count: int, name: str, cause: str, since: datetime
+) -> Item:
+    one = name if count == 1 else None
+    return Item(
+        kind=kind,
+        object=_object(survey, pool, one),
+        cause=cause,
+        since=since,
+        count=count,
+        pool=_pool_name(survey, pool),
+        endpoint=one,
+    )
 
 
 def _checksums(survey: Survey) -> Iterable[Item]:

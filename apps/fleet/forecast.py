@@ -46,6 +46,7 @@ class Effect(StrEnum):
     CHANGES = "changes"
     UNCHANGED = "unchanged"
     # Why it can't be synced, as `goals.sync_goal` would say.
+    SHARED = "token_shared"
     UNREPORTED = "state_unknown"
     OTHER_ARCHITECTURE = "other_architecture"
     DATABASES_UNREADABLE = "databases_unreadable"
@@ -68,6 +69,7 @@ class Effect(StrEnum):
 
 
 CANNOT = (
+    Effect.SHARED,
     Effect.UNREPORTED,
     Effect.OTHER_ARCHITECTURE,
     Effect.DATABASES_UNREADABLE,
@@ -177,7 +179,12 @@ class _Reader:
         return set(active.values_list("endpoint", flat=True))
 
     def _comparable(self, one: Endpoint) -> bool:
-        """Whether the endpoint can be compared; one in exactly this state always can, as in `status`."""
+        """Whether the endpoint can be compared; one in exactly this state always can, as in `status`.
+
+        Where more than one machine is the endpoint, nobody knows what there is to compare.
+        """
+        if one.token_shared is not None:
+            return False
         if one.state_id is None or one.state_id == self.proposed.state:
             return one.state_id is not None
         return not (self._is_other(one) or examination.databases_unreadable(one))
@@ -187,7 +194,9 @@ class _Reader:
 
     def _cannot(self, one: Endpoint) -> None:
         effect = Effect.DATABASES_UNREADABLE
-        if one.state_id is None:
+        if one.token_shared is not None:
+            effect = Effect.SHARED
+        elif one.state_id is None:
             effect = Effect.UNREPORTED
         elif self._is_other(one):
             effect = Effect.OTHER_ARCHITECTURE
@@ -284,7 +293,18 @@ class _Reader:
         return _Comparison(cannot=Effect.NOTHING_LEFT) if size and not left else outcome
 
 
-_FIELDS = ("name", "state_id", "arch", "holds", "foreign", "examination", "protected", "token_hash", "last_seen")
+_FIELDS = (
+    "name",
+    "state_id",
+    "arch",
+    "holds",
+    "foreign",
+    "examination",
+    "protected",
+    "token_hash",
+    "token_shared",
+    "last_seen",
+)
 
 
 def _alike(one: Endpoint) -> _Alike:

@@ -6,7 +6,7 @@ It must not know leases or HTTP.
 from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass
 
-from . import difference, examination, revisions, states
+from . import difference, examination, revisions, shared_tokens, states
 from .alpm.names import machine_arch
 from .alpm.state import InstalledPackage
 from .difference import Change, KeptPackages
@@ -38,9 +38,10 @@ class Goal:
 def sync_goal(endpoint: Endpoint) -> Goal:
     """What a sync would do now.
 
-    Raises NoPool, NoTarget, StateUnknown, DatabasesUnreadable, Conflict (another architecture, or no package would be
-    left).
+    Raises TokenShared, NoPool, NoTarget, StateUnknown, DatabasesUnreadable, Conflict (another architecture, or no
+    package would be left).
     """
+    shared_tokens.check(endpoint)
     if endpoint.pool is None:
         raise NoPool(f"{endpoint.name} is in no pool.")
     revision = endpoint.pool.target
@@ -58,7 +59,8 @@ def sync_goal(endpoint: Endpoint) -> Goal:
 
 
 def revert_goal(endpoint: Endpoint) -> Goal:
-    """What a revert would do now. Raises StateUnknown, NothingToRevert."""
+    """What a revert would do now. Raises TokenShared, StateUnknown, NothingToRevert."""
+    shared_tokens.check(endpoint)
     base = reported_state(endpoint)
     reverted = newest_unreverted(endpoint)
     if reverted is None:
@@ -69,8 +71,9 @@ def revert_goal(endpoint: Endpoint) -> Goal:
 def revert_goal_of(endpoint: Endpoint, sync: Operation) -> Goal:
     """What a revert of exactly this sync would do now, whether or not it was reverted before.
 
-    Raises StateUnknown, NothingToRevert (a newer sync has to be reverted first).
+    Raises TokenShared, StateUnknown, NothingToRevert (a newer sync has to be reverted first).
     """
+    shared_tokens.check(endpoint)
     base = reported_state(endpoint)
     newest = newest_unreverted(endpoint)
     if newest is not None and newest.created > sync.created:

@@ -55,6 +55,8 @@ def why(endpoint: Endpoint, status: str, counts: Mapping[str, int] | None) -> st
 
     `endpoint` has its pool with the target; `counts` has the changes that a sync would make, by kind.
     """
+    if endpoint.awaits_approval:
+        return "It waits for an operator's approval: nothing that it reports is kept, and it gets no target."
     if status == EndpointStatus.OFFLINE:
         if not endpoint.token_hash:
             return "Its token was revoked: it is locked out until it has a new one, or enrols again."

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from . import repositories, states, time_limit
+from . import report_numbers, repositories, states, time_limit
 from .alpm.state import InstalledPackage
 from .exceptions import Invalid
 from .models import Endpoint, EndpointRepository, EndpointState, Operation, OperationStatus, State
@@ -24,10 +24,11 @@ class ReportedRepository:
     mirrors: tuple[str, ...] = ()
 
 
-def check_seq(seq: int) -> None:
-    """Raise Invalid unless `seq` can be a report's number (1 to 2^63 - 1)."""
+def checked_seq(seq: int) -> int:
+    """The number of a report (1 to 2^63 - 1), or the highest that counts now (`report_numbers`). Raises Invalid."""
     if not isinstance(seq, int) or isinstance(seq, bool) or not 1 <= seq < 2**63:
         raise Invalid("seq must be a whole number from 1 to 2^63 - 1.", field="seq")
+    return report_numbers.bounded(seq)
 
 
 def record(
@@ -52,7 +53,8 @@ def record(
     moved = state != endpoint.state_id
     before = _Before.of(endpoint)
     if moved:
-        EndpointState.objects.create(endpoint=endpoint, seq=seq, state_id=state, cause=cause)
+        place = report_numbers.in_history(endpoint, seq)
+        EndpointState.objects.create(endpoint=endpoint, seq=place, state_id=state, cause=cause)
     resourced = reported is not None and _replace_repositories(endpoint, reported)
     known = _managed(endpoint) if reported is None and moved else set(replaced)
     endpoint.state_id, endpoint.report_seq = state, seq

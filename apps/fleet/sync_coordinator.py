@@ -170,6 +170,8 @@ def _lease(operation: Operation, lease_token: uuid.UUID, state: str) -> Exceptio
     if not Operation.objects.claimable().filter(pk=operation.pk).exists():
         waits = f" until its next try at {operation.retry_at:%Y-%m-%d %H:%M} UTC" if operation.retry_at else ""
         return NotClaimable(f"The operation can't be claimed: it is {operation.status}{waits}.")
+    if operation.endpoint.token_shared is not None:
+        return NotClaimable("More than one machine reports with this token: none of them gets an operation.")
     if state != operation.base_state_id:
         message = "The endpoint is no longer in the state that the operation was made for."
         _cancel_claimed(operation, code="base_changed", message=message)
@@ -244,7 +246,7 @@ def finish(
     Raises NotFound, LeaseLost, Invalid, StateUnknown (the state was not uploaded).
     """
     result = operation_results.agent_result(outcome, code=code, message=message, hint=hint, log_tail=log_tail)
-    reports.check_seq(seq)
+    seq = reports.checked_seq(seq)
     endpoint_presence.notice_return(endpoint)
     with transaction.atomic():
         endpoint = row_locks.lock_endpoint(endpoint)

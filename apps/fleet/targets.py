@@ -17,6 +17,7 @@ from . import (
     queued_syncs,
     revisions,
     row_locks,
+    shared_tokens,
     source_packages,
     states,
     target_files,
@@ -66,9 +67,13 @@ def set_target(
 
 
 def _checked_proposal(pool: Pool, endpoint: Endpoint, *, expected_digest: str | None, force: bool) -> Proposal:
-    """What the endpoint gives, if it may be the source. Raises Conflict, StateUnknown, UnsoundSource, SourceChanged."""
+    """What the endpoint gives, if it may be the source.
+
+    Raises Conflict, TokenShared, StateUnknown, UnsoundSource, SourceChanged.
+    """
     if endpoint.pool_id != pool.pk:
         raise Conflict(f"{endpoint.name} is not in the pool {pool.name}.")
+    shared_tokens.check(endpoint)
     goals.reported_state(endpoint)
     examination.check_source(endpoint, force=force)
     proposal = source_packages.propose(pool=pool, endpoint=endpoint)

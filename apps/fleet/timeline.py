@@ -20,7 +20,18 @@ from .models import AuditEvent, Endpoint, EndpointState, OfflinePeriod, Operatio
 # The events of each kind that are looked at: the newest.
 MAX_EVENTS = 500
 # What people do with an endpoint, and what it does on its own, is in the audit under these verbs.
-_VERBS = ("enroll", "assign", "change_rights", "rotate_token", "revoke_token", "resume_sync", "roll_back")
+_VERBS = (
+    "enroll",
+    "reenroll",
+    "approve",
+    "assign",
+    "change_rights",
+    "rotate_token",
+    "revoke_token",
+    "token_shared",
+    "resume_sync",
+    "roll_back",
+)
 
 
 class TimelineKind(StrEnum):

@@ -44,6 +44,11 @@ def _in_vain(operation: Operation, destination: SyncDestination | None) -> Waiti
     if endpoint.token_hash is None:
         text = "The machine's token was revoked: it can't ask for the operation until it is given a new one."
         return Waiting(code="token_revoked", text=text, since=endpoint.revoked)
+    if endpoint.token_shared is not None:
+        text = (
+            "More than one machine reports with this endpoint's token. It waits until one of them has enrolled again."
+        )
+        return Waiting(code="token_shared", text=text, since=endpoint.token_shared, until=operation.deadline)
     if endpoint.state_id != operation.base_state_id:
         text = "The machine's packages have changed since it was queued. It is cancelled when the machine asks for it."
         return Waiting(code="base_changed", text=text)

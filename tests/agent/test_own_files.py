@@ -99,6 +99,22 @@ def test_journal_that_makes_no_sense_is_kept_and_said(text: str, tmp_path: Path)
     assert path.exists()
 
 
+def test_sequence_number_before_is_known_unless_the_disk_was_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may have given a later one meanwhile, so it isn't known until one was kept again."""
+    numbers = sequence_number.SequenceNumbers()
+    first = numbers.following_with_previous(tmp_path)
+    second = numbers.following_with_previous(tmp_path)
+    assert (first.previous, second.previous) == (None, first.number)
+    with monkeypatch.context() as full:
+        full.setattr(sequence_number.files, "keep_json", lambda *_: False)
+        third = numbers.following_with_previous(tmp_path)
+    fourth = numbers.following_with_previous(tmp_path)
+    assert (third.previous, fourth.previous) == (None, None) and fourth.number > third.number > second.number
+    assert numbers.following_with_previous(tmp_path).previous == fourth.number
+
+
 def test_sequence_numbers_grow_even_when_the_clock_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = sequence_number.following(tmp_path)
     monkeypatch.setattr(sequence_number.time, "time", lambda: 1.0)

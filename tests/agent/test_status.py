@@ -105,7 +105,7 @@ def test_enrolling_twice_says_what_has_to_go_first(machine: Machine) -> None:
     known(machine, "http://127.0.0.1:9")
     done = agent.run(machine, "enroll", "--server", "http://127.0.0.1:9", "--code", "c").refused(3)
     assert "as m1 at http://127.0.0.1:9" in done.err
-    assert "delete the endpoint m1 on that server first, then add --force" in done.err
+    assert "as m1, take a code from that endpoint's page on that server (Enrol again), and add --force" in done.err
 
 
 def test_status_of_a_machine_that_is_not_enrolled_says_so(machine: Machine) -> None:

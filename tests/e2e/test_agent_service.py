@@ -68,7 +68,7 @@ def test_revoked_token_is_said_so_and_both_ways_back_work(site: Site, pair: tupl
     site.call("DELETE", f"/endpoints/{name}/token")
     for command in ("once", "status", "diff", "sync", "run"):
         said = agent.run(one, command).refused(4).err
-        assert f"An operator can give {name} a new token (to be put into credentials.json), or delete it" in said
+        assert f"An operator can make a code with which this machine enrols as {name} again" in said
     credentials = agent.state_dir(one) / "credentials.json"
     known = json.loads(credentials.read_text())
     credentials.write_text(json.dumps(known | {"token": site.call("POST", f"/endpoints/{name}/token")["token"]}))

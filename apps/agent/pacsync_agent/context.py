@@ -32,10 +32,11 @@ class Context:
 
     `protect` is the setting of that name; `force_remove` lists the protected packages that the command line gives up.
     `blocked`: somebody else's lock, or a pacman that doesn't start, keeps an operation from being finished; `said` is
-    the message that was printed about it. A report fills the last five. `databases`: the privately fetched file, by
+    the message that was printed about it. A report fills the last six. `databases`: the privately fetched file, by
     repository, used instead of the machine's own sync database. `unreadable`: why a repository has no readable
     database. `problems`: what is wrong with this machine as a source of a target. `went_back`: what is wrong with the
-    pool's revision. `poll`: the server's poll interval in seconds.
+    pool's revision. `identity`: why the server doesn't let this machine take part. `poll`: the server's poll
+    interval in seconds.
     """
 
     conf: PacmanConf
@@ -56,6 +57,7 @@ class Context:
     unreadable: dict[str, str] = field(default_factory=dict)
     problems: list[dict[str, Any]] = field(default_factory=list)
     went_back: str = ""
+    identity: str = ""
     poll: float = 0
 
     @property
@@ -78,6 +80,7 @@ def make_context(
     own_directory.remember(directory, conf.dbpath)
     server = options.server or credentials.server
     client = Client(server, credentials.token, patience=patience, stop=signals.stop, proxy=options.proxy)
+    client.kept_tokens = lambda: settings.kept_tokens(directory, credentials)
     if client.server != credentials.server:
         raise Local(
             "server_changed",

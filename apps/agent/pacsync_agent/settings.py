@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from .errors import Local, NotAuthorized
+from .errors import AgentError, Local, NotAuthorized
 from .http import proxies
 from .http.proxies import Proxy
 from .mirrors.retry_schedule import OUTAGE
@@ -183,12 +183,16 @@ def make_state_dir(directory: Path) -> None:
 
 @dataclass(frozen=True)
 class Credentials:
-    """Which server this machine is enrolled at, and its token there."""
+    """Which server this machine is enrolled at, and its token there.
+
+    `next_token`: the one that it is changing to; empty but for the time of a rotation (checkin/token_rotation.py).
+    """
 
     server: str
     id: str
     name: str
     token: str
+    next_token: str = ""
 
 
 def credentials_path(directory: Path) -> Path:
@@ -201,7 +205,8 @@ def load_credentials(directory: Path) -> Credentials:
     try:
         values = files.read_json(path)
         if values is not None:
-            return Credentials(*(str(values[key]) for key in ("server", "id", "name", "token")))
+            known = {key: str(values[key]) for key in ("server", "id", "name", "token")}
+            return Credentials(**known, next_token=str(values.get("next_token", "")))
     except PermissionError:
         raise Local("not_root", f"Only root may read {path}.", "Run the command as root (sudo).") from None
     except (OSError, ValueError, KeyError) as error:
@@ -219,5 +224,18 @@ def load_credentials(directory: Path) -> Credentials:
 
 
 def save_credentials(directory: Path, credentials: Credentials) -> None:
-    values = {key: getattr(credentials, key) for key in ("server", "id", "name", "token")}
+    values = {key: value for key, value in dataclasses.asdict(credentials).items() if value}
     files.write_json(credentials_path(directory), values, mode=0o600)
+
+
+def kept_tokens(directory: Path, known: Credentials) -> list[str]:
+    """The tokens that the file has now; none where it is about another endpoint than `known`, or can't be read.
+
+    Another agent of this machine may have rotated the token, or have died while it did.
+    """
+    try:
+        now = load_credentials(directory)
+    except AgentError:
+        return []
+    same = (now.server, now.id) == (known.server, known.id)
+    return [token for token in (now.token, now.next_token) if token] if same else []

@@ -11,7 +11,7 @@ from ninja.utils import check_csrf
 from apps.api.requests import principal as principals
 from apps.api.requests.principal import ApiRequest, Principal, PrincipalRole
 from apps.api.requests.problems import RequestRefused
-from apps.fleet import endpoint_manager, tokens
+from apps.fleet import approval, endpoint_manager, tokens
 from apps.fleet.models import Endpoint
 from apps.lifecycle.wsgi import bearer_token
 
@@ -99,6 +99,18 @@ class EndpointTokenAuth(_Way, scheme="EndpointToken"):
     openapi_description = "The token of one endpoint (`pse_…`), which it got when it enrolled."
     way = "endpoint_token"
 
+    def __init__(self, *roles: PrincipalRole, unapproved: bool = False) -> None:
+        """`unapproved`: also an endpoint that waits for an operator's approval."""
+        super().__init__(*roles)
+        self.unapproved = unapproved
+
+    def __call__(self, request: HttpRequest) -> Principal | None:
+        """Raises ApprovalPending."""
+        principal = super().__call__(request)
+        if principal and principal.endpoint and not self.unapproved:
+            approval.check(principal.endpoint)
+        return principal
+
 
 class SessionAuth(_Way, scheme="Session"):
     openapi_type = "apiKey"
@@ -118,6 +130,7 @@ class SessionAuth(_Way, scheme="Session"):
 VIEWER: list[_Way] = [ApiTokenAuth("viewer", "operator"), SessionAuth("viewer", "operator")]
 OPERATOR: list[_Way] = [ApiTokenAuth("operator"), SessionAuth("operator")]
 ENDPOINT: list[_Way] = [EndpointTokenAuth("endpoint")]
+UNAPPROVED_ENDPOINT: list[_Way] = [EndpointTokenAuth("endpoint", unapproved=True)]
 
 
 def endpoint_of(request: ApiRequest) -> Endpoint:

@@ -15,6 +15,8 @@ WITH_AUTH = ("token_invalid", "forbidden")
 COMPARES = ("state_too_large", "comparison_too_long")
 POOLS = "/api/v1/pools"
 MOVED = "The pool was renamed: `Location` is the same under its current name."
+# What an endpoint may do before an operator has approved it.
+UNAPPROVED = ("/api/v1/checkin", "/api/v1/me")
 WITH_BODY = ("too_large", "length_required", "unsupported_media_type")
 
 
@@ -75,6 +77,8 @@ def _codes_by_shape(operation: dict[str, Any], path: str, method: str) -> set[st
         codes.update(WITH_AUTH)
         if method != "get" and any("Session" in way for way in operation["security"]):
             codes.add("csrf_failed")
+        if path not in UNAPPROVED and any("EndpointToken" in way for way in operation["security"]):
+            codes.add("approval_pending")
     if "{" in path:
         codes.add("not_found")
     if "requestBody" in operation:

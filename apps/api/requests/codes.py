@@ -34,6 +34,7 @@ CODES = {
     "enrolment_code_invalid": Code(
         403, "The enrolment code is unknown, expired or used up; the answer doesn't say which."
     ),
+    "approval_pending": Code(403, "The endpoint enrolled, and no operator has approved it yet."),
     "not_found": Code(404, "There is no such path, or no such thing."),
     "method_not_allowed": Code(
         405, "The path exists, but not with this method; the Allow header lists the supported methods."
@@ -59,6 +60,12 @@ CODES = {
     ),
     "databases_unreadable": Code(
         409, "The endpoint can't read its sync databases, so which of its packages are foreign isn't known."
+    ),
+    "token_shared": Code(
+        409, "More than one machine reports with the endpoint's token: no operation until one of them enrols again."
+    ),
+    "code_for_another_name": Code(
+        409, "The code gives another endpoint its machine back; `detail` names that endpoint."
     ),
     "feature_disabled": Code(409, "The server's configuration switches this off."),
     "length_required": Code(411, "The body came without Content-Length."),

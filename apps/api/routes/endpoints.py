@@ -163,7 +163,9 @@ def list_history(
     response=DiffOut,
     auth=[*VIEWER, *ENDPOINT],
     summary="What a sync of the endpoint would do",
-    openapi_extra=refuses("no_pool", "no_target", "state_unknown", "databases_unreadable", "conflict", *COMPARES),
+    openapi_extra=refuses(
+        "no_pool", "no_target", "state_unknown", "databases_unreadable", "token_shared", "conflict", *COMPARES
+    ),
 )
 def diff_endpoint(
     request: ApiRequest,

@@ -37,6 +37,7 @@ WHY_NONE = (
     "no_target",
     "state_unknown",
     "databases_unreadable",
+    "token_shared",
     "already_in_sync",
     "nothing_to_revert",
     "operation_active",

@@ -40,6 +40,15 @@ class EnrollOut(BaseModel):
     token: str
     pool: str | None
     poll_seconds: int
+    awaits_approval: bool = Field(description="Whether an operator has to approve the endpoint first.")
+
+
+class NextTokenIn(Body):
+    token_hash: Digest = Field(description="SHA-256 in lower-case hex of the token that the machine has made.")
+
+
+class NextTokenOut(BaseModel):
+    name: str
 
 
 class ReportedRepositoryIn(Body):
@@ -109,6 +118,9 @@ class CheckInIn(Body):
     revision_seen: SeenRevisionIn | None = Field(
         None, description="`revision` of the newest answer so far. One that isn't here pauses automatic sync."
     )
+    previous_seq: Sequence | None = Field(
+        None, description="`seq` of the machine's report before this one; null if it doesn't know."
+    )
     protected: list[ProtectedIn] | None = Field(
         None, max_length=limits.PROTECTED_ROLES, fail_fast=True, description="null if nothing is said about that."
     )
@@ -133,6 +145,9 @@ class CheckInOut(BaseModel):
     target: TargetOut | None
     revision: RevisionNamed | None = Field(description="The pool's current target revision.")
     operation: OperationOut | None
+    rotate_token: bool = Field(description="Whether an operator asks the machine to rotate its token.")
+    awaits_approval: bool = Field(description="Nothing is kept of a report while an operator has to approve first.")
+    token_shared: bool = Field(description="Whether more than one machine reports with this token.")
     poll_seconds: int = Field(description="When to check in again: POLL_SECONDS, up to twice as long when it is busy.")
 
 
@@ -170,5 +185,7 @@ class MeOut(BaseModel):
     refused: list[RemovalOut] = Field(description="What it would refuse to remove in a sync now.")
     last_failure: LastFailureOut | None = Field(description="null if its newest finished operation didn't fail.")
     resting: RestingOut | None = Field(description="Where automatic sync would have to be resumed.")
+    awaits_approval: bool
+    token_shared: bool
     last_seen: Time | None
     poll_seconds: int

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from apps.api.schemas.endpoints import EndpointDetail, NoSyncOut, RepositoryOut, RestingOut, endpoint_fields
 from apps.api.schemas.operations import OperationOut, Plan, operation_out
 from apps.api.schemas.vulnerabilities import of_endpoint
-from apps.fleet import automatic, difference, last_results, reasons, status, sync_preview
+from apps.fleet import automatic, difference, endpoint_tokens, last_results, reasons, status, sync_preview
 from apps.fleet.difference import Change
 from apps.fleet.exceptions import FleetError
 from apps.fleet.models import Endpoint, Operation
@@ -39,6 +39,8 @@ def endpoint_detail(endpoint: Endpoint) -> EndpointDetail:
         endpoint_fields(endpoint, known, last_results.short([endpoint.pk]).get(endpoint.pk))
         | {
             "report_seq": endpoint.report_seq,
+            "rotation_requested": endpoint.rotation_requested,
+            "reenrolment_until": endpoint_tokens.reenrolment_until(endpoint),
             "holds": endpoint.holds,
             "foreign": sync.foreign,
             "repositories": repositories,

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from apps.api.requests.fields import Body, Kind, Name, Time
 from apps.api.schemas.operations import FetchOut, OperationOut, Plan, UnmanagedOut
 from apps.api.schemas.vulnerabilities import EndpointVulnerabilitiesOut
+from apps.fleet import limits
 from apps.fleet.last_results import LastResult
 from apps.fleet.models import Endpoint
 from apps.fleet.models.operations import OperationStatus
@@ -93,6 +94,8 @@ class EndpointOut(BaseModel):
     last_seen: Time | None
     created: Time
     token: Literal["active", "revoked"]
+    token_shared: Time | None = Field(description="Since when more than one machine has been reporting with its token.")
+    awaits_approval: bool = Field(description="Whether an operator has to approve it before it takes part.")
     may_set_targets: bool = Field(description="Whether it may make its own packages the target of its pool.")
     last_result: LastResultOut | None
 
@@ -122,6 +125,8 @@ def endpoint_fields(endpoint: Endpoint, status: EndpointStatus, last: LastResult
         "last_seen": endpoint.last_seen,
         "created": endpoint.created,
         "token": "active" if endpoint.token_hash else "revoked",
+        "token_shared": endpoint.token_shared,
+        "awaits_approval": endpoint.awaits_approval,
         "may_set_targets": endpoint.may_set_targets,
         "last_result": last_result_out(last) if last else None,
     }
@@ -137,6 +142,8 @@ class EndpointDetail(EndpointOut):
     """With fields that would make a list too long."""
 
     report_seq: int
+    rotation_requested: Time | None = Field(description="Since when its agent has been asked to rotate the token.")
+    reenrolment_until: Time | None = Field(description="Until when a code to enrol again is valid, if there is one.")
     holds: list[str]
     foreign: list[str]
     repositories: list[RepositoryOut]
@@ -172,6 +179,19 @@ class EndpointTokenOut(BaseModel):
 
     name: str
     token: str
+
+
+class ReenrolmentIn(Body):
+    valid_hours: int = Field(default=24, ge=1, le=limits.ENROLMENT_HOURS)
+
+
+class ReenrolmentOut(BaseModel):
+    """The only answer that holds the code."""
+
+    name: str
+    code: str
+    expires: Time
+    line: str = Field(description="The shell line that enrols the machine again.")
 
 
 class PackageSide(BaseModel):

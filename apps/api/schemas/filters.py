@@ -42,6 +42,8 @@ class EndpointQuery(BaseModel):
     files_differ: bool | None = Field(None, description="Whether they reported files that differ from their packages.")
     resting: bool | None = Field(None, description="Whether automatic sync would sync them, but rests.")
     after_sync: LeftToDo | None = Field(None, description="What they say is left to do after a sync.")
+    token_shared: bool | None = Field(None, description="Whether more than one machine reports with their token.")
+    awaits_approval: bool | None = Field(None, description="Whether they wait for an operator's approval.")
     name: Part | None = Field(None, description="Part of the name.")
     package: Part | None = Field(None, description="A package that they have, by its whole name.")
     agent_version: Annotated[str, Field(max_length=limits.AGENT_VERSION_LENGTH, pattern=NO_NUL)] | None = None

@@ -16,6 +16,8 @@ _FILTERS = {
     AttentionKind.DIVERGED: {"status": "diverged"},
     AttentionKind.OFFLINE: {"status": "offline"},
     AttentionKind.FILES_DIFFER: {"files_differ": "true"},
+    AttentionKind.SHARED: {"token_shared": "true"},
+    AttentionKind.AWAITS_APPROVAL: {"awaits_approval": "true"},
     AttentionKind.RESTING: {"resting": "true"},
     AttentionKind.DATABASES_UNREADABLE: {"status": "unknown"},
     AttentionKind.OTHER_ARCHITECTURE: {"status": "unknown"},

@@ -28,6 +28,12 @@ _PHRASES = {
     "change_rights": "{rights}",
     "revoke_token": "revoked the token of {name}",
     "rotate_token": "gave {name} a new token",
+    "request_rotation": "asked {name} to rotate its token",
+    "allow_reenrolment": "made a code with which {name} enrols again",
+    "withdraw_reenrolment": "withdrew the code with which {name} enrols again",
+    "reenroll": "enrolled {name} again",
+    "token_shared": "noticed more than one machine with the token of {name}",
+    "approve": "approved {name}",
     "requeue": "queued the operation of {name} again",
     "run_again": "ran the {kind} of {name} again",
     "create operation": "asked for a {after[kind]} of {after[endpoint]}",
@@ -63,7 +69,16 @@ _URL_NAMES = {"pool": "pool", "endpoint": "endpoint", "operation": "operation"}
 # What the overview leaves out: the end of an operation is news, the request for it isn't, nor is a
 # login or a new password.
 _NO_NEWS = Q(
-    verb__in=("requeue", "run_again", "rotate_token", "log_in", "log_out", "log_in_failed", "change_password")
+    verb__in=(
+        "requeue",
+        "run_again",
+        "rotate_token",
+        "request_rotation",
+        "log_in",
+        "log_out",
+        "log_in_failed",
+        "change_password",
+    )
 ) | Q(verb="create", object__startswith="operation:")
 # How many events the overview reads, batch after batch: on a quiet day the first batch is enough.
 _BATCHES = (100, 400, 1500)

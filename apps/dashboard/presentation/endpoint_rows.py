@@ -17,7 +17,7 @@ from apps.fleet.status_badges import ENDPOINT_BADGES
 
 POOLS_OFFERED = 200
 # What `rows` needs of an endpoint.
-FIELDS = ("name", *status.FIELDS)
+FIELDS = ("name", "token_shared", "awaits_approval", *status.FIELDS)
 _OPERATION_FIELDS = ("endpoint_id", "kind", "status", "progress")
 
 

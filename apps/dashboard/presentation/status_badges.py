@@ -23,6 +23,8 @@ MANAGEMENT_BADGES = {
 ATTENTION_BADGES = {
     "unknown_revision": Badge("bad", "!", "target lost", "an endpoint has seen a target that this server doesn't have"),
     "revoked_source": Badge("bad", "!", "source revoked", "the target comes from an endpoint whose token was revoked"),
+    "token_shared": Badge("bad", "!", "token shared", "more than one machine reports with the endpoint's token"),
+    "awaits_approval": Badge("warn", "…", "waits for approval", "an operator has to approve the new endpoint"),
     "checksums": Badge("bad", "≠", "checksums differ", "the fleet has more than one file for a package version"),
     "files_differ": Badge("warn", "≠", "files differ", "files on the disk differ from their packages"),
     "databases_unreadable": Badge("odd", "?", "databases unreadable", "a sync database is missing or unreadable"),
@@ -80,6 +82,9 @@ EFFECT_BADGES: dict[Effect, Badge] = {
         "signature, or from their cache",
     ),
     Effect.LOCKED_OUT: Badge("bad", "✗", "locked out", "their token was revoked: they can't carry out a sync"),
+    Effect.SHARED: Badge(
+        "bad", "!", "token shared", "more than one machine reports with the endpoint's token, so no sync is possible"
+    ),
     Effect.UNREPORTED: Badge("odd", "?", "not reported yet", "their packages aren't known, so no sync is possible"),
     Effect.OTHER_ARCHITECTURE: Badge(
         "odd", "≠", "other architecture", "the target is for another architecture, so no sync is possible"
@@ -104,6 +109,7 @@ AUDIT_TONES = {
     "lost": "bad",
     "pause_sync": "bad",
     "block_login": "bad",
+    "token_shared": "bad",
     "set_target": "info",
 }
 MESSAGE_TONES = {"success": "ok", "error": "bad", "warning": "warn", "info": "info", "debug": "off"}

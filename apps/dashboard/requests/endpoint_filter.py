@@ -25,6 +25,8 @@ def endpoint_filter(query: ListQuery) -> tuple[EndpointFilter, str]:
         files_differ=EITHER.get(query.choice("files_differ", EITHER)),
         resting=EITHER.get(query.choice("resting", EITHER)),
         after_sync=query.choice("after_sync", LEFT_TO_DO),
+        token_shared=EITHER.get(query.choice("token_shared", EITHER)),
+        awaits_approval=EITHER.get(query.choice("awaits_approval", EITHER)),
         sort=query.choice("sort", SORTS, "name"),
     )
     return chosen, query.choice("status", ENDPOINT_BADGES)

@@ -23,15 +23,16 @@ from apps.lifecycle.ages import moment_text
 PER_PAGE = 50
 
 
-def enrol_context(request: HttpRequest, code: str) -> dict[str, Any]:
+def enrol_context(request: HttpRequest, code: str, *, again_as: str = "") -> dict[str, Any]:
     """For `enrolment_line.html` and `enrolment_warnings.html`.
 
-    `command` enrols a machine at the address of this request. `only_here` says that other machines can't reach that
-    address, and `unprotected` is a warning about plain HTTP, usually empty.
+    `command` enrols a machine at the address of this request, as the endpoint `again_as` again if one is named.
+    `only_here` says that other machines can't reach that address, and `unprotected` is a warning about plain HTTP,
+    usually empty.
     """
     url = request.build_absolute_uri("/").rstrip("/")
     return {
-        "command": enrolment.command(url, code),
+        "command": enrolment.command(url, code, again_as=again_as),
         "only_here": enrolment.is_loopback(url),
         "unprotected": enrolment.warning(url),
     }

@@ -2,7 +2,7 @@
 
 from .alarms import ChecksumConflict
 from .audit import AuditEvent
-from .credentials import ApiToken, EnrolmentCode
+from .credentials import ApiToken, EnrolmentCode, ReenrolmentCode
 from .endpoints import Endpoint, EndpointRepository, EndpointState, OfflinePeriod
 from .operations import Operation, OperationKind, OperationStatus
 from .packages import IndexSegment, Posting
@@ -27,6 +27,7 @@ __all__ = [
     "PackageVersion",
     "Pool",
     "Posting",
+    "ReenrolmentCode",
     "RepositoryContent",
     "State",
     "StatusCase",

@@ -1,4 +1,4 @@
-"""Who may speak to the server: API tokens of people and programs, enrolment codes of machines. Only hashes are kept."""
+"""Who may speak to the server: API tokens of people and programs, codes of machines. Only hashes are kept."""
 
 from django.conf import settings
 from django.db import models
@@ -54,3 +54,19 @@ class EnrolmentCode(models.Model):
 
     def __str__(self) -> str:
         return f"code {self.pk}"
+
+
+class ReenrolmentCode(models.Model):
+    """The right to enrol once more as `endpoint`, until `expires`. An endpoint has one at most."""
+
+    # Without a constraint of the database: an instance of the release before deletes endpoints and not these.
+    endpoint = models.OneToOneField(
+        "Endpoint", on_delete=models.CASCADE, related_name="reenrolment_code", db_constraint=False
+    )
+    code_hash = BytewiseCharField(max_length=64, unique=True, editable=False)
+    expires = models.DateTimeField()
+    author = models.CharField(max_length=200)
+    created = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"code of endpoint {self.endpoint_id}"

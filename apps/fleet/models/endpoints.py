@@ -46,6 +46,16 @@ class Endpoint(models.Model):
     token_hash = BytewiseCharField(max_length=64, unique=True, null=True, editable=False)
     # When its token was revoked; null while it has one.
     revoked = models.DateTimeField(null=True, editable=False)
+    # sha-256 (hex) of the token that its agent made and hasn't used yet: its first use makes it the token.
+    next_token_hash = BytewiseCharField(max_length=64, unique=True, null=True, editable=False)
+    # When an operator asked its agent to rotate the token; null when it has done so.
+    rotation_requested = models.DateTimeField(null=True, editable=False)
+    # Since when more than one machine has been reporting with its token (`apps.fleet.shared_tokens`).
+    token_shared = models.DateTimeField(null=True, editable=False)
+    # What that is told from; null as long as every report continued the one before.
+    report_chains = models.JSONField(null=True, editable=False)
+    # It enrolled while REQUIRE_APPROVAL was on, and no operator has approved it yet (`apps.fleet.approval`).
+    awaits_approval = models.BooleanField(default=False, db_default=False, editable=False)
     arch = models.CharField(max_length=32)
     agent_version = models.CharField(max_length=limits.AGENT_VERSION_LENGTH, blank=True)
     state = models.ForeignKey(

@@ -163,6 +163,10 @@ def _fleet() -> Iterator[Metric]:
     yield _gauge("fleet_endpoints_files_differ", text, found.get("endpoints_files_differ", 0))
     text = "Endpoints by what they say is left to do after a sync."
     yield _by("left", "fleet_endpoints_after_sync", text, found.get("endpoints_after_sync", {}).items())
+    text = "Endpoints with whose token more than one machine reports."
+    yield _gauge("fleet_endpoints_token_shared", text, found.get("endpoints_token_shared", 0))
+    text = "Endpoints that wait for an operator's approval."
+    yield _gauge("fleet_endpoints_awaiting_approval", text, found.get("endpoints_awaiting_approval", 0))
     yield _by("status", "fleet_operations", "Operations by status.", found["operations"].items())
     text = "Pools that need an operator, by alarm."
     yield _by("alarm", "fleet_pool_alarms", text, found.get("pool_alarms", {}).items())

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Count
 from django.db.models.functions import Now
 
-from apps.fleet import after_sync, examination, fleet_statuses, pool_alarms
+from apps.fleet import after_sync, approval, examination, fleet_statuses, pool_alarms, shared_tokens
 from apps.fleet.models import ChecksumConflict, Endpoint, Operation, Pool
 from apps.fleet.models.operations import OperationStatus
 from apps.health.checking import worker_reports
@@ -35,6 +35,8 @@ def refresh() -> None:
         counts = {"pools": Pool.objects.count(), "operations": operations(), "endpoints": endpoints, **alarms}
         counts["endpoints_files_differ"] = examination.count_files_differ()
         counts["endpoints_after_sync"] = after_sync.counts(Endpoint.objects.all())
+        counts["endpoints_token_shared"] = Endpoint.objects.filter(shared_tokens.SHARED).count()
+        counts["endpoints_awaiting_approval"] = Endpoint.objects.filter(approval.AWAITING).count()
         if tracker_list.is_enabled():
             counts["vulnerabilities"] = _vulnerabilities()
     worker_reports.write("fleet", counts)

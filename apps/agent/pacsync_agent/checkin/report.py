@@ -25,7 +25,7 @@ from .repositories import Repositories, database, lists
 
 MOST_ATTEMPTS = 4
 # Fields that an older server doesn't know, and can do without.
-DISPENSABLE = {"protected", "hint"}
+DISPENSABLE = {"protected", "hint", "previous_seq"}
 # Seconds for which a background report keeps using privately fetched databases, or the failure to fetch them.
 PRIVATE_MAX_AGE = 3600.0
 RENEWING = 5.0  # seconds that the server has to say what an operation led to
@@ -82,8 +82,9 @@ def _body(
     )
     context.problems += locked + _observed(context, installed)
     protected = permission.protected(context.conf, context.state_dir, installed, context.protect)
+    numbers = sequence_number.following_with_previous(context.state_dir)
     body = {
-        "seq": sequence_number.following(context.state_dir),
+        "seq": numbers.number,
         "state": state.digest_of(text),
         "repositories": reported,
         "holds": held,
@@ -92,6 +93,8 @@ def _body(
         "agent_version": __version__,
         "protected": [one.as_json() for one in protected],
     }
+    if numbers.previous is not None:
+        body["previous_seq"] = numbers.previous
     seen = RevisionSeen(context.state_dir).load()
     if seen and seen.digest:
         body["revision_seen"] = seen.as_json()
@@ -112,6 +115,7 @@ def _report(context: Context, body: dict[str, Any], text: bytes, repositories: R
         answer = post_report(context, body)
         if not answer["want"]:
             _note_revision(context, answer)
+            _note_identity(context, answer)
             context.poll = float(answer.get("poll_seconds") or 0)
             _keep_status(context, answer, body["state"])
             return answer
@@ -147,6 +151,22 @@ def _note_revision(context: Context, answer: dict[str, Any]) -> None:
             f"{problem} Automatic syncs rest here until an operator confirms, or `pacsync-agent sync` is run here."
         )
     context.went_back = problem
+
+
+def _note_identity(context: Context, answer: dict[str, Any]) -> None:
+    """Warn once when the server doesn't let this machine take part, or no longer knows which machine it is."""
+    name, problem = context.credentials.name, ""
+    if answer.get("awaits_approval"):
+        problem = f"{name} waits for an operator's approval: until then the server keeps no report and gives no target."
+    elif answer.get("token_shared"):
+        problem = (
+            f"More than one machine reports as {name}, with the same token, so no operation starts. If this is the "
+            f"right one, enrol it again with a code from {name}'s page on the server (Enrol again). If it is a copy, "
+            "run `pacsync-agent enroll --force` with another --name and a new code."
+        )
+    if problem and problem != context.identity:
+        context.output.warn(problem)
+    context.identity = problem
 
 
 def check_databases(context: Context) -> None:

@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .command import Command
-from .commands import completion, diff, enroll, manual, once, revert, run, service, set_latest, status, sync, verify
+from .commands import (
+    completion,
+    diff,
+    enroll,
+    manual,
+    once,
+    revert,
+    rotate_token,
+    run,
+    service,
+    set_latest,
+    status,
+    sync,
+    verify,
+)
 
 COMMANDS: Sequence[Command] = (
     enroll.COMMAND,
@@ -18,6 +32,7 @@ COMMANDS: Sequence[Command] = (
     verify.COMMAND,
     set_latest.COMMAND,
     revert.COMMAND,
+    rotate_token.COMMAND,
     completion.COMMAND,
     manual.COMMAND,
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from ..checkin import report
+from ..checkin import report, token_rotation
 from ..context import Context
 from ..errors import Busy
 from ..operation import blocked_operation, next_operation
@@ -32,8 +32,11 @@ def do_round(context: Context, *, may_work: bool) -> tuple[dict[str, Any], Optio
         next_operation.remove_leftovers(context)
     if unfinished and not may_work:
         raise Busy("operation_unfinished", "An operation is unfinished: `pacsync-agent once` finishes it.")
+    token_rotation.finish(context)
     answer = report.check_in(context, background=True)
     queued = answer.get("operation")
     if queued and may_work and not in_hook and ended is None and not context.blocked:
         ended = next_operation.execute_queued(context, queued)
+    if answer.get("rotate_token") and not in_hook:
+        token_rotation.rotate_as_asked(context)
     return answer, ended

@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
 from .. import __version__
@@ -54,8 +54,9 @@ class ApiError(Exception):
         """The error for a person. `name`: this machine's name on the server."""
         if self.status == 401:
             hint = (
-                f"An operator can give {name} a new token (to be put into credentials.json), or delete it on the "
-                "server. When it is deleted, run `pacsync-agent enroll --force …` with a new code."
+                f"An operator can make a code with which this machine enrols as {name} again, on {name}'s page (Enrol "
+                f"again). Then run `pacsync-agent enroll --force --name {name} …` with it. If the endpoint was "
+                "deleted, any new code does."
             )
             said = (
                 "The server doesn't know this machine's token: it was revoked or replaced, or the endpoint was deleted."
@@ -107,6 +108,8 @@ class Client:
         self.proxy = proxy
         self.waits_for_name = False
         """Whether an unknown host name is tried again: a service may start before the network is up."""
+        self.kept_tokens: Callable[[], Sequence[str]] = list
+        """The tokens that this machine has now, asked for where the server doesn't know the one in use."""
         self._answered = False
 
     def get(self, path: str) -> dict[str, Any]:
@@ -114,6 +117,15 @@ class Client:
 
     def post(self, path: str, body: dict[str, Any], *, patience: Optional[float] = None) -> dict[str, Any]:
         return self.request("POST", path, json.dumps(body).encode(), "application/json", patience=patience)
+
+    def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self.request("PUT", path, json.dumps(body).encode(), "application/json")
+
+    def with_token(self, token: str) -> Client:
+        """A client for the same server that has this token, and no other."""
+        return Client(
+            self.server, token, patience=self.patience, timeout=self.timeout, stop=self.stop, proxy=self.proxy
+        )
 
     def put_text(self, path: str, text: bytes) -> None:
         """Upload one of the canonical texts, compressed."""
@@ -130,6 +142,20 @@ class Client:
         patience: Optional[float] = None,
     ) -> dict[str, Any]:
         """The answer's JSON object. Raises ApiError (the server refuses), Unavailable (it doesn't answer in time)."""
+        refused: list[Optional[str]] = []
+        while True:
+            try:
+                return self._patiently(method, path, body, kind, encoding=encoding, patience=patience)
+            except ApiError as error:
+                refused.append(self.token)
+                others = [token for token in self.kept_tokens() if token not in refused] if error.status == 401 else []
+                if not others:
+                    raise
+                self.token = others[0]
+
+    def _patiently(
+        self, method: str, path: str, body: Optional[bytes], kind: str, *, encoding: str, patience: Optional[float]
+    ) -> dict[str, Any]:
         deadline = time.monotonic() + (self.patience if patience is None else patience)
         attempt = 0
         while True:

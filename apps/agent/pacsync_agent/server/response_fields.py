@@ -28,6 +28,10 @@ def _text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
 def _name(value: Any) -> bool:
     return _text(value) and _NAME.fullmatch(value) is not None
 
@@ -104,7 +108,17 @@ _TARGET = _optional(_object(number=_number))
 _VERSION = _optional(_object(version=_text, arch=_text, reason=_text))
 # By request: the fields of its answer. One with a question mark may be missing or null.
 _SHAPES: tuple[tuple[str, dict[str, Check]], ...] = (
-    (r"POST /enroll", {"id": _any_of(_text, _number), "name": _name, "token": _token, "pool": _optional(_name)}),
+    (
+        r"POST /enroll",
+        {
+            "id": _any_of(_text, _number),
+            "name": _name,
+            "token": _token,
+            "pool": _optional(_name),
+            "awaits_approval?": _flag,
+        },
+    ),
+    (r"PUT /me/token", {"name": _name}),
     (
         r"POST /checkin",
         {
@@ -114,6 +128,9 @@ _SHAPES: tuple[tuple[str, dict[str, Check]], ...] = (
             "target": _TARGET,
             "revision?": _REVISION,
             "operation": _optional(_object(**_OPERATION)),
+            "rotate_token?": _flag,
+            "awaits_approval?": _flag,
+            "token_shared?": _flag,
             "poll_seconds": _seconds,
         },
     ),

@@ -7,9 +7,18 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 
-def after_enrolment(server: str, name: str, pool: Optional[str], checked_in: Optional[Mapping[str, Any]]) -> str:
+def after_enrolment(
+    server: str,
+    name: str,
+    pool: Optional[str],
+    checked_in: Optional[Mapping[str, Any]],
+    *,
+    awaits_approval: bool = False,
+) -> str:
     """One or two sentences. `checked_in`: the server's answer to the first report, None if there was none."""
     page = f"{server}/endpoints/{urllib.parse.quote(name, safe='')}"
+    if awaits_approval:
+        return f"an operator approves it, on {page}. Until then it gets no target."
     if not pool:
         return f"put it into a pool, on {page}. A pool's machines are brought to the same packages."
     if checked_in is None:

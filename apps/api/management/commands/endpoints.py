@@ -31,6 +31,8 @@ FILTERS = (
     "files_differ",
     "resting",
     "after_sync",
+    "token_shared",
+    "awaits_approval",
     "sort",
 )
 HEADER = ("NAME", "POOL", "STATUS", "LAST RESULT", "AGENT", "LAST SEEN (UTC)")
@@ -62,6 +64,8 @@ class Command(TellingCommand):
         for option, text in (
             ("--files-differ", "have files that differ"),
             ("--resting", "automatic sync leaves alone"),
+            ("--token-shared", "share their token with another machine"),
+            ("--awaits-approval", "wait for an operator's approval"),
         ):
             parser.add_argument(option, action="store_const", const=True, help=f"only those that {text}")
         parser.add_argument(

@@ -39,7 +39,7 @@ from apps.fleet.sync_coordinator import LEASE_SECONDS, Claim
 
 def target_of(endpoint: Endpoint) -> TargetOut | None:
     revision = endpoint.pool.target if endpoint.pool else None
-    if revision is None:
+    if revision is None or endpoint.awaits_approval:
         return None
     return TargetOut(
         number=revision.number,
@@ -52,7 +52,7 @@ def target_of(endpoint: Endpoint) -> TargetOut | None:
 
 
 def revision_named(endpoint: Endpoint) -> RevisionNamed | None:
-    revision = endpoint.pool.target if endpoint.pool else None
+    revision = endpoint.pool.target if endpoint.pool and not endpoint.awaits_approval else None
     return RevisionNamed.model_validate(revisions.identity(revision)) if revision else None
 
 
@@ -67,6 +67,9 @@ def check_in_out(done: CheckIn) -> CheckInOut:
         target=target_of(endpoint),
         revision=revision_named(endpoint),
         operation=operation_out(done.operation) if done.operation else None,
+        rotate_token=endpoint.rotation_requested is not None and endpoint.token_shared is None,
+        awaits_approval=endpoint.awaits_approval,
+        token_shared=endpoint.token_shared is not None,
         poll_seconds=poll_advice.seconds(),
     )
 
@@ -91,6 +94,8 @@ def me_out(endpoint: Endpoint) -> MeOut:
         refused=[RemovalOut(**removal._asdict()) for removal in sync.refused],
         last_failure=_last_failure(endpoint),
         resting=resting_out(endpoint, sync.changes) if operation is None else None,
+        awaits_approval=endpoint.awaits_approval,
+        token_shared=endpoint.token_shared is not None,
         last_seen=endpoint.last_seen,
         poll_seconds=settings.POLL_SECONDS,
     )

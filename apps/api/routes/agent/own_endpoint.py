@@ -3,12 +3,22 @@
 from django.conf import settings
 from ninja import Router, Status
 
-from apps.api.access.auth import ENDPOINT, endpoint_of
+from apps.api.access.auth import ENDPOINT, UNAPPROVED_ENDPOINT, endpoint_of
 from apps.api.description.openapi import refuses
 from apps.api.requests.principal import ApiRequest
 from apps.api.routes.agent.answers import check_in_out, me_out
-from apps.api.schemas.agent import CheckInIn, CheckInOut, EnrollIn, EnrollOut, ExaminationIn, MeOut, ProtectedIn
-from apps.fleet import endpoint_manager
+from apps.api.schemas.agent import (
+    CheckInIn,
+    CheckInOut,
+    EnrollIn,
+    EnrollOut,
+    ExaminationIn,
+    MeOut,
+    NextTokenIn,
+    NextTokenOut,
+    ProtectedIn,
+)
+from apps.fleet import endpoint_manager, endpoint_tokens
 from apps.fleet.endpoint_manager import ReportedRepository, SeenRevision
 from apps.fleet.examination import ExaminationProblem
 from apps.fleet.protection import ProtectedPackages
@@ -21,20 +31,27 @@ router = Router()
     response={201: EnrollOut},
     auth=None,
     summary="Enrol this machine",
-    openapi_extra=refuses("enrolment_code_invalid", "invalid_name", "name_taken"),
+    openapi_extra=refuses("enrolment_code_invalid", "invalid_name", "name_taken", "code_for_another_name"),
 )
 def enroll(request: ApiRequest, payload: EnrollIn) -> Status[EnrollOut]:
-    """Takes one use of an enrolment code. A name that exists is refused, never taken over."""
+    """Takes one use of an enrolment code. A name that exists is refused, never taken over.
+
+    With the code of an endpoint's `reenrolment-code` it is that endpoint again, with all that belongs to it.
+    """
     endpoint, token = endpoint_manager.enroll(code=payload.code, name=payload.name, arch=payload.arch)
     pool = endpoint.pool.name if endpoint.pool else None
     poll = settings.POLL_SECONDS
-    return Status(201, EnrollOut(id=endpoint.pk, name=endpoint.name, token=token, pool=pool, poll_seconds=poll))
+    waits = endpoint.awaits_approval
+    answer = EnrollOut(
+        id=endpoint.pk, name=endpoint.name, token=token, pool=pool, poll_seconds=poll, awaits_approval=waits
+    )
+    return Status(201, answer)
 
 
 @router.post(
     "/checkin",
     response=CheckInOut,
-    auth=ENDPOINT,
+    auth=UNAPPROVED_ENDPOINT,
     summary="Report what this machine is like",
     openapi_extra=refuses("conflict"),
 )
@@ -55,6 +72,7 @@ def check_in(request: ApiRequest, payload: CheckInIn) -> CheckInOut:
         examination=_problems(payload.examination),
         protected=_protected(payload.protected),
         revision_seen=SeenRevision(number=seen.number, digest=seen.digest) if seen else None,
+        previous_seq=payload.previous_seq,
     )
     return check_in_out(done)
 
@@ -74,7 +92,21 @@ def _protected(said: list[ProtectedIn] | None) -> list[ProtectedPackages] | None
     ]
 
 
-@router.get("/me", response=MeOut, auth=ENDPOINT, summary="This endpoint as the server sees it")
+@router.put(
+    "/me/token",
+    response=NextTokenOut,
+    auth=ENDPOINT,
+    summary="Say which token this machine uses next",
+    openapi_extra=refuses("conflict", "token_shared"),
+)
+def prepare_token(request: ApiRequest, payload: NextTokenIn) -> NextTokenOut:
+    """The first request with the new token makes it the endpoint's token. Until then the current one stays valid."""
+    endpoint = endpoint_of(request)
+    endpoint_tokens.prepare_token(endpoint=endpoint, token_hash=payload.token_hash)
+    return NextTokenOut(name=endpoint.name)
+
+
+@router.get("/me", response=MeOut, auth=UNAPPROVED_ENDPOINT, summary="This endpoint as the server sees it")
 def me(request: ApiRequest) -> MeOut:
     """The status is derived from the last report; `difference` counts what a sync would do now."""
     return me_out(endpoint_of(request))

@@ -95,7 +95,13 @@ def diff_targets(
     auth=[*OPERATOR, *ENDPOINT],
     summary="Set the target from an endpoint",
     openapi_extra=refuses(
-        "may_not_set_targets", "target_changed", "source_changed", "state_unknown", "unsound_source", "conflict"
+        "may_not_set_targets",
+        "target_changed",
+        "source_changed",
+        "state_unknown",
+        "unsound_source",
+        "token_shared",
+        "conflict",
     ),
 )
 def set_target(request: ApiRequest, name: Name, payload: TargetIn) -> Status[RevisionDetail]:

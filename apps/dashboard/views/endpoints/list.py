@@ -24,8 +24,18 @@ EXPORTED: dict[str, dict[str, str]] = {
     EndpointStatus.IN_SYNC: {"status": str(EndpointStatus.IN_SYNC), "files_differ": "false"},
 }
 # Filters that are folded away until one of them is used.
-MORE_FILTERS = {"package", "agent_version", "seen_after", "seen_before", "last_result", "files_differ", "resting"}
-MORE_FILTERS |= {"after_sync"}
+MORE_FILTERS = {
+    "package",
+    "agent_version",
+    "seen_after",
+    "seen_before",
+    "last_result",
+    "files_differ",
+    "resting",
+    "after_sync",
+    "token_shared",
+    "awaits_approval",
+}
 
 
 @reader

@@ -14,7 +14,7 @@ from apps.dashboard.requests.forms import AssignForm, RightsForm
 from apps.dashboard.requests.pagination import page_of
 from apps.dashboard.requests.permissions import reader
 from apps.dashboard.views.operations.page import waiting_for
-from apps.fleet import automatic, examination, expected_values, goals, reasons, retries, sync_preview
+from apps.fleet import automatic, endpoint_tokens, examination, expected_values, goals, reasons, retries, sync_preview
 from apps.fleet.exceptions import ComparisonTooLong
 from apps.fleet.models import Endpoint, Operation, TargetRevision
 from apps.fleet.models.operations import FILES_DIFFER
@@ -41,6 +41,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "waiting": waiting_for(row.operation) if row.operation else None,
         "reported_only_once": row.status == EndpointStatus.OFFLINE and endpoint.is_as_enrolled,
         "why": reasons.why(endpoint, row.status, row.counts),
+        "reenrolment_until": endpoint_tokens.reenrolment_until(endpoint),
         "keeps": endpoint.state_id != (endpoint.pool and endpoint.pool.target and endpoint.pool.target.state_id),
         "key": uuid.uuid4(),
         **_what_a_sync_does(request, endpoint, row),

@@ -54,7 +54,9 @@ def enroll(call: Call) -> int:
         checked_in, reported = _first_report(call)
     state, kept = _keep_running(call)
     name, pool = answer["name"], answer["pool"]
-    following = next_step.after_enrolment(server, name, pool, checked_in)
+    waits = bool(answer.get("awaits_approval"))
+    following = next_step.after_enrolment(server, name, pool, checked_in, awaits_approval=waits)
+    reported = "Its packages are reported once an operator has approved it." if waits and checked_in else reported
     where = f"pool {pool}" if pool else "no pool yet"
     lines = [f"Enrolled as {name} at {server}, in {where}. {reported}", kept, f"Next: {following}"]
     call.output.result(
@@ -77,9 +79,9 @@ def _refuse_enrolled(directory: Path) -> None:
     raise Refused(
         "already_enrolled",
         f"This machine is enrolled already, as {known.name} at {known.server}.",
-        "To have its agent keep running, `pacsync-agent service install` is enough. To enrol it again, delete the "
-        f"endpoint {known.name} on that server first, then add --force; or keep that endpoint, and add --force and "
-        "another --name.",
+        "To have its agent keep running, `pacsync-agent service install` is enough. To enrol it again as "
+        f"{known.name}, take a code from that endpoint's page on that server (Enrol again), and add --force; or keep "
+        "that endpoint, and add --force and another --name.",
     )
 
 
@@ -134,7 +136,10 @@ def _ask(call: Call, server: str, code: str) -> dict[str, Any]:
     except ApiError as error:
         hint = ""
         if error.code == "name_taken":
-            hint = "Choose another one with --name, or delete that endpoint on the server."
+            hint = (
+                "Choose another one with --name. If this is that endpoint's machine, take a code from its page on the "
+                "server (Enrol again)."
+            )
         elif error.code == "enrolment_code_invalid":
             hint = "Create one on the server: on its page Enrol, or with `manage.py create_enrolment_code`."
         kind = NotAuthorized if error.status == 403 else Refused
