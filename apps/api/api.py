@@ -32,7 +32,7 @@ from apps.api.routes import (
     vulnerabilities,
 )
 from apps.api.routes.agent import contents, own_endpoint
-from apps.api.routes.pools import pools, previews, repository_analysis, sync, targets
+from apps.api.routes.pools import pools, previews, repository_analysis, signatures, sync, targets
 
 DESCRIPTION = """PacSync keeps a fleet of Arch Linux machines on the same package versions."""
 
@@ -74,6 +74,7 @@ def make_api() -> PacSyncAPI:
     api.add_router("", repository_analysis.router, tags=["pools"])
     api.add_router("", previews.router, tags=["pools"])
     api.add_router("", targets.router, tags=["targets"])
+    api.add_router("", signatures.router, tags=["targets"])
     api.add_router("", checksums.router, tags=["targets"])
     api.add_router("", endpoints.router, tags=["endpoints"])
     api.add_router("", endpoint_identity.router, tags=["endpoints"])

@@ -14,11 +14,13 @@ class ApiConfig(AppConfig):
     def ready(self) -> None:
         """Say which bodies may be larger than others, and have the OpenAPI document made when the server starts."""
         from apps.api.requests.body import REPOSITORY_LIMIT, STATE_LIMIT
+        from apps.fleet import signed_revisions
         from apps.lifecycle import preloading
         from apps.lifecycle.wsgi import body_limits
 
         body_limits.allow("PUT", f"{PREFIX}states/", STATE_LIMIT)
         body_limits.allow("PUT", f"{PREFIX}repositories/", REPOSITORY_LIMIT)
+        body_limits.allow("PUT", f"{PREFIX}pools/", signed_revisions.LIMIT)
         body_limits.keep_short(f"{PREFIX}enroll")
         body_limits.check_senders_with(refuse_strangers)
         preloading.register("the API's description", make_description)

@@ -9,6 +9,9 @@ class DashboardConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.dashboard import sessions
+        from apps.fleet import signed_revisions
         from apps.lifecycle.work.chores import register_chore
+        from apps.lifecycle.wsgi import body_limits
 
+        body_limits.allow("POST", "/pools/", signed_revisions.LIMIT)
         register_chore("expired_sessions", sessions.CLEAR_SECONDS, sessions.clear_expired)

@@ -15,7 +15,7 @@ from apps.dashboard.views.packages import compare, lists, search
 from apps.dashboard.views.pools import actions as pool_actions
 from apps.dashboard.views.pools import analysis, checksums, excluded, sync
 from apps.dashboard.views.pools import page as pool_page
-from apps.dashboard.views.targets import from_endpoint, preview, promote, revisions
+from apps.dashboard.views.targets import from_endpoint, preview, promote, revisions, signature
 from apps.fleet.alpm.names import MAX_NAME
 from apps.fleet.names import NAME_PATTERN
 
@@ -67,6 +67,9 @@ urlpatterns = [
     path("pools/<name:name>/revisions/<int:number>/packages", revisions.packages, name="revision_packages"),
     path("pools/<name:name>/revisions/<int:number>/approve", revisions.approve, name="approve_target"),
     path("pools/<name:name>/revisions/<int:number>/go-back", revisions.go_back, name="go_back"),
+    path("pools/<name:name>/revisions/<int:number>/document", signature.document, name="revision_document"),
+    path("pools/<name:name>/revisions/<int:number>/sign", signature.sign, name="sign_revision"),
+    path("pools/<name:name>/revisions/<int:number>/remove-signature", signature.remove, name="remove_signature"),
     path("endpoints", endpoint_list.listing, name="endpoints"),
     path("selected", selected.ask_about, name="selected"),
     path("selected/do", selected.carry_out, name="do_selected"),

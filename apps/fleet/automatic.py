@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from . import goals, paused_automatic_sync, status, sync_policy
+from . import goals, paused_automatic_sync, status, sync_policy, trusted_keys
 from .difference import Change
 from .exceptions import ComparisonTooLong, Conflict
 from .goals import Goal
@@ -16,6 +16,8 @@ def wanted(endpoint: Endpoint) -> Goal | None:
     if pool is None or not pool.auto_sync or pool.target is None or endpoint.state_id in (None, pool.target.state_id):
         return None
     if pool.paused_since is not None or pool.target_needs_approval:  # an operator is to confirm or approve first
+        return None
+    if not trusted_keys.follows(endpoint, pool.target):  # an operator is to sign first
         return None
     if Operation.objects.filter(endpoint=endpoint).active().exists() or paused_automatic_sync.of_one(endpoint):
         return None

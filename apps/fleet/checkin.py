@@ -23,6 +23,7 @@ from . import (
     shared_tokens,
     states,
     text_input,
+    trusted_keys,
 )
 from . import examination as examinations
 from .content_lock import share_content
@@ -61,11 +62,13 @@ def check_in(
     revision_seen: SeenRevision | None = None,
     protected: Sequence[ProtectedPackages] | None = None,
     previous_seq: int | None = None,
+    signing: Mapping[str, Any] | None = None,
 ) -> CheckIn:
     """Record a report of `endpoint`, which was just read with its pool and target; `last_seen` is always set.
 
     `state` is a digest. Duplicates in `holds` and `replaced` are ignored. `examination` and `protected` are None if the
-    agent reported nothing about them. Raises Invalid, and NotFound if the endpoint was deleted.
+    agent reported nothing about them; `signing` are the arguments of `trusted_keys.checked`, None if it follows every
+    target. Raises Invalid, and NotFound if the endpoint was deleted.
     The report decides an operation whose lease ran out while applying, and queues the automatic sync that the policy
     wants. A `revision_seen` that isn't here pauses the pool's automatic sync first. `previous_seq` is the number of the
     agent's report before this one (`shared_tokens`). Of an endpoint that waits for an approval nothing is recorded.
@@ -78,6 +81,7 @@ def check_in(
         "agent_version": _checked_version(agent_version),
         "examination": None if examination is None else examinations.checked(examination),
         "protected": None if protected is None else protection.checked(protected),
+        "signing": None if signing is None else trusted_keys.checked(**signing),
     }
     if endpoint.awaits_approval:
         endpoint_presence.seen(endpoint)
@@ -161,6 +165,8 @@ def _may_be_synced(endpoint: Endpoint) -> bool:
     if pool is None or not pool.auto_sync or pool.target is None or pool.target.state_id == endpoint.state_id:
         return False
     if pool.paused_since is not None or pool.target_needs_approval or endpoint.token_shared is not None:
+        return False
+    if not trusted_keys.follows(endpoint, pool.target):
         return False
     # A machine with held or foreign packages can be in sync without being in exactly the target's state.
     in_sync = read is not None and read.verdict == EndpointStatus.IN_SYNC

@@ -11,6 +11,9 @@ RETENTION = 10_000  # past states of each endpoint
 PATTERNS = 1000
 PATTERN_LENGTH = 255
 
+SIGNATURE_DAYS = 3650
+SIGNATURE_DAYS_DEFAULT = 90
+
 # --- Tokens and enrolment codes -------------------------------------------------------------------------------------
 API_TOKEN_NAME_LENGTH = 100
 ENROLMENT_USES = 10_000
@@ -30,6 +33,7 @@ PROBLEMS = 20
 PROBLEM_NAMES = 100
 PROBLEM_CODE_LENGTH = 50
 PROBLEM_TEXT_LENGTH = 1000
+TRUSTED_KEYS = 50
 PROTECTED_ROLES = 20
 PROTECTED_NAMES = 100
 ROLE_LENGTH = 50

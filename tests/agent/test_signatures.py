@@ -1,13 +1,12 @@
-"""Signatures of real keys: good, expired, revoked, unknown, untrusted, of something else; and signed revisions."""
+"""Signatures of real keys: good, expired, revoked, unknown, untrusted, of something else."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from apps.agent.pacsync_agent.trust import signatures, signed_revision
+from apps.agent.pacsync_agent.trust import signatures
 from apps.agent.pacsync_agent.trust.acceptance import Signature
-from apps.agent.pacsync_agent.trust.signed_revision import NotSigned
 from tests.support.keys import SHORTLY_AFTER, Keys
 
 pytestmark = pytest.mark.needs("gpg")
@@ -87,58 +86,3 @@ def test_signature_of_a_file_that_was_changed_is_bad(world: World, tmp_path: Pat
     signature = tmp_path / "changed.sig"
     signature.write_bytes(world.signature(world.good))
     assert signatures.check(path, signature, home=world.machine.home).reason == "it belongs to other content"
-
-
-SHA = "a" * 64
-LINE = f"tool 1:2-1 any core tool-1:2-1-any.pkg.tar.zst {SHA} 100\n"
-TEXT = f"pacsync-revision 1 web 7\n{LINE}"
-
-REVISIONS = [
-    (TEXT, "good", ""),
-    (TEXT, "expired", "its key has expired"),
-    (TEXT, "revoked", "its key was revoked"),
-    (TEXT, "unknown", "its key is unknown here"),
-    (TEXT, "other", "it belongs to other content"),
-    (TEXT, "none", "it is not a signature"),
-    (f"pacsync-revision 1 web 8\n{LINE}", "good", "another revision"),
-    (f"pacsync-revision 1 mail 7\n{LINE}", "good", "another revision"),
-    (f"pacsync-revision 2 web 7\n{LINE}", "good", "another revision"),
-    (TEXT[:-1], "good", "no end"),
-    (TEXT + LINE, "good", "line 3 names tool again"),
-    (TEXT.replace(SHA, SHA[:-1]), "good", "line 2"),
-    (TEXT.replace(" 100", " -1"), "good", "line 2"),
-    (TEXT.replace("tool-1", "../tool-1"), "good", "line 2"),
-    (TEXT.replace(" core", ""), "good", "line 2"),
-]
-
-
-@pytest.mark.parametrize(("text", "key", "reason"), REVISIONS)
-def test_signed_revision_counts_as_a_whole_or_not_at_all(
-    world: World, tmp_path: Path, text: str, key: str, reason: str
-) -> None:
-    keyring = tmp_path / "trusted.gpg"
-    keyring.write_bytes(world.packager.export(world.good, world.expired, world.revoked))
-    path = tmp_path / "revision"
-    path.write_text(text)
-    if key == "revoked":  # it can't sign any more: what is refused is the key, whatever it signed
-        path.write_bytes(world.file.read_bytes())
-        signature = world.revoked_signature
-    elif key == "other":
-        signature = world.signature(world.good)
-    elif key == "none":
-        signature = b"no signature"
-    else:
-        when = SHORTLY_AFTER if key == "expired" else ""
-        signature = world.packager.sign(path, getattr(world, key), when=when).read_bytes()
-    content = path.read_bytes()
-    if not reason:
-        found = signed_revision.checksums(content, signature, keyring=keyring, pool="web", number=7)
-        assert found == {("tool", "1:2-1", "any"): SHA}
-        return
-    with pytest.raises(NotSigned, match=reason):
-        signed_revision.checksums(content, signature, keyring=keyring, pool="web", number=7)
-
-
-def test_signed_revision_without_a_keyring_is_an_error(world: World, tmp_path: Path) -> None:
-    with pytest.raises(OSError):
-        signed_revision.checksums(TEXT.encode(), b"x", keyring=tmp_path / "missing", pool="web", number=7)

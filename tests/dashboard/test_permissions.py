@@ -25,6 +25,7 @@ READ = {
     "preview",
     "revision",
     "revision_packages",
+    "revision_document",
     "endpoints",
     "endpoint",
     "endpoint_packages",

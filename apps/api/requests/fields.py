@@ -63,6 +63,9 @@ Name = Annotated[
 # A name that is only compared: a filter.
 NameFilter = Annotated[str, Field(max_length=NAME_MAX_LENGTH, pattern=NAME_PATTERN)]
 Digest = Annotated[str, Field(pattern=HEX_DIGITS, description="SHA-256 in lower-case hex.")]
+Fingerprint = Annotated[
+    str, Field(max_length=64, pattern=r"^([0-9A-F]{40}|[0-9A-F]{64})$", description="Upper-case hex.")
+]
 Id = Annotated[UUID, Strict(False)]
 Text500 = Annotated[str, Field(max_length=500, pattern=ONE_LINE, description="One line.")]
 Hint = Annotated[str, Field(max_length=limits.HINT_LENGTH, pattern=ONE_LINE, description="One line.")]

@@ -1,6 +1,7 @@
 """What an agent says about its machine, and how the server answers (docs/protocol.md)."""
 
 from typing import Literal
+from uuid import UUID
 
 from pydantic import BaseModel, Field
 
@@ -11,6 +12,8 @@ from apps.api.requests.fields import (
     Body,
     Digest,
     EnrolmentCodeText,
+    Fingerprint,
+    Id,
     MirrorUrl,
     NewName,
     Pattern,
@@ -18,6 +21,7 @@ from apps.api.requests.fields import (
     ProblemName,
     ProblemText,
     RepositoryName,
+    RevisionNumber,
     Sequence,
     Time,
 )
@@ -96,6 +100,15 @@ class SeenRevisionIn(Body):
     digest: Digest
 
 
+class SigningIn(Body):
+    """The keys whose signed revisions alone the machine follows. `problem`: why it can't read them now."""
+
+    keys: list[Fingerprint] = Field(max_length=limits.TRUSTED_KEYS, fail_fast=True)
+    pool: Id | None = Field(description="The identity of the pool that it follows.")
+    accepted: RevisionNumber | None = Field(description="The newest revision that it accepted.")
+    problem: ProblemCode | None = None
+
+
 class CheckInIn(Body):
     """What the machine is like now."""
 
@@ -124,6 +137,7 @@ class CheckInIn(Body):
     protected: list[ProtectedIn] | None = Field(
         None, max_length=limits.PROTECTED_ROLES, fail_fast=True, description="null if nothing is said about that."
     )
+    signing: SigningIn | None = Field(None, description="null if the machine trusts no key: it follows every target.")
 
 
 class TargetOut(BaseModel):
@@ -168,6 +182,7 @@ class MeOut(BaseModel):
     id: int
     name: str
     pool: str | None
+    pool_id: UUID | None = Field(description="What signed revisions name the pool by, renamed or not.")
     status: str
     why: str = Field(description="Why it has this status, in a sentence about this endpoint.")
     state: str | None

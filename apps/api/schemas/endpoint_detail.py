@@ -51,6 +51,7 @@ def endpoint_detail(endpoint: Endpoint) -> EndpointDetail:
             "resting": resting_out(endpoint, sync.changes),
             "problems": endpoint.examination,
             "protected": endpoint.protected,
+            "signing": endpoint.signing,
             "refused": [removal._asdict() for removal in sync.refused],
             "vulnerabilities": of_endpoint(endpoint),
         }

@@ -74,6 +74,15 @@ class RestingOut(BaseModel):
     since: Time
 
 
+class SigningOut(BaseModel):
+    """The keys that a machine trusts to sign revisions, as it says."""
+
+    keys: list[str] = Field(description="Fingerprints in upper-case hex.")
+    pool: UUID | None = Field(description="The identity of the pool that it follows.")
+    accepted: int | None = Field(description="The newest revision that it accepted.")
+    problem: str | None = Field(description="The code of why it can't read its keys, and follows nothing.")
+
+
 class NoSyncOut(BaseModel):
     """Why no sync is possible now."""
 
@@ -157,6 +166,9 @@ class EndpointDetail(EndpointOut):
     )
     protected: list[ProtectedOut] | None = Field(
         description="What it doesn't let any operation remove; null if nothing was said."
+    )
+    signing: SigningOut | None = Field(
+        description="The keys whose signed revisions alone it follows; null: it follows every target."
     )
     refused: list[RemovalOut] = Field(description="What it would refuse to remove in a sync now.")
     vulnerabilities: EndpointVulnerabilitiesOut | None = Field(

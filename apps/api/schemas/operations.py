@@ -264,6 +264,13 @@ class RevisionNamed(BaseModel):
     digest: str
 
 
+class SignedRevisionOut(BaseModel):
+    """What an operator signed of the revision, for machines that trust keys."""
+
+    document: str = Field(description="The exact text that was signed, in base64.")
+    signature: str = Field(description="The detached OpenPGP signature, in base64.")
+
+
 class TargetPackages(BaseModel):
     """`packages` is this endpoint's goal; the rest is what the target revision says. Empty for a revert."""
 
@@ -272,6 +279,7 @@ class TargetPackages(BaseModel):
     unmanaged: list[UnmanagedOut]
     mirrors: dict[str, list[str]] = Field(description="Those of the target's source by repository, no credentials.")
     revision: RevisionNamed | None
+    signed: SignedRevisionOut | None = Field(description="null if the revision isn't signed.")
 
 
 class FetchOut(BaseModel):

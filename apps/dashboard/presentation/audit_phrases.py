@@ -19,6 +19,8 @@ from apps.fleet.models import AuditEvent, Operation
 _PHRASES = {
     "set_target": "set target #{after[number]} of pool {name}",
     "approve_target": "approved target #{after[number]} of pool {name}",
+    "sign_target": "uploaded a signature of target #{after[number]} of pool {name}",
+    "unsign_target": "removed a signature from a target of pool {name}",
     "confirm_target": "confirmed the target of pool {name}",
     "pause_sync": "paused automatic sync of pool {name}",
     "roll_back": "was rolled back to the state before its last sync, without an operation",

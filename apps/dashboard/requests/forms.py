@@ -145,6 +145,15 @@ class TargetForm(forms.Form):
     )
 
 
+class SignatureForm(forms.Form):
+    """The text of a revision, and the signature that somebody made of it."""
+
+    document = forms.FileField(label="Signed text", help_text="The file that was downloaded here, exactly as it was.")
+    signature = forms.FileField(
+        label="Signature", help_text="One detached OpenPGP signature, as <code>.asc</code> or <code>.sig</code>."
+    )
+
+
 class PromoteForm(TargetForm):
     """A target from another pool, with the number of that pool's target that the person saw."""
 

@@ -6,7 +6,7 @@ from .credentials import ApiToken, EnrolmentCode, ReenrolmentCode
 from .endpoints import Endpoint, EndpointRepository, EndpointState, OfflinePeriod
 from .operations import Operation, OperationKind, OperationStatus
 from .packages import IndexSegment, Posting
-from .pools import Pool, TargetFiles, TargetRevision
+from .pools import Pool, RevisionSignature, TargetFiles, TargetRevision
 from .states import PackageVersion, RepositoryContent, State
 from .status_cases import StatusCase
 from .uploads import Upload
@@ -29,6 +29,7 @@ __all__ = [
     "Posting",
     "ReenrolmentCode",
     "RepositoryContent",
+    "RevisionSignature",
     "State",
     "StatusCase",
     "TargetFiles",

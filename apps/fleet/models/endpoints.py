@@ -79,6 +79,9 @@ class Endpoint(models.Model):
     examination = models.JSONField(null=True, editable=False)
     # What it lets no operation remove (`apps.fleet.protection`), newest report; null when it said nothing about that.
     protected = models.JSONField(null=True, editable=False)
+    # The keys whose signed revisions alone it follows (`apps.fleet.signed_revisions`), newest report:
+    # {"keys": [fingerprint], "pool": identity, "accepted": number, "problem": code}; null: it follows every target.
+    signing = models.JSONField(null=True, editable=False)
     # When somebody let automatic sync go on after it rested (`apps.fleet.paused_automatic_sync`).
     # What ended before doesn't count.
     sync_resumed = models.DateTimeField(null=True, editable=False)

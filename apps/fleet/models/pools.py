@@ -1,5 +1,7 @@
 """Pools and their append-only target revisions."""
 
+import uuid
+
 from django.db import models
 from django.db.models.functions import Now
 
@@ -42,6 +44,8 @@ class Pool(models.Model):
     paused_since = models.DateTimeField(null=True, editable=False)
     # That endpoint and revision: {"endpoint": name, "number": 7, "digest": …, "present": {"number": 5, "digest": …}}.
     paused_by = models.JSONField(null=True, editable=False)
+    # What signed revisions name it by, even after it was renamed; null if an older release made it.
+    identity = models.UUIDField(default=uuid.uuid4, null=True, unique=True, editable=False)
     created = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -89,7 +93,7 @@ class TargetFiles(models.Model):
 class TargetRevision(models.Model):
     """What a pool's target was, from its creation to the next revision. Rows are only ever added.
 
-    Only `approved` ever changes, and only once, to true.
+    Only `approved` ever changes, and only once, to true; and `signed_until`, with its RevisionSignature.
     """
 
     pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="revisions")
@@ -107,6 +111,8 @@ class TargetRevision(models.Model):
     digest = BytewiseCharField(max_length=64, null=True, editable=False)
     # Whether automatic sync may bring endpoints to it where the pool's policy wants an approval.
     approved = models.BooleanField(default=True, db_default=True)
+    # Until when its signature is good; null while it isn't signed.
+    signed_until = models.DateTimeField(null=True, editable=False)
     # The number of the revision that this one went back to or, with `promoted_from`, was promoted from.
     copied_number = models.PositiveIntegerField(null=True)
     promoted_from = models.CharField(max_length=NAME_MAX_LENGTH, blank=True)
@@ -122,3 +128,24 @@ class TargetRevision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pool.name} #{self.number}"
+
+
+class RevisionSignature(models.Model):
+    """The text of a revision that an operator signed, and the signature: machines that trust keys verify it.
+
+    The server knows no keys: `issuer` is only what the signature says about its key.
+    """
+
+    # Without a constraint of the database: an instance of the release before deletes revisions and not these.
+    revision = models.OneToOneField(
+        TargetRevision, on_delete=models.CASCADE, related_name="signature", db_constraint=False
+    )
+    document = models.BinaryField()  # compressed with zlib (`apps.fleet.alpm.revision_document`)
+    signature = models.BinaryField()  # one OpenPGP signature packet
+    issuer = models.CharField(max_length=64, blank=True)  # fingerprint or key id in upper-case hex
+    signed = models.DateTimeField()  # the document's `created`
+    author = models.CharField(max_length=200)
+    created = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"signature of {self.revision_id}"

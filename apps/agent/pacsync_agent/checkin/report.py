@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, Optional
 
 from apps.fleet.alpm import state
 
@@ -20,12 +20,13 @@ from ..server import status_file
 from ..server.client import ApiError
 from ..server.newest_revision import RevisionSeen
 from ..terminal.listing import listed
+from ..trust import signed_revision
 from . import sequence_number
 from .repositories import Repositories, database, lists
 
 MOST_ATTEMPTS = 4
 # Fields that an older server doesn't know, and can do without.
-DISPENSABLE = {"protected", "hint", "previous_seq"}
+DISPENSABLE = {"protected", "hint", "previous_seq", "signing"}
 # Seconds for which a background report keeps using privately fetched databases, or the failure to fetch them.
 PRIVATE_MAX_AGE = 3600.0
 RENEWING = 5.0  # seconds that the server has to say what an operation led to
@@ -95,6 +96,9 @@ def _body(
     }
     if numbers.previous is not None:
         body["previous_seq"] = numbers.previous
+    signing = _signing(context)
+    if signing:
+        body["signing"] = signing
     seen = RevisionSeen(context.state_dir).load()
     if seen and seen.digest:
         body["revision_seen"] = seen.as_json()
@@ -107,6 +111,14 @@ def _observed(context: Context, installed: Installed) -> list[dict[str, Any]]:
         *verification.problems(context.conf, context.state_dir, installed),
         *after_sync.problems(context.state_dir, context.conf.root),
     ]
+
+
+def _signing(context: Context) -> Optional[dict[str, Any]]:
+    """Whose signatures this machine wants, and what it accepted last. One that can't read that accepts nothing."""
+    try:
+        return signed_revision.report(context.state_dir)
+    except AgentError as error:
+        return {"keys": [], "pool": None, "accepted": None, "problem": error.code}
 
 
 def _report(context: Context, body: dict[str, Any], text: bytes, repositories: Repositories) -> dict[str, Any]:

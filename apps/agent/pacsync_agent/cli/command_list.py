@@ -16,8 +16,10 @@ from .commands import (
     run,
     service,
     set_latest,
+    sign,
     status,
     sync,
+    trust,
     verify,
 )
 
@@ -33,6 +35,8 @@ COMMANDS: Sequence[Command] = (
     set_latest.COMMAND,
     revert.COMMAND,
     rotate_token.COMMAND,
+    trust.COMMAND,
+    sign.COMMAND,
     completion.COMMAND,
     manual.COMMAND,
 )

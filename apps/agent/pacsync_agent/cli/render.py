@@ -187,7 +187,17 @@ def _place(answer: dict[str, Any]) -> str:
 def stale_status(known: dict[str, Any], why: str) -> str:
     """What the server last said, how long ago, and why nothing newer is known."""
     first, stale = one_line(str(known.get("name")), known), f"  as of {ago(known['age'])} ago: {why}"
-    return "\n".join([first, stale, *last_failure.lines(known)])
+    return "\n".join([first, stale, *last_failure.lines(known), *signing(known.get("signing"))])
+
+
+def signing(known: object) -> list[str]:
+    """Lines on the keys that this machine trusts; none where it trusts none."""
+    if not isinstance(known, dict):
+        return []
+    if known.get("problem"):
+        return [f"  follows only signed revisions; which keys it trusts isn't known here: {known['message']}"]
+    accepted = "none accepted yet" if known["accepted"] is None else f"the last accepted one is {known['accepted']}"
+    return [f"  follows only signed revisions; {accepted}", *(f"  trusts key {key}" for key in known["keys"])]
 
 
 def status(known: dict[str, Any]) -> str:
@@ -211,6 +221,7 @@ def status(known: dict[str, Any]) -> str:
     for problem in known.get("problems") or ():
         of_source = problem["code"] not in {*CODES, *after_sync.CODES, UNUSABLE}
         lines.append(f"  {'as a source of a target: ' if of_source else ''}{problem['text']}")
+    lines += signing(known.get("signing"))
     return "\n".join([*lines, f"  server: {known['server']}"])
 
 

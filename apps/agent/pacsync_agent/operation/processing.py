@@ -32,7 +32,7 @@ from ..transaction.keyring_first import Staged
 from ..transaction.machine import Machine
 from ..transaction.machine_factory import machine_of
 from ..trust import target_files
-from . import cancellation, ending, recovery
+from . import cancellation, ending, recovery, signed_operation
 from .ending import EndedOperation
 from .heartbeat import Heartbeat
 from .operation_result import OperationResult
@@ -158,9 +158,11 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Ope
     else:
         RevisionSeen(context.state_dir).check(claim["operation"], revision)
     goal = target_check.goal_of(claim)
-    hints = target_files.hints_of(claim)
-    machine = machine_of(context, hints, EitherEvent(context.signals.stop, heartbeat.lost))
+    signed = signed_operation.of(context, claim)
+    hints = signed.hints(target_files.hints_of(claim))
+    machine = machine_of(context, hints, EitherEvent(context.signals.stop, heartbeat.lost), signed.checksums(hints))
     base = machine.installed()
+    signed.check(context, machine, goal)
     target_check.check_unmanaged(claim, [package.as_installed() for package in base.values()], goal)
     lock_check.check_unlocked(context.conf)
     preconditions.check_entries(context.conf)
@@ -174,6 +176,7 @@ def _reach(context: Context, claim: dict[str, Any], heartbeat: Heartbeat) -> Ope
     permit = permission.of(context.conf, context.state_dir, context.protect, forced)
     staged = keyring_first.prepare(machine, goal, held=held, ignored_groups=groups, gathered=gathered, permit=permit)
     heartbeat.check()
+    signed.remember(context, base)
     return _apply(context, machine, staged, heartbeat, base=base, hints=hints)
 
 
@@ -197,6 +200,7 @@ def _apply(
             first=None,
             base=steps.packages_to_text([package.as_installed() for package in base.values()]),
             fetch=hints,
+            signed=signed_operation.for_journal(machine.trust.signed),
             install=[package.name for package in staged.prepared.plan.install],
             problems=sorted(staged.prepared.problems),
             boot=boot_id.current(),

@@ -23,7 +23,7 @@ from ..terminal.listing import named_and
 from ..transaction import package_differences, pacman_errors, rehearsal
 from ..transaction.machine import Machine, Packages
 from ..transaction.machine_factory import machine_of
-from . import ending
+from . import ending, signed_operation
 from .heartbeat import Heartbeat
 from .operation_result import LOG_TAIL, OperationResult
 
@@ -59,7 +59,7 @@ def go_on(context: Context) -> None:
             )
         except Interrupted:
             raise PacmanGoesOn from None
-    machine = machine_of(context, journal.data["fetch"])
+    machine = machine_of(context, journal.data["fetch"], signed=signed_operation.of_journal(journal))
     with context.signals.shielded():
         try:
             if machine.clear_stale_lock():

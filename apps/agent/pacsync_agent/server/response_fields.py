@@ -140,6 +140,7 @@ _SHAPES: tuple[tuple[str, dict[str, Check]], ...] = (
             "name": _name,
             "status?": _text,
             "pool?": _name,
+            "pool_id?": _identifier,
             "target?": _any_of(_TARGET, _number),
             "difference?": _counts,
             "operation?": _object(**_OPERATION),

@@ -10,7 +10,6 @@ import subprocess
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Optional
 
 from ..errors import Local
 from ..pacman.configuration import ENVIRONMENT
@@ -49,10 +48,8 @@ def signature_path(package: Path) -> Path:
     return package.with_name(package.name + ".sig")
 
 
-def check(
-    path: Path, signature: Path, *, home: Path, keyring: Optional[Path] = None, trust_all: bool = False
-) -> Checked:
-    """Verify `signature` over the file at `path` with gpg's `home`, or with the keys of `keyring` alone.
+def check(path: Path, signature: Path, *, home: Path, trust_all: bool = False) -> Checked:
+    """Verify `signature` over the file at `path` with gpg's `home`.
 
     Good: every signature in the file is valid now, by a key that has neither expired nor been revoked or disabled, and
     that is fully trusted there (`trust_all`: any key of the keyring). Raises Local (`program_missing`), OSError.
@@ -61,8 +58,6 @@ def check(
         return Checked(Signature.BAD, "it is too large for a signature")
     command = ["gpg", "--homedir", str(home), "--batch", "--no-tty", "--no-permission-warning", "--status-fd", "1"]
     command.append("--no-auto-key-retrieve")
-    if keyring:
-        command += ["--no-default-keyring", "--keyring", str(keyring), "--trust-model", "always"]
     try:
         done = subprocess.run(
             [*command, "--verify", "--", str(signature), str(path)],
@@ -79,8 +74,8 @@ def check(
         ) from None
     except subprocess.TimeoutExpired:
         return Checked(Signature.BAD, f"gpg didn't end within {SECONDS} s")
-    checked = judge(done.returncode, done.stdout, trust_all=trust_all or keyring is not None)
-    if checked.good and not keyring and _any_disabled(home, done.stdout):
+    checked = judge(done.returncode, done.stdout, trust_all=trust_all)
+    if checked.good and _any_disabled(home, done.stdout):
         return Checked(Signature.BAD, _DISABLED)
     return checked
 

@@ -3,6 +3,8 @@
 It writes nothing; apps.fleet decides what the parts mean.
 """
 
+import base64
+
 from django.conf import settings
 
 from apps.api.schemas.agent import CheckInOut, LastFailureOut, MeOut, TargetOut
@@ -16,6 +18,7 @@ from apps.api.schemas.operations import (
     FetchOut,
     Plan,
     RevisionNamed,
+    SignedRevisionOut,
     TargetPackages,
     UnmanagedOut,
     operation_out,
@@ -27,13 +30,14 @@ from apps.fleet import (
     poll_advice,
     reasons,
     revisions,
+    signed_revisions,
     states,
     status,
     sync_preview,
     target_files,
 )
 from apps.fleet.endpoint_manager import CheckIn
-from apps.fleet.models import Endpoint, OperationStatus
+from apps.fleet.models import Endpoint, OperationStatus, TargetRevision
 from apps.fleet.sync_coordinator import LEASE_SECONDS, Claim
 
 
@@ -81,6 +85,7 @@ def me_out(endpoint: Endpoint) -> MeOut:
         id=endpoint.pk,
         name=endpoint.name,
         pool=endpoint.pool.name if endpoint.pool else None,
+        pool_id=endpoint.pool.identity if endpoint.pool else None,
         status=known,
         why=reasons.why(endpoint, known, counts),
         state=endpoint.state_id,
@@ -110,6 +115,16 @@ def _last_failure(endpoint: Endpoint) -> LastFailureOut | None:
     return LastFailureOut(**last_result_out(last_results.short_of(last)).model_dump(), message=message)
 
 
+def _signed(revision: TargetRevision) -> SignedRevisionOut | None:
+    signed = signed_revisions.of(revision)
+    if signed is None:
+        return None
+    document, signature = (
+        base64.b64encode(one).decode() for one in (signed_revisions.text_of(signed), bytes(signed.signature))
+    )
+    return SignedRevisionOut(document=document, signature=signature)
+
+
 def claim_out(claim: Claim) -> ClaimOut:
     target, revision = claim.operation.target_state, claim.operation.revision
     files = target_files.load(revision) if revision else {}
@@ -124,6 +139,7 @@ def claim_out(claim: Claim) -> ClaimOut:
             unmanaged=[UnmanagedOut.model_validate(one) for one in (revision.unmanaged if revision else None) or ()],
             mirrors=revisions.mirrors_of(revision) if revision else {},
             revision=RevisionNamed.model_validate(revisions.identity(revision)) if revision else None,
+            signed=_signed(revision) if revision else None,
         ),
         fetch=[FetchOut.model_validate(fetch, from_attributes=True) for fetch in claim.fetch],
     )

@@ -1,5 +1,7 @@
 """The agent's own resource: enrol, check in, ask how the server sees this machine."""
 
+from typing import Any
+
 from django.conf import settings
 from ninja import Router, Status
 
@@ -17,6 +19,7 @@ from apps.api.schemas.agent import (
     NextTokenIn,
     NextTokenOut,
     ProtectedIn,
+    SigningIn,
 )
 from apps.fleet import endpoint_manager, endpoint_tokens
 from apps.fleet.endpoint_manager import ReportedRepository, SeenRevision
@@ -71,6 +74,7 @@ def check_in(request: ApiRequest, payload: CheckInIn) -> CheckInOut:
         agent_version=payload.agent_version,
         examination=_problems(payload.examination),
         protected=_protected(payload.protected),
+        signing=_signing(payload.signing),
         revision_seen=SeenRevision(number=seen.number, digest=seen.digest) if seen else None,
         previous_seq=payload.previous_seq,
     )
@@ -81,6 +85,13 @@ def _problems(examination: ExaminationIn | None) -> list[ExaminationProblem] | N
     if examination is None:
         return None
     return [ExaminationProblem(code=one.code, text=one.text, names=one.names) for one in examination.problems]
+
+
+def _signing(said: SigningIn | None) -> dict[str, Any] | None:
+    if said is None:
+        return None
+    pool = str(said.pool) if said.pool else None
+    return {"keys": said.keys, "pool": pool, "accepted": said.accepted, "problem": said.problem}
 
 
 def _protected(said: list[ProtectedIn] | None) -> list[ProtectedPackages] | None:

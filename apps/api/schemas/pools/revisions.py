@@ -29,6 +29,7 @@ class RevisionOut(BaseModel):
     created: Time
     digest: str = Field(description="SHA-256 over packages, files and unmanaged names, in lower-case hex.")
     approved: bool = Field(description="False: automatic sync waits for an operator's approval.")
+    signed_until: Time | None = Field(description="Until when its signature is good; null if it isn't signed.")
     mirrors: dict[str, list[str]] = Field(description="Those of the source by repository, without credentials.")
 
 
@@ -62,6 +63,7 @@ def _revision_fields(revision: TargetRevision) -> dict[str, Any]:
         "created": revision.created,
         "digest": revisions.digest(revision),
         "approved": revision.approved,
+        "signed_until": revision.signed_until,
         "mirrors": revisions.mirrors_of(revision),
     }
 

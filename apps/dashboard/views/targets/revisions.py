@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.dashboard.presentation.forecast_tables import forecast_table
@@ -24,10 +25,11 @@ from apps.fleet import (
     pool_manager,
     proposed,
     revisions,
+    signed_revisions,
     states,
     target_files,
 )
-from apps.fleet.models import Pool, TargetRevision
+from apps.fleet.models import Endpoint, Pool, TargetRevision
 
 # How many packages whose file changed are listed on a revision's page.
 FILES_SHOWN = 50
@@ -60,10 +62,22 @@ def revision(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "unmanaged": by_reason(found.unmanaged) if found.unmanaged is not None else None,
         "conflicts": checksums.conflicts_of(found),
         "alarms": pool_alarms.of([pool])[pool.pk] if current else [],
+        **_signature(found),
         **_forecast(pool, found, current),
         **_comparison(request, pool, found, current),
     }
     return render(request, "pacsync/targets/revision.html", context)
+
+
+def _signature(revision: TargetRevision) -> dict[str, Any]:
+    """The revision's signature; without one, how many machines of its pool refuse it."""
+    signature = signed_revisions.of(revision)
+    members = Endpoint.objects.filter(pool=revision.pool_id, signing__isnull=False)
+    return {
+        "signature": signature,
+        "signature_is_good": revision.signed_until is not None and revision.signed_until > timezone.now(),
+        "follow_signed": 0 if signature else members.count(),
+    }
 
 
 def _forecast(pool: Pool, revision: TargetRevision, current: bool) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ...errors import AgentError, Exit, Local, Unavailable
 from ...pacman import running_hook
 from ...server import status_file
 from ...server.client import ApiError
+from ...trust import signed_revision
 from .. import render, waybar
 from ..call import Call
 from ..command import Command
@@ -39,6 +40,7 @@ def status(call: Call) -> int:
     if as_waybar:
         call.output.raw_json(waybar.stale_status(known, problem) if problem else waybar.status(known))
         return Exit.OK
+    known = {**known, "signing": _signing(call)}
     if problem is None:
         call.output.result(render.status(known), command="status", fresh=True, **known)
         return Exit.OK
@@ -46,6 +48,14 @@ def status(call: Call) -> int:
     said = {"code": problem.code, "message": problem.message}
     call.output.result(render.stale_status(known, why), command="status", fresh=False, reason=said, **known)
     return Exit.UNAVAILABLE if isinstance(problem, Unavailable) else Exit.OK
+
+
+def _signing(call: Call) -> Optional[dict[str, Any]]:
+    """The keys that this machine trusts, and the last accepted revision; None where it trusts none."""
+    try:
+        return signed_revision.report(call.state_dir)
+    except AgentError as error:
+        return {"keys": [], "pool": None, "accepted": None, "problem": error.code, "message": error.message}
 
 
 def _needs_root(problem: AgentError) -> bool:
