@@ -2,8 +2,11 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import os
+import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from apps.agent.pacsync_agent.errors import Busy, Local
 from apps.agent.pacsync_agent.packages.package_file import PackageFile
 from apps.agent.pacsync_agent.pacman import database_lock
 from apps.agent.pacsync_agent.pacman.own_lock import OwnLock
-from apps.fleet.alpm import archive, desc, syncdb
+from apps.fleet.alpm import archive, desc, libzstd, syncdb
 from tests.support.archives import tar_bytes
 from tests.support.pacman import Fleet
 
@@ -84,22 +87,45 @@ def test_sync_db_entry_that_makes_no_sense_names_itself(tmp_path: Path) -> None:
         syncdb.read(path)
 
 
-@pytest.mark.parametrize("programs", [True, False])
-def test_sync_db_zstd_without_a_module_uses_a_program_or_says_what_to_install(
-    programs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("by", ["libzstd", "bsdtar", ""])
+def test_sync_db_zstd_without_a_module_uses_the_systems_means_or_says_what_to_install(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "core.db"
     path.write_bytes(COMPRESSORS["zst"](PLAIN))
     monkeypatch.setattr(archive, "_zstd_module", lambda name: None)
-    if programs:
-        if not any(archive.shutil.which(program) for program in ("zstd", "bsdtar")):
-            pytest.skip("apt-get install zstd")
+    if by == "libzstd":
+        assert libzstd.library is not None, "apt-get install libzstd1"
+        monkeypatch.setenv("PATH", str(tmp_path))  # no program helps out
+    else:
+        monkeypatch.setattr(libzstd, "library", None)
+    if by == "bsdtar" and not archive.shutil.which("bsdtar"):
+        pytest.skip("apt-get install libarchive-tools")
+    if by:
         assert len(syncdb.read(path)) == 1
         path.write_bytes(COMPRESSORS["zst"](PLAIN)[:-5])
     else:
         monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(archive.ArchiveError, match="truncated or corrupt" if programs else "install it"):
+    with pytest.raises(archive.ArchiveError, match="truncated or corrupt" if by else "install it"):
         syncdb.read(path)
+
+
+@pytest.mark.parametrize("size", [0, 1, libzstd.BLOCK, 5 * libzstd.BLOCK + 7])
+def test_libzstd_gives_every_byte_of_every_frame_and_an_error_for_a_damaged_one(size: int) -> None:
+    assert libzstd.library is not None, "apt-get install libzstd1"
+    plain = random.Random(size).randbytes(size // 2) + b"a" * (size - size // 2)
+    packed = COMPRESSORS["zst"](plain)
+
+    def unpacked(content: bytes) -> bytes:
+        with libzstd.stream(io.BytesIO(content), libzstd.library) as stream:
+            return stream.read()
+
+    assert unpacked(packed + packed) == plain + plain
+    assert unpacked(b"") == b""
+    with pytest.raises(EOFError):
+        unpacked(packed + packed[:-1])
+    with pytest.raises(libzstd.ZstdError):
+        unpacked(packed + b"no zstd")
 
 
 def test_sync_db_entry_without_end_is_read_no_further_than_any_could_be(
@@ -219,3 +245,32 @@ def test_lock_stale_one_is_removed_and_a_held_one_is_not(tmp_path: Path) -> None
         assert database_lock.holder(tmp_path) is not None
     assert database_lock.remove_if_stale(tmp_path)
     assert not lock.exists()
+
+
+def test_local_db_is_read_once_and_every_change_is_seen(tmp_path: Path) -> None:
+    entry = tmp_path / "local/app-1-1"
+    entry.mkdir(parents=True)
+    (entry / "desc").write_text("%NAME%\napp\n\n%ARCH%\nany\n\n%REASON%\n1\n\n")
+    (entry / "files").touch()
+    time.sleep(0.3)  # the time of the files has to be over
+    before = local_db.read(tmp_path)["app"]
+    assert local_db.read(tmp_path)["app"] is before
+    for reason in "0101010101":  # in place, with the same size, as fast as it goes
+        with open(entry / "desc", "r+") as file:
+            file.seek(file.read().index("%REASON%") + 9)
+            file.write(reason)
+        assert local_db.read(tmp_path)["app"].reason == ("dependency" if reason == "1" else "explicit")
+    assert not local_db.read(tmp_path)["app"].broken
+    (entry / "files").unlink()
+    assert local_db.read(tmp_path)["app"].broken
+    (entry / "desc").unlink()
+    assert local_db.read(tmp_path)["app"].incomplete
+
+
+def test_file_of_a_file_system_with_whole_seconds_is_read_again_for_longer() -> None:
+    second = 1_000_000_000
+    now = 100 * second + 1
+    assert local_db.shows_changes(99 * second + 7, now)
+    assert not local_db.shows_changes(99 * second, now)
+    assert local_db.shows_changes(97 * second, now)
+    assert not local_db.shows_changes(now - second // 20, now)

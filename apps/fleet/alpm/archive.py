@@ -1,6 +1,6 @@
 """Tar archives as pacman writes them, read as a stream. It must not know what the members mean.
 
-Python before 3.14 has no zstd, so its `zstandard` package or the programs `zstd` and `bsdtar` help out.
+Python before 3.14 has no zstd, so its `zstandard` package or the system's libzstd helps out, and else `bsdtar`.
 Python's own streaming reader takes a truncated archive for a complete one; this one does not.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import functools
 import gzip
 import importlib
 import lzma
@@ -18,6 +19,8 @@ import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Optional, cast
+
+from . import libzstd
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _OPENERS = ((b"\x1f\x8b", gzip.open), (b"\xfd7zXZ\x00", lzma.open), (b"BZh", bz2.open))
@@ -51,7 +54,7 @@ def entries(path: Path) -> Generator[tuple[tarfile.TarInfo, Optional[BinaryIO]],
                 yield entry, cast("Optional[BinaryIO]", archive.extractfile(entry) if entry.isreg() else None)
             while plain.read(65536):  # to the end, where the checksums are
                 pass
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, _zstd_error(), OSError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, libzstd.ZstdError, _zstd_error(), OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's; those of the decompressors have no number
         raise ArchiveError(f"{path} is truncated or corrupt ({error or type(error).__name__})") from None
@@ -88,7 +91,9 @@ def _decompressed(path: Path) -> Iterator[BinaryIO]:
                 yield plain
 
 
+@functools.lru_cache(maxsize=None)
 def _zstd_module(name: str) -> Any:
+    """The module, or None; asked once, because Python searches for a missing module each time."""
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -100,12 +105,12 @@ def _zstd_error() -> type[Exception]:
         found = _zstd_module(module)
         if found is not None:
             return cast("type[Exception]", found.ZstdError)
-    return EOFError
+    return libzstd.ZstdError
 
 
 @contextlib.contextmanager
 def _zstd(raw: BinaryIO) -> Iterator[BinaryIO]:
-    """The decompressed stream, by the first of: Python 3.14's module, `zstandard`, the program zstd, bsdtar."""
+    """The decompressed stream, by the first of: Python 3.14's module, `zstandard`, libzstd, the program bsdtar."""
     builtin, package = _zstd_module("compression.zstd"), _zstd_module("zstandard")
     if builtin is not None:
         with builtin.open(raw, "rb") as plain:
@@ -113,12 +118,12 @@ def _zstd(raw: BinaryIO) -> Iterator[BinaryIO]:
     elif package is not None:
         with package.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as plain:
             yield plain
-    elif shutil.which("zstd"):
-        with _program(["zstd", "-dcq"], raw, "zstd") as plain:
+    elif libzstd.library is not None:
+        with libzstd.stream(raw, libzstd.library) as plain:
             yield plain
     else:
         with _program(
-            ["bsdtar", "-cf", "-", "--format=pax", "@-"], raw, "zstd, or bsdtar (package libarchive)"
+            ["bsdtar", "-cf", "-", "--format=pax", "@-"], raw, "libzstd (package zstd), or bsdtar (package libarchive)"
         ) as plain:
             yield plain
 

@@ -1,15 +1,18 @@
 """What is installed, read straight from pacman's local database. It must not run pacman or change anything.
 
-`pacman -Q` shows neither the architecture nor the install reason; the files show all, 1,500 of them in some 50 ms.
+`pacman -Q` shows neither the architecture nor the install reason; the files show all. A file that has not changed since
+this process read it is not read again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 from apps.fleet.alpm import desc, state
 from apps.fleet.alpm.state import DEPENDENCY, EXPLICIT, InstalledPackage
@@ -42,6 +45,12 @@ class LocalPackage:
 
 LOOK = "Look at it with `pacman -Dk`, and put the entry right that it names."
 Installed = dict[str, LocalPackage]
+_Stamp = tuple[int, int, int, int, int, bool]
+_SECOND = 1_000_000_000  # nanoseconds
+# For so long the clock of a file system may stand: a second change within this time may not show in the file's times.
+_STEP, _COARSE_STEP = _SECOND // 10, 2 * _SECOND
+_known: dict[str, dict[str, tuple[_Stamp, LocalPackage]]] = {}
+"""What was read of each database, by its path and the name of the entry."""
 
 
 def read(dbpath: Path) -> Installed:
@@ -50,10 +59,23 @@ def read(dbpath: Path) -> Installed:
     The first entry counts where a package has two. A directory that can't be an entry (lost+found) is skipped, as
     pacman does.
     """
+    local = str(dbpath / "local")
+    before, now = _known.pop(local, {}), time.time_ns()
     packages: Installed = {}
+    known: dict[str, tuple[_Stamp, LocalPackage]] = {}
     try:
         for name, entries in _entries(dbpath).items():
-            packages[name] = read_entry(dbpath / "local" / entries[0])
+            entry = entries[0]
+            directory = f"{local}/{entry}"
+            stamp, found = _stamp(directory), before.get(entry)
+            if stamp is None or found is None or found[0] != stamp:
+                packages[name] = package = _read_entry(directory, entry)
+                if stamp and shows_changes(stamp[4], now):
+                    known[entry] = stamp, package
+            else:
+                packages[name] = found[1]
+                known[entry] = found
+        _known[local] = known
     except FileNotFoundError:
         raise Local(
             "pacman_database_missing",
@@ -81,11 +103,34 @@ def _entries(dbpath: Path) -> dict[str, list[str]]:
     return found
 
 
+def shows_changes(changed: int, now: int) -> bool:
+    """Whether a file that changed last at `changed` gets another time by any change after `now`, both in nanoseconds.
+
+    A file system that only has whole seconds is known by them.
+    """
+    return changed < now - (_STEP if changed % _SECOND else _COARSE_STEP)
+
+
+def _stamp(directory: str) -> Optional[_Stamp]:
+    """Changes with what `_read_entry` reads; None without a file. Raises OSError."""
+    try:
+        seen = os.stat(f"{directory}/desc")
+    except FileNotFoundError:
+        return None
+    has_files = os.path.exists(f"{directory}/files")
+    return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, has_files
+
+
 def read_entry(directory: Path) -> LocalPackage:
     """The entry in that directory. Raises OSError, ValueError."""
-    name, version = desc.split_entry(directory.name)
+    return _read_entry(str(directory), directory.name)
+
+
+def _read_entry(directory: str, entry: str) -> LocalPackage:
+    name, version = desc.split_entry(entry)
     try:
-        text = (directory / "desc").read_bytes().decode(errors="replace")
+        with open(f"{directory}/desc", "rb", buffering=0) as file:
+            text = file.readall().decode(errors="replace")
     except FileNotFoundError:
         text = ""
     values = desc.parse(text)
@@ -100,7 +145,7 @@ def read_entry(directory: Path) -> LocalPackage:
         groups=tuple(values.get("GROUPS", ())),
         size=int(size) if size.isdigit() else 0,
         # pacman writes `desc` and then `files`, after the package's own files.
-        broken="NAME" not in values or not (directory / "files").exists(),
+        broken="NAME" not in values or not os.path.exists(f"{directory}/files"),
         incomplete="INSTALLDATE" not in values,
     )
 

@@ -6,18 +6,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
+from typing import Optional
 
 from apps.fleet.alpm import desc
 
 
-def lists(dbpath: Path) -> Iterator[tuple[str, list[bytes]]]:
-    """(pkgname, paths) of each installed package. Paths are relative to the root; those of directories end in `/`."""
+def lists(dbpath: Path, names: Optional[Container[str]] = None) -> Iterator[tuple[str, list[bytes]]]:
+    """(pkgname, paths) of each installed package, or of those in `names`.
+
+    Paths are relative to the root; those of directories end in `/`.
+    """
     for entry in sorted(os.scandir(dbpath / "local"), key=lambda found: found.name):
         try:
             name, _ = desc.split_entry(entry.name)
-            text = (Path(entry.path) / "files").read_bytes()
+            if names is not None and name not in names:
+                continue
+            with open(f"{entry.path}/files", "rb", buffering=0) as file:
+                text = file.readall()
         except (OSError, ValueError):  # not a package's entry, or one that a cut-off pacman left
             continue
         yield name, paths(text)

@@ -17,6 +17,7 @@ from apps.fleet.alpm.repository import OfferedPackage
 from ..pacman import bounded_process
 from ..pacman.configuration import PacmanConf, Repository
 from ..system import files
+from .local_db import shows_changes
 from .private_databases import MachineFiles
 
 MEMORY = "sync-databases.json"
@@ -24,6 +25,8 @@ TIME_LIMIT = 60.0  # seconds for pacman to verify one signature; for an unknown 
 LARGEST = 1 << 20  # bytes of a file that it may write
 DAY = 86400
 _KEYRING = ("pubring.kbx", "pubring.gpg", "trustdb.gpg")
+_known: dict[Path, tuple[list[int], list[OfferedPackage]]] = {}
+"""What was read of each database; `forget` drops it."""
 
 
 def path_of(conf: PacmanConf, name: str) -> Path:
@@ -48,15 +51,28 @@ def taken(machine: MachineFiles, name: str) -> Optional[Path]:
 
 
 def read(machine: MachineFiles, name: str) -> list[OfferedPackage]:
-    """What the sync database of the repository offers. Raises OSError, or ValueError when there is no valid one."""
+    """What the sync database of the repository offers. Raises OSError, or ValueError when there is no valid one.
+
+    Whether it is valid is asked each time. Its packages are read once, until it changes or `forget` is called.
+    """
     path = path_of(machine.conf, name)
-    before = _stamp(path)
+    before, now = _stamp(path), time.time_ns()
     if taken(machine, name) is None:
         raise ValueError(f"pacman does not take {path}")
+    known = _known.get(path)
+    if known and known[0] == before:
+        return known[1]
     found = syncdb.read(path)
     if _stamp(path) != before:
         raise ValueError(f"{path} changed while it was read")
+    if shows_changes(before[1], now):
+        _known[path] = before, found
     return found
+
+
+def forget() -> None:
+    """Drop what was read: the packages of all repositories take some 20 MB, and the service runs for months."""
+    _known.clear()
 
 
 def _signature_of(path: Path) -> Path:

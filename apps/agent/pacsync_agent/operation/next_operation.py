@@ -128,7 +128,7 @@ def remove_leftovers(context: Context) -> None:
         settling.remove_conflicts(context.conf, context.transaction, installed)
     if removal_marker.NAME in installed:  # an older agent's
         config = execution.write_config(context.conf, context.state_dir / "pacman.conf")
-        settling.remove_marker(context.conf, context.transaction, config)
+        settling.remove_marker(context.conf, context.transaction, config, installed)
 
 
 def wait_for_own_pacman(context: Context, seconds: float) -> None:

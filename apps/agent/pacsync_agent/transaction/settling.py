@@ -32,15 +32,17 @@ def settle(
         remove_conflicts(conf, transaction, installed)
     except Busy as error:
         return [error.message]
-    runs = remove_marker(conf, transaction, config)
+    runs = remove_marker(conf, transaction, config, installed)
     for option, names in options_of(_wrong_reasons(installed, wanted)).items():
         runs.append(transaction.run_small(config, "-D", option, *names, dbpath=conf.dbpath))
     return [line for run in runs if run.status != 0 for line in run.errors]
 
 
-def remove_marker(conf: PacmanConf, transaction: TransactionProcess, config: Path) -> list[Run]:
+def remove_marker(
+    conf: PacmanConf, transaction: TransactionProcess, config: Path, installed: local_db.Installed
+) -> list[Run]:
     """Remove the marker if an older agent left it installed."""
-    if removal_marker.NAME not in local_db.read(conf.dbpath):
+    if removal_marker.NAME not in installed:
         return []
     return [transaction.run_small(config, *removal_marker.REMOVAL, dbpath=conf.dbpath)]
 

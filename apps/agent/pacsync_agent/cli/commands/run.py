@@ -6,6 +6,7 @@ import random
 from typing import Optional
 
 from ...context import Context, only_agent
+from ...databases import sync_databases
 from ...errors import AgentError, Busy, Exit, Interrupted, NotAuthorized, PacmanGoesOn, Unavailable
 from ...operation import blocked_operation
 from ...system import disk_full
@@ -91,6 +92,8 @@ class _Rounds:
         except Busy as error:
             blocked_operation.say_once(context, error)
             return None
+        finally:
+            sync_databases.forget()
         if ended:
             render.ended(self._call.output, "run", ended)
         return float(answer["poll_seconds"])
