@@ -94,7 +94,7 @@ def fleet_source(fleet: Fleet) -> Machine:
 
 
 def test_no_room_for_the_rehearsal_is_one_line_with_the_directory(site: Site, fleet: Fleet) -> None:
-    """It has room for a journal, and not for a copy of the database: 300 entries."""
+    """It has room for a journal, and not for a copy of the database (300 entries), nor has the memory."""
     many = [fleet.package(f"p{number}", "1-1") for number in range(300)]
     fleet.snapshot(OLD, [*many, fleet.package("tool", "1-1")])
     fleet.snapshot(NEW, [*many, fleet.package("tool", "2-1")])
@@ -104,7 +104,7 @@ def test_no_room_for_the_rehearsal_is_one_line_with_the_directory(site: Site, fl
     name, _ = site.enroll(site.pool(auto_sync=True), one, two)
     agent.run(two, "set-latest").ok()
     with state_on(one, "1500k") as disk:
-        done = agent.run(one, "once")
+        done = agent.run_killed_at(one, "without:memory", "once")
         assert done.code == 3 and len((done.out + done.err).splitlines()) < 8, done
         assert f"{disk.path} has no room for the rehearsal" in done.err
     [operation] = site.operations(name)

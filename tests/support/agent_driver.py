@@ -8,7 +8,8 @@ agent has taken the lock itself, to repair a database entry), `going` (likewise,
 what goes). `:2` after a STEP or `ended` means the second time. At `suspended` it isn't killed: its lease runs out
 once, as on a machine that slept. Nor at `slow-look`: the first look at the lock lets an earlier pacman go on
 (`Machine.slow_down`), takes until it has ended, and says so. Nor at `unflushed`: it flushes no file system. Nor at
-`without:no_room`: it doesn't know a full disk from any other failure.
+`without:no_room`: it doesn't know a full disk from any other failure. Nor at `without:memory`: no place in memory is
+known to it.
 The agent itself knows nothing of this.
 """
 
@@ -56,6 +57,10 @@ def patch(point: str) -> None:
                 die()
 
         journal.Journal.enter = dying_enter
+    elif point == "without:memory":
+        from apps.agent.pacsync_agent.pacman import database_copy
+
+        database_copy.IN_MEMORY = ()
     elif kind == "without":
         from apps.agent.pacsync_agent.system import disk_full
 
@@ -114,7 +119,7 @@ def patch(point: str) -> None:
 
         def dying_add(dbpath: Path, *rest: Any) -> None:
             add(dbpath, *rest)
-            if "rehearsal" not in dbpath.parts:
+            if dbpath.name != "db":
                 die()
 
         removal_conflicts.add = dying_add

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from apps.fleet.alpm import syncdb
 from apps.fleet.alpm.repository import OfferedPackage
@@ -21,6 +21,7 @@ from ..databases import local_db, sync_databases
 from ..databases.local_db import Installed
 from ..errors import Local
 from ..pacman import execution
+from ..pacman.configuration import PacmanConf
 from ..pacman.kept_configuration import NOT_STARTED
 from ..planning import plan
 from ..system import files
@@ -48,43 +49,60 @@ def examine(
     problems = [*_unreadable(context.unreadable), *_broken(installed, context.conf.dbpath)]
     if context.conf.unusable:
         return [_unusable(context.conf.unusable), *problems]
-    key = _key(context, installed, databases, held)
-    path = context.state_dir / "examination.json"
-    try:
-        known = files.read_json(path) or {}
-    except ValueError:
-        known = {}
+    local = _local_key(context.conf, installed)
+    key = hashlib.sha256(repr((local, list(databases.items()), sorted(held))).encode()).hexdigest()
+    known = _load(context.state_dir)
     if known.get("key") != key:
         try:
-            known = {"key": key, "problems": _compared(context, installed, databases, held)}
+            said, found = _compared(context, installed, databases, held)
+            known = {"key": key, "problems": found, "local": local, "said": said}
         except Local as error:
             if error.code not in NOT_STARTED:
                 raise
             return [_unusable(error), *problems]
-        files.keep_json(path, known)
+        files.keep_json(_path(context.state_dir), known)
     return [*problems, *known["problems"]]
 
 
-def _key(context: Context, installed: Installed, databases: Mapping[str, str], held: Collection[str]) -> str:
+def database_problems(conf: PacmanConf, state_dir: Path, installed: Installed) -> Optional[set[str]]:
+    """What `pacman -Dk` said for the last report; None if packages were installed or removed since.
+
+    An entry that was changed by hand since doesn't count, so nobody should be refused by this alone.
+    """
+    known = _load(state_dir)
+    said = known.get("said")
+    return set(said) if isinstance(said, list) and known.get("local") == _local_key(conf, installed) else None
+
+
+def _path(state_dir: Path) -> Path:
+    return state_dir / "examination.json"
+
+
+def _load(state_dir: Path) -> dict[str, Any]:
+    try:
+        return files.read_json(_path(state_dir)) or {}
+    except ValueError:
+        return {}
+
+
+def _local_key(conf: PacmanConf, installed: Installed) -> str:
     packages = sorted((one.name, one.version, one.broken) for one in installed.values())
-    changed = (context.conf.dbpath / "local").stat().st_mtime_ns
-    return hashlib.sha256(repr((packages, changed, list(databases.items()), sorted(held))).encode()).hexdigest()
+    changed = (conf.dbpath / "local").stat().st_mtime_ns
+    return hashlib.sha256(repr((packages, changed)).encode()).hexdigest()
 
 
 def _compared(
     context: Context, installed: Installed, databases: Mapping[str, str], held: Collection[str]
-) -> list[Problem]:
-    """The slow checks: pacman's view of the installed packages, and that of their own databases."""
+) -> tuple[list[str], list[Problem]]:
+    """The slow checks: what `pacman -Dk` says, and the problems by that and by the machine's own databases."""
     packages = _packages(context, databases)
     offered: dict[str, str] = {}  # the version of each pkgname that pacman would take
     for package in packages:
         offered.setdefault(package.name, package.version)
     _remember(context, installed, packages)
     config = execution.write_config(context.conf, context.state_dir / "pacman.conf")
-    return [
-        *_inconsistent(sorted(execution.database_problems(config)), offered),
-        *_versions(installed, offered, held),
-    ]
+    said = sorted(execution.database_problems(config))
+    return said, [*_inconsistent(said, offered), *_versions(installed, offered, held)]
 
 
 def _packages(context: Context, databases: Iterable[str]) -> list[OfferedPackage]:

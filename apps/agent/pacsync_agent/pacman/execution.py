@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Optional
 
 from ..errors import Local, PacmanGoesOn, pacman_unusable
-from ..system import files
+from ..system import files, process_end
 from . import database_lock, ended_by_signal, error_output, running_hook, transaction_repository
 from . import reported_problems as complaints
 from .configuration import ENVIRONMENT, PacmanConf
@@ -103,15 +102,6 @@ def database_problems(config: Path) -> set[str]:
     """The problems that `pacman -Dk` finds in the database, one sentence each."""
     done = run(config, "-Dk", doing="while it checked the database")
     return {line.partition("error: ")[2] for line in done.output.splitlines() if "error: " in line}
-
-
-def copy_database(conf: PacmanConf, directory: Path) -> None:
-    """Make a rehearsal root in `directory`: an empty root, no hooks, the local database copied (no sync databases)."""
-    shutil.rmtree(directory, ignore_errors=True)
-    for name in ("root", "hooks", "db"):
-        (directory / name).mkdir(parents=True, mode=0o755)
-    ignore = shutil.ignore_patterns("mtree", "install", "changelog")
-    shutil.copytree(conf.dbpath / "local", directory / "db" / "local", ignore=ignore, copy_function=shutil.copyfile)
 
 
 class TransactionProcess:
@@ -203,13 +193,14 @@ class TransactionProcess:
         finally:
             os.close(lock)  # the shell has it
         seen, began = False, time.monotonic()
-        while process.poll() is None:
-            seen = seen or self.own_lock.see(dbpath, process.pid)
-            if may_leave and self.is_to_leave():
-                raise PacmanGoesOn
-            on_output(self.output(start))
-            # Its lock has to be recorded before it changes anything: after a crash it is known to be ours.
-            time.sleep(0.05 if seen or time.monotonic() > began + 5 else 0.002)
+        with process_end.waiting(process.pid) as wait:
+            while process.poll() is None:
+                seen = seen or self.own_lock.see(dbpath, process.pid)
+                if may_leave and self.is_to_leave():
+                    raise PacmanGoesOn
+                on_output(self.output(start))
+                # Its lock has to be recorded before it changes anything: after a crash it is known to be ours.
+                wait(0.05 if seen or time.monotonic() > began + 5 else 0.002)
         on_output(self.output(start))
         return Run(ended_by_signal.status(process.returncode), self.output(start))
 

@@ -89,19 +89,6 @@ def check(directory: Path, *, size: int, count: int, what: str) -> None:
         )
 
 
-def check_rehearsal(database: Path, directory: Path) -> None:
-    """Raise Refused where the copy of the local database, and the journal next to it, don't fit into `directory`."""
-    size, count = LEAST_BYTES, LEAST_INODES
-    block = os.statvfs(_existing(directory)).f_frsize or 4096
-    for entry in os.scandir(database / "local"):
-        count += 1
-        for file in os.scandir(entry.path) if entry.is_dir(follow_symlinks=False) else ():
-            if file.name in {"desc", "files"}:
-                count += 1
-                size += -(-file.stat(follow_symlinks=False).st_size // block) * block
-    check(directory, size=size, count=count, what="the rehearsal on a copy of pacman's database")
-
-
 def spared(write: Callable[[], None]) -> bool:
     """Write a mere cache; False if there is no room for it. Raises OSError for anything else."""
     try:

@@ -77,7 +77,7 @@ def prepare(
         return Staged(rehearsed(goal), goal)
     machine.output.line(f"The keyring comes first: {names}.")
     with keyring_copy.populated(machine.conf.gpgdir, [file.path for file in keyrings]) as gpgdir:
-        rehearsed(goal, Trial(machine.rehearsal_dir / "db", gpgdir))
+        rehearsed(goal, Trial(prepared.after, gpgdir))
     return Staged(prepared, first, goal)
 
 

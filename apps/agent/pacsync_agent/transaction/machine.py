@@ -17,7 +17,7 @@ from ..databases import entry_repair, local_db, private_databases, sync_database
 from ..databases.local_db import Installed, LocalPackage
 from ..databases.own_databases import OwnDatabases
 from ..errors import Failed
-from ..examination import leftovers, obstructions, verification
+from ..examination import leftovers, obstructions, source_examination, verification
 from ..gather import candidates, irrecoverable_packages
 from ..gather.cache import Cache
 from ..gather.gatherer import Gatherer
@@ -31,7 +31,7 @@ from ..pacman.execution import Run, TransactionProcess
 from ..planning import plan, rehearsal_refusal, removal_marker
 from ..planning.plan import Plan
 from ..planning.rehearsal_refusal import RehearsalFailed
-from ..system import disk_full, durability
+from ..system import durability
 from ..terminal.output import Output
 from ..trust import target_files
 from ..trust.accepted_checksums import Accepted
@@ -117,13 +117,19 @@ class Machine:
         permit(installed, steps, found)
         obstructions.check(self.conf, installed, {package.name for package in steps.remove}, found)
         preconditions.check_space(self.conf, found, installed)
-        disk_full.check_rehearsal(self.conf.dbpath, self.state_dir)
         for text in self.without_way_back(installed, steps) if warn and not (again or cached_only) else ():
             self.output.warn(text)
         self.output.progress("rehearsing")
         try:
-            directory = self.rehearsal_dir / "second" if after else self.rehearsal_dir
-            return rehearsal.rehearse(conf, directory, installed=installed, wanted=goal, steps=steps, files=found)
+            return rehearsal.rehearse(
+                conf,
+                self.rehearsal_dir / rehearsal.SECOND if after else self.rehearsal_dir,
+                installed=installed,
+                wanted=goal,
+                steps=steps,
+                files=found,
+                known=None if after else source_examination.database_problems(conf, self.state_dir, installed),
+            )
         except RehearsalFailed as error:
             raise self._with_hint(error, installed, steps, held) from None
 
@@ -195,8 +201,7 @@ class Machine:
         if not prepared.arguments:
             return None
         self.config()  # afterwards there may be no room for it
-        after = self.rehearsal_dir / "db"
-        leftovers.note(self.conf, self.state_dir, after, self.installed(), prepared.plan.touched)
+        leftovers.note(self.conf, self.state_dir, prepared.after, self.installed(), prepared.plan.touched)
         return applying.apply(self.running, self.conf, self.config(prepared.repository), prepared, self.output)
 
     def clear_stale_lock(self) -> bool:
@@ -225,7 +230,7 @@ class Machine:
         entry_repair.repair_entries(
             self.conf.dbpath, self.installed(), newcomers=newcomers, find=self._file_of, own=own
         )
-        settling.remove_marker(self.conf, self.running, self.config())
+        settling.remove_marker(self.conf, self.running, self.config(), local_db.read(self.conf.dbpath))
         prepared = self.prepare(goal, held=(), again=again, cached_only=cached_only)
         run = self.apply(prepared)
         if run is not None and run.status != 0:
