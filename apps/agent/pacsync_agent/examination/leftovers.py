@@ -30,23 +30,25 @@ def note(conf: PacmanConf, state_dir: Path, after: Path, installed: Installed, n
     `after`: the database as it will be. What pacman keeps on purpose is skipped: configuration files, NoUpgrade and
     NoExtract. Raises OSError.
     """
-    going: dict[str, str] = {}
+    going: dict[bytes, str] = {}
     for name in names:
         if name in installed:
             entry = f"{name}-{installed[name].version}"
-            going.update((os.fsdecode(path), name) for path in local_files.of(conf.dbpath, entry))
+            going.update((path, name) for path in local_files.of(conf.dbpath, entry) if not path.endswith(b"/"))
             with contextlib.suppress(OSError):
                 for path in local_db.read_files(conf.dbpath / "local" / entry)[1]:
-                    going.pop(path, None)
-    for _, paths in local_files.lists(after):
-        for line in paths:
-            going.pop(os.fsdecode(line.rstrip(b"/")), None)
+                    going.pop(os.fsencode(path), None)
+    # Most paths are in the new version of their own package; only the others need the lists of all packages.
+    for some in (set(names), None):
+        for _, paths in local_files.lists(after, some) if going else ():
+            for line in paths:
+                going.pop(line.rstrip(b"/"), None)
     aside = [installed_files.patterns_of(conf, option) for option in ("NoExtract", "NoUpgrade")]
     now = time.time()
     news = {
         path: [name, now]
-        for path, name in going.items()
-        if not path.endswith("/") and not any(installed_files.matches(patterns, path) for patterns in aside)
+        for path, name in ((os.fsdecode(line), name) for line, name in going.items())
+        if not any(installed_files.matches(patterns, path) for patterns in aside)
     }
     if news:
         kept = load(state_dir)

@@ -209,7 +209,11 @@ def printable_answer(value: Any, *, lines: bool = False) -> Any:
     `lines`: a text may have several lines, as in the `result` of an operation, which an agent wrote.
     """
     if isinstance(value, str):
-        return "".join(letter if letter.isprintable() else _instead(letter, lines) for letter in value)
+        return (
+            value
+            if value.isprintable()
+            else "".join(letter if letter.isprintable() else _instead(letter, lines) for letter in value)
+        )
     if isinstance(value, list):
         return [printable_answer(one, lines=lines) for one in value]
     if isinstance(value, dict):

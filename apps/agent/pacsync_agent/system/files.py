@@ -74,7 +74,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def write_json(path: Path, value: Any, mode: int = 0o600) -> None:
-    write_atomically(path, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n", mode)
+    write_atomically(path, json.dumps(value, sort_keys=True).encode() + b"\n", mode)
 
 
 def keep_json(path: Path, value: Any, mode: int = 0o600) -> bool:
