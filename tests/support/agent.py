@@ -3,13 +3,10 @@
 It must not know what the tests expect of it.
 """
 
-import importlib.util
 import json
-import marshal
 import os
 import subprocess
 import sys
-import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,19 +20,8 @@ DRIVER = Path(__file__).with_name("agent_driver.py")
 
 @cache
 def agent_path() -> Path:
-    """The built agent, with the bytecode of each module beside it: to compile them is most of what a start costs."""
-    return once("pacsync-agent", _write)
-
-
-def _write(path: Path) -> None:
-    """Python takes the bytecode only if it is of its own version and the hash in it is that of the source."""
-    build.write(path)
-    with zipfile.ZipFile(path, "a") as archive:
-        for name in [name for name in archive.namelist() if name.endswith(".py")]:
-            source = archive.read(name)
-            checked_by_hash = (0b11).to_bytes(4, "little")
-            head = importlib.util.MAGIC_NUMBER + checked_by_hash + importlib.util.source_hash(source)
-            archive.writestr(f"{name}c", head + marshal.dumps(compile(source, f"{path}/{name}", "exec")))
+    """The built agent, with bytecode, as the Arch package has it."""
+    return once("pacsync-agent", lambda path: build.write(path, compiled=True))
 
 
 def run(machine: Machine, *arguments: object, python: str = sys.executable) -> "Done":
