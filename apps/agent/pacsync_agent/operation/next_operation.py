@@ -20,7 +20,7 @@ from ..server.client import ApiError
 from ..server.newest_revision import RevisionSeen
 from ..system import disk_full
 from ..transaction import preconditions, settling
-from . import ending, processing
+from . import ending, processing, recovery
 from .ending import EndedOperation
 
 # Attempts to make an operation, when somebody runs pacman between the report and the claim.
@@ -122,6 +122,7 @@ def remove_leftovers(context: Context) -> None:
         return
     if context.conf.unusable:
         return
+    recovery.remove_rehearsal(context)
     transaction_repository.remove(context.conf.dbpath)
     installed = local_db.read(context.conf.dbpath)
     with contextlib.suppress(Busy):

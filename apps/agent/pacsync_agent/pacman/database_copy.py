@@ -58,7 +58,7 @@ def make(dbpath: Path, directory: Path) -> Path:
             if not disk_full.is_it(error):
                 raise
     size, count = disk_full.LEAST_BYTES + content.size, disk_full.LEAST_INODES + content.count
-    disk_full.check(directory, size=size, count=count, what=_WHAT)
+    disk_full.check(directory.parent, size=size, count=count, what=_WHAT)
     return _fill(directory, dbpath, content)
 
 
