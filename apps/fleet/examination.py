@@ -13,7 +13,7 @@ from . import limits, text_input
 from .after_sync import LEFT_TO_DO
 from .exceptions import DatabasesUnreadable, Invalid, UnsoundSource
 from .models import Endpoint
-from .models.operations import FILES_DIFFER
+from .models.operations import FILES_DIFFER, HEALTH_CHECK_FAILED
 from .reported_problem import Reported
 
 UNREADABLE = "database_unreadable"
@@ -44,6 +44,7 @@ SOURCE_VERDICTS = {
     "pacman_unusable": SourceVerdict.REFUSES_UNLESS_FORCED,  # nobody has seen whether the packages fit together
     "broken_dependencies": SourceVerdict.REFUSES_UNLESS_FORCED,
     "half_upgraded": SourceVerdict.REFUSES_UNLESS_FORCED,
+    HEALTH_CHECK_FAILED: SourceVerdict.REFUSES_UNLESS_FORCED,
     "foreign_dependencies": SourceVerdict.WARNS,
     "upgrades_pending": SourceVerdict.WARNS,
     "held_back": SourceVerdict.WARNS,
@@ -114,6 +115,11 @@ def check_source(endpoint: Endpoint, *, force: bool) -> None:
 def files_differ(endpoint: Endpoint) -> bool:
     """Whether the endpoint said that files on its disk differ from its packages."""
     return any(problem["code"] == FILES_DIFFER for problem in endpoint.examination or [])
+
+
+def is_unhealthy(endpoint: Endpoint) -> bool:
+    """Whether the endpoint said that health commands of its own failed when they ran last."""
+    return any(problem["code"] == HEALTH_CHECK_FAILED for problem in endpoint.examination or [])
 
 
 def count_files_differ() -> int:

@@ -19,7 +19,7 @@ from .reported_problem import Reported
 
 IN_NO_POOL = "-"
 ACTIVE_WORD = "active"
-LAST_RESULTS = (*(status.value for status in FINAL), last_results.NEVER)
+LAST_RESULTS = (*(status.value for status in FINAL), last_results.NEVER, last_results.HEALTH_FAILED)
 # Each way to sort by the field that comes first; the name, which is unique, decides between equals.
 ENDPOINT_SORTS: Mapping[str, str] = {
     "name": "name",

@@ -13,21 +13,24 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef
 
-from . import fleet_statuses, pool_alarms, status, sync_policy
+from . import examination, fleet_statuses, pool_alarms, status, sync_policy
 from . import paused_automatic_sync as resting
 from .consistent_read import consistent_read
 from .difference import ChangeKind
 from .fleet_statuses import Group
 from .key_lists import IsAmong, text_of
 from .models import Endpoint, Operation, OperationKind, Pool
-from .models.operations import WENT_WRONG
+from .models.operations import UNHEALTHY, WENT_WRONG
 from .paused_automatic_sync import Resting
 from .pool_alarms import PoolAlarm
 from .status import EndpointStatus
 
 
 class Failure(NamedTuple):
-    """An endpoint whose newest operation failed or was lost, and that isn't where it should have come to."""
+    """An endpoint whose newest operation failed or was lost, and that isn't where it should have come to.
+
+    Or it is there, and has been unhealthy since.
+    """
 
     endpoint: int
     name: str
@@ -123,7 +126,8 @@ class Survey:
             reached = endpoint.state_id == target or (
                 kind == OperationKind.SYNC and known[pk] == EndpointStatus.IN_SYNC
             )
-            if finished and not reached:
+            unhealthy = code in UNHEALTHY and examination.is_unhealthy(endpoint)
+            if finished and (unhealthy or not reached):
                 failures.append(
                     Failure(
                         pk,

@@ -9,10 +9,12 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 
 from . import states
 from .models import Endpoint, Operation
-from .models.operations import FINAL, WENT_WRONG, OperationStatus
+from .models.operations import FINAL, UNHEALTHY, WENT_WRONG, OperationStatus
 
 NEVER = "never"
 """The last result of an endpoint that has no finished operation."""
+HEALTH_FAILED = "unhealthy"
+"""The last result of an endpoint whose newest finished operation failed because a health command did."""
 
 
 def _newest(*statuses: str) -> QuerySet[Operation]:
@@ -23,11 +25,15 @@ def _newest(*statuses: str) -> QuerySet[Operation]:
 def ended(status: str) -> Q:
     """For a query of endpoints: their newest finished operation has this status, or they have none (NEVER).
 
+    HEALTH_FAILED selects some of those that `failed`.
+
     Few operations end otherwise than well, and these are quickly found. Hence success is: none of the others.
     """
     any_final = Q(Exists(Operation.objects.final().filter(endpoint=OuterRef("pk"))))
     if status == NEVER:
         return ~any_final
+    if status == HEALTH_FAILED:
+        return Q(pk__in=_unhealthy().values("endpoint"))
     if status != OperationStatus.SUCCEEDED:
         return Q(pk__in=_newest(status).values("endpoint"))
     others = _newest(*(one for one in FINAL if one != OperationStatus.SUCCEEDED))
@@ -38,6 +44,16 @@ def went_wrong(endpoints: QuerySet[Endpoint]) -> dict[str, int]:
     """How many of these endpoints have a newest finished operation that failed or was lost, by status; no zeros."""
     found = _newest(*WENT_WRONG).filter(endpoint__in=endpoints.order_by())
     return dict(found.order_by("status").values_list("status").annotate(number=Count("pk")))
+
+
+def count_unhealthy(endpoints: QuerySet[Endpoint] | None = None) -> int:
+    """How many of these endpoints (None: of all) have a newest finished operation whose health commands failed."""
+    found = _unhealthy()
+    return found.count() if endpoints is None else found.filter(endpoint__in=endpoints.order_by()).count()
+
+
+def _unhealthy() -> QuerySet[Operation]:
+    return _newest(OperationStatus.FAILED).filter(result__code__in=UNHEALTHY)
 
 
 class LastResult(NamedTuple):

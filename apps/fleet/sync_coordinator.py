@@ -43,7 +43,7 @@ from .exceptions import (
 from .goals import Goal
 from .leases import LEASE_SECONDS, expire_leases
 from .models import Endpoint, EndpointState, Operation, OperationKind, OperationStatus, State
-from .models.operations import CANCELLABLE, FILES_DIFFER, MAX_ATTEMPTS
+from .models.operations import CANCELLABLE, FILES_DIFFER, MAX_ATTEMPTS, UNHEALTHY
 from .package_sources import Fetch
 from .progress import checked as checked_progress
 
@@ -241,9 +241,9 @@ def finish(
 ) -> Operation:
     """Record the result, and the state (a digest) that it led to. A repeat returns the stored operation.
 
-    Whether it succeeded is decided by `state`, and by a `code` that says that files differ from their packages;
-    `outcome` is only kept. An operation that failed for a reason that will pass is queued again (`retries`).
-    Raises NotFound, LeaseLost, Invalid, StateUnknown (the state was not uploaded).
+    Whether it succeeded is decided by `state`, and by a `code` that says that files differ from their packages, or that
+    health commands failed; `outcome` is only kept. An operation that failed for a reason that will pass is queued again
+    (`retries`). Raises NotFound, LeaseLost, Invalid, StateUnknown (the state was not uploaded).
     """
     result = operation_results.agent_result(outcome, code=code, message=message, hint=hint, log_tail=log_tail)
     seq = reports.checked_seq(seq)
@@ -264,8 +264,8 @@ def finish(
 
 
 def _end(operation: Operation, result: dict[str, object], *, lease_token: uuid.UUID, state: str) -> None:
-    reached = state == operation.target_state_id and result["code"] != FILES_DIFFER
-    status = OperationStatus.SUCCEEDED if reached else OperationStatus.FAILED
+    good = state == operation.target_state_id and result["code"] not in (FILES_DIFFER, *UNHEALTHY)
+    status = OperationStatus.SUCCEEDED if good else OperationStatus.FAILED
     actor = f"endpoint:{operation.endpoint.name}"
     if status == OperationStatus.FAILED:
         if retries.queue_later(operation, result, actor=actor, state=state, result_token=lease_token):

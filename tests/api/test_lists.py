@@ -52,6 +52,7 @@ def fleet(pool: Pool) -> Pool:
         ("agent_version=0.9", ["gone"]),
         ("last_result=cancelled", ["box"]),
         ("last_result=never&pool=lab", ["gone", "never", "source"]),
+        ("last_result=unhealthy", []),
         ("seen_before=2020-01-01", ["never"]),
         ("seen_after=2020-01-01T00:00:00Z&name=o", ["box", "gone", "source"]),
         ("sort=-name", ["stray", "source", "never", "gone", "box"]),

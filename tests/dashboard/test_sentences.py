@@ -182,6 +182,21 @@ def test_pool_page_counts_those_whose_last_operation_went_wrong(reader: Client, 
         assert ('href="/endpoints/three"' in listed) is (result == "lost")
 
 
+def test_pool_and_endpoint_page_say_that_health_commands_failed(reader: Client, lab: Pool) -> None:
+    box = factories.reporting_endpoint("box", pool=lab, state=factories.state("app 1-1", "lib 2-1"))
+    operation, _ = sync_coordinator.create_operation(endpoint=box, kind="sync", actor="test")
+    factories.finish(factories.applying(operation), code="health_check_failed")
+    link = '<a href="/endpoints?pool=lab&amp;last_result=unhealthy">1 whose health commands failed after it</a>'
+    assert link in text_of(reader, "/pools/lab")
+    assert 'href="/endpoints/box"' in text_of(reader, "/endpoints?pool=lab&last_result=unhealthy")
+    notice = "The last sync <a"
+    assert notice not in text_of(reader, "/endpoints/box")  # it has reported no such problem since
+    problem = factories.problem("health_check_failed", "10-nginx")
+    factories.report(box, operation.target_state, examination=[problem])
+    page = text_of(reader, "/endpoints/box")
+    assert notice in page and problem["text"] in page
+
+
 @pytest.mark.parametrize(("seconds", "words"), [(60, "minute"), (5, "5 seconds"), (600, "10 minutes")])
 def test_enrol_page_says_how_often_a_machine_reports(staff: Client, settings: Any, seconds: int, words: str) -> None:
     settings.POLL_SECONDS = seconds

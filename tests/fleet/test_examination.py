@@ -9,7 +9,7 @@ from apps.fleet.status import EndpointStatus
 from tests import factories
 
 pytestmark = pytest.mark.django_db
-FORCIBLE = ("database_locked", "pacman_unusable", "broken_dependencies", "half_upgraded")
+FORCIBLE = ("database_locked", "pacman_unusable", "broken_dependencies", "half_upgraded", "health_check_failed")
 REFUSING = ("database_unreadable", "broken_entries")
 WARNING = (
     *("foreign_dependencies", "upgrades_pending", "held_back", "files_differ", "modes_differ"),

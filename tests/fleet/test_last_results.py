@@ -8,11 +8,12 @@ import pytest
 from apps.fleet import clock, last_results
 from apps.fleet.filters import LAST_RESULTS
 from apps.fleet.models import Endpoint, Operation, OperationStatus
-from apps.fleet.models.operations import FINAL
+from apps.fleet.models.operations import FINAL, UNHEALTHY
 from tests import factories
 
 pytestmark = pytest.mark.django_db
 ENDPOINTS = 12
+CODES = ("no_room", UNHEALTHY[0])
 
 
 @pytest.fixture(params=range(3))
@@ -34,7 +35,7 @@ def history(request: pytest.FixtureRequest) -> dict[str, list[Operation]]:
                 target_state=state,
                 deadline=now,
                 created=now + timedelta(seconds=chance.randrange(3)),
-                result={"code": "no_room"} if status == OperationStatus.FAILED else None,
+                result={"code": chance.choice(CODES)} if status == OperationStatus.FAILED else None,
                 finished=now if status in FINAL else None,
             )
             for status in statuses
@@ -44,17 +45,28 @@ def history(request: pytest.FixtureRequest) -> dict[str, list[Operation]]:
     return found
 
 
+def words_of(final: list[Operation]) -> set[str]:
+    """The words of LAST_RESULTS that hold for an endpoint with these finished operations, newest first."""
+    if not final:
+        return {last_results.NEVER}
+    unhealthy = (final[0].result or {}).get("code") in UNHEALTHY
+    return {str(final[0].status), *([last_results.HEALTH_FAILED] if unhealthy else [])}
+
+
 def test_endpoints_are_found_by_how_their_newest_finished_operation_ended(history: dict[str, list[Operation]]) -> None:
     final = {name: [one for one in made if one.status in FINAL] for name, made in history.items()}
     for how in LAST_RESULTS:
-        expected = [name for name, made in final.items() if (made[0].status if made else last_results.NEVER) == how]
+        expected = [name for name, made in final.items() if how in words_of(made)]
         found = Endpoint.objects.filter(last_results.ended(how)).order_by("name")
         assert [one.name for one in found] == expected, how
     known = last_results.of(Endpoint.objects.values_list("pk", flat=True))
     assert {one.endpoint.name: one for one in known.values()} == {name: made[0] for name, made in final.items() if made}
     short = last_results.short(Endpoint.objects.values_list("pk", flat=True))
     assert short == {pk: last_results.short_of(one) for pk, one in known.items()}
-    assert {one.code for one in short.values()} == {"", "no_room"}
+    assert {one.code for one in short.values()} == {"", *CODES}
+    assert last_results.count_unhealthy() == sum(
+        last_results.HEALTH_FAILED in words_of(made) for made in final.values()
+    )
     wrong = [made[0].status for made in final.values() if made and made[0].status in ("failed", "lost")]
     assert last_results.went_wrong(Endpoint.objects.all()) == {how: wrong.count(how) for how in set(wrong)}
 

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics
 
+from apps.fleet import sync_coordinator
 from apps.fleet.models import ChecksumConflict
 from apps.health.checking.checker import Checker
 from apps.health.detailed import fleet_summary
@@ -218,8 +219,12 @@ def test_alarms_of_pools_and_checksums_are_counted(checker: Checker, get: Get) -
         state=factories.state("app 1-1"),
         examination=[factories.problem("modes_differ", "app"), factories.problem("reboot_needed", "6.1")],
     )
+    box = factories.reporting_endpoint(pool=pool, state=factories.state("app 0-1"))
+    sync, _ = sync_coordinator.create_operation(endpoint=box, kind="sync", actor="test")
+    factories.finish(factories.applying(sync), code="health_check_failed")
     fleet_summary.refresh()
     text = get("/metrics").text
+    assert value(text, "pacsync_fleet_endpoints_unhealthy") == 1
     assert value(text, "pacsync_fleet_endpoints_files_differ") == 1
     assert value(text, "pacsync_fleet_endpoints_after_sync", left="reboot_needed") == 1
     assert value(text, "pacsync_fleet_endpoints_after_sync", left="units_failed") == 0

@@ -26,7 +26,7 @@ PoolFilter = Annotated[str, Field(max_length=NAME_MAX_LENGTH, pattern=NAME_OR_NO
 Part = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
 Word = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
 EndpointSort = Literal["name", "-name", "pool", "-pool", "last_seen", "-last_seen", "agent_version", "-agent_version"]
-LastResult = Literal["succeeded", "failed", "cancelled", "lost", "never"]
+LastResult = Literal["succeeded", "failed", "cancelled", "lost", "never", "unhealthy"]
 OperationWord = Literal["active", "queued", "leased", "applying", "succeeded", "failed", "cancelled", "lost"]
 
 
@@ -49,7 +49,9 @@ class EndpointQuery(BaseModel):
     agent_version: Annotated[str, Field(max_length=limits.AGENT_VERSION_LENGTH, pattern=NO_NUL)] | None = None
     seen_after: Moment | None = Field(None, description="Heard of since then; a date, or a time (UTC without a zone).")
     seen_before: Moment | None = Field(None, description="Not heard from since then, or never.")
-    last_result: LastResult | None = Field(None, description="How their newest finished operation ended.")
+    last_result: LastResult | None = Field(
+        None, description="How their newest finished operation ended; `unhealthy`: failed, because health commands did."
+    )
     sort: EndpointSort = "name"
 
     def filter(self) -> EndpointFilter:

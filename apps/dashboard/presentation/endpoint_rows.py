@@ -11,7 +11,7 @@ from apps.fleet import examination, fleet_statuses, last_results, status
 from apps.fleet.consistent_read import consistent_read
 from apps.fleet.last_results import LastResult
 from apps.fleet.models import Endpoint, Operation, Pool
-from apps.fleet.models.operations import FILES_DIFFER, WENT_WRONG
+from apps.fleet.models.operations import FILES_DIFFER, UNHEALTHY, WENT_WRONG
 from apps.fleet.reported_problem import Reported
 from apps.fleet.status_badges import ENDPOINT_BADGES
 
@@ -38,9 +38,12 @@ class EndpointRow:
 
     @property
     def went_wrong(self) -> bool:
-        """Whether its newest operation failed or was lost, and it isn't in sync since then."""
-        newest = self.last if self.operation is None and self.status != status.EndpointStatus.IN_SYNC else None
-        return newest is not None and newest.status in WENT_WRONG
+        """Whether its newest operation failed or was lost, and it isn't in sync, or is unhealthy, since then."""
+        if self.operation or self.last is None or self.last.status not in WENT_WRONG:
+            return False
+        last = last_results.short_of(self.last) if isinstance(self.last, Operation) else self.last
+        unhealthy = last.code in UNHEALTHY and examination.is_unhealthy(self.endpoint)
+        return unhealthy or self.status != status.EndpointStatus.IN_SYNC
 
 
 def row_of(endpoint: Endpoint) -> EndpointRow:

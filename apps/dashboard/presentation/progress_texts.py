@@ -13,6 +13,7 @@ PHASE_LABELS = {
     "applying": "pacman is running",
     "verifying": "Checking the result",
     "comparing": "Comparing files",
+    "checking": "Running the machine's health commands",
 }
 HOSTS_NAMED = 2
 QUEUED = "queued"

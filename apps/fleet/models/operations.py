@@ -10,7 +10,7 @@ import uuid
 from typing import Self
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from apps.fleet import limits
@@ -39,10 +39,17 @@ CANCELLABLE = (OperationStatus.QUEUED, OperationStatus.LEASED)  # pacman has not
 ACTIVE = (OperationStatus.QUEUED, *CLAIMED)
 # The code of a result: the packages are the target's, but files on the disk aren't the packages'.
 FILES_DIFFER = "files_differ"
+# Codes of results: health commands of the machine failed afterwards. It stayed so, a sync was reverted, or couldn't be.
+HEALTH_CHECK_FAILED = "health_check_failed"
+UNHEALTHY = (HEALTH_CHECK_FAILED, "health_check_reverted", "health_revert_failed")
 FINAL = tuple(status for status in OperationStatus if status not in ACTIVE)
 WENT_WRONG = (OperationStatus.FAILED, OperationStatus.LOST)
-# It brought its endpoint to its target's packages, all of its files or not.
-REACHED = Q(status=OperationStatus.SUCCEEDED) | Q(status=OperationStatus.FAILED, result__code=FILES_DIFFER)
+# It brought its endpoint to its target's packages: all of its files or not, healthy or not.
+REACHED = (
+    Q(status=OperationStatus.SUCCEEDED)
+    | Q(status=OperationStatus.FAILED, result__code=FILES_DIFFER)
+    | Q(status=OperationStatus.FAILED, result__code__in=UNHEALTHY, end_state=F("target_state"))
+)
 
 
 class OperationQuerySet(models.QuerySet["Operation"]):
@@ -83,7 +90,7 @@ class OperationQuerySet(models.QuerySet["Operation"]):
         return self.filter(began).order_by("-created", "-id")
 
     def reached(self) -> Self:
-        """Those that brought their endpoint to their target's packages, all of its files or not."""
+        """Those that brought their endpoint to their target's packages: all of its files or not, healthy or not."""
         return self.filter(REACHED)
 
     def newest(self) -> Self:

@@ -167,6 +167,8 @@ def _fleet() -> Iterator[Metric]:
     yield _gauge("fleet_endpoints_token_shared", text, found.get("endpoints_token_shared", 0))
     text = "Endpoints that wait for an operator's approval."
     yield _gauge("fleet_endpoints_awaiting_approval", text, found.get("endpoints_awaiting_approval", 0))
+    text = "Endpoints whose health commands failed after their newest finished operation."
+    yield _gauge("fleet_endpoints_unhealthy", text, found.get("endpoints_unhealthy", 0))
     yield _by("status", "fleet_operations", "Operations by status.", found["operations"].items())
     text = "Pools that need an operator, by alarm."
     yield _by("alarm", "fleet_pool_alarms", text, found.get("pool_alarms", {}).items())

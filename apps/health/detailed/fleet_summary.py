@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Count
 from django.db.models.functions import Now
 
-from apps.fleet import after_sync, approval, examination, fleet_statuses, pool_alarms, shared_tokens
+from apps.fleet import after_sync, approval, examination, fleet_statuses, last_results, pool_alarms, shared_tokens
 from apps.fleet.models import ChecksumConflict, Endpoint, Operation, Pool
 from apps.fleet.models.operations import OperationStatus
 from apps.health.checking import worker_reports
@@ -37,6 +37,7 @@ def refresh() -> None:
         counts["endpoints_after_sync"] = after_sync.counts(Endpoint.objects.all())
         counts["endpoints_token_shared"] = Endpoint.objects.filter(shared_tokens.SHARED).count()
         counts["endpoints_awaiting_approval"] = Endpoint.objects.filter(approval.AWAITING).count()
+        counts["endpoints_unhealthy"] = last_results.count_unhealthy()
         if tracker_list.is_enabled():
             counts["vulnerabilities"] = _vulnerabilities()
     worker_reports.write("fleet", counts)
