@@ -32,5 +32,5 @@ def documented() -> set[str]:
 def test_codes_of_the_source_are_those_of_the_page() -> None:
     found = set(codes())
     assert {"lease_lost", "not_root", "server_unavailable"} <= found
-    commands = {"run", "status", "revert", "sync", "once", "diff"}
+    commands = {"run", "status", "revert", "sync", "once", "diff", "health"}
     assert documented() - commands == found | {"base_changed"}

@@ -42,6 +42,13 @@ def test_status_says_that_a_target_waits_for_an_approval(approved: bool | None) 
     assert (said in render.status(KNOWN | {"target": target}).splitlines()) is (approved is False)
 
 
+@pytest.mark.parametrize("status", ["succeeded", "failed"])
+@pytest.mark.parametrize("code", ["health_check_failed", "files_differ"])
+def test_operation_that_an_older_server_takes_for_good_failed_all_the_same(status: str, code: str) -> None:
+    outcome = OperationResult("failed", code, "Health command 10-x ended with status 1.", exit=1)
+    assert render.exit_of(EndedOperation("sync", outcome, {"status": status})) == 1
+
+
 def test_operation_whose_end_somebody_changed_names_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     """`pacman -D` between the verification and the result: the agent saw nothing wrong, and the server says no."""
 

@@ -209,3 +209,23 @@ def test_agent_killed_between_the_transactions_says_what_it_can_not_finish(lab: 
     assert operation["status"] == "failed" and STAYS in operation["result"]["message"]
     assert not (agent.state_dir(lab.one) / "journal.json").exists()
     assert lab.one.problems() == []
+
+
+@pytest.mark.parametrize("point", ["", "enter:revert"])
+def test_sync_that_its_health_commands_refuse_is_reverted_to_before_the_keyring(lab: KeyringLab, point: str) -> None:
+    lab.usual_update()
+    before = lab.one.state()
+    lab.one.agent_config("revert_if_unhealthy = yes")
+    command = lab.one.root / "etc/pacsync-agent.d/health/10-bad"
+    command.parent.mkdir(parents=True)
+    command.write_text("#!/bin/sh\nexit 1\n")
+    command.chmod(0o755)
+    if point:
+        assert agent.run_killed_at(lab.one, point, "sync").code == -signal.SIGKILL
+        assert lab.versions() == {"test-keyring": "2-1", "tool": "2-1"}
+    agent.run(lab.one, "once" if point else "sync").refused(1)
+    assert lab.one.state() == before and lab.versions() == {"test-keyring": "1-1", "tool": "1-1"}
+    [operation] = lab.site.operations(lab.name)
+    assert operation["status"] == "failed"
+    result = lab.site.call("GET", f"/operations/{operation['id']}")["result"]
+    assert result["code"] == "health_check_reverted", result

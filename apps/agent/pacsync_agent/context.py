@@ -14,6 +14,7 @@ from typing import Any
 
 from . import settings
 from .errors import Busy, Local
+from .health_commands.health_settings import HealthSettings
 from .journal import Journal
 from .mirrors.retry_schedule import OUTAGE
 from .pacman.configuration import PacmanConf
@@ -51,6 +52,7 @@ class Context:
     protect: tuple[str, ...] = settings.PROTECT
     force_remove: tuple[str, ...] = ()
     mirror_patience: float = OUTAGE
+    health: HealthSettings = field(default_factory=HealthSettings)
     blocked: bool = False
     said: str = ""
     databases: dict[str, Path] = field(default_factory=dict)
@@ -101,6 +103,7 @@ def make_context(
         trust_target_files=options.trust_target_files,
         protect=options.protect,
         mirror_patience=options.mirror_patience,
+        health=options.health,
     )
 
 

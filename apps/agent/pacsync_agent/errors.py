@@ -132,6 +132,18 @@ class Interrupted(AgentError):
         self.exit = 128 + number
 
 
+class HealthChecksStopped(Exception):
+    """A signal asked the agent to stop after pacman, before it is known whether the operation stays.
+
+    The journal stays, and the next start continues.
+    """
+
+    def __str__(self) -> str:
+        return (
+            "Stopped while the health of the machine was checked: the next start does it again and ends the operation."
+        )
+
+
 class PacmanGoesOn(Exception):
     """A signal asked the agent to stop while its pacman is at work: the agent leaves, pacman doesn't.
 

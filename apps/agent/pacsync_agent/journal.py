@@ -16,7 +16,7 @@ from .errors import Busy, Local
 from .system import disk_full, files
 
 # In the order in which they come.
-CREATE, CLAIM, GATHER, REHEARSE, APPLY, SETTLE, VERIFY, REPORT = STEPS = (
+CREATE, CLAIM, GATHER, REHEARSE, APPLY, SETTLE, VERIFY, REVERT, REPORT = STEPS = (
     "create",
     "claim",
     "gather",
@@ -24,6 +24,7 @@ CREATE, CLAIM, GATHER, REHEARSE, APPLY, SETTLE, VERIFY, REPORT = STEPS = (
     "apply",
     "settle",
     "verify",
+    "revert",
     "report",
 )
 FORMAT = 1
@@ -105,6 +106,15 @@ class Journal:
         return self.data["operation"] is None
 
     @property
+    def unhealthy(self) -> Optional[dict[str, Any]]:
+        """Once health commands failed and the sync is being reverted: what they said (operation/health_gate.py).
+
+        From then on, goal and base are those of the revert.
+        """
+        said: Optional[dict[str, Any]] = self.data.get("unhealthy")
+        return said
+
+    @property
     def goal(self) -> list[InstalledPackage]:
         """What is to be installed in the end, from APPLY on."""
         return packages_from_text(self.data["goal"])
@@ -115,6 +125,11 @@ class Journal:
         return packages_from_text(self.data["base"])
 
     @property
+    def before(self) -> list[InstalledPackage]:
+        """What was installed before the operation, from APPLY on, also if the transaction under way is its second."""
+        return packages_from_text(self.first["base"]) if self.first else self.base
+
+    @property
     def then(self) -> Optional[list[InstalledPackage]]:
         """The goal of the transaction that follows the one under way; None if none follows."""
         text = self.data.get("then")
@@ -122,7 +137,7 @@ class Journal:
 
     @property
     def first(self) -> Optional[dict[str, Any]]:
-        """What the transaction before the one under way did: its `packages` in words, `warnings`, and the `log`."""
+        """What the transaction before the one under way did: its `packages` in words, `warnings`, `log`, `base`."""
         first: Optional[dict[str, Any]] = self.data.get("first")
         return first
 

@@ -10,11 +10,12 @@ import dataclasses
 import os
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
 from .errors import AgentError, Local, NotAuthorized
+from .health_commands.health_settings import TIMEOUT, TOTAL_TIMEOUT, HealthSettings
 from .http import proxies
 from .http.proxies import Proxy
 from .mirrors.retry_schedule import OUTAGE
@@ -24,9 +25,10 @@ from .system import disk_full, files, own_directory
 AGENT_CONFIG = Path("/etc/pacsync-agent.conf")
 # Settings of the command line and the file; settings of the file alone.
 KEYS = ("config", "root", "dbpath", "state_dir", "server")
-OWN_KEYS = ("trust_target_files", "proxy", "protect", "mirror_patience")
+_HEALTH_KEYS = ("revert_if_unhealthy", "health_timeout", "health_total_timeout")
+OWN_KEYS = ("trust_target_files", "proxy", "protect", "mirror_patience", *_HEALTH_KEYS)
 PROTECT = ("default",)  # every role of roles.py
-LONGEST_PATIENCE = 3600.0  # seconds
+LONGEST = 3600.0  # seconds, of each setting that is a time
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Options:
 
     `trust_target_files`: accept files whose checksum only the server names. `proxy`: the proxy to the server.
     `protect`: what no operation may remove: `default`, roles, patterns of package names; empty for nothing.
-    `mirror_patience`: for how many seconds mirrors that fail at the moment are asked again.
+    `mirror_patience`: for how many seconds mirrors that fail at the moment are asked again. `health`: the limits of the
+    machine's health commands, and whether a sync is reverted when one fails.
     """
 
     config: Optional[Path] = None
@@ -47,6 +50,7 @@ class Options:
     proxy: Optional[Proxy] = None
     protect: tuple[str, ...] = PROTECT
     mirror_patience: float = OUTAGE
+    health: HealthSettings = field(default_factory=HealthSettings)
 
 
 def load_options(given: dict[str, Optional[str]], agent_config: Optional[str]) -> Options:
@@ -82,25 +86,35 @@ def names_machine(given: dict[str, Optional[str]]) -> bool:
 
 
 def _with_own(options: Options, values: dict[str, Optional[str]]) -> Options:
-    word = (values.get("trust_target_files") or "no").lower()
-    if word not in {"yes", "no"}:
-        raise Local("agent_config_invalid", f"trust_target_files is {word!r}.", "Use yes or no.")
     known = values.get("protect")
     return dataclasses.replace(
         options,
-        trust_target_files=word == "yes",
+        trust_target_files=_is_yes(values, "trust_target_files"),
         proxy=_proxy(values.get("proxy")),
         protect=PROTECT if known is None else tuple(known.replace(",", " ").split()),
-        mirror_patience=_patience(values.get("mirror_patience")),
+        mirror_patience=_seconds(values, "mirror_patience", OUTAGE),
+        health=HealthSettings(
+            timeout=_seconds(values, "health_timeout", TIMEOUT, least=1),
+            total_timeout=_seconds(values, "health_total_timeout", TOTAL_TIMEOUT, least=1),
+            reverts=_is_yes(values, "revert_if_unhealthy"),
+        ),
     )
 
 
-def _patience(text: Optional[str]) -> float:
+def _is_yes(values: dict[str, Optional[str]], name: str) -> bool:
+    word = (values.get(name) or "no").lower()
+    if word not in {"yes", "no"}:
+        raise Local("agent_config_invalid", f"{name} is {word!r}.", "Use yes or no.")
+    return word == "yes"
+
+
+def _seconds(values: dict[str, Optional[str]], name: str, default: float, *, least: int = 0) -> float:
+    text = values.get(name)
     if not text:
-        return OUTAGE
-    if not (text.isascii() and text.isdigit() and float(text[:9]) <= LONGEST_PATIENCE):
-        hint = f"It may be a number of seconds from 0 to {LONGEST_PATIENCE:.0f}."
-        raise Local("agent_config_invalid", f"mirror_patience is {text!r}.", hint)
+        return default
+    if not (text.isascii() and text.isdigit() and least <= float(text[:9]) <= LONGEST):
+        hint = f"It may be a number of seconds from {least} to {LONGEST:.0f}."
+        raise Local("agent_config_invalid", f"{name} is {text!r}.", hint)
     return float(text)
 
 

@@ -13,6 +13,7 @@ from ..databases import local_db
 from ..databases.local_db import Installed
 from ..errors import AgentError, Failed, Refused
 from ..examination import after_sync, source_examination, verification
+from ..health_commands import health_record
 from ..pacman import database_lock, kept_configuration, lock_check
 from ..planning import plan
 from ..protection import permission
@@ -106,10 +107,11 @@ def _body(
 
 
 def _observed(context: Context, installed: Installed) -> list[dict[str, Any]]:
-    """The problems that operations find or leave: files that differ, and what is left to do after a sync."""
+    """The problems that operations find or leave: files that differ, what is left to do, and bad health."""
     return [
         *verification.problems(context.conf, context.state_dir, installed),
         *after_sync.problems(context.state_dir, context.conf.root),
+        *health_record.problems(context.state_dir),
     ]
 
 
@@ -213,7 +215,8 @@ def report_end(context: Context) -> None:
     """
     installed = local_db.read(context.conf.dbpath)
     known = _observed(context, installed)
-    if known != [*verification.among(context.problems), *after_sync.among(context.problems)]:
+    said = context.problems
+    if known != [*verification.among(said), *after_sync.among(said), *health_record.among(said)]:
         report_now(context)
     renew_status(context)
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
-from ..errors import AgentError, Exit, Failed, PacmanGoesOn
+from ..errors import AgentError, Exit, Failed, HealthChecksStopped, PacmanGoesOn
 from ..system import disk_full, preload, process_environment
 from ..system.signals import Signals
 from ..terminal.hints import Hints
@@ -53,6 +53,9 @@ def _run(command: Command, arguments: argparse.Namespace) -> int:
         return int(error.exit)
     except PacmanGoesOn as error:
         output.error(Failed("pacman_goes_on", str(error)))
+        return 128 + int(signals.number or 0)
+    except HealthChecksStopped as error:
+        output.error(Failed("health_check_stopped", str(error)))
         return 128 + int(signals.number or 0)
     except BrokenPipeError:  # the reader of our output went away
         sys.stderr.close()

@@ -12,6 +12,7 @@ from ..examination import after_sync
 from ..examination.source_examination import UNUSABLE
 from ..examination.verification import CODES, DIFFER
 from ..operation.ending import EndedOperation
+from ..operation.health_gate import CODES as UNHEALTHY
 from ..pacman.running_hook import RunningHook
 from ..server import last_failure
 from ..terminal.listing import listed
@@ -66,7 +67,10 @@ def counts(values: dict[str, int]) -> str:
 def exit_of(ended: EndedOperation) -> int:
     """The exit status. The server says whether the operation succeeded; where it never heard of it, the agent does."""
     status = ended.operation.get("status") or ended.outcome.outcome
-    if status == "succeeded" and ended.outcome.code != DIFFER:  # an older server goes by the packages alone
+    if status == "succeeded" and ended.outcome.code not in {
+        DIFFER,
+        *UNHEALTHY,
+    }:  # an older server goes by the packages alone
         return Exit.OK
     return ended.outcome.exit or Exit.FAILED
 

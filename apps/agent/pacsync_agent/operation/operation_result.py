@@ -14,7 +14,7 @@ LOG_TAIL = 16_000  # characters, as many as the server keeps
 class OperationResult:
     """`outcome` is succeeded or failed; `code`, `message` and `hint` say why it failed; `warnings` are pacman's.
 
-    `log` is the end of pacman's output, where no transaction began.
+    `log` is the end of pacman's output, where no transaction began; `checks` the output of the health commands.
     """
 
     outcome: str
@@ -24,6 +24,7 @@ class OperationResult:
     exit: int = 0
     warnings: tuple[str, ...] = ()
     log: str = ""
+    checks: str = ""
 
     @classmethod
     def failed(cls, error: AgentError, warnings: tuple[str, ...] = ()) -> OperationResult:
@@ -34,8 +35,8 @@ class OperationResult:
         return cls(**{**value, "warnings": tuple(value.get("warnings", ()))})
 
     def for_journal(self) -> dict[str, Any]:
-        """Without an empty `log`, which an older agent wouldn't understand."""
-        return {key: value for key, value in asdict(self).items() if key != "log" or value}
+        """Without an empty `log` and `checks`, which an older agent wouldn't understand."""
+        return {key: value for key, value in asdict(self).items() if key not in {"log", "checks"} or value}
 
     def for_server(self, log: str, hint: str = "") -> dict[str, Any]:
         """The result request's fields. The first line of the message is the cause.
@@ -48,7 +49,7 @@ class OperationResult:
             "outcome": self.outcome,
             "code": self.code,
             "message": message[:2000],
-            "log_tail": (log or self.log)[-LOG_TAIL:],
+            "log_tail": f"{log or self.log}{self.checks}"[-LOG_TAIL:],
             **({"hint": _one_line(hint)} if hint else {}),
         }
 

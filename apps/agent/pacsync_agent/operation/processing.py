@@ -32,7 +32,7 @@ from ..transaction.keyring_first import Staged
 from ..transaction.machine import Machine
 from ..transaction.machine_factory import machine_of
 from ..trust import target_files
-from . import cancellation, ending, recovery, signed_operation
+from . import cancellation, ending, health_gate, recovery, signed_operation
 from .ending import EndedOperation
 from .heartbeat import Heartbeat
 from .operation_result import OperationResult
@@ -70,8 +70,10 @@ def carry_out(context: Context, *, give_back: bool) -> Optional[EndedOperation]:
             if claim is None:
                 return None
             _work(context, claim, give_back=give_back)
+        elif journal.step == steps.REVERT:
+            health_gate.go_on(context)
         elif journal.step != steps.REPORT:
-            recovery.go_on(context)
+            recovery.go_on(context, health_gate.judge_alone)
             if not journal.data:  # there was nothing to finish
                 return None
         if journal.reached(steps.REPORT):
@@ -211,12 +213,7 @@ def _apply(
             raise _base_changed()
         after_sync.note_before(context.state_dir, context.conf.root)
         heartbeat.say_applying()
-        run = machine.apply(staged.prepared)
-        if run is not None and run.status != 0:
-            return recovery.after_failure(
-                context, machine, recovery.failure_of(context, run), cut_off=run.status >= 128
-            )
-        return recovery.settle_and_verify(context, machine)
+        return health_gate.judge(context, recovery.run_to_end(context, machine, staged.prepared))
 
 
 def end_unbegun(context: Context, queued: dict[str, Any], error: AgentError) -> Optional[EndedOperation]:

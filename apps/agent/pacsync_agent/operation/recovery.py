@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
 from .. import journal as steps
@@ -23,6 +23,7 @@ from ..terminal.listing import named_and
 from ..transaction import package_differences, pacman_errors, rehearsal
 from ..transaction.machine import Machine, Packages
 from ..transaction.machine_factory import machine_of
+from ..transaction.rehearsal import Prepared
 from . import ending, signed_operation
 from .heartbeat import Heartbeat
 from .operation_result import LOG_TAIL, OperationResult
@@ -31,24 +32,18 @@ from .operation_result import LOG_TAIL, OperationResult
 LEASE = 120.0
 
 
-def go_on(context: Context) -> None:
-    """After the death of an agent that may have started pacman: wait for that pacman, then finish its work."""
+def go_on(context: Context, conclude: Callable[[Context, OperationResult], OperationResult]) -> None:
+    """After the death of an agent that may have started pacman: wait for that pacman, then finish its work.
+
+    `conclude` makes the operation's result of the transaction's.
+    """
     journal = context.journal
     running = context.transaction
     said = "The pacman of an earlier run is still at work: waiting for it to finish."
     watch = HookWatch(context.conf, lambda hook: context.output.line(f"Its hook {hook.running()}."))
     with contextlib.ExitStack() as stack:
         if running.is_running() and not journal.is_repair:
-            data = journal.data
-            beats = Heartbeat(
-                context.client,
-                data["operation"],
-                data["token"],
-                data.get("lease", LEASE),
-                phase="applying",
-                poll=data.get("poll", 0),
-            )
-            heartbeat = stack.enter_context(beats)
+            heartbeat = stack.enter_context(heartbeat_of(context))
             heartbeat.hook = lambda: running_hook.of(running.output(), context.conf)
         try:
             execution.wait_for_orphan(
@@ -68,7 +63,20 @@ def go_on(context: Context) -> None:
         finally:
             remove_rehearsal(context)
         if outcome is not None:
-            ending.end(context, outcome)
+            ending.end(context, conclude(context, outcome))
+
+
+def heartbeat_of(context: Context) -> Heartbeat:
+    """Heartbeats for an operation of the journal that an earlier agent has begun to apply."""
+    data = context.journal.data
+    return Heartbeat(
+        context.client,
+        data["operation"],
+        data["token"],
+        data.get("lease", LEASE),
+        phase="applying",
+        poll=data.get("poll", 0),
+    )
 
 
 def _judge(context: Context, machine: Machine) -> Optional[OperationResult]:
@@ -78,15 +86,17 @@ def _judge(context: Context, machine: Machine) -> Optional[OperationResult]:
         return settle_and_verify(context, machine)
     # After a power cut files may be empty although their names, and pacman's status, are on the disk.
     power_cut = _power_was_cut(context)
-    if power_cut and not journal.is_repair and _was_rolled_back(context, machine):
+    begins_again = not (journal.is_repair or journal.unhealthy)  # else it is finished in any case
+    if power_cut and begins_again and _was_rolled_back(context, machine):
         context.output.line("The operation had succeeded, and a snapshot from before it was restored: leaving it so.")
         journal.close()
         return None
     status = None if power_cut else context.transaction.last_status()
     if status == 0:
         return settle_and_verify(context, machine)
-    # A repair has no claim to go back to, and after a first transaction the machine isn't in the claim's base any more.
-    again = power_cut or journal.is_repair or journal.first is not None
+    # A repair has no claim to go back to. After a first transaction, and in the revert of a sync whose health commands
+    # failed, the machine isn't in the claim's base any more.
+    again = power_cut or journal.is_repair or journal.first is not None or journal.unhealthy is not None
     if not (again or context.transaction.was_started()):
         context.output.line("An earlier run stopped right before pacman: beginning again.")
         journal.enter(steps.CLAIM)
@@ -126,6 +136,14 @@ def _power_was_cut(context: Context) -> bool:
     return boot_id.is_another(context.journal.data.get("boot"))
 
 
+def run_to_end(context: Context, machine: Machine, prepared: Prepared) -> OperationResult:
+    """Run the rehearsed transaction that the journal has, settle and verify, or recover from its failure."""
+    run = machine.apply(prepared)
+    if run is not None and run.status != 0:
+        return after_failure(context, machine, failure_of(context, run), cut_off=run.status >= 128)
+    return settle_and_verify(context, machine)
+
+
 def settle_and_verify(context: Context, machine: Machine) -> OperationResult:
     """The steps after a transaction, then the next transaction if one follows, and the result.
 
@@ -146,7 +164,7 @@ def settle_and_verify(context: Context, machine: Machine) -> OperationResult:
         journal.enter(steps.VERIFY)
         machine.verify(goal, journal.data["problems"], journal.data["install"])
         warnings += machine.check_files(journal.data["install"], journal.data.get("began"))
-        if journal.data["kind"] == "revert":
+        if journal.data["kind"] == "revert" or journal.unhealthy:
             warnings += pacnew_files.warnings(context.conf, journal.data["install"], warnings)
     except AgentError as error:
         return OperationResult.failed(error, warnings)
@@ -161,7 +179,8 @@ def _second(context: Context, goal: Packages, warnings: tuple[str, ...]) -> Oper
     journal = context.journal
     machine = machine_of(context, journal.data["fetch"], threading.Event())
     words = [f"{package.name} {package.version}" for package in journal.goal if package.name in journal.data["install"]]
-    first = {"packages": words, "warnings": warnings, "log": context.transaction.output()[-LOG_TAIL:]}
+    log = context.transaction.output()[-LOG_TAIL:]
+    first = {"packages": words, "warnings": warnings, "log": log, "base": journal.data["base"]}
     try:
         base = machine.installed()
         prepared = machine.prepare(goal, held=(), warn=False)

@@ -18,7 +18,7 @@ from .hints import Hints
 from .operation_progress import OperationProgress
 
 _PHASES = ("rehearsing", "downloading", "applying", "verifying", "comparing")
-TITLES = {phase: phase.capitalize() for phase in _PHASES}
+TITLES = {**{phase: phase.capitalize() for phase in _PHASES}, "checking": "Running health commands:"}
 
 
 def human_bytes(count: float) -> str:

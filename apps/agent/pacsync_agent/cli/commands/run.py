@@ -7,7 +7,7 @@ from typing import Optional
 
 from ...context import Context, only_agent
 from ...databases import sync_databases
-from ...errors import AgentError, Busy, Exit, Interrupted, NotAuthorized, PacmanGoesOn, Unavailable
+from ...errors import AgentError, Busy, Exit, HealthChecksStopped, Interrupted, NotAuthorized, PacmanGoesOn, Unavailable
 from ...operation import blocked_operation
 from ...system import disk_full
 from .. import render
@@ -31,7 +31,7 @@ def run(call: Call) -> int:
             call.signals.stop.wait(rounds.do())
     except Interrupted:
         pass
-    except PacmanGoesOn as error:
+    except (PacmanGoesOn, HealthChecksStopped) as error:
         call.output.line(str(error))
     call.output.line("Stopped.")
     return Exit.OK
@@ -48,7 +48,10 @@ class _Rounds:
         self._reported = ""
 
     def do(self) -> float:
-        """Do one round. Returns the seconds until the next. Raises Interrupted, NotAuthorized, PacmanGoesOn."""
+        """Do one round. Returns the seconds until the next.
+
+        Raises Interrupted, NotAuthorized, PacmanGoesOn, HealthChecksStopped.
+        """
         busy, asked_to_wait = False, 0.0
         try:
             poll = self._round()

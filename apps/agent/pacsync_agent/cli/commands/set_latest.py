@@ -6,6 +6,8 @@ from ...checkin import report
 from ...context import only_agent
 from ...errors import Exit, Local, Refused
 from ...examination.source_examination import UNUSABLE
+from ...health_commands import command_files
+from ...operation import health_gate
 from ...pacman import lock_check
 from ...server.client import HINTS, ApiError
 from ...server.newest_revision import RevisionSeen
@@ -21,6 +23,8 @@ def set_latest(call: Call) -> int:
     with only_agent(context.state_dir, wait=call.arguments.wait):
         lock_check.check_unlocked(context.conf)
         context.journal.check_closed()
+        for ignored in health_gate.run(context, command_files.find(context.conf.root)).ignored:
+            call.output.warn(f"{ignored}.")
         answer = report.check_in(context)
         for problem in context.problems:
             if problem["code"] == UNUSABLE:  # then nothing has checked whether the packages fit together
@@ -55,7 +59,7 @@ def _add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="even from a package set that isn't sound; a new revision even if it is the target already",
+        help="even from a machine that isn't sound; a new revision even if it is the target already",
     )
 
 
