@@ -26,7 +26,7 @@ class Level(IntEnum):
     """What a reader may see."""
 
     STATUS = 0  # healthy or not
-    DETAILS = 1  # everything except the names of machines
+    DETAILS = 1  # everything except the names of machines and the versions of Python and Django
     NAMES = 2  # everything
 
 

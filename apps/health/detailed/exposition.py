@@ -20,6 +20,7 @@ from apps.health.checking import instance_health
 from apps.health.checking.instance_health import InstanceHealth
 from apps.health.checking.results import REASONS, CheckStatus
 from apps.health.detailed import fleet_summary
+from apps.health.detailed.access import Level
 from apps.health.detailed.negotiation import OPENMETRICS, parse, quality_of
 from apps.health.metrics import counters, instruments, processes
 from apps.lifecycle import shutdown
@@ -32,11 +33,11 @@ Pairs = Iterable[tuple[str, float]]
 _openmetrics: Callable[[CollectorRegistry], bytes] = openmetrics.generate_latest
 
 
-def text(accept: str, *, everything: bool = True) -> tuple[bytes, str]:
-    """(text, its media type); OpenMetrics if `accept` prefers it. Without `everything`, only whether it is healthy."""
+def text(accept: str, level: Level) -> tuple[bytes, str]:
+    """(what a reader of this level may see, its media type); OpenMetrics if `accept` prefers it."""
     instruments.count_dbpool(facade.sample())
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(everything))
+    registry.register(_Collector(level))
     wishes = parse(accept)
     named = any(wish.type == OPENMETRICS for wish in wishes)
     if named and quality_of(OPENMETRICS, wishes) >= quality_of("text/plain", wishes):
@@ -45,17 +46,17 @@ def text(accept: str, *, everything: bool = True) -> tuple[bytes, str]:
 
 
 class _Collector:
-    def __init__(self, everything: bool) -> None:
-        self.everything = everything
+    def __init__(self, level: Level) -> None:
+        self.level = level
 
     def collect(self) -> Iterator[Metric]:
         health = instance_health.health()
         yield from _status(health)
-        if self.everything:
+        if self.level is not Level.STATUS:
             snapshot = snapshots.snapshot()
             yield from _checks(health)
             yield from _writes()
-            yield from _instance(snapshot)
+            yield from _instance(snapshot, versions=self.level is Level.NAMES)
             yield from _requests(snapshot)
             yield from _dbpool(snapshot)
             yield from _fleet()
@@ -104,8 +105,10 @@ def _writes() -> Iterator[Metric]:
     yield _one_of("problem", "database_write_problem", text, write_state.PROBLEMS[1:], problem)
 
 
-def _instance(snapshot: InstanceSnapshot) -> Iterator[Metric]:
-    build = {"version": settings.VERSION, "python": platform.python_version(), "django": django.__version__}
+def _instance(snapshot: InstanceSnapshot, *, versions: bool) -> Iterator[Metric]:
+    build = {"version": settings.VERSION}
+    if versions:
+        build |= {"python": platform.python_version(), "django": django.__version__}
     yield InfoMetricFamily("pacsync_build", "What is running.", value=build)
     yield _gauge("start_time_seconds", "When the instance started, since 1970.", round(instance.started(), 2))
     yield _gauge("uptime_seconds", "How long the instance has been running.", instance.uptime_seconds())

@@ -83,5 +83,5 @@ def limited(environ: Environ) -> Response | None:
 
 
 def _metrics(accept: str, level: Level) -> Response:
-    body, media_type = exposition.text(accept, everything=level is not Level.STATUS)
+    body, media_type = exposition.text(accept, level)
     return Response("200 OK", body, media_type, (VARY,))

@@ -1,9 +1,9 @@
 """The report of /health/detailed as one dictionary: the documented fields (docs/health.md), and more.
 
-It must not know HTTP. `names` says whether the reader may see the names of machines.
+It must not know HTTP. `names` says whether the reader may see the names of machines, and the version of Python.
 """
 
-import sys
+import platform
 import time
 from typing import Any
 
@@ -29,7 +29,7 @@ def report(*, names: bool = False) -> dict[str, Any]:
         "environment": settings.ENVIRONMENT,
         "readiness": readiness(),
         "components": components(health, snapshot),
-        "configuration": configuration(),
+        "configuration": configuration(names),
         "lifecycle": lifecycle(snapshot),
         "requests": {"in_flight": snapshot.in_flight, "waiting": snapshot.waiting, "refused": snapshot.refused},
         "tracked_work": tracked_work(snapshot),
@@ -115,7 +115,7 @@ def check(component: ComponentHealth) -> dict[str, Any]:
     }
 
 
-def configuration() -> dict[str, Any]:
+def configuration(names: bool) -> dict[str, Any]:
     return {
         "database_type": settings.DATABASE_TYPE,
         "pool_size": f"{settings.DB_POOL_MIN_SIZE}-{settings.DB_POOL_MAX_SIZE}",
@@ -127,7 +127,7 @@ def configuration() -> dict[str, Any]:
         "health_check_interval": settings.HEALTH_CHECK_INTERVAL,
         "shutdown_timeout": settings.SHUTDOWN_TIMEOUT,
         "shutdown_drain_delay": settings.SHUTDOWN_DRAIN_DELAY,
-        "python": ".".join(map(str, sys.version_info[:3])),
+        **({"python": platform.python_version()} if names else {}),
     }
 
 
