@@ -112,7 +112,7 @@ def whole(name: str, default: int, *, minimum: int = 0, maximum: int = 1_000_000
     return int(value)
 
 
-def flag(name: str, default: bool) -> bool:
+def flag(name: str, default: bool = False) -> bool:
     """Whether the variable `name` says yes (true, on, 1) or no (false, off, 0, nothing)."""
     text = env.str(name, default=str(default)).strip().lower()
     if text not in {"true", "yes", "on", "1", "false", "no", "off", "0", ""}:

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 import pacsync
+from apps.lifecycle import private_files
 from pacsync import logging as pacsync_logging
 from pacsync import pages
 from pacsync.accounts import *  # noqa: F403 - each of them is a setting, named in its __all__
@@ -43,7 +44,6 @@ VERSION = pacsync.__version__
 ENVIRONMENT = choice("ENVIRONMENT", "production", ("production", "staging", "development", "test"))
 DEVELOPMENT = ENVIRONMENT in {"development", "test"}
 DEBUG = flag("DEBUG", False)
-
 # How a person runs a management command here: in the clone of `make run` the environment has to be named.
 MANAGE_COMMAND = "python manage.py"
 if ENVIRONMENT == "development" and Path(sys.prefix).resolve() == (BASE_DIR / ".venv").resolve():
@@ -51,7 +51,7 @@ if ENVIRONMENT == "development" and Path(sys.prefix).resolve() == (BASE_DIR / ".
 
 SECRET_KEY = env.str("SECRET_KEY", default="").strip()
 if not SECRET_KEY and ENVIRONMENT == "development" and (BASE_DIR / "data" / "secret_key").is_file():
-    SECRET_KEY = (BASE_DIR / "data" / "secret_key").read_text().strip()  # the one that `make run` made
+    SECRET_KEY = private_files.read(BASE_DIR / "data" / "secret_key").strip()  # the one that `make run` made
 if not SECRET_KEY:
     raise ImproperlyConfigured(
         "SECRET_KEY is not set: set SECRET_KEY or SECRET_KEY_FILE. "
@@ -107,8 +107,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 BEHIND_HTTPS_PROXY = flag("BEHIND_HTTPS_PROXY", False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_HTTPS_PROXY else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = BEHIND_HTTPS_PROXY
-SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_HTTPS_PROXY else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = BEHIND_HTTPS_PROXY
+SECURE_HSTS_SECONDS = whole("HSTS_SECONDS", 31_536_000) if BEHIND_HTTPS_PROXY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS, SECURE_HSTS_PRELOAD = flag("HSTS_INCLUDE_SUBDOMAINS"), flag("HSTS_PRELOAD")
 # Cookies belong to a host, not to a port: another Django application on this host needs other names.
 SESSION_COOKIE_NAME = cookie_name("SESSION_COOKIE_NAME", "sessionid")
 CSRF_COOKIE_NAME = cookie_name("CSRF_COOKIE_NAME", "csrftoken")

@@ -1,12 +1,13 @@
 """Django's SQLite backend, in which a statement that wants the write lock waits as writers.py allows.
 
-It must not know which other program has the lock.
+Its files are private to their owner. It must not know which other program has the lock.
 """
 
 from typing import Any
 
 from django.db.backends.sqlite3 import base
 
+from apps.lifecycle import private_files
 from pacsync.sqlite.writers import Writers
 
 # What takes the write lock outside of a transaction; inside, BEGIN IMMEDIATE has taken it.
@@ -54,6 +55,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         self._waits = None
+        private_files.settle_sqlite(str(conn_params["database"]))
         return super().get_new_connection(conn_params)
 
     def wait_for_lock(self, seconds: float) -> None:

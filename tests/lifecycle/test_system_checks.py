@@ -32,6 +32,51 @@ def test_request_limit_that_leaves_no_thread_is_warned_of(settings: Any) -> None
 
 
 @pytest.mark.parametrize(
+    ("seconds", "subdomains", "preload", "warned"),
+    [
+        (31_536_000, False, False, []),
+        (31_536_000, True, False, []),
+        (31_536_000, True, True, []),
+        (0, False, False, []),
+        (31_536_000, False, True, ["lifecycle.W003"]),
+        (31_535_999, True, True, ["lifecycle.W003"]),
+        (0, True, False, ["lifecycle.W002"]),
+        (0, False, True, ["lifecycle.W002"]),
+    ],
+)
+def test_hsts_that_makes_no_sense_is_warned_of(
+    settings: Any, seconds: int, subdomains: bool, preload: bool, warned: list[str]
+) -> None:
+    settings.SECURE_HSTS_SECONDS = seconds
+    settings.SECURE_HSTS_INCLUDE_SUBDOMAINS, settings.SECURE_HSTS_PRELOAD = subdomains, preload
+    assert [message.id for message in system_checks.strict_transport()] == warned
+
+
+@pytest.mark.parametrize(
+    ("env", "header"),
+    [
+        ({}, None),
+        ({"BEHIND_HTTPS_PROXY": "true"}, "max-age=31536000"),
+        ({"BEHIND_HTTPS_PROXY": "true", "HSTS_SECONDS": 60}, "max-age=60"),
+        ({"BEHIND_HTTPS_PROXY": "true", "HSTS_SECONDS": 0}, None),
+        (
+            {"BEHIND_HTTPS_PROXY": "true", "HSTS_INCLUDE_SUBDOMAINS": "true", "HSTS_PRELOAD": "true"},
+            "max-age=31536000; includeSubDomains; preload",
+        ),
+        ({"HSTS_INCLUDE_SUBDOMAINS": "true"}, None),
+    ],
+)
+def test_hsts_is_as_the_environment_says(env: dict[str, object], header: str | None) -> None:
+    code = (
+        "from django.test import Client; "
+        "print(Client().get('/login', secure=True, headers={'X-Forwarded-Proto': 'https'})"
+        ".headers.get('Strict-Transport-Security'))"
+    )
+    done = manage("sqlite://:memory:", "shell", "--no-imports", "-c", code, **env)
+    assert done.stdout.splitlines()[-1] == str(header), done.stderr
+
+
+@pytest.mark.parametrize(
     ("env", "line"),
     [
         (

@@ -19,7 +19,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks.security.base import check_secret_key, check_secret_key_fallbacks
 
-from apps.lifecycle import ports, shutdown
+from apps.lifecycle import ports, shutdown, system_checks
 from apps.lifecycle.dbpool import facade
 from apps.lifecycle.gunicorn import arbiter, options
 from apps.lifecycle.gunicorn.reload import trial_mode
@@ -56,10 +56,12 @@ def prepare() -> None:
 
 
 def on_starting(server: Any) -> None:
-    """Say in one line that the port is taken, instead of trying for five seconds; warn about a guessable key."""
+    """Say in one line that the port is taken, instead of trying for five seconds; warn of what isn't safe."""
+    found = [*system_checks.strict_transport(), *system_checks.readable_files()]
     if not settings.DEVELOPMENT:
-        for message in (*check_secret_key(None), *check_secret_key_fallbacks(None)):
-            logger.warning("%s (%s)", message.msg, message.id)
+        found += [*check_secret_key(None), *check_secret_key_fallbacks(None)]
+    for message in found:
+        logger.warning("%s (%s)", message.msg, message.id)
     if "GUNICORN_PID" in os.environ or "LISTEN_FDS" in os.environ:
         return  # the listener is inherited
     for host, port in (address for address in server.cfg.address if isinstance(address, tuple)):
