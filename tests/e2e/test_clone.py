@@ -1,8 +1,10 @@
 """A clone in which `make run` has been: what it printed works there, and nothing but development uses its key."""
 
 import os
+import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,6 +81,32 @@ def test_run_prints_a_command_that_works_in_another_terminal(used: tuple[Path, s
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
     done = manage(clone, "sh", "-c", line.replace("createsuperuser", "healthcheck --timeout 60"))
     assert (done.returncode, done.stdout) == (0, "ready: Requests can be served.\n")
+
+
+def test_run_is_for_this_machine_alone_and_its_files_for_its_user(used: tuple[Path, str]) -> None:
+    clone, said = used
+    assert re.findall(r"Listening at: http://(\S+):\d+ ", said) == ["127.0.0.1"]
+    assert "It listens on 127.0.0.1, for this machine alone. For others, too: make run HTTP_HOST=0.0.0.0" in said
+    assert "WARNING: it listens" not in said and "other users could read" not in said
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (clone / "data", *(clone / "data").iterdir())}
+    assert modes["data"] == 0o700
+    assert modes["pacsync.sqlite3"] == modes["secret_key"] == 0o600
+
+
+@pytest.mark.parametrize(
+    ("env", "host"), [({"HTTP_HOST": "0.0.0.0"}, "0.0.0.0"), ({"HTTP_HOST": ""}, r"\[::\]|0.0.0.0")]
+)
+def test_run_that_other_machines_reach_says_so_loudly(tmp_path: Path, env: dict[str, str], host: str) -> None:
+    said = run_and_interrupt(make_clone(tmp_path / "pacsync"), **env)
+    assert re.search(rf"Listening at: http://({host}):\d+ ", said)
+    assert "WARNING: it listens on " in said and "for this machine alone. For others" not in said
+
+
+def test_run_takes_the_address_from_a_file(tmp_path: Path) -> None:
+    """As every variable."""
+    (tmp_path / "host").write_text("0.0.0.0\n")
+    said = run_and_interrupt(make_clone(tmp_path / "pacsync"), HTTP_HOST_FILE=str(tmp_path / "host"))
+    assert re.search(r"Listening at: http://0\.0\.0\.0:\d+ ", said)
 
 
 def test_readme_names_the_same_command(used: tuple[Path, str]) -> None:

@@ -19,7 +19,7 @@ TEXT = """
   Dashboard      {local}/
   Health         {local}/health/detailed
   API            {local}/api/v1/docs
-{admin}
+{reach}{admin}
   Enrol a machine with this command, which also keeps its agent running. The machine may then set its pool's target.
   The code is valid for {uses} machines and {hours} hours, but only until the next `make run`:
 {warning}
@@ -30,6 +30,13 @@ TEXT = """
 ADMIN = """
   The first administrator, in another terminal:
     {manage} createsuperuser
+"""
+ALONE = """
+  It listens on {host}, for this machine alone. For others, too: make run HTTP_HOST=0.0.0.0
+"""
+EVERYBODY = """
+  WARNING: it listens on {host}, so other machines reach it, over plain HTTP: whoever is between can read and change
+  everything. Without HTTP_HOST it is for this machine alone.
 """
 WARNS = "  (It warns first that this is plain HTTP.)\n"
 ACTOR = "make run"
@@ -50,6 +57,7 @@ class Command(BaseCommand):
                 version=settings.VERSION,
                 local=f"http://{_bracketed(local_host())}:{settings.HTTP_PORT}",
                 command=enrolment.command(url, _new_code()),
+                reach=_reach(settings.HTTP_HOST),
                 warning=WARNS if enrolment.is_unprotected(url) else "",
                 admin="" if has_admin else ADMIN.format(manage=settings.MANAGE_COMMAND),
                 uses=USES,
@@ -66,6 +74,14 @@ def _new_code() -> str:
         actor=ACTOR, valid_for=timedelta(hours=HOURS), uses=USES, may_set_targets=True
     )
     return text
+
+
+def _reach(host: str) -> str:
+    """Who reaches a server that listens there; empty for a Unix socket, which has a file's mode."""
+    if host.startswith("unix:"):
+        return ""
+    alone = enrolment.is_loopback(f"http://{_bracketed(host)}")
+    return (ALONE if alone else EVERYBODY).format(host=host)
 
 
 def local_host() -> str:
