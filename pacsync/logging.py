@@ -6,6 +6,8 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
+from apps.lifecycle.printable import several_lines
+
 WITHOUT_REQUEST = "%(asctime)s %(levelname)s %(name)s %(message)s"
 FIELDS = f"{WITHOUT_REQUEST} %(request_id)s"
 RENAMED = {"asctime": "timestamp", "levelname": "level", "name": "logger"}
@@ -22,13 +24,26 @@ class JsonLines(JsonFormatter):
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+class TextLines(logging.Formatter):
+    """Text for people. Only the first line of a record begins at the margin, and nothing in it controls a terminal.
+
+    So a text from elsewhere can't look like another record.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        return several_lines(super().format(record)).replace("\n", "\n    ")
+
+
 def configuration(*, structured: bool, level: str, access_log: bool = True) -> dict[str, Any]:
     """A `logging.config.dictConfig` dictionary: one handler on stdout, JSON lines if `structured`, at `level`.
 
     `access_log`: also one line per request.
     """
     formatters: dict[str, Any] = {
-        "text": {"format": "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s]: %(message)s"},
+        "text": {
+            "class": "pacsync.logging.TextLines",
+            "format": "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s]: %(message)s",
+        },
         "json": {"()": "pacsync.logging.JsonLines"},
     }
     return {

@@ -211,6 +211,7 @@ def heartbeat(
     """
     if phase not in PHASES:
         raise Invalid(f"phase must be one of {', '.join(PHASES)}.", field="phase")
+    hook = hook and {key: text_input.head(text, maximum=limits.HOOK_TEXT_LENGTH) for key, text in hook.items()}
     reported: dict[str, Any] = {"progress": checked_progress(progress), "lease_until": leases.until()}
     endpoint_presence.seen(endpoint)
     held = Operation.objects.lease_live().filter(pk=operation_id, endpoint=endpoint, lease_token=lease_token)

@@ -1,6 +1,7 @@
 """Texts from outside, made safe to keep. It must not know what they mean.
 
-PostgreSQL refuses NUL and lone surrogates in text; SQLite doesn't, so they are sorted out before either sees them.
+PostgreSQL refuses NUL and lone surrogates in text; SQLite doesn't, so they are sorted out before either sees them. So
+are the characters that control a terminal, and those that turn the direction of writing around on a page.
 """
 
 import re
@@ -11,7 +12,9 @@ from . import limits
 from .exceptions import Invalid, InvalidName
 from .names import validate_name
 
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+# All controls except for tab, line feed and carriage return; the bidirectional formatting characters of Unicode's
+# annex 9; surrogates.
+_UNSAFE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def line(value: object, *, field: str, maximum: int, empty: bool = False) -> str:
@@ -50,10 +53,10 @@ def patterns(value: object, *, field: str, most: int = limits.PATTERNS) -> list[
 
 
 def tail(value: str, *, maximum: int) -> str:
-    """The last `maximum` characters, with what can't be stored replaced."""
-    return _UNSTORABLE.sub("�", value[-maximum:]) if maximum else ""
+    """The last `maximum` characters, with what isn't safe replaced."""
+    return _UNSAFE.sub("�", value[-maximum:]) if maximum else ""
 
 
 def head(value: str, *, maximum: int) -> str:
-    """The first `maximum` characters, with what can't be stored replaced."""
-    return _UNSTORABLE.sub("�", value[:maximum])
+    """The first `maximum` characters, with what isn't safe replaced."""
+    return _UNSAFE.sub("�", value[:maximum])

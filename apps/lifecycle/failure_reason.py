@@ -9,6 +9,8 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from apps.lifecycle.printable import one_line
+
 KEY = "pacsync.reason"
 """The key in the environ. `HttpRequest.META` is the environ itself."""
 LONGEST = 300  # characters
@@ -16,20 +18,13 @@ LONGEST = 300  # characters
 
 def note(request: HttpRequest, reason: object) -> None:
     """Note it for the request's line. The first reason counts: what follows from it says less."""
-    if text := printable(" ".join(str(reason).split()))[:LONGEST]:
+    if text := one_line(" ".join(str(reason).split()))[:LONGEST]:
         request.META.setdefault(KEY, text)
 
 
 def of(environ: Mapping[str, Any]) -> str:
     """The reason that was noted, as one line; empty if there is none."""
     return str(environ.get(KEY, ""))
-
-
-def printable(text: str) -> str:
-    """The text with escapes for what would end its line or control a terminal: a client may have sent it."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
 class OneLineForARequest(logging.Filter):

@@ -1,6 +1,6 @@
 """Why a list isn't taken. The one before it then stays."""
 
-from apps.lifecycle.failure_reason import printable
+from apps.lifecycle.printable import one_line
 
 CODES = {
     "list_unreachable": "The address or the file can't be read, or the connection broke.",
@@ -22,7 +22,7 @@ class ListRefused(Exception):
     """
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(printable(message))
+        super().__init__(one_line(message))
         if code not in CODES:
             raise ValueError(code)
         self.code = code

@@ -14,6 +14,7 @@ from typing import IO
 
 from apps.health.command import options, remote
 from apps.health.command.exit_codes import READY, UNDETERMINED, Result, bounded, result
+from apps.lifecycle.printable import one_line
 from apps.lifecycle.streams import standard_output
 
 PAUSE = 0.5  # seconds between two attempts of --wait
@@ -39,9 +40,8 @@ def run(given: argparse.Namespace, output: IO[str] | None = None) -> int:
         text = json.dumps(found)
     else:
         reason = f" ({found['reason']})" if found.get("reason") else ""
-        said = f"{found['status'].replace('_', ' ')}{reason}: {found['message']}"
-        # One line, whatever an unknown server says: no line ends, no terminal escape sequences.
-        text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in said)
+        # One line, whatever an unknown server says.
+        text = one_line(f"{found['status'].replace('_', ' ')}{reason}: {found['message']}")
     print(text, file=output or sys.stdout, flush=True)
     return int(found["exit_code"])
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as error:  # the edge: Python's own exit code is 1, which means something else here
         text = f"undetermined: {type(error).__name__}: {error}"
         with contextlib.suppress(OSError):
-            print("".join(letter if letter.isprintable() else " " for letter in text), file=sys.stderr, flush=True)
+            print(one_line(text), file=sys.stderr, flush=True)
         return UNDETERMINED
     finally:
         standard_output.abandon()

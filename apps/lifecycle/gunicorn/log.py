@@ -12,6 +12,7 @@ from django.conf import settings
 from gunicorn.glogging import Logger
 
 from apps.lifecycle import failure_reason
+from apps.lifecycle.printable import one_line
 
 
 class LifecycleLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
@@ -29,7 +30,7 @@ class LifecycleLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
         unlogged = status != "429" and settings.HEALTH_PATH.fullmatch(path)
         if unlogged or not self.access_log.isEnabledFor(logging.INFO):
             return
-        path = failure_reason.printable(path)
+        path = one_line(path)
         milliseconds = round(request_time.total_seconds() * 1000, 1)
         method = environ.get("REQUEST_METHOD", "-")
         remote, reason = environ.get("REMOTE_ADDR", ""), failure_reason.of(environ)

@@ -8,6 +8,7 @@ from django.conf import settings
 from apps.api.management.console import clear_errors
 from apps.fleet.models import ApiToken
 from apps.lifecycle.management.output import TellingCommand
+from apps.lifecycle.printable import one_line
 
 
 class Command(TellingCommand):
@@ -34,7 +35,7 @@ class Command(TellingCommand):
 
     def _line(self, name: str, role: str, *times: str) -> None:
         columns = "".join(f"  {time:<16}" for time in times)
-        self.stdout.write(f"{name:<24}  {role:<8}{columns}".rstrip())
+        self.stdout.write(one_line(f"{name:<24}  {role:<8}{columns}".rstrip()))
 
 
 def _exact(time: datetime | None) -> str | None:

@@ -8,6 +8,7 @@ from apps.api.management.console import ACTOR, clear_errors
 from apps.fleet import tokens
 from apps.fleet.models import ApiToken
 from apps.lifecycle.management.output import TellingCommand
+from apps.lifecycle.printable import one_line
 
 
 class Command(TellingCommand):
@@ -27,4 +28,4 @@ class Command(TellingCommand):
         if options["format"] == "json":
             self.tell(options, {"name": name, "revoked": True}, [])
         else:
-            self.stderr.write(f"{name} is revoked.")
+            self.stderr.write(one_line(f"{name} is revoked."))

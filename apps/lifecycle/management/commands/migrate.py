@@ -16,6 +16,7 @@ from django.db import DatabaseError, OperationalError, connections
 
 from apps.lifecycle.dbpool import rights
 from apps.lifecycle.migration_lock import Blockers, is_lock_conflict
+from apps.lifecycle.printable import one_line
 
 LONGEST_PAUSE = 10.0  # seconds between two attempts
 
@@ -51,7 +52,8 @@ class Command(migrate.Command):
 
     def _wait(self, pause: float, deadline: float, reason: str, blockers: Blockers) -> None:
         """Let the other sessions have their turn. Raises CommandError when the time is up."""
-        what = f"{self._current} was rolled back ({reason.partition(' DETAIL')[0]}); in its way: {blockers.text()}."
+        why = f"{reason.partition(' DETAIL')[0]}); in its way: {blockers.text()}"  # sessions name themselves
+        what = one_line(f"{self._current} was rolled back ({why}.")
         if time.monotonic() + pause > deadline:
             raise CommandError(
                 f"{what} Given up after {settings.MIGRATE_TIMEOUT:g} s (MIGRATE_TIMEOUT); nothing of it was applied."
