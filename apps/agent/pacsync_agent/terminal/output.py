@@ -1,4 +1,7 @@
-"""The agent's output: progress on a terminal, plain lines elsewhere, JSON for scripts. It must not decide anything."""
+"""The agent's output: progress on a terminal, plain lines elsewhere, JSON for scripts. It must not decide anything.
+
+Whatever a server, a mirror, a package or a file name says: only this module's own sequences reach a terminal.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from ..errors import AgentError
 from . import colours
 from .hints import Hints
 from .operation_progress import OperationProgress
+from .printable import printable, several_lines
 
 _PHASES = ("rehearsing", "downloading", "applying", "verifying", "comparing")
 TITLES = {**{phase: phase.capitalize() for phase in _PHASES}, "checking": "Running health commands:"}
@@ -34,6 +38,11 @@ def _shown(hosts: Sequence[str]) -> str:
     """Two of the hosts without their scheme, and how many more there are."""
     names = [host.partition("://")[2] or "this machine" for host in hosts]
     return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+
+
+def _indented(text: str, columns: int) -> str:
+    """The text for a terminal or a log, its later lines indented: none of them can look like another message."""
+    return several_lines(text).replace("\n", "\n" + " " * columns)
 
 
 class Output:
@@ -63,14 +72,15 @@ class Output:
         if self.as_json:
             self._object({"event": "message", "message": text, **data})
         else:
-            self._write(text + "\n")
+            self._write(several_lines(text) + "\n")
 
     def warn(self, text: str) -> None:
         text = self.hints.for_machine(text)
         if self.as_json:
             self._object({"event": "warning", "message": text})
         else:
-            self._write(f"{colours.paint('warning:', colours.YELLOW) if self._coloured else 'warning:'} {text}\n")
+            word = colours.paint("warning:", colours.YELLOW) if self._coloured else "warning:"
+            self._write(f"{word} {_indented(text, len('warning: '))}\n")
 
     def progress(
         self,
@@ -107,7 +117,7 @@ class Output:
         text += f" {done} of {total}" if total else ""
         text += f", {human_bytes(bytes_done)} of {human_bytes(bytes_total)}" if bytes_total else ""
         text += f", from {_shown(hosts)}" if hosts else ""
-        text += f", waiting for {waiting}" if waiting else ""
+        text = printable(text + (f", waiting for {waiting}" if waiting else ""))
         if self._terminal:
             self._write(f"\r\033[K{text} …", open_line=True)
         else:
@@ -118,7 +128,7 @@ class Output:
         if self.as_json:
             self._object({"event": "result", **data})
         elif text:
-            text = self.hints.for_machine(text)
+            text = several_lines(self.hints.for_machine(text))
             self._write((colours.of_result(text) if self._coloured else text) + "\n")
 
     def raw_json(self, value: dict[str, Any]) -> None:
@@ -134,8 +144,7 @@ class Output:
                 return
             self.finish_line()
         word = colours.paint("error:", f"{colours.BOLD};{colours.RED}") if colours.wanted(sys.stderr) else "error:"
-        text = f"{word} {message}" + (f"\n{hint}" if hint else "")
-        print(text.replace("\n", "\n       "), file=sys.stderr)
+        print(word, _indented(message + (f"\n{hint}" if hint else ""), len("error: ")), file=sys.stderr)
 
     def finish_line(self) -> None:
         if self._open_line:
