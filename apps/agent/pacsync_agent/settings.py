@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import configparser
 import dataclasses
+import errno
 import os
 import re
 import tempfile
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from .errors import AgentError, Local, NotAuthorized
+from .errors import AgentError, Local, NotAuthorized, of_system
 from .health_commands.health_settings import TIMEOUT, TOTAL_TIMEOUT, HealthSettings
 from .http import proxies
 from .http.proxies import Proxy
@@ -188,6 +189,8 @@ def make_state_dir(directory: Path) -> None:
     except OSError as error:
         if disk_full.is_it(error) and directory.is_dir():
             return  # it reports anyway; what needs room says so
+        if error.errno == errno.EROFS:
+            raise of_system(error) from None
         raise Local(
             "state_dir_unusable",
             f"The agent can't keep its files in {directory}: {error.strerror}.",

@@ -1,4 +1,4 @@
-"""Whether this machine permits a plan: it removes no protected package, and no file lands below an unmounted place.
+"""Whether this machine permits a plan: it removes no protected package, and files can be written where they belong.
 
 Checked once for each operation, before anything is changed; a begun operation is finished without a check. It must not
 know servers or how a plan is carried out.
@@ -9,18 +9,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..databases import local_db, local_files
 from ..databases.local_db import Installed
-from ..errors import Refused
+from ..errors import READ_ONLY_HINT, Refused
 from ..packages import package_paths
 from ..packages.package_file import PackageFile
 from ..pacman.configuration import PacmanConf
 from ..planning import plan
 from ..planning.plan import Plan
 from ..system import files, mounts
+from ..system.mounts import Place
 from ..terminal.listing import named
 from . import protection
 from .protection import Protected
@@ -87,32 +88,51 @@ def check(
     new: Sequence[PackageFile],
     forced: Collection[str],
 ) -> None:
-    """Raise Refused (`protected`, `not_mounted`). `new` lists the files of all packages that the plan installs."""
+    """Raise Refused (`protected`, `not_mounted`, `read_only`). `new`: the files of all packages that are installed."""
     guarded = list(guarded)
     removed = {package.name for package in steps.remove}
     newcomers = [file for file in new if file.name not in installed]
     protection.check(protection.removals(guarded, removed, newcomers), forced)
-    places = mounts.missing(conf.root)
-    if places:
-        _check_mounted(conf, places, installed, steps, new)
+    if mounts.is_read_only(conf.dbpath):
+        raise _read_only(f"{conf.dbpath}, where pacman's database is, is mounted read-only")
+    missing, unwritable = mounts.missing(conf.root), mounts.read_only(conf.root)
+    if not missing and not unwritable:
+        return
+    paths, written = _paths(conf, installed, steps, new), _written_by_kernels(conf.root)
+    for place in missing:
+        names = _with_files(paths, written, Place(place).has)
+        if names:
+            raise _not_mounted(conf.root, place, names)
+    for one in unwritable:
+        names = _with_files(paths, written, one.has)
+        if names:
+            have = "have" if len(names) > 1 else "has"
+            where = conf.root / one.name.strip("/")
+            raise _read_only(f"{where} is mounted read-only, and {named(names)} {have} files there")
 
 
-def _check_mounted(
-    conf: PacmanConf, places: Collection[str], installed: Installed, steps: Plan, new: Sequence[PackageFile]
-) -> None:
+def _paths(conf: PacmanConf, installed: Installed, steps: Plan, new: Sequence[PackageFile]) -> dict[str, list[bytes]]:
+    """The files that the plan writes and removes, by package."""
     paths = {file.name: package_paths.of(file.path) for file in new}
     for name in {*paths, *(package.name for package in steps.remove)} & installed.keys():
         old = local_files.of(conf.dbpath, f"{name}-{installed[name].version}")
         paths.setdefault(name, [])
         paths[name] += [path for path in old if not path.endswith(b"/")]
-    written = _written_by_kernels(conf.root)
-    for place in places:
-        below = place.strip("/").encode(errors="surrogateescape") + b"/"
-        names = [name for name, found in paths.items() if any(path.startswith(below) for path in found)]
-        if any(path.startswith(below) for path in written):
-            names += [name for name, found in paths.items() if protection.fills(BY_CODE["kernel"], found)]
-        if names:
-            raise _not_mounted(conf.root, place, names)
+    return paths
+
+
+def _with_files(
+    paths: Mapping[str, Sequence[bytes]], written: Iterable[bytes], is_there: Callable[[bytes], bool]
+) -> set[str]:
+    """The packages that have files there. `written` are the kernels' files, which hooks put there."""
+    names = {name for name, found in paths.items() if any(map(is_there, found))}
+    if any(map(is_there, written)):
+        names |= {name for name, found in paths.items() if protection.fills(BY_CODE["kernel"], found)}
+    return names
+
+
+def _read_only(what: str) -> Refused:
+    return Refused("read_only", f"{what}. Nothing was changed.", READ_ONLY_HINT)
 
 
 def _written_by_kernels(root: Path) -> list[bytes]:
@@ -130,10 +150,10 @@ def _written_by_kernels(root: Path) -> list[bytes]:
 def _not_mounted(root: Path, place: str, names: Collection[str]) -> Refused:
     how = f"Run `mount {place}`" if root == Path("/") else f"Mount it on {root / place.strip('/')}"
     fstab = root / "etc/fstab"
-    several = len(set(names)) > 1
+    several = len(names) > 1
     return Refused(
         "not_mounted",
-        f"{place} of {fstab} isn't mounted, and {named(set(names))} {'have' if several else 'has'} files there. "
+        f"{place} of {fstab} isn't mounted, and {named(names)} {'have' if several else 'has'} files there. "
         "They would land on another file system.",
         f"{how}, and sync again; or take the entry out of {fstab} if it isn't used any more.",
     )

@@ -23,7 +23,7 @@ from ..command import Command
 from ..parser import Parser
 
 ANSWER = 2.0  # seconds that the server has: with the start of Python, `status` is done within three
-STALE = {"not_root", "state_dir_unusable"}
+STALE = {"not_root", "read_only", "state_dir_unusable"}
 """Codes of errors that keep this process from asking the server: what it said last is shown instead."""
 
 
