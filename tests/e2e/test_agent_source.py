@@ -244,14 +244,22 @@ def test_sync_package_that_is_there_twice_is_refused_with_the_entries(site: Site
     assert one.state() == two.state()
 
 
-def test_sync_directory_among_the_entries_that_is_none_is_passed_over(site: Site, fleet: Fleet) -> None:
-    """A file system of its own has lost+found; pacman passes it over too."""
+@pytest.mark.parametrize("name", ["lost+found", ".snapshots", "old.backup", "@eaDir"])
+def test_directory_among_the_entries_that_is_none_is_passed_over(site: Site, fleet: Fleet, name: str) -> None:
+    """A file system of its own has lost+found; pacman passes it over too. At the source, on the way and back."""
     one, two = machine(fleet, "m1"), machine(fleet, "m2", NEW)
-    (one.dbpath / "local/lost+found").mkdir()
+    for each in (one, two):
+        (each.dbpath / "local" / name).mkdir(mode=0o700)
+        (each.dbpath / "local" / name / "desc").write_text("%NAME%\nnobody\n")
+    before = one.state()
     site.enroll(site.pool(), one, two)
     agent.run(two, "set-latest").ok()
     agent.run(one, "sync").ok()
     assert one.state() == two.state()
+    agent.run(one, "verify").ok()
+    agent.run(one, "revert").ok()
+    assert one.state() == before
+    assert [path.name for path in (one.dbpath / "local" / name).iterdir()] == ["desc"]
 
 
 # --- a directory and a link that change places
