@@ -5,13 +5,12 @@ It must not know what displays the fleet.
 
 from collections.abc import Sequence
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connections, transaction
 
 from apps.fleet import package_index, tokens
-from apps.fleet.models import Endpoint
-from apps.fleet.models.credentials import ApiTokenRole
+from apps.fleet.models import Endpoint, Role
 from demo import seeding, story
 from demo.agents import Agent
 from demo.api import Api
@@ -26,8 +25,8 @@ def migrate() -> None:
 
 def add_people(user: str, password: str) -> str:
     """An administrator for the pages, and the token of an operator for the API."""
-    get_user_model()._default_manager.create_superuser(user, password=password)
-    return tokens.create_api_token(name="demo", role=ApiTokenRole.OPERATOR, actor=f"user:{user}")[1]
+    owner = User.objects.create_superuser(user, password=password)
+    return tokens.create_api_token(name="demo", role=Role.OPERATOR, actor=f"user:{user}", owner=owner)[1]
 
 
 def close() -> None:

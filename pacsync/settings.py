@@ -117,7 +117,7 @@ if SESSION_COOKIE_NAME == CSRF_COOKIE_NAME:
 
 # --- Apps -------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "apps.dashboard.admin_config.AdminOfAdministrators",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

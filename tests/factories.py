@@ -6,13 +6,15 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from apps.fleet import endpoint_manager, pool_manager, states, sync_coordinator
+from django.contrib.auth.models import User
+
+from apps.fleet import endpoint_manager, pool_manager, roles, states, sync_coordinator
 from apps.fleet.alpm import repository as repository_text
 from apps.fleet.alpm.repository import OfferedPackage
 from apps.fleet.alpm.state import DEPENDENCY, EXPLICIT, InstalledPackage
 from apps.fleet.endpoint_manager import CheckIn, ReportedRepository, SeenRevision
 from apps.fleet.examination import ExaminationProblem
-from apps.fleet.models import Endpoint, Operation, Pool, RepositoryContent, State, TargetRevision
+from apps.fleet.models import Endpoint, Operation, Pool, RepositoryContent, Role, State, TargetRevision
 from apps.fleet.tokens import hash_of
 
 _numbers = itertools.count(1)  # for names: six digits, so that none is a name that a test gives itself (`m43`)
@@ -47,6 +49,14 @@ def offered(text: str, build: str = "") -> OfferedPackage:
     filename = f"{found.name}-{found.version}-{found.arch}.pkg.tar.zst"
     sha256 = hashlib.sha256(f"{filename}{build}".encode()).hexdigest()
     return OfferedPackage(found.name, found.version, found.arch, filename, sha256, 1000)
+
+
+def account(name: str, role: Role | None, **fields: Any) -> User:
+    """An account with this role, by its group."""
+    made = User.objects.create_user(name, **fields)
+    if role is not None:
+        roles.give(user=made, role=role, actor="test")
+    return made
 
 
 def pool(name: str = "", **policy: Any) -> Pool:

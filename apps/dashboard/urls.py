@@ -3,7 +3,16 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path, register_converter
 
-from apps.dashboard.views import audit, enrolment_codes, icon, login, overview, second_factor, vulnerabilities
+from apps.dashboard.views import (
+    api_tokens,
+    audit,
+    enrolment_codes,
+    icon,
+    login,
+    overview,
+    second_factor,
+    vulnerabilities,
+)
 from apps.dashboard.views.endpoints import actions as endpoint_actions
 from apps.dashboard.views.endpoints import identity, selected, timeline, tokens
 from apps.dashboard.views.endpoints import list as endpoint_list
@@ -99,6 +108,8 @@ urlpatterns = [
     path("operations/<uuid:id>", operation_page.detail, name="operation"),
     path("operations/<uuid:id>/cancel", operation_actions.cancel, name="cancel_operation"),
     path("operations/<uuid:id>/run-again", operation_actions.run_again, name="run_operation_again"),
+    path("tokens", api_tokens.listing, name="api_tokens"),
+    path("tokens/<name:name>/revoke", api_tokens.revoke, name="revoke_api_token"),
     path("enrol", enrolment_codes.codes, name="codes"),
     path("enrol/<int:id>/delete", enrolment_codes.delete, name="delete_code"),
 ]

@@ -8,8 +8,12 @@ class FleetConfig(AppConfig):
     label = "fleet"
 
     def ready(self) -> None:
-        from apps.fleet import chores, tokens
+        from django.db.models.signals import post_migrate, pre_delete
+
+        from apps.fleet import chores, roles, tokens
         from apps.lifecycle.work import deferred_writes
 
         chores.register()
         deferred_writes.register(tokens.USES, tokens.write_uses)
+        post_migrate.connect(roles.set_up_groups, dispatch_uid="apps.fleet.roles")
+        pre_delete.connect(tokens.record_deletion, sender="fleet.ApiToken", dispatch_uid="apps.fleet.tokens")

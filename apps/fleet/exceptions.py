@@ -167,6 +167,12 @@ class QuotaExceeded(FleetError):
         self.retry_after = retry_after
 
 
+class TokenExpired(FleetError):
+    """The API token is the right one, but its time is over."""
+
+    code = "token_expired"
+
+
 class Forbidden(FleetError):
     """Known, but not allowed."""
 

@@ -16,6 +16,7 @@ SIGNATURE_DAYS_DEFAULT = 90
 
 # --- Tokens and enrolment codes -------------------------------------------------------------------------------------
 API_TOKEN_NAME_LENGTH = 100
+API_TOKEN_DAYS = 3650
 ENROLMENT_USES = 10_000
 ENROLMENT_HOURS = 24 * 365
 IDEMPOTENCY_KEY_LENGTH = 200

@@ -4,10 +4,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
 
-from apps.fleet import enrolment
-from apps.fleet.models import EnrolmentCode, Pool
+from apps.fleet import enrolment, tokens
+from apps.fleet.models import ApiToken, EnrolmentCode, Pool, Role
 from apps.lifecycle.work import deferred_writes
+from tests import factories
 from tests.api.support import Api
 
 pytestmark = pytest.mark.django_db
@@ -77,6 +79,58 @@ def test_token_shown_once_works_and_is_listed(operator: Api) -> None:
 def test_token_name_or_role_that_is_none_422(operator: Api) -> None:
     operator.post("/tokens", {"name": "a/b", "role": "viewer"}).refused(422, "invalid_name")
     operator.post("/tokens", {"name": "ci", "role": "root"}).refused(422, "invalid_request")
+
+
+def test_token_made_with_another_belongs_to_the_same_person_and_lasts_no_longer(db: None) -> None:
+    ann = factories.account("ann", Role.OPERATOR)
+    first, text = tokens.create_api_token(name="first", role="operator", actor="test", owner=ann, days=10)
+    body = Api(text).post("/tokens", {"name": "second", "role": "viewer", "expires_days": None}).ok(201)
+    assert (body["owner"], body["role"], body["role_now"], body["status"]) == (
+        "ann",
+        "viewer",
+        "viewer",
+        "expires_soon",
+    )
+    assert first.expires and datetime.fromisoformat(body["expires"]) == first.expires
+    Api(text).post("/tokens", {"name": "third", "role": "administrator"}).refused(422, "invalid_request")
+
+
+def test_token_expires_after_90_days_as_told_or_never(operator: Api) -> None:
+    ApiToken.objects.update(expires=None)
+    for days, sent in ((90, {}), (1, {"expires_days": 1}), (None, {"expires_days": None})):
+        body = operator.post("/tokens", {"name": f"t{days}", "role": "viewer", **sent}).ok(201)
+        left = body["expires"] and datetime.fromisoformat(body["expires"]) - datetime.now(UTC)
+        assert (round(left / timedelta(days=1)) if left else None) == days
+    for wrong in (0, 3651, "1", 1.5):
+        body = {"name": "wrong", "role": "viewer", "expires_days": wrong}
+        operator.post("/tokens", body).refused(422, "invalid_request")
+
+
+@pytest.mark.parametrize("by", ["token", "session"])
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.ADMINISTRATOR])
+def test_tokens_of_others_are_seen_and_revoked_by_administrators_only(role: Role, by: str, db: None) -> None:
+    ann, bert = factories.account("ann", role), factories.account("bert", Role.VIEWER)
+    _, text = tokens.create_api_token(name="of-ann", role=role, actor="test", owner=ann)
+    tokens.create_api_token(name="of-bert", role="viewer", actor="test", owner=bert)
+    client = Client()
+    client.force_login(ann)
+    asking = Api(text) if by == "token" else Api(client=client)
+    all_ = role == Role.ADMINISTRATOR
+    assert [one["name"] for one in asking.get("/tokens").ok()["items"]] == ["of-ann", "of-bert"][: 1 + all_]
+    answer = asking.delete("/tokens/of-bert")
+    assert answer.ok()["revoked"] if all_ else answer.refused(404, "not_found")
+
+
+def test_session_of_a_viewer_makes_and_revokes_a_token_of_their_own(db: None) -> None:
+    client = Client()
+    client.force_login(factories.account("ann", Role.VIEWER))
+    ann = Api(client=client)
+    body = ann.post("/tokens", {"name": "mine", "role": "viewer"}).ok(201)
+    assert body["owner"] == "ann"
+    Api(body["token"]).get("/pools").ok()
+    ann.post("/tokens", {"name": "more", "role": "operator"}).refused(422, "invalid_request")
+    assert ann.delete("/tokens/mine").ok()["status"] == "revoked"
+    Api(body["token"]).get("/pools").refused(401, "token_invalid")
 
 
 def test_token_revoked_stays_listed(operator: Api) -> None:

@@ -10,7 +10,8 @@ from django.test import Client
 from apps.api.requests import strict_json
 from apps.api.requests.body import ANONYMOUS_LIMIT
 from apps.api.requests.problems import RequestRefused
-from apps.fleet.models import Pool
+from apps.fleet.models import Pool, Role
+from tests import factories
 from tests.api.support import ROOT, Answer, Api, ApiMachine
 
 pytestmark = pytest.mark.django_db
@@ -157,17 +158,17 @@ def test_large_form_of_nobody_413_and_never_parsed(
     assert Client(enforce_csrf_checks=True).post(path, body, kind).status_code == 413
 
 
-def test_large_form_of_a_person_is_parsed(django_user_model: Any) -> None:
+def test_large_form_of_a_person_is_parsed() -> None:
     client = Client()
-    client.force_login(django_user_model.objects.create_user("ann", is_staff=True))
+    client.force_login(factories.account("ann", Role.OPERATOR))
     fields = {"name": "lab", "description": "", "excluded_packages": "x" * ANONYMOUS_LIMIT, "retention": 5}
     assert client.post("/create-pool", fields).status_code == 422  # the page, with the error that a pattern is too long
 
 
 @pytest.mark.parametrize("fields", [1001, 5000])
-def test_form_and_query_with_more_fields_than_any_has_400(fields: int, django_user_model: Any) -> None:
+def test_form_and_query_with_more_fields_than_any_has_400(fields: int) -> None:
     client = Client()
-    client.force_login(django_user_model.objects.create_user("ann", is_staff=True))
+    client.force_login(factories.account("ann", Role.OPERATOR))
     many = "&".join(f"a{number}=1" for number in range(fields))
     assert client.post("/create-pool", many, FORM).status_code == 400
     assert client.get(f"/endpoints?{many}").status_code == 400

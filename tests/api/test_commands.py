@@ -1,15 +1,19 @@
 """The management commands for the first ways in: what they print, and one clear line when they can't."""
 
 import json
+import re
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from apps.fleet import enrolment
-from apps.fleet.models import ApiToken, AuditEvent, Endpoint, EnrolmentCode, Pool
+from apps.fleet import enrolment, roles
+from apps.fleet.models import ApiToken, AuditEvent, Endpoint, EnrolmentCode, Pool, Role
+from tests import factories
 from tests.api.commands import said
 from tests.api.support import Api, ApiMachine
 from tests.support.server import manage
@@ -43,6 +47,109 @@ def test_create_api_token_name_that_exists_one_line() -> None:
     said("create_api_token", "ann")
     with pytest.raises(CommandError, match="ann"):
         said("create_api_token", "ann")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("arguments", "days"),
+    [([], 90), (["--expires", "1"], 1), (["--expires", "3650"], 3650), (["--expires", "never"], None)],
+)
+def test_create_api_token_expires_after_90_days_or_as_told(arguments: list[str], days: int | None) -> None:
+    said("create_api_token", "ann", *arguments)
+    token = ApiToken.objects.get()
+    assert (round((token.expires - token.created) / timedelta(days=1)) if token.expires else None) == days
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("days", ["0", "-1", "3651", "1.5", "soon", "", "\u00b2", "9" * 5000])
+def test_create_api_token_expiry_that_makes_no_sense_makes_none(days: str) -> None:
+    with pytest.raises(CommandError, match="is neither a number of days from 1 to 3650 nor never"):
+        said("create_api_token", "ann", f"--expires={days}")
+    assert not ApiToken.objects.exists()
+
+
+@pytest.mark.django_db
+def test_create_api_token_with_an_owner_who_may_do_as_much() -> None:
+    factories.account("ann", Role.OPERATOR)
+    made = json.loads(said("create_api_token", "ci", "--owner", "ann", "--role", "operator", "--format", "json"))
+    assert (made["owner"], made["role"]) == ("ann", "operator") and made["expires"]
+    Api(made["token"]).post("/pools", {"name": "lab"}).ok(201)
+    with pytest.raises(CommandError, match="ann has the role operator, and a token may do no more than its owner"):
+        said("create_api_token", "more", "--owner", "ann", "--role", "administrator")
+    for nobody in ("bert", "", "\0"):
+        with pytest.raises(CommandError, match="There is no account"):
+            said("create_api_token", "other", "--owner", nobody)
+
+
+@pytest.mark.django_db
+def test_create_api_token_says_whose_it_is_and_until_when_to_people_only() -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    ann, told = factories.account("ann", Role.VIEWER), []
+    for number, arguments in enumerate(([], ["--owner", "ann", "--expires", "never"])):
+        for out in (Terminal(), StringIO()):
+            errors = StringIO()
+            call_command("create_api_token", f"t{number}-{out.isatty()}", *arguments, stdout=out, stderr=errors)
+            told.append(errors.getvalue())
+    assert told[0].startswith("It has no owner (--owner USER) and expires at ") and told[0].endswith(
+        "(--expires DAYS).\n"
+    )
+    assert told[1:] == ["", "It belongs to ann and never expires.\n", ""] and ann.pk
+
+
+@pytest.mark.django_db
+def test_list_api_tokens_says_whose_they_are_and_what_they_are_good_for() -> None:
+    ann = factories.account("ann", Role.OPERATOR)
+    said("create_api_token", "ci", "--owner", "ann", "--role", "operator", "--expires", "7")
+    said("create_api_token", "old", "--expires", "never")
+    roles.give(user=ann, role=Role.VIEWER, actor="test")
+    header, ci, old = said("list_api_tokens").splitlines()
+    assert re.split("  +", header)[:5] == ["NAME", "ROLE", "OWNER", "STATUS", "CREATED (UTC)"]
+    assert re.split("  +", header)[5:] == ["EXPIRES", "LAST USED", "REVOKED"]
+    assert ci.split()[:7] == ["ci", "operator", "(now", "viewer)", "ann", "expires", "soon"]
+    assert old.split()[:5] == ["old", "viewer", "no", "owner", "active"] and " never " in old
+    first, second = json.loads(said("list_api_tokens", "--format", "json"))["tokens"]
+    assert (first["owner"], first["role_now"], first["status"]) == ("ann", "viewer", "expires_soon")
+    assert (second["owner"], second["expires"], second["status"]) == (None, None, "active")
+
+
+@pytest.mark.django_db
+def test_roles_lists_accounts_and_gives_and_takes_a_role() -> None:
+    factories.account("ann", None)
+    factories.account("bert", Role.VIEWER)
+    User.objects.create_superuser("ada")
+    assert [line.split() for line in said("roles").splitlines()] == [
+        ["USER", "ROLE", "ACTIVE"],
+        ["ada", "administrator", "yes"],
+        ["ann", "none", "yes"],
+        ["bert", "viewer", "yes"],
+    ]
+    said("roles", "ann", "operator")
+    assert json.loads(said("roles", "ann", "--format", "json")) == {
+        "accounts": [{"user": "ann", "role": "operator", "active": True}]
+    }
+    event = AuditEvent.objects.get(verb="change_role", actor="console")
+    assert (event.object, event.before, event.after) == ("user:ann", {"role": None}, {"role": "operator"})
+    assert json.loads(said("roles", "bert", "none", "--format", "json")) == {"user": "bert", "role": None}
+    assert said("roles", "bert").splitlines()[1].split() == ["bert", "none", "yes"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["nobody", "viewer"], "There is no account 'nobody'"),
+        (["ada", "viewer"], "ada is a superuser, who is always an administrator"),
+        (["ada", "root"], "invalid choice: 'root'"),
+    ],
+)
+def test_roles_that_can_t_be_given_one_line(arguments: list[str], why: str) -> None:
+    User.objects.create_superuser("ada")
+    with pytest.raises(CommandError, match=why):
+        said("roles", *arguments)
+    assert not AuditEvent.objects.exists()
 
 
 @pytest.mark.django_db
@@ -150,6 +257,7 @@ def test_create_enrolment_code_that_makes_no_sense_one_line(arguments: list[str]
 COMMANDS: list[Any] = [
     ("create_api_token", "ann"),
     ("list_api_tokens",),
+    ("roles",),
     ("revoke_api_token", "ann"),
     ("create_enrolment_code",),
     ("confirm_target",),

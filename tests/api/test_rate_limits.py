@@ -10,8 +10,9 @@ from django.urls import reverse
 
 from apps.api.access import rate_limits
 from apps.fleet import endpoint_manager
-from apps.fleet.models import Endpoint
+from apps.fleet.models import Endpoint, Role
 from apps.lifecycle.wsgi import address_rates
+from tests import factories
 from tests.api.support import ROOT, Answer, Api, ApiMachine
 
 pytestmark = pytest.mark.django_db
@@ -197,9 +198,9 @@ def test_cookie_that_proves_nothing_doesn_t_open_anonymous_pages(few: Any) -> No
     assert statuses(page("/login"), client, 6) == [200] * 5 + [429]
 
 
-def test_person_who_is_logged_in_isn_t_limited(few: Any, django_user_model: Any) -> None:
+def test_person_who_is_logged_in_isn_t_limited(few: Any) -> None:
     client = Client()
-    client.force_login(django_user_model.objects.create_user("ann"))
+    client.force_login(factories.account("ann", Role.VIEWER))
     assert statuses(page("/"), client, 20) == [200] * 20
     statuses(page("/login"), Client(), 10)
     assert statuses(page("/"), client, 1) == [200]

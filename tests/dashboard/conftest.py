@@ -8,13 +8,13 @@ from django.db.models import F
 from django.test import Client
 
 from apps.fleet import sync_coordinator
-from apps.fleet.models import Endpoint, Pool
+from apps.fleet.models import Endpoint, Pool, Role
 from tests import factories
 
 
 @pytest.fixture
 def staff(db: None) -> Client:
-    """A browser where the staff account `ada` is logged in."""
+    """A browser where `ada` is logged in, who may do everything."""
     client = Client()
     client.force_login(User.objects.create_superuser("ada"))
     return client
@@ -22,9 +22,9 @@ def staff(db: None) -> Client:
 
 @pytest.fixture
 def reader(db: None) -> Client:
-    """A browser where `vic`, who is not staff, is logged in."""
+    """A browser where `vic`, a viewer, is logged in."""
     client = Client()
-    client.force_login(User.objects.create_user("vic"))
+    client.force_login(factories.account("vic", Role.VIEWER))
     return client
 
 

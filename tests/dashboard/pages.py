@@ -9,6 +9,7 @@ PAGES = sorted(ROUTES.keys() - PUBLIC)
 EXAMPLES = {
     "pools/<name:name>": "pools/lab",
     "endpoints/<name:name>": "endpoints/box",
+    "tokens/<name:name>": "tokens/mine",
     "<name:source>": "other",
     "<name:endpoint>": "box",
     "<int:number>": "1",
@@ -18,7 +19,8 @@ EXAMPLES = {
 
 
 def path_of(name: str, operation: Operation | None = None) -> str:
-    """The address of a page, for a fleet with the pools `lab` and `other`, the endpoint `box` and the package `app`.
+    """The address of a page, for a fleet with the pools `lab` and `other`, the endpoint `box`, the package `app` and
+    the API token `mine`.
 
     A page about an operation is about `operation`, or any that there is.
     """

@@ -1,15 +1,17 @@
 """The admin: everything can be seen, and nothing is changed past the managers."""
 
+import re
 import uuid
 from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.fleet import endpoint_manager
+from apps.fleet import endpoint_manager, roles, tokens
 from apps.fleet.models import (
     ApiToken,
     AuditEvent,
@@ -21,6 +23,7 @@ from apps.fleet.models import (
     Operation,
     Pool,
     Posting,
+    Role,
     StatusCase,
     Upload,
 )
@@ -36,6 +39,12 @@ OURS = sorted(
 )
 CHANGEABLE = {"Pool": {"add", "change", "delete"}, "Endpoint": {"change", "delete"}, "EnrolmentCode": {"delete"}}
 POLICY = {"conflict_resolution": "manual", "retention": 5, "excluded_packages": '["linux"]'}
+
+
+def logged_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
 
 
 @pytest.fixture
@@ -183,5 +192,97 @@ def test_api_token_revoked_once(staff: Client) -> None:
     assert AuditEvent.objects.filter(verb="revoke").count() == 1
 
 
-def test_admin_reader_is_not_let_in(reader: Client) -> None:
-    assert reader.get("/admin/fleet/pool/").status_code == 302
+@pytest.mark.parametrize("path", ["/admin/", "/admin/fleet/pool/", "/admin/auth/user/", "/admin/login/"])
+@pytest.mark.parametrize("role", [None, Role.VIEWER, Role.OPERATOR])
+def test_admin_other_roles_are_told_that_it_is_for_administrators(role: Role | None, path: str, db: None) -> None:
+    answer = logged_in(factories.account("ann", role)).get(path)
+    assert answer.status_code == 403
+    assert "Only administrators may open these pages." in answer.content.decode()
+
+
+def test_admin_anonymous_is_sent_to_the_login(client: Client, db: None) -> None:
+    assert client.get("/admin/fleet/pool/")["Location"] == "/admin/login/?next=/admin/fleet/pool/"
+    assert client.get("/admin/login/").status_code == 200
+
+
+@pytest.mark.parametrize("model", [*OURS, User, Group], ids=lambda model: model.__name__)
+def test_admin_administrator_who_is_no_superuser_may_see_all(rows: None, model: Any) -> None:
+    client = logged_in(factories.account("ann", Role.ADMINISTRATOR))
+    place = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+    assert client.get("/admin/").status_code == 200
+    assert client.get(reverse(f"{place}_changelist")).status_code == 200
+    assert client.get(reverse(f"{place}_change", args=[model.objects.first().pk])).status_code == 200
+
+
+def test_admin_administrator_changes_pools_and_accounts(db: None) -> None:
+    client = logged_in(factories.account("ann", Role.ADMINISTRATOR))
+    assert client.post("/admin/fleet/pool/add/", {"name": "lab", **POLICY}).status_code == 302
+    assert Pool.objects.exists()
+    new = {"username": "bert", "password1": "quite-new-passphrase", "password2": "quite-new-passphrase"}
+    assert client.post("/admin/auth/user/add/", {**new, "usable_password": "true"}).status_code == 302
+    assert roles.role_of(User.objects.get(username="bert")) is None
+
+
+def test_admin_staff_status_and_permissions_of_tables_don_t_replace_a_role(rows: None) -> None:
+    """They open the admin, as Django has it; what they change is the fleet, which is for operators."""
+    ann = factories.account("ann", Role.VIEWER, is_staff=True)
+    ann.user_permissions.set(Permission.objects.filter(codename__in=["view_pool", "change_pool", "view_apitoken"]))
+    pool, token = Pool.objects.get(), ApiToken.objects.get()
+    change = f"/admin/fleet/pool/{pool.pk}/change/"
+    revoke = {"action": "revoke", "_selected_action": [token.pk]}
+    for role, status in ((Role.VIEWER, 403), (Role.OPERATOR, 302)):
+        roles.give(user=ann, role=role, actor="test")
+        client = logged_in(ann)
+        assert client.get(change).status_code == 200
+        assert client.post(change, {"name": pool.name, **POLICY}).status_code == status
+        client.post("/admin/fleet/apitoken/", revoke)
+        assert not ApiToken.objects.exclude(revoked=None).exists()
+
+
+def test_account_deleted_with_its_tokens_which_are_dead_then(staff: Client) -> None:
+    ann, bert = factories.account("ann", Role.VIEWER), factories.account("bert", Role.VIEWER)
+    texts = [
+        tokens.create_api_token(name=one.username, role="viewer", actor="test", owner=one)[1] for one in (ann, bert)
+    ]
+    assert staff.get(f"/admin/auth/user/{ann.pk}/delete/").status_code == 200
+    staff.post(f"/admin/auth/user/{ann.pk}/delete/", {"post": "yes"})
+    many = {"action": "delete_selected", "_selected_action": [bert.pk], "post": "yes"}
+    staff.post("/admin/auth/user/", many)
+    assert [user.username for user in User.objects.all()] == ["ada"]
+    assert not any(tokens.authenticate_api_token(token=text) for text in texts)
+    assert AuditEvent.objects.filter(verb="delete", object__startswith="token:").count() == 2
+
+
+ACCOUNT = {
+    "username": "bert",
+    "date_joined_0": "2026-01-15",
+    "date_joined_1": "10:30",
+    "initial-date_joined_0": "2026-01-15",
+    "initial-date_joined_1": "10:30",
+}
+
+
+def test_role_changed_in_the_admin_is_in_the_audit(staff: Client) -> None:
+    bert = factories.account("bert", None)
+    viewer, operator = (Group.objects.get(name=roles.GROUPS[role]).pk for role in (Role.VIEWER, Role.OPERATOR))
+    steps: list[dict[str, Any]] = [
+        {"is_active": "on", "groups": [viewer]},
+        {"is_active": "on", "groups": [viewer], "first_name": "Bert"},
+        {"is_active": "on", "groups": [viewer, operator]},
+        {"groups": [viewer, operator]},
+    ]
+    for step in steps:
+        assert staff.post(f"/admin/auth/user/{bert.pk}/change/", ACCOUNT | step).status_code == 302
+    events = AuditEvent.objects.filter(verb="change_role", actor="user:ada").order_by("pk")
+    assert {event.object for event in events} == {"user:bert"}
+    changes = [(event.before["role"], event.after["role"]) for event in events]
+    assert changes == [(None, "viewer"), ("viewer", "operator"), ("operator", None)]
+    page = staff.get("/audit").content.decode()
+    assert "gave bert the role operator" in page and "took the role of bert" in page
+
+
+def test_list_of_accounts_has_their_roles(staff: Client) -> None:
+    for role in Role:
+        factories.account(role.value, role)
+    page = staff.get("/admin/auth/user/").content.decode()
+    assert re.findall(r'field-role">([^<]*)<', page) == ["administrator", "administrator", "operator", "viewer"]

@@ -6,6 +6,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from apps.fleet.models import Role
+from tests import factories
+
 pytestmark = pytest.mark.django_db
 
 
@@ -70,7 +73,7 @@ def test_logout_then_pages_need_login(reader: Client) -> None:
 
 
 def test_password_changed_is_said_and_works(client: Client) -> None:
-    user = User.objects.create_user("vic", password="right")
+    user = factories.account("vic", Role.VIEWER, password="right")
     client.force_login(user)
     new = "quite-new-passphrase"
     answer = client.post(

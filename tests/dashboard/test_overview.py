@@ -33,7 +33,7 @@ def test_overview_nothing_yet_tells_the_first_step(staff: Client) -> None:
 def test_overview_nothing_yet_reader_gets_no_button(reader: Client) -> None:
     page = text_of(reader)
     assert 'href="/create-pool"' not in page
-    assert "These steps need a staff account." in page
+    assert "These steps need an operator." in page
 
 
 def test_overview_pool_without_target_tells_the_next_step(staff: Client) -> None:

@@ -121,8 +121,8 @@ def test_what_needs_attention_looks_like_something_and_leads_somewhere(kind: Att
     several = Item(kind=kind, object="pool:lab", cause="x", since=None, count=2, pool="lab")
     fleet = Item(kind=kind, object="fleet", cause="x", since=None, count=9)
     one = Item(kind=kind, object="endpoint:m1", cause="x", since=None, pool="lab", endpoint="m1")
-    assert attention_url(several).startswith(("/endpoints?pool=lab&", "/pools/lab", "/checksums"))
-    assert attention_url(fleet).startswith(("/endpoints?", "/?pools=attention", "/checksums"))
+    assert attention_url(several).startswith(("/endpoints?pool=lab&", "/pools/lab", "/checksums", "/tokens"))
+    assert attention_url(fleet).startswith(("/endpoints?", "/?pools=attention", "/checksums", "/tokens"))
     assert attention_url(one) == "/endpoints/m1"
 
 

@@ -134,7 +134,7 @@ def test_rolled_back_says_so_and_where_it_comes_from(staff: Client, lab: Pool) -
 
 def test_resting_reader_is_told_who_may_resume(reader: Client, resting: Operation) -> None:
     page = text_of(reader, "/endpoints/box")
-    assert "or when a staff account resumes it." in page and "/resume" not in page
+    assert "or when an operator resumes it." in page and "/resume" not in page
 
 
 def test_endpoint_page_says_why_its_last_sync_failed_until_it_is_where_it_should_be(staff: Client, lab: Pool) -> None:

@@ -11,6 +11,8 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.dashboard import sessions
+from apps.fleet.models import Role
+from tests import factories
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +28,7 @@ def test_expired_sessions_are_removed_and_others_stay() -> None:
 
 def test_cookies_have_the_names_of_the_settings(client: Client, settings: LazySettings) -> None:
     settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME = "pacsync_session", "pacsync_csrf"
-    client.force_login(User.objects.create_user("vic"))
+    client.force_login(factories.account("vic", Role.VIEWER))
     assert client.get("/").status_code == 200
     assert client.get("/login").cookies.keys() <= {"pacsync_csrf", "pacsync_session"}
     assert "pacsync_session" in client.cookies
@@ -36,7 +38,7 @@ def test_cookies_have_the_names_of_the_settings(client: Client, settings: LazySe
 def rotated(client: Client, settings: LazySettings) -> Client:
     """A browser that was logged in before SECRET_KEY became another one; the former one is a fallback."""
     settings.SECRET_KEY = "the former key"
-    client.force_login(User.objects.create_user("vic"))
+    client.force_login(factories.account("vic", Role.VIEWER))
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "the new key", ["the former key"]
     return client
 

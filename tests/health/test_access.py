@@ -7,10 +7,13 @@ from ipaddress import ip_network
 import pytest
 from django.conf import LazySettings
 from django.contrib.auth.models import User
+from django.db.models.functions import Now
 from django.test import Client
 
-from apps.fleet import tokens
+from apps.fleet import roles, tokens
+from apps.fleet.models import ApiToken, Role
 from apps.health.checking.checker import Checker
+from tests import factories
 from tests.health.conftest import Answer, Get
 
 STATUS_ONLY = {"status", "service", "timestamp", "details"}
@@ -23,10 +26,10 @@ def private(settings: LazySettings, checker: Checker, db: None) -> None:
     checker.step()
 
 
-def session_of(**user: bool) -> str:
-    """The Cookie header of somebody who signed in."""
+def session_of(role: Role | None) -> str:
+    """The Cookie header of somebody with this role who signed in."""
     client = Client()
-    client.force_login(User.objects.create_user("somebody", **user))
+    client.force_login(factories.account("somebody", role))
     return f"theme=dark; sessionid={client.cookies['sessionid'].value}"
 
 
@@ -102,9 +105,25 @@ def test_private_revoked_token_sees_the_status_only(get: Get) -> None:
 
 
 @pytest.mark.usefixtures("private")
-@pytest.mark.parametrize(("staff", "seen"), [(True, True), (False, False)])
-def test_private_session_of_staff_sees_details(get: Get, staff: bool, seen: bool) -> None:
-    answer = get("/health/detailed", HTTP_COOKIE=session_of(is_staff=staff))
+def test_private_token_of_somebody_who_left_or_that_expired_sees_the_status_only(get: Get) -> None:
+    ann = factories.account("ann", Role.VIEWER)
+    _, text = tokens.create_api_token(name="ann", role="viewer", actor="test", owner=ann)
+    header = f"Bearer {text}"
+    assert "components" in get("/health/detailed", HTTP_AUTHORIZATION=header).json
+    for change in ({"is_active": False}, {"is_active": True}):
+        User.objects.update(**change)
+        assert ("components" in get("/health/detailed", HTTP_AUTHORIZATION=header).json) is change["is_active"]
+    roles.give(user=ann, role=None, actor="test")
+    assert set(get("/health/detailed", HTTP_AUTHORIZATION=header).json) == STATUS_ONLY
+    roles.give(user=ann, role=Role.VIEWER, actor="test")
+    ApiToken.objects.update(expires=Now())
+    assert set(get("/health/detailed", HTTP_AUTHORIZATION=header).json) == STATUS_ONLY
+
+
+@pytest.mark.usefixtures("private")
+@pytest.mark.parametrize(("role", "seen"), [(Role.OPERATOR, True), (Role.VIEWER, True), (None, False)])
+def test_private_session_with_a_role_sees_details(get: Get, role: Role | None, seen: bool) -> None:
+    answer = get("/health/detailed", HTTP_COOKIE=session_of(role))
     assert ("components" in answer.json) is seen
 
 
@@ -112,7 +131,7 @@ def test_private_session_of_staff_sees_details(get: Get, staff: bool, seen: bool
 def test_private_session_of_a_former_secret_key_sees_details_and_stays(get: Get, settings: LazySettings) -> None:
     """No cookie can be set here, so the session must keep its key."""
     settings.SECRET_KEY = "the former key"
-    cookie = session_of(is_staff=True)
+    cookie = session_of(Role.VIEWER)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "the new key", ["the former key"]
     for _ in range(2):
         assert "components" in get("/health/detailed", HTTP_COOKIE=cookie).json

@@ -17,6 +17,7 @@ from django.http import HttpRequest, HttpResponse
 from apps.api.access.auth import principal_of
 from apps.api.access.rate_limits import PREFIX, RateLimitMiddleware, credential_of
 from apps.api.requests.problems import problem
+from apps.fleet.exceptions import TokenExpired
 from apps.lifecycle.session_user import AuthenticationMiddleware
 from apps.lifecycle.wsgi import address_rates
 from apps.lifecycle.wsgi.forwarded_address import Proxies
@@ -46,7 +47,10 @@ def refused(environ: dict[str, Any]) -> tuple[int, str, str] | None:
 
 
 def _who(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(status=204) if principal_of(request) else problem("token_invalid")
+    try:
+        return HttpResponse(status=204) if principal_of(request) else problem("token_invalid")
+    except TokenExpired as error:
+        return problem(error.code, str(error))
 
 
 _proxies = Proxies(settings.FORWARDED_ALLOW_IPS)

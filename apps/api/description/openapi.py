@@ -10,7 +10,7 @@ from apps.api.requests.problems import MEDIA_TYPE, FieldError, Problem
 
 REF = "#/components/schemas/{model}"
 ALWAYS = ("bad_request", "rate_limited", "internal_error", "busy", "database_unavailable", "shutting_down")
-WITH_AUTH = ("token_invalid", "forbidden")
+WITH_AUTH = ("token_invalid", "token_expired", "forbidden")
 # The codes of routes that compare states (`refuses(*COMPARES)`).
 COMPARES = ("state_too_large", "comparison_too_long")
 POOLS = "/api/v1/pools"

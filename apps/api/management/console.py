@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.management.base import CommandError
 from django.db import Error as AnyDatabaseError
 from django.db import OperationalError, ProgrammingError, connection
@@ -57,6 +58,14 @@ def endpoint_named(name: str) -> Endpoint:
         return lookups.endpoint_named(name)
     except NotFound as error:
         raise CommandError(f"There is no endpoint {name!r}.") from error
+
+
+def account_named(name: str) -> User:
+    """The account with this name, active or not. Raises CommandError."""
+    found = User.objects.filter(username=name).first() if "\0" not in name else None
+    if found is None:
+        raise CommandError(f"There is no account {name!r}. `{settings.MANAGE_COMMAND} roles` lists them.")
+    return found
 
 
 def moment(text: str) -> datetime:

@@ -27,7 +27,10 @@ CODES = {
     ),
     "digest_mismatch": Code(400, "The text is not the one that the digest names."),
     "bad_request": Code(400, "The request can't be read as HTTP, or its host is not in the server's ALLOWED_HOSTS."),
-    "token_invalid": Code(401, "The request has no token, or its token is unknown or was revoked."),
+    "token_invalid": Code(
+        401, "The request has no token, or its token is unknown, was revoked, or its owner's account is deactivated."
+    ),
+    "token_expired": Code(401, "The API token's time is over: make a new one, and use it instead."),
     "forbidden": Code(403, "The token or session is valid but has no permission for this."),
     "may_not_set_targets": Code(403, "The endpoint has no right to set targets; an operator can give it."),
     "csrf_failed": Code(403, "A change with a dashboard session needs its CSRF token (X-CSRFToken) and origin."),

@@ -87,7 +87,7 @@ RevisionNumber = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 LogText = Annotated[str, BeforeValidator(_without_nul), Field(max_length=limits.LOG_TAIL_TAKEN)]
 ResultCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,100}$")]
 
-Role = Literal["viewer", "operator"]
+Role = Literal["viewer", "operator", "administrator"]
 Kind = Literal["sync", "revert"]
 
 # Parameters of a path or a query.

@@ -3,22 +3,28 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 
-from apps.fleet.models import Endpoint
+from apps.fleet.models import ApiToken, Endpoint, Role
 
-PrincipalRole = Literal["viewer", "operator", "endpoint"]
 # Set by `note`. Missing: nobody has asked yet. None: somebody has asked, and the sender is nobody.
 _ATTRIBUTE = "_principal"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Principal:
-    """Who is asking. `actor` is the name in the audit; only an endpoint's token sets `endpoint`."""
+    """Who is asking. `actor` is the name in the audit.
+
+    A person, or an API token, has `role`, what they may do now (None: nothing), and `owner`, the person or the owner of
+    the token if there is one. `token` is set by an API token, `endpoint` by an endpoint's.
+    """
 
     actor: str
-    role: PrincipalRole
     way: Literal["api_token", "endpoint_token", "session"]
+    role: Role | None = None
+    owner: User | None = None
+    token: ApiToken | None = None
     endpoint: Endpoint | None = None
 
 

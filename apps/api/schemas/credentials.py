@@ -1,9 +1,11 @@
 """Enrolment codes and API tokens in the API. Only the answer to its creation has the secret itself."""
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 from apps.api.requests.fields import Body, Name, NewName, Role, Time
-from apps.fleet import limits
+from apps.fleet import limits, tokens
 from apps.fleet.models import ApiToken, EnrolmentCode
 
 
@@ -55,14 +57,27 @@ def enrolment_code_out(code: EnrolmentCode) -> EnrolmentCodeOut:
 
 
 class TokenIn(Body):
-    name: NewName = Field(description="Whose token it is; the audit shows it.")
-    role: Role
+    name: NewName = Field(description="What the audit calls it.")
+    role: Role = Field(description="No more than the role of whoever makes it.")
+    expires_days: int | None = Field(
+        tokens.DEFAULT_DAYS,
+        ge=1,
+        le=limits.API_TOKEN_DAYS,
+        description="null: never. A token that was made with another one expires no later than that one.",
+    )
 
 
 class TokenOut(BaseModel):
     name: str
     role: Role
+    owner: str | None = Field(description="The account that it belongs to; null: none.")
+    role_now: Role | None = Field(description="What it may do now: no more than its owner. null: nothing.")
+    status: Literal["active", "expires_soon", "expired", "owner_inactive", "revoked"] = Field(
+        description="`expires_soon`: within 14 days. `owner_inactive`: the owner's account is deactivated. Only "
+        "`active` and `expires_soon` are let in."
+    )
     created: Time
+    expires: Time | None = Field(description="null: never.")
     last_used: Time | None = Field(description="To the minute.")
     revoked: Time | None
 
@@ -74,10 +89,15 @@ class NewTokenOut(TokenOut):
 
 
 def token_fields(token: ApiToken) -> dict[str, object]:
+    """Of a token `with_status`."""
     return {
         "name": token.name,
         "role": token.role,
+        "owner": token.owner and token.owner.get_username(),
+        "role_now": token.role_now,
+        "status": token.status,
         "created": token.created,
+        "expires": token.expires,
         "last_used": token.last_used,
         "revoked": token.revoked,
     }

@@ -47,6 +47,8 @@ _PHRASES = {
     "delete enrolmentcode": "deleted an enrolment code",
     "create token": "made the API token {name}",
     "revoke token": "revoked the API token {name}",
+    "delete token": "deleted the API token {name} with its owner's account",
+    "change_role": "{role}",
     "create pool": "created pool {name}",
     "change pool": "changed pool {name}",
     "delete pool": "deleted pool {name}",
@@ -231,7 +233,7 @@ def _phrase(event: AuditEvent, operation: Subject | None) -> str:
         return f"{event.verb} {event.object}".replace("_", " ")
     after = _Missing(event.after if isinstance(event.after, dict) else {})
     what, subject = operation or ("operation", name if kind != "operation" else "an endpoint that was forgotten")
-    sentences = {"moved": _moved(subject, event), "rights": _rights(subject, after)}
+    sentences = {"moved": _moved(subject, event), "rights": _rights(subject, after), "role": _role(name, after)}
     return template.format(name=subject, kind=what, after=after, **sentences)
 
 
@@ -249,6 +251,10 @@ def _rights(name: str, after: Mapping[str, Any]) -> str:
     if after["may_set_targets"] is True:
         return f"gave {name} the right to set targets"
     return f"took the right to set targets from {name}"
+
+
+def _role(name: str, after: Mapping[str, Any]) -> str:
+    return f"gave {name} the role {after['role']}" if after["role"] else f"took the role of {name}"
 
 
 def _operation(name: str) -> UUID | None:

@@ -65,6 +65,16 @@ REMEDY_BADGES = {
     "remedy_affected": Badge("bad", "✗", "is affected, too", "the target's version is affected as well"),
     "remedy_kept": Badge("off", "‖", "leaves it alone", "no sync touches this package on this endpoint"),
 }
+# What an API token is good for, by its status.
+API_TOKEN_BADGES = {
+    "api_token_active": Badge("ok", "✓", "valid"),
+    "api_token_expires_soon": Badge("warn", "…", "expires soon", "within 14 days; make a new one and use it instead"),
+    "api_token_expired": Badge("bad", "✗", "expired", "the server refuses it"),
+    "api_token_owner_inactive": Badge(
+        "bad", "✗", "owner deactivated", "the server refuses it: its owner has no access"
+    ),
+    "api_token_revoked": Badge("off", "✗", "revoked", "the server refuses it, for good"),
+}
 # In the order of the table of a forecast.
 EFFECT_BADGES: dict[Effect, Badge] = {
     Effect.CHANGES: Badge("info", "±", "change", "a sync would change packages"),
@@ -129,6 +139,7 @@ _BADGES = {
     **MANAGEMENT_BADGES,
     **SEVERITY_BADGES,
     **REMEDY_BADGES,
+    **API_TOKEN_BADGES,
 }
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from django import forms
 
-from apps.fleet import limits, pool_manager
-from apps.fleet.models import Pool
+from apps.fleet import limits, pool_manager, tokens
+from apps.fleet.models import Pool, Role
 from apps.fleet.models.pools import ConflictResolution
-from apps.fleet.names import NAME_MAX_LENGTH
+from apps.fleet.names import NAME_MAX_LENGTH, validate_name
 
 HOUR = 3600
 INCOMPLETE = "The form was incomplete, so nothing was done. Look at this page, then press the button again."
@@ -43,7 +43,7 @@ class PoolForm(forms.Form):
     )
     conflict_resolution = forms.ChoiceField(
         label="Conflict resolution",
-        help_text="Which endpoints automatic sync brings to the target. Staff can sync any endpoint by hand.",
+        help_text="Which endpoints automatic sync brings to the target. Operators can sync any endpoint by hand.",
         choices=ConflictResolution.choices,
     )
     excluded_packages = PatternsField(
@@ -112,6 +112,32 @@ class EnrolmentCodeForm(forms.Form):
         choices=[(HOUR, "an hour"), (24 * HOUR, "a day"), (7 * 24 * HOUR, "a week"), (30 * 24 * HOUR, "30 days")],
         initial=24 * HOUR,
     )
+
+
+class ApiTokenForm(forms.Form):
+    """Name, role and expiry of an API token of the person's own."""
+
+    name = forms.CharField(
+        max_length=NAME_MAX_LENGTH,
+        help_text="What the audit calls it, such as <code>ann-laptop</code>. No other token can have the same name.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}),
+        validators=[validate_name],
+    )
+    role = forms.ChoiceField(help_text="If your own role becomes lower, the token may do no more than you.")
+    days = forms.TypedChoiceField(
+        label="Expires",
+        coerce=lambda value: int(value) or None,
+        empty_value=None,
+        choices=[(7, "in a week"), (30, "in 30 days"), (90, "in 90 days"), (365, "in a year"), (0, "never")],
+        initial=tokens.DEFAULT_DAYS,
+    )
+
+    def __init__(self, *args: Any, most: Role, **kwargs: Any) -> None:
+        """`most` is the role of the person."""
+        super().__init__(*args, **kwargs)
+        role = self.fields["role"]
+        assert isinstance(role, forms.ChoiceField)  # noqa: S101 - it is declared above
+        role.choices = [(one.value, one.label) for one in Role if most.includes(one)]
 
 
 class AssignForm(forms.Form):

@@ -9,14 +9,14 @@ from django.views.decorators.http import require_safe
 from apps.dashboard.presentation.audit_phrases import VERBS, audit_lines
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of
-from apps.dashboard.requests.permissions import reader
+from apps.dashboard.requests.permissions import viewer
 from apps.fleet.filters import AuditFilter
 from apps.fleet.models import AuditEvent
 
 PER_PAGE = 50
 
 
-@reader
+@viewer
 @require_safe
 def listing(request: HttpRequest) -> HttpResponse:
     """All events, page by page; filtered by the API's parameters."""

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import F
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
@@ -15,9 +14,9 @@ from django.views.decorators.http import require_http_methods
 from apps.dashboard.requests.action_responses import attempt_with_form, confirmation_page, succeeded
 from apps.dashboard.requests.forms import EnrolmentCodeForm
 from apps.dashboard.requests.pagination import page_of
-from apps.dashboard.requests.permissions import actor, reader, staff
+from apps.dashboard.requests.permissions import actor, operator, require, viewer
 from apps.fleet import audit, endpoint_manager, enrolment
-from apps.fleet.models import EnrolmentCode
+from apps.fleet.models import EnrolmentCode, Role
 from apps.lifecycle.ages import moment_text
 
 PER_PAGE = 50
@@ -38,12 +37,12 @@ def enrol_context(request: HttpRequest, code: str, *, again_as: str = "") -> dic
     }
 
 
-@reader
+@viewer
 @require_http_methods(["GET", "HEAD", "POST"])
 def codes(request: HttpRequest) -> HttpResponse:
-    """GET shows the usable codes and, for staff, the form; POST makes a code and shows its text this once."""
-    if request.method == "POST" and not request.user.is_staff:
-        raise PermissionDenied("Your account is read-only. Only staff accounts can make enrolment codes.")
+    """GET shows the usable codes and, for operators, the form; POST makes a code and shows its text this once."""
+    if request.method == "POST":
+        require(request, Role.OPERATOR)
     context: dict[str, Any] = {"section": "codes"}
     form = EnrolmentCodeForm(request.POST or None, initial={"pool": request.GET.get("pool")})
     if request.method == "POST" and form.is_valid():
@@ -65,7 +64,7 @@ def _poll() -> str:
     return "minute" if seconds == 60 else f"{seconds} seconds" if seconds < 120 else f"{round(seconds / 60)} minutes"
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, id: int) -> HttpResponse:
     """GET asks; POST deletes a code before it expires."""

@@ -11,7 +11,7 @@ from apps.dashboard.presentation.attention_links import attention_url, bar_parts
 from apps.dashboard.presentation.audit_phrases import news
 from apps.dashboard.presentation.endpoint_rows import split_in_sync
 from apps.dashboard.requests.pagination import page_of
-from apps.dashboard.requests.permissions import reader
+from apps.dashboard.requests.permissions import viewer
 from apps.dashboard.views.enrolment_codes import enrol_context
 from apps.fleet import attention
 from apps.fleet.attention import PoolRow, Survey
@@ -21,7 +21,7 @@ POOLS_PER_PAGE = 20
 NEWS_LINES = 8
 
 
-@reader
+@viewer
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
     """Counts by status, what needs attention, one line for each pool; first steps while there is no target.

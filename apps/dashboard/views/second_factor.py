@@ -10,10 +10,10 @@ from django.views.decorators.http import require_http_methods
 
 from apps.accounts import second_factor
 from apps.accounts.forms import ConfirmedForm, SecondFactorForm
-from apps.dashboard.requests.permissions import actor, reader
+from apps.dashboard.requests.permissions import account, actor
 
 
-@reader
+@account
 @require_http_methods(["GET", "HEAD", "POST"])
 def page(request: HttpRequest) -> HttpResponse:
     """How to set one up, or what there is and how to remove it; and both forms."""

@@ -8,7 +8,7 @@ from apps.dashboard.presentation import vulnerabilities
 from apps.dashboard.presentation.endpoint_rows import pool_names
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of
-from apps.dashboard.requests.permissions import reader
+from apps.dashboard.requests.permissions import viewer
 from apps.fleet.exceptions import FeatureDisabled
 from apps.vulnerabilities import findings, selection, tracker_list
 from apps.vulnerabilities.selection import LEVELS, Selection
@@ -18,7 +18,7 @@ ADVISORIES_PER_PAGE = 20
 PER_PAGE = 50
 
 
-@reader
+@viewer
 @require_safe
 def listing(request: HttpRequest) -> HttpResponse:
     """`pool` and `worst` narrow both lists, `advisories` and `page` page through them."""

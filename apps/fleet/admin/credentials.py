@@ -6,8 +6,8 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from apps.fleet import endpoint_manager, tokens
-from apps.fleet.models import ApiToken, EnrolmentCode
+from apps.fleet import endpoint_manager, roles, tokens
+from apps.fleet.models import ApiToken, EnrolmentCode, Role
 from apps.lifecycle.readonly_admin import ReadOnlyAdmin
 
 from .through_managers import ThroughManagers, actor
@@ -15,15 +15,18 @@ from .through_managers import ThroughManagers, actor
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ReadOnlyAdmin[ApiToken]):
-    list_display = ("name", "role", "user", "created", "last_used", "revoked")
-    list_filter = ("role", "revoked")
-    list_select_related = ("user",)
-    search_fields = ("name", "user__username")
+    list_display = ("name", "role", "owner", "created", "expires", "last_used", "revoked")
+    list_filter = ("role", "expires", "revoked")
+    list_select_related = ("owner",)
+    search_fields = ("name", "owner__username")
     ordering = ("name",)
     exclude = ("token_hash",)
     actions = ("revoke",)
 
-    @admin.action(description="Revoke the selected tokens")
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return roles.may(request.user, Role.ADMINISTRATOR)
+
+    @admin.action(description="Revoke the selected tokens", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
         for token in queryset:
             tokens.revoke_api_token(token=token, actor=actor(request))

@@ -8,7 +8,9 @@ from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
+from apps.fleet import roles
 from apps.fleet.exceptions import FleetError
+from apps.fleet.models import Role
 from apps.lifecycle.readonly_admin import Base
 
 M = TypeVar("M", bound=Model)
@@ -19,11 +21,25 @@ def actor(request: HttpRequest) -> str:
     return f"user:{request.user.get_username()}"
 
 
+def _may_change(request: HttpRequest) -> bool:
+    """Whether the person's role lets them change the fleet, as on the pages, whatever Django permissions they have."""
+    return roles.may(request.user, Role.OPERATOR)
+
+
 class ThroughManagers(Base[M]):
     """Subclasses say how to create, change and delete one object with a manager's function."""
 
     list_per_page = 50
     save_on_top = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may_change(request) and super().has_add_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may_change(request) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may_change(request) and super().has_delete_permission(request, obj)
 
     def create(self, request: HttpRequest, values: dict[str, Any]) -> M:
         """The new object. Raises FleetError."""

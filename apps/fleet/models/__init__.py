@@ -7,6 +7,7 @@ from .endpoints import Endpoint, EndpointRepository, EndpointState, OfflinePerio
 from .operations import Operation, OperationKind, OperationStatus
 from .packages import IndexSegment, Posting
 from .pools import Pool, RevisionSignature, TargetFiles, TargetRevision
+from .roles import Role
 from .states import PackageVersion, RepositoryContent, State
 from .status_cases import StatusCase
 from .uploads import Upload
@@ -30,6 +31,7 @@ __all__ = [
     "ReenrolmentCode",
     "RepositoryContent",
     "RevisionSignature",
+    "Role",
     "State",
     "StatusCase",
     "TargetFiles",

@@ -1,36 +1,93 @@
 """Who may speak to the server: API tokens of people and programs, codes of machines. Only hashes are kept."""
 
+from datetime import timedelta
+from typing import Self
+
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
-from apps.fleet import limits
+from apps.fleet import clock, limits
 from apps.fleet.models.fields import BytewiseCharField
+from apps.fleet.models.roles import Role, lower, role_of
+
+# From then on pages, lists and the overview say that a token expires soon.
+EXPIRES_SOON = timedelta(days=14)
 
 
-class ApiTokenRole(models.TextChoices):
-    VIEWER = "viewer", "viewer: may read"
-    OPERATOR = "operator", "operator: may change"
+class TokenStatus(models.TextChoices):
+    """What a token is good for. Only `active` and `expires_soon` are let in."""
+
+    ACTIVE = "active"
+    EXPIRES_SOON = "expires_soon"
+    EXPIRED = "expired"
+    OWNER_INACTIVE = "owner_inactive"
+    REVOKED = "revoked"
+
+
+class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    def with_status(self) -> Self:
+        """With the owner and their role now (`owner_role`), and `status` (a TokenStatus) by the database's clock."""
+        return self.select_related("owner").annotate(
+            owner_role=role_of("owner__"),
+            status=Case(
+                When(revoked__isnull=False, then=Value(TokenStatus.REVOKED.value)),
+                When(owner__is_active=False, then=Value(TokenStatus.OWNER_INACTIVE.value)),
+                When(expires__lte=Now(), then=Value(TokenStatus.EXPIRED.value)),
+                When(expires__lte=clock.moved(EXPIRES_SOON), then=Value(TokenStatus.EXPIRES_SOON.value)),
+                default=Value(TokenStatus.ACTIVE.value),
+                output_field=models.CharField(),
+            ),
+        )
+
+    def of(self, owner: int | None, role: Role) -> Self:
+        """The tokens that somebody with this role may see and revoke. `owner` is their account; None: they have none.
+
+        Their own; for operators also those without an owner, which belong to nobody else; for administrators all.
+        """
+        if role == Role.ADMINISTRATOR:
+            return self
+        own = Q(owner=owner) if owner is not None else Q(pk__in=())
+        nobodys = Q(owner=None) & ~Q(role=Role.ADMINISTRATOR)
+        return self.filter(own | nobodys if role == Role.OPERATOR else own)
 
 
 class ApiToken(models.Model):
-    """The right of a person or a program to use the API, as `role`."""
+    """The right of a person or a program to use the API, as `role` and no more than the owner may.
+
+    A token without an owner isn't bound to an account. Without `expires` it never expires.
+    """
 
     name = BytewiseCharField(max_length=limits.API_TOKEN_NAME_LENGTH, unique=True)
     token_hash = BytewiseCharField(max_length=64, unique=True, editable=False)
-    role = models.CharField(max_length=8, choices=ApiTokenRole.choices)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True)
+    role = models.CharField(max_length=13, choices=Role.choices)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, db_column="user_id"
+    )
     created = models.DateTimeField(db_default=Now())
+    expires = models.DateTimeField(null=True, blank=True)
     last_used = models.DateTimeField(null=True, editable=False)
     revoked = models.DateTimeField(null=True, blank=True)
 
+    # What `with_status` adds.
+    status: str
+    owner_role: str | None
+
+    objects = ApiTokenQuerySet.as_manager()
+
     class Meta:
         verbose_name = "API token"
-        constraints = [models.CheckConstraint(condition=Q(role__in=ApiTokenRole.values), name="api_token_role_known")]
+        constraints = [models.CheckConstraint(condition=Q(role__in=Role.values), name="api_token_role_known")]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def role_now(self) -> Role | None:
+        """What it may do now: its role, but no more than its owner's (None: nothing). Needs `with_status`."""
+        role = Role(self.role)
+        return role if self.owner_id is None else lower(role, Role(self.owner_role) if self.owner_role else None)
 
 
 class EnrolmentCode(models.Model):

@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 
 from apps.fleet import limits
 from apps.fleet.models.fields import BytewiseCharField
+from apps.fleet.models.roles import PERMISSIONS
 from apps.fleet.names import NAME_MAX_LENGTH, validate_name
 
 
@@ -49,6 +50,7 @@ class Pool(models.Model):
     created = models.DateTimeField(db_default=Now())
 
     class Meta:
+        permissions = PERMISSIONS  # of the fleet as a whole: the roles stand for them
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(conflict_resolution__in=ConflictResolution.values),

@@ -14,7 +14,10 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest
 
-from apps.fleet import tokens
+from apps.fleet import roles, tokens
+from apps.fleet.exceptions import TokenExpired
+from apps.fleet.models import Role
+from apps.fleet.models.roles import allows
 from apps.health.checking import process_checker
 from apps.lifecycle import session_user
 from apps.lifecycle.wsgi import address_rates, bearer_token
@@ -38,14 +41,14 @@ def level(environ: Environ) -> Level:
 
 
 def is_known(environ: Environ) -> bool:
-    """Whether the request has a valid token or staff session. None is valid while the database can't be used."""
+    """Whether the request has a valid token or session. None is valid while the database can't be used."""
     token, cookies = str(environ.get("HTTP_AUTHORIZATION", "")), str(environ.get("HTTP_COOKIE", ""))
     if not token and settings.SESSION_COOKIE_NAME not in cookies:
         return False
     if not process_checker.checker().current().database_usable:
         return False
     try:
-        return has_token(token) or is_staff(cookies)
+        return has_token(token) or has_session(cookies)
     except DatabaseError:
         process_checker.checker().wake()
         return False
@@ -55,17 +58,21 @@ def is_known(environ: Environ) -> bool:
 
 
 def has_token(header: str) -> bool:
+    """Whether this Authorization header has an API token that may read the fleet."""
     token = bearer_token.from_header(header)
     if token is None:
         return False
-    known = tokens.authenticate_api_token(token=token) is not None
-    if known:
+    try:
+        found = tokens.authenticate_api_token(token=token)
+    except TokenExpired:
+        return False
+    if found is not None:
         address_rates.remember(header)
-    return known
+    return found is not None and allows(found.role_now, Role.VIEWER)
 
 
-def is_staff(header: str) -> bool:
-    """Whether the dashboard session in this Cookie header belongs to a staff user."""
+def has_session(header: str) -> bool:
+    """Whether the dashboard session in this Cookie header belongs to a person who may read the fleet."""
     try:
         morsel = SimpleCookie(header).get(settings.SESSION_COOKIE_NAME)
     except CookieError:
@@ -74,8 +81,7 @@ def is_staff(header: str) -> bool:
         return False
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(morsel.value)
-    user = session_user.get_user(request)
-    return bool(user.is_active and getattr(user, "is_staff", False))
+    return roles.may(session_user.get_user(request), Role.VIEWER)
 
 
 def is_listed(address: str) -> bool:

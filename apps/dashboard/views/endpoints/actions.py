@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.dashboard.presentation.package_changes import change_table
 from apps.dashboard.requests.action_responses import attempt, attempt_as_shown, confirmation_page, succeeded
 from apps.dashboard.requests.forms import INCOMPLETE, AssignForm, OperationForm, RightsForm
-from apps.dashboard.requests.permissions import actor, staff
+from apps.dashboard.requests.permissions import actor, operator
 from apps.fleet import endpoint_manager, expected_values, goals, paused_automatic_sync, sync_coordinator
 from apps.fleet.models import Endpoint, OperationKind
 from apps.lifecycle.ages import moment_text
@@ -43,7 +43,7 @@ def _queue(request: HttpRequest, endpoint: Endpoint, kind: OperationKind, *, ret
     return redirect("operation", id=created[0].pk)
 
 
-@staff
+@operator
 @require_POST
 def sync(request: HttpRequest, name: str) -> HttpResponse:
     """Bring the endpoint to its pool's target."""
@@ -51,7 +51,7 @@ def sync(request: HttpRequest, name: str) -> HttpResponse:
     return _queue(request, endpoint, OperationKind.SYNC, return_to=reverse("endpoint", args=[name]))
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def revert(request: HttpRequest, name: str) -> HttpResponse:
     """GET shows what would change; POST reverts the endpoint's last sync."""
@@ -74,7 +74,7 @@ def revert(request: HttpRequest, name: str) -> HttpResponse:
     )
 
 
-@staff
+@operator
 @require_POST
 def resume(request: HttpRequest, name: str) -> HttpResponse:
     """Resume automatic sync where it rests."""
@@ -84,7 +84,7 @@ def resume(request: HttpRequest, name: str) -> HttpResponse:
     return redirect("endpoint", name=name)
 
 
-@staff
+@operator
 @require_POST
 def assign(request: HttpRequest, name: str) -> HttpResponse:
     """Move the endpoint to the chosen pool, or out of its pool."""
@@ -99,7 +99,7 @@ def assign(request: HttpRequest, name: str) -> HttpResponse:
     return redirect("endpoint", name=name)
 
 
-@staff
+@operator
 @require_POST
 def rights(request: HttpRequest, name: str) -> HttpResponse:
     """Give the endpoint the right to set its pool's target, or take it away."""
@@ -114,7 +114,7 @@ def rights(request: HttpRequest, name: str) -> HttpResponse:
     return redirect("endpoint", name=name)
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, name: str) -> HttpResponse:
     """GET asks; POST forgets the endpoint."""

@@ -7,13 +7,13 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.dashboard.requests.action_responses import attempt, confirmation_page, succeeded
-from apps.dashboard.requests.permissions import actor, staff
+from apps.dashboard.requests.permissions import actor, operator
 from apps.dashboard.views.enrolment_codes import enrol_context
 from apps.fleet import approval, endpoint_tokens
 from apps.fleet.models import Endpoint
 
 
-@staff
+@operator
 @require_POST
 def approve(request: HttpRequest, name: str) -> HttpResponse:
     """Let a new endpoint take part."""
@@ -23,7 +23,7 @@ def approve(request: HttpRequest, name: str) -> HttpResponse:
     return redirect("endpoint", name=name)
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def enrol_again(request: HttpRequest, name: str) -> HttpResponse:
     """GET asks; POST makes the code with which one machine enrols again as this endpoint, and shows it this once."""
@@ -48,7 +48,7 @@ def enrol_again(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "pacsync/endpoints/enrol_again.html", context)
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def withdraw_code(request: HttpRequest, name: str) -> HttpResponse:
     """GET asks; POST deletes the code with which a machine could enrol again."""
@@ -69,7 +69,7 @@ def withdraw_code(request: HttpRequest, name: str) -> HttpResponse:
     return redirect("endpoint", name=name)
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def request_rotation(request: HttpRequest, name: str) -> HttpResponse:
     """GET asks; POST asks the agent to rotate its token."""

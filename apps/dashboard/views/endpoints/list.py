@@ -10,7 +10,7 @@ from apps.dashboard.presentation.endpoint_rows import FIELDS, pool_names, rows, 
 from apps.dashboard.requests.endpoint_filter import endpoint_filter
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of_rows
-from apps.dashboard.requests.permissions import reader
+from apps.dashboard.requests.permissions import viewer
 from apps.fleet.after_sync import LEFT_TO_DO
 from apps.fleet.filters import LAST_RESULTS
 from apps.fleet.models.operations import FILES_DIFFER
@@ -38,7 +38,7 @@ MORE_FILTERS = {
 }
 
 
-@reader
+@viewer
 @require_safe
 def listing(request: HttpRequest) -> HttpResponse:
     """All endpoints that the filter finds, page by page."""

@@ -12,7 +12,7 @@ from apps.dashboard.presentation.endpoint_rows import EndpointRow, row_of
 from apps.dashboard.presentation.package_changes import change_table
 from apps.dashboard.requests.forms import AssignForm, RightsForm
 from apps.dashboard.requests.pagination import page_of
-from apps.dashboard.requests.permissions import reader
+from apps.dashboard.requests.permissions import viewer
 from apps.dashboard.views.operations.page import waiting_for
 from apps.fleet import automatic, endpoint_tokens, examination, expected_values, goals, reasons, retries, sync_preview
 from apps.fleet.exceptions import ComparisonTooLong
@@ -25,7 +25,7 @@ HISTORY_PER_PAGE = 10
 FINDINGS_PER_PAGE = 20
 
 
-@reader
+@viewer
 @require_safe
 def detail(request: HttpRequest, name: str) -> HttpResponse:
     """`operations`, `history` and `vulnerabilities` page through the page's lists."""

@@ -20,7 +20,7 @@ from apps.dashboard.requests.action_responses import attempt
 from apps.dashboard.requests.endpoint_filter import endpoints_found
 from apps.dashboard.requests.forms import INCOMPLETE
 from apps.dashboard.requests.list_query import ListQuery
-from apps.dashboard.requests.permissions import actor, staff
+from apps.dashboard.requests.permissions import actor, operator
 from apps.fleet import bulk_actions, forecast_many
 from apps.fleet.bulk_actions import MAX_ENDPOINTS, Action, BatchItem
 from apps.fleet.exceptions import TargetChanged
@@ -35,7 +35,7 @@ REASONS_SHOWN = 5
 NOTHING_SELECTED = "Nothing was selected: tick machines in the list first."
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def ask_about(request: HttpRequest) -> HttpResponse:
     """POST shows what would happen to which machines, and which are left out and why. GET leads to the list."""
@@ -75,7 +75,7 @@ def _confirmation(request: HttpRequest, action: Action, pool: Pool | None, endpo
     return render(request, "pacsync/endpoints/selected.html", context)
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def carry_out(request: HttpRequest) -> HttpResponse:
     """POST carries the action out on the machines that were shown, and says on how many, and which were left out.

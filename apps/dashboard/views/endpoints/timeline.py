@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 from apps.dashboard.presentation.audit_phrases import as_news, audit_lines
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of
-from apps.dashboard.requests.permissions import reader
+from apps.dashboard.requests.permissions import viewer
 from apps.fleet import clock, difference
 from apps.fleet import timeline as events
 from apps.fleet.models import Endpoint
@@ -18,7 +18,7 @@ from apps.fleet.models import Endpoint
 PER_PAGE = 50
 
 
-@reader
+@viewer
 @require_safe
 def timeline(request: HttpRequest, name: str) -> HttpResponse:
     """Its states with their changes, its operations, the targets of its pool, audit events, and when it was offline."""

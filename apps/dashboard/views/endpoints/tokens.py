@@ -7,12 +7,12 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from apps.dashboard.requests.action_responses import attempt, confirmation_page, succeeded
-from apps.dashboard.requests.permissions import actor, staff
+from apps.dashboard.requests.permissions import actor, operator
 from apps.fleet import endpoint_manager
 from apps.fleet.models import Endpoint
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def revoke(request: HttpRequest, name: str) -> HttpResponse:
     """GET asks; POST revokes the token: the server refuses the endpoint until it gets a new one."""
@@ -34,7 +34,7 @@ def revoke(request: HttpRequest, name: str) -> HttpResponse:
     return redirect("endpoint", name=name)
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def rotate(request: HttpRequest, name: str) -> HttpResponse:
     """GET asks; POST makes a new token and shows it this once."""

@@ -12,7 +12,7 @@ from apps.dashboard.presentation import progress_texts
 from apps.dashboard.presentation.package_changes import change_table
 from apps.dashboard.requests.action_responses import attempt, attempt_as_shown, confirmation_page
 from apps.dashboard.requests.forms import INCOMPLETE, OperationForm
-from apps.dashboard.requests.permissions import actor, staff
+from apps.dashboard.requests.permissions import actor, operator
 from apps.fleet import expected_values, progress, protection, rerun, sync_coordinator
 from apps.fleet.goals import Goal
 from apps.fleet.models import Operation, OperationStatus
@@ -29,7 +29,7 @@ def _operation(id: uuid.UUID) -> Operation:
     return get_object_or_404(found, pk=id)
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def cancel(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
     """GET says what will happen; POST cancels the operation if that is still possible."""
@@ -87,7 +87,7 @@ def _effect_on_automatic_sync(operation: Operation) -> str:
     )
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def run_again(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
     """GET shows what a new operation of the same kind would change; POST queues it and shows it."""

@@ -9,14 +9,14 @@ from django.views.decorators.http import require_safe
 from apps.dashboard.presentation.endpoint_rows import pool_names
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of_rows
-from apps.dashboard.requests.permissions import reader
+from apps.dashboard.requests.permissions import viewer
 from apps.fleet.filters import OPERATION_SORTS, OPERATION_STATUSES, OperationFilter
 from apps.fleet.models import OperationKind
 
 PER_PAGE = 50
 
 
-@reader
+@viewer
 @require_safe
 def listing(request: HttpRequest) -> HttpResponse:
     """All operations, newest first; filtered and sorted by the API's parameters."""

@@ -11,7 +11,7 @@ from apps.dashboard.presentation.package_changes import page_of_changes
 from apps.dashboard.presentation.status_badges import CHANGE_BADGES
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of
-from apps.dashboard.requests.permissions import reader
+from apps.dashboard.requests.permissions import viewer
 from apps.fleet import operation_packages, retries, waiting
 from apps.fleet.exceptions import ComparisonTooLong, StateTooLarge
 from apps.fleet.models import Operation
@@ -23,7 +23,7 @@ PER_PAGE = 100
 IN_NEXT_TRY = ("next_try", "next_report", waiting.DATABASE_LOCKED)
 
 
-@reader
+@viewer
 @require_safe
 def detail(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
     """`kind` and `q` filter the operation's packages, `page` pages through them."""

@@ -10,7 +10,7 @@ from apps.dashboard.presentation.package_changes import page_of_changes
 from apps.dashboard.presentation.status_badges import CHANGE_BADGES
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of
-from apps.dashboard.requests.permissions import reader
+from apps.dashboard.requests.permissions import viewer
 from apps.fleet import difference, references, states
 from apps.fleet.exceptions import ComparisonTooLong, FleetError, StateTooLarge
 from apps.fleet.references import Reference
@@ -18,7 +18,7 @@ from apps.fleet.references import Reference
 PER_PAGE = 200
 
 
-@reader
+@viewer
 @require_safe
 def compare(request: HttpRequest) -> HttpResponse:
     """From `from` to `to`, each endpoint:NAME, revision:POOL/NUMBER or state:DIGEST; `kind` and `q` filter."""

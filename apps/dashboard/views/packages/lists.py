@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of
-from apps.dashboard.requests.permissions import reader
+from apps.dashboard.requests.permissions import viewer
 from apps.fleet import package_list, references
 from apps.fleet.alpm.state import REASONS
 from apps.fleet.exceptions import StateUnknown
@@ -21,7 +21,7 @@ NAMED = 10
 EITHER = {"yes": True, "no": False}
 
 
-@reader
+@viewer
 @require_safe
 def of_endpoint(request: HttpRequest, name: str) -> HttpResponse:
     """The packages of the endpoint, by its last report."""
@@ -34,7 +34,7 @@ def of_endpoint(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "pacsync/packages/of_endpoint.html", context)
 
 
-@reader
+@viewer
 @require_safe
 def of_state(request: HttpRequest, digest: str) -> HttpResponse:
     """The packages of the state, the endpoints in it, and the target revisions that have it."""

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 from apps.dashboard.presentation.endpoint_rows import pool_names
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of
-from apps.dashboard.requests.permissions import reader
+from apps.dashboard.requests.permissions import viewer
 from apps.fleet import package_questions
 from apps.fleet.exceptions import Invalid
 from apps.fleet.package_questions import EndpointVersion, Question
@@ -18,7 +18,7 @@ PER_PAGE = 50
 VERSION_FILTERS = ("older_than", "newer_than", "version")
 
 
-@reader
+@viewer
 @require_safe
 def search(request: HttpRequest) -> HttpResponse:
     """The packages with `q` in their name. If there is only one, its page."""
@@ -29,7 +29,7 @@ def search(request: HttpRequest) -> HttpResponse:
     return render(request, "pacsync/packages/search.html", {"section": "packages", "q": q, "page": page})
 
 
-@reader
+@viewer
 @require_safe
 def package(request: HttpRequest, name: str) -> HttpResponse:
     """The package's versions by pool, and the endpoints that the filter finds."""

@@ -8,14 +8,14 @@ from django.views.decorators.http import require_http_methods
 
 from apps.dashboard.requests.action_responses import attempt_with_form, confirmation_page, succeeded
 from apps.dashboard.requests.forms import PoolForm
-from apps.dashboard.requests.permissions import actor, staff
+from apps.dashboard.requests.permissions import actor, operator
 from apps.dashboard.requests.pool_by_name import pool_named
 from apps.fleet import pool_manager
 from apps.fleet.models import Pool
 from apps.fleet.plural import counted
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def create(request: HttpRequest) -> HttpResponse:
     """GET shows the form; POST creates the pool and shows it."""
@@ -30,7 +30,7 @@ def create(request: HttpRequest) -> HttpResponse:
     )
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def change(request: HttpRequest, name: str) -> HttpResponse:
     """GET shows the form; POST changes the name, description and policy."""
@@ -47,7 +47,7 @@ def change(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "pacsync/pools/form.html", context, status=422 if form.errors else 200)
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, name: str) -> HttpResponse:
     """GET asks; POST deletes the pool with its revisions."""

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 from apps.dashboard.presentation.name_lists import shorten
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of
-from apps.dashboard.requests.permissions import reader
+from apps.dashboard.requests.permissions import viewer
 from apps.dashboard.requests.pool_by_name import pool_named
 from apps.fleet import analysis as repositories
 from apps.fleet.exceptions import FeatureDisabled
@@ -18,7 +18,7 @@ from apps.fleet.models import Pool
 PER_PAGE = 50
 
 
-@reader
+@viewer
 @require_safe
 def analysis(request: HttpRequest, name: str) -> HttpResponse:
     """`q` filters the packages and `name` the endpoints; `conflicts` and `machines` page through the two tables."""

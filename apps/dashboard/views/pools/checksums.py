@@ -5,13 +5,13 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from apps.dashboard.requests.pagination import page_of
-from apps.dashboard.requests.permissions import reader
+from apps.dashboard.requests.permissions import viewer
 from apps.fleet.models import ChecksumConflict
 
 PER_PAGE = 50
 
 
-@reader
+@viewer
 @require_safe
 def listing(request: HttpRequest) -> HttpResponse:
     """All of them, by name, page by page."""

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 from apps.dashboard.presentation.name_lists import NameList, shorten
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of
-from apps.dashboard.requests.permissions import reader
+from apps.dashboard.requests.permissions import viewer
 from apps.dashboard.requests.pool_by_name import pool_named
 from apps.fleet import exclusions
 from apps.fleet.exceptions import InvalidPattern
@@ -24,7 +24,7 @@ def _line(match: Match) -> dict[str, Any]:
     return {"match": match, "machines": shorten(match.machines.items()), **names}
 
 
-@reader
+@viewer
 @require_safe
 def excluded(request: HttpRequest, name: str) -> HttpResponse:
     """Each pattern with what it matches now; `try` is a pattern that isn't the pool's yet."""

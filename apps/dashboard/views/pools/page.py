@@ -8,7 +8,7 @@ from apps.dashboard.presentation import vulnerabilities
 from apps.dashboard.presentation.endpoint_rows import FIELDS, count_of_pool, rows
 from apps.dashboard.presentation.forecast_tables import queued_syncs_notice
 from apps.dashboard.requests.pagination import page_of
-from apps.dashboard.requests.permissions import reader
+from apps.dashboard.requests.permissions import viewer
 from apps.dashboard.requests.pool_by_name import pool_named
 from apps.fleet import after_sync, last_results, pool_alarms, queued_syncs
 from apps.fleet.models import Endpoint, Pool
@@ -19,7 +19,7 @@ REVISIONS_PER_PAGE = 10
 SETTERS_SHOWN = 10
 
 
-@reader
+@viewer
 @require_safe
 def detail(request: HttpRequest, name: str) -> HttpResponse:
     """`page` and `revisions` page through the page's two lists."""

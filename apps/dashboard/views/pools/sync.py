@@ -12,7 +12,7 @@ from apps.dashboard.presentation.endpoint_rows import count_badges
 from apps.dashboard.presentation.forecast_tables import forecast_table
 from apps.dashboard.requests.action_responses import confirmation_page
 from apps.dashboard.requests.forms import INCOMPLETE, ExpectedTargetForm
-from apps.dashboard.requests.permissions import actor, staff
+from apps.dashboard.requests.permissions import actor, operator
 from apps.dashboard.requests.pool_by_name import pool_named
 from apps.fleet import batches, forecast, pool_sync, proposed, protection
 from apps.fleet.exceptions import AlreadyInSync, OperationActive, TargetChanged
@@ -46,7 +46,7 @@ def _note(waiting: list[EndpointStatus], members: PoolMembers) -> str:
     return " ".join(parts + ([f"{AT_ONCE} are queued at a time."] if len(waiting) > AT_ONCE else []))
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def sync_all(request: HttpRequest, name: str) -> HttpResponse:
     """GET shows what a sync would do; POST queues an operation for each endpoint, and says what was refused."""

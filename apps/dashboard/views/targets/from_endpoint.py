@@ -13,7 +13,7 @@ from apps.dashboard.requests.action_responses import attempt
 from apps.dashboard.requests.forms import SourceForm, UnsoundSourceForm
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of
-from apps.dashboard.requests.permissions import actor, staff
+from apps.dashboard.requests.permissions import actor, operator
 from apps.dashboard.requests.pool_by_name import pool_named
 from apps.dashboard.views.targets.differences import difference_from
 from apps.fleet import checksums, examination, forecast, pool_manager, proposed, protection, revisions
@@ -27,7 +27,7 @@ def _pool(name: str) -> Pool:
     return pool_named(Pool.objects.select_related("target__state"), name)
 
 
-@staff
+@operator
 @require_safe
 def choose(request: HttpRequest, name: str) -> HttpResponse:
     """The endpoints of the pool, to choose the one whose packages become the target."""
@@ -38,7 +38,7 @@ def choose(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "pacsync/targets/choose_endpoint.html", context)
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def set_target(request: HttpRequest, name: str, endpoint: str) -> HttpResponse:
     """GET shows what would change, and what the endpoint's examination found; POST makes its packages the target.

@@ -11,7 +11,7 @@ from apps.dashboard.presentation.status_badges import EFFECT_BADGES
 from apps.dashboard.requests.action_responses import attempt
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of
-from apps.dashboard.requests.permissions import reader
+from apps.dashboard.requests.permissions import viewer
 from apps.dashboard.requests.pool_by_name import pool_named
 from apps.fleet import difference, forecast, proposed
 from apps.fleet.forecast import Effect
@@ -20,7 +20,7 @@ from apps.fleet.models import Pool
 PER_PAGE = 50
 
 
-@reader
+@viewer
 @require_safe
 def preview(request: HttpRequest, name: str) -> HttpResponse:
     """`of` is the proposed target (empty: the current one); `machines` is an effect whose machines are listed."""

@@ -13,7 +13,7 @@ from apps.dashboard.requests.action_responses import attempt
 from apps.dashboard.requests.forms import PromoteForm
 from apps.dashboard.requests.list_query import ListQuery
 from apps.dashboard.requests.pagination import page_of
-from apps.dashboard.requests.permissions import actor, staff
+from apps.dashboard.requests.permissions import actor, operator
 from apps.dashboard.requests.pool_by_name import pool_named
 from apps.dashboard.views.targets.differences import difference_from
 from apps.fleet import checksums, forecast, pool_manager, proposed, revisions, states
@@ -26,7 +26,7 @@ def _pool(name: str) -> Pool:
     return pool_named(Pool.objects.select_related("target__state", "target__files"), name)
 
 
-@staff
+@operator
 @require_safe
 def choose(request: HttpRequest, name: str) -> HttpResponse:
     """The other pools with a target, to choose the one whose target is promoted."""
@@ -39,7 +39,7 @@ def choose(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "pacsync/targets/choose_pool.html", context)
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def promote(request: HttpRequest, name: str, source: str) -> HttpResponse:
     """GET shows what would change; POST promotes, unless one of the two targets has changed since."""

@@ -13,7 +13,7 @@ from apps.dashboard.presentation.forecast_tables import forecast_table
 from apps.dashboard.presentation.package_changes import by_reason
 from apps.dashboard.requests.action_responses import attempt, confirmation_page, succeeded
 from apps.dashboard.requests.forms import ExpectedTargetForm, TargetForm
-from apps.dashboard.requests.permissions import actor, reader, staff
+from apps.dashboard.requests.permissions import actor, operator, viewer
 from apps.dashboard.requests.pool_by_name import pool_named
 from apps.dashboard.views.packages.lists import package_table
 from apps.dashboard.views.targets.differences import difference_from
@@ -43,7 +43,7 @@ def _number(pool: Pool) -> int:
     return pool.target.number if pool.target else 0
 
 
-@reader
+@viewer
 @require_http_methods(["GET", "HEAD"])
 def revision(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """One revision: what going back to it would change; while it waits for an approval, what it changes."""
@@ -118,7 +118,7 @@ def _compared_with(pool: Pool, revision: TargetRevision) -> TargetRevision | Non
     return earlier.select_related("state", "files").order_by("-number").first()
 
 
-@reader
+@viewer
 @require_safe
 def packages(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """All packages that a revision manages, page by page, each with its file."""
@@ -133,7 +133,7 @@ def packages(request: HttpRequest, name: str, number: int) -> HttpResponse:
     return render(request, "pacsync/targets/revision_packages.html", context)
 
 
-@staff
+@operator
 @require_http_methods(["POST"])
 def approve(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """POST approves a target that an endpoint has set, so that automatic sync acts on it."""
@@ -143,7 +143,7 @@ def approve(request: HttpRequest, name: str, number: int) -> HttpResponse:
     return redirect("revision", name=name, number=number)
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm(request: HttpRequest, name: str) -> HttpResponse:
     """GET asks; POST confirms the current target after the database was restored, unless it has changed since."""
@@ -173,7 +173,7 @@ def confirm(request: HttpRequest, name: str) -> HttpResponse:
     )
 
 
-@staff
+@operator
 @require_http_methods(["POST"])
 def go_back(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """POST makes the revision's packages the target again, unless the target has changed since."""
