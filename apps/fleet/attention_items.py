@@ -33,6 +33,7 @@ class AttentionKind(StrEnum):
     OTHER_ARCHITECTURE = "other_architecture"
     RESTING = "resting"
     OFFLINE = "offline"
+    TOKENS_EXPIRE = "tokens_expire"
 
 
 _BAD = frozenset(list(AttentionKind)[: list(AttentionKind).index(AttentionKind.DIVERGED) + 1])
@@ -40,11 +41,11 @@ _BAD = frozenset(list(AttentionKind)[: list(AttentionKind).index(AttentionKind.D
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One thing to look at. `object` names it as the audit does: `endpoint:m1`, `pool:lab`, or `fleet`.
+    """One thing to look at. `object` names it as the audit does: `endpoint:m1`, `pool:lab`, `token:ci`, or `fleet`.
 
-    `count` is how many endpoints (or pools, of what concerns whole pools) it is about; `pool` the name of theirs, where
-    it is one. `operation` is set where one operation went wrong. `since` is when the oldest of it began; None where
-    that isn't known.
+    `count` is how many endpoints (or pools, of what concerns whole pools; or tokens) it is about; `pool` the name of
+    theirs, where it is one. `operation` is set where one operation went wrong. `since` is when the oldest of it began;
+    None where that isn't known.
     """
 
     kind: AttentionKind

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from django.db.models import Count, Min, OuterRef, Q, Subquery
 
-from . import approval, reasons, shared_tokens
+from . import approval, expiring_tokens, reasons, shared_tokens
 from .attention_items import AttentionKind, Item
 from .fleet_statuses import Group
 from .fleet_survey import Failure, Survey
@@ -54,6 +54,7 @@ def find(survey: Survey) -> list[Item]:
         *_misplaced(survey),
         *_offline(survey),
         *_resting(survey),
+        *expiring_tokens.items(),
     ]
 
 

@@ -1,15 +1,15 @@
 """What needs attention, and the pools in one line each: counted, grouped, and the worst first."""
 
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db.models import F
 
-from apps.fleet import attention, fleet_statuses, leases, pool_manager, status, sync_coordinator
+from apps.fleet import attention, clock, fleet_statuses, leases, pool_manager, status, sync_coordinator, tokens
 from apps.fleet.attention import AttentionKind, Item, Severity, Survey
-from apps.fleet.models import ChecksumConflict, Endpoint, Operation, Pool
+from apps.fleet.models import ApiToken, ChecksumConflict, Endpoint, Operation, Pool, Role
 from apps.fleet.status import EndpointStatus
 from tests import factories
 
@@ -267,6 +267,29 @@ def test_pool_row_says_how_many_are_done(lab: Pool) -> None:
     assert lab.target and row.target_set == lab.target.created
 
 
+def test_tokens_that_expire_soon_or_just_did_need_attention(lab: Pool) -> None:
+    ann = factories.account("ann", Role.VIEWER)
+    for name, days, owner in (("ci", 90, ann), ("backup", 90, None), ("week", 7, None), ("kept", None, None)):
+        tokens.create_api_token(name=name, role="viewer", actor="test", owner=owner, days=days)
+    assert not items()
+    ci, backup = (ApiToken.objects.filter(name=name) for name in ("ci", "backup"))
+    ApiToken.objects.exclude(name="week").update(created=clock.moved(-timedelta(days=80)))
+    ci.update(expires=datetime(2026, 1, 15, 10, 30, tzinfo=UTC))
+    assert not items()  # long ago
+    ci.update(expires=clock.moved(timedelta(days=13)))
+    (item,) = items()
+    assert (item.kind, item.severity, item.object, item.count) == ("tokens_expire", "warn", "token:ci", 1)
+    assert item.cause.startswith("The API token ci of ann expires at ")
+    assert item.cause.endswith(" UTC. Make a new one, use it instead, and revoke this one.")
+    backup.update(expires=clock.moved(-timedelta(hours=1)))
+    (item,) = items()
+    assert (item.object, item.count) == ("fleet", 2)
+    assert item.cause.startswith("2 API tokens expire within 14 days or have just expired: backup, ci. Make new ones")
+    ci.update(revoked=clock.moved(timedelta()))
+    (item,) = items()
+    assert item.cause.startswith("The API token backup expired at ")
+
+
 @pytest.mark.parametrize("pools", [2, 8])
 def test_queries_do_not_grow_with_the_fleet(pools: int, django_assert_max_num_queries: Any) -> None:
     for number in range(pools):
@@ -278,7 +301,7 @@ def test_queries_do_not_grow_with_the_fleet(pools: int, django_assert_max_num_qu
     Pool.objects.update(auto_sync=True)
     survey = Survey()
     status.forget()
-    with django_assert_max_num_queries(31):
+    with django_assert_max_num_queries(32):
         assert {item.kind for item in attention.needs_attention(survey=survey)} == {
             AttentionKind.FAILED,
             AttentionKind.DIVERGED,

@@ -12,14 +12,14 @@ from apps.fleet.attention import AttentionKind, Severity, Survey
 
 
 class ItemOut(BaseModel):
-    """One thing to look at. `object` is like `endpoint:m1`, `pool:lab` or `fleet`."""
+    """One thing to look at. `object` is like `endpoint:m1`, `pool:lab`, `token:ci` or `fleet`."""
 
     kind: AttentionKind
     severity: Severity
     object: str
     cause: str
     since: Time | None = Field(description="When the oldest of it began; null if that is not known.")
-    count: int = Field(description="How many endpoints, or pools, it is about.")
+    count: int = Field(description="How many endpoints, pools or tokens it is about.")
     pool: str | None
     endpoint: str | None
     operation: UUID | None

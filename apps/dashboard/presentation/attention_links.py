@@ -42,6 +42,8 @@ def attention_url(item: Item) -> str:
         return reverse("endpoint", args=[item.endpoint])
     if item.kind == AttentionKind.CHECKSUMS:
         return reverse("checksums")
+    if item.kind == AttentionKind.TOKENS_EXPIRE:
+        return reverse("api_tokens")
     if item.kind in _FILTERS:
         pool = {"pool": item.pool} if item.pool else {}
         return f"{reverse('endpoints')}?{urlencode(pool | _FILTERS[item.kind])}"

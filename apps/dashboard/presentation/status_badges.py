@@ -30,6 +30,7 @@ ATTENTION_BADGES = {
     "databases_unreadable": Badge("odd", "?", "databases unreadable", "a sync database is missing or unreadable"),
     "unapproved_target": Badge("warn", "…", "waits for approval", "automatic sync waits for an operator's approval"),
     "other_architecture": Badge("odd", "≠", "other architecture", "the target is for another architecture"),
+    "tokens_expire": Badge("warn", "…", "token expires", "within 14 days, or it has just expired"),
     "resting": Badge(
         "warn",
         "‖",
