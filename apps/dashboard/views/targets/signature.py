@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from apps.dashboard.requests.action_responses import attempt_with_form, confirmation_page, succeeded
 from apps.dashboard.requests.forms import SignatureForm
 from apps.dashboard.requests.list_query import ListQuery
-from apps.dashboard.requests.permissions import actor, reader, staff
+from apps.dashboard.requests.permissions import actor, operator, viewer
 from apps.dashboard.requests.pool_by_name import pool_named
 from apps.fleet import limits, signed_revisions
 from apps.fleet.exceptions import FleetError
@@ -22,7 +22,7 @@ def _pool(name: str) -> Pool:
     return pool_named(Pool.objects.select_related("target"), name)
 
 
-@reader
+@viewer
 @require_safe
 def document(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """The text to sign, as a file; `days`: for how long the signature will be good."""
@@ -40,7 +40,7 @@ def document(request: HttpRequest, name: str, number: int) -> HttpResponse:
     return response
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """GET says how to sign; POST keeps an uploaded signature."""
@@ -74,7 +74,7 @@ def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
     return render(request, "pacsync/targets/sign.html", context, status=status)
 
 
-@staff
+@operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def remove(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """GET asks; POST removes the signature."""
