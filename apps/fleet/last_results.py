@@ -16,6 +16,8 @@ NEVER = "never"
 HEALTH_FAILED = "unhealthy"
 """The last result of an endpoint whose newest finished operation failed because a health command did."""
 
+_UNHEALTHY = Q(status=OperationStatus.FAILED, result__code__in=UNHEALTHY)
+
 
 def _newest(*statuses: str) -> QuerySet[Operation]:
     """The newest finished operation of each endpoint for which it has one of these statuses."""
@@ -41,19 +43,26 @@ def ended(status: str) -> Q:
 
 
 def went_wrong(endpoints: QuerySet[Endpoint]) -> dict[str, int]:
-    """How many of these endpoints have a newest finished operation that failed or was lost, by status; no zeros."""
-    found = _newest(*WENT_WRONG).filter(endpoint__in=endpoints.order_by())
-    return dict(found.order_by("status").values_list("status").annotate(number=Count("pk")))
+    """How many of these endpoints have a newest finished operation that failed or was lost, by status; no zeros.
+
+    HEALTH_FAILED counts some of those that failed.
+    """
+    found = _newest(*WENT_WRONG).filter(endpoint__in=endpoints.order_by()).order_by("status")
+    numbers = {"number": Count("pk"), "unhealthy": Count("pk", filter=_UNHEALTHY)}
+    counts, total = {}, 0
+    for status, number, unhealthy in found.values_list("status").annotate(**numbers):
+        counts[status] = number
+        total += unhealthy
+    return counts | ({HEALTH_FAILED: total} if total else {})
 
 
-def count_unhealthy(endpoints: QuerySet[Endpoint] | None = None) -> int:
-    """How many of these endpoints (None: of all) have a newest finished operation whose health commands failed."""
-    found = _unhealthy()
-    return found.count() if endpoints is None else found.filter(endpoint__in=endpoints.order_by()).count()
+def count_unhealthy() -> int:
+    """How many endpoints have a newest finished operation whose health commands failed."""
+    return _unhealthy().count()
 
 
 def _unhealthy() -> QuerySet[Operation]:
-    return _newest(OperationStatus.FAILED).filter(result__code__in=UNHEALTHY)
+    return _newest(OperationStatus.FAILED).filter(_UNHEALTHY)
 
 
 class LastResult(NamedTuple):

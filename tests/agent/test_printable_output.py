@@ -134,12 +134,13 @@ WALKED = {
     "enroll": [["--code", "c", "--no-service", "--force"]],
     "once": [[], ["--report-only"]],
     "revert": [[]],
+    "rotate-token": [[]],
     "set-latest": [[]],
     "status": [[]],
     "sync": [[]],
     "verify": [[]],
 }
-LOCAL = {"completion", "manual", "service"}
+LOCAL = {"completion", "manual", "service", "sign", "trust"}
 
 
 @pytest.fixture

@@ -21,10 +21,12 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("kept_connection")]
 EVIL = "\x1b]0;t\x07\nforged\r\x9b2J\u202e"
 COMMANDS: dict[str, list[list[str]]] = {
     "analysis": [["POOL"]],
+    "approve_endpoint": [[], ["ENDPOINT"], [EVIL]],
     "blocked_logins": [[], ["--release-account", EVIL], ["--release-address", EVIL]],
     "confirm_target": [[], ["POOL"], ["--all"]],
     "create_api_token": [["ann"], [EVIL]],
     "create_enrolment_code": [["--pool", "POOL"], ["--pool", EVIL], ["--server", EVIL]],
+    "endpoint_token": [["ENDPOINT", "--rotate"], [EVIL, "--revoke"]],
     "endpoints": [[], ["ENDPOINT"], ["ENDPOINT", "--packages"], ["ENDPOINT", "--since", "2020-01-01"], [EVIL]],
     "fleet": [[]],
     "list_api_tokens": [[]],
@@ -34,6 +36,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "rebuild_package_index": [[], ["--verbosity", "2"]],
     "remove_second_factor": [[EVIL]],
     "revoke_api_token": [["TOKEN"], [EVIL]],
+    "sign_revision": [["POOL", "--remove"], [EVIL]],
     "vulnerabilities": [[], ["--pool", "POOL"], ["--file", EVIL]],
 }
 

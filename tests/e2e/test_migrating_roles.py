@@ -8,7 +8,7 @@ from tests.e2e.test_migrating_targets import database, migrate
 from tests.support.server import manage
 
 __all__ = ["database"]
-BEFORE = "0019"
+BEFORE = "0020"
 ACCOUNTS = {"ada": (True, True), "ann": (False, True), "vic": (False, False)}
 """Before: whether each is a superuser, and staff."""
 ACCOUNT = (

@@ -83,8 +83,9 @@ def test_endpoints_are_counted_and_selected_by_it(box: Endpoint, code: str) -> N
     finished(other, "pacman_failed", *OLD)
     assert last_results.count_unhealthy() == 0
     finished(box, code, *(OLD if code == "health_check_reverted" else NEW))
-    assert last_results.count_unhealthy() == last_results.count_unhealthy(Endpoint.objects.filter(pool=box.pool)) == 1
-    assert last_results.count_unhealthy(Endpoint.objects.filter(pk=other.pk)) == 0
+    assert last_results.count_unhealthy() == 1
+    assert last_results.went_wrong(Endpoint.objects.filter(pool=box.pool)) == {"failed": 2, "unhealthy": 1}
+    assert last_results.went_wrong(Endpoint.objects.filter(pk=other.pk)) == {"failed": 1}
     assert list(EndpointFilter(last_result="unhealthy").rows()) == [box]
     assert set(EndpointFilter(last_result="failed").rows()) == {box, other}
 

@@ -68,6 +68,7 @@ def test_endpoints_are_found_by_how_their_newest_finished_operation_ended(histor
         last_results.HEALTH_FAILED in words_of(made) for made in final.values()
     )
     wrong = [made[0].status for made in final.values() if made and made[0].status in ("failed", "lost")]
+    wrong += [last_results.HEALTH_FAILED for made in final.values() if last_results.HEALTH_FAILED in words_of(made)]
     assert last_results.went_wrong(Endpoint.objects.all()) == {how: wrong.count(how) for how in set(wrong)}
 
 

@@ -68,7 +68,7 @@ class Command(TellingCommand):
                 said = signed_revisions.document(pool=found, number=number, days=days).decode().removesuffix("\n")
         key = "document" if document is None and not remove else "message"
         text = f"{said}\n" if key == "document" else said
-        self.tell(options, {"pool": pool, "number": number, key: text}, [said])
+        self.tell(options, {"pool": pool, "number": number, key: text}, said.split("\n"))
 
 
 def _current(pool: Pool) -> int:

@@ -42,7 +42,6 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "target_vulnerabilities": vulnerabilities.of_target(pool),
         "went_wrong": last_results.went_wrong(members),
         "left_to_do": {code: count for code, count in after_sync.counts(members).items() if count},
-        "unhealthy": last_results.count_unhealthy(members),
         "page": page,
         "rows": rows(page),
         "revisions": page_of(request, revisions, REVISIONS_PER_PAGE, "revisions"),
