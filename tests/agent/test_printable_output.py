@@ -140,7 +140,7 @@ WALKED = {
     "sync": [[]],
     "verify": [[]],
 }
-LOCAL = {"completion", "manual", "service", "sign", "trust"}
+LOCAL = {"completion", "health", "manual", "service", "sign", "trust"}
 
 
 @pytest.fixture

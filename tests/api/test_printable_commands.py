@@ -36,6 +36,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "rebuild_package_index": [[], ["--verbosity", "2"]],
     "remove_second_factor": [[EVIL]],
     "revoke_api_token": [["TOKEN"], [EVIL]],
+    "roles": [[], [EVIL], [EVIL, "viewer"]],
     "sign_revision": [["POOL", "--remove"], [EVIL]],
     "vulnerabilities": [[], ["--pool", "POOL"], ["--file", EVIL]],
 }
