@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.fleet import endpoint_manager, roles, tokens
+from apps.fleet import endpoint_manager, endpoint_tokens, roles, tokens
 from apps.fleet.models import (
     ApiToken,
     AuditEvent,
@@ -23,8 +23,10 @@ from apps.fleet.models import (
     Operation,
     Pool,
     Posting,
+    RevisionSignature,
     Role,
     StatusCase,
+    TargetRevision,
     Upload,
 )
 from apps.lifecycle.models import Instance
@@ -52,6 +54,11 @@ def rows(db: None) -> None:
     """A row of every model."""
     operation = factories.queued()
     endpoint_manager.create_enrolment_code(actor="test", pool=operation.endpoint.pool)
+    endpoint_tokens.allow_reenrolment(endpoint=factories.endpoint(), actor="test")
+    revision = TargetRevision.objects.first()
+    RevisionSignature.objects.create(
+        revision=revision, document=b"d", signature=b"s", signed=timezone.now(), author="test"
+    )
     ChecksumConflict.objects.create(name="app", version="1-1", arch="any", files=[])
     Upload.objects.create(endpoint=operation.endpoint, digest="a" * 64, size=1)
     OfflinePeriod.objects.create(endpoint=operation.endpoint, since=timezone.now())

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.fleet import endpoint_manager, roles, tokens
-from apps.fleet.models import ApiToken, EnrolmentCode, Role
+from apps.fleet.models import ApiToken, EnrolmentCode, ReenrolmentCode, Role
 from apps.lifecycle.readonly_admin import ReadOnlyAdmin
 
 from .through_managers import ThroughManagers, actor
@@ -50,3 +50,15 @@ class EnrolmentCodeAdmin(ThroughManagers[EnrolmentCode]):
 
     def delete(self, request: HttpRequest, obj: EnrolmentCode) -> None:
         endpoint_manager.delete_enrolment_code(code=obj, actor=actor(request))
+
+
+@admin.register(ReenrolmentCode)
+class ReenrolmentCodeAdmin(ReadOnlyAdmin[ReenrolmentCode]):
+    """Withdrawn on the endpoint's page."""
+
+    list_display = ("endpoint", "expires", "author", "created")
+    list_filter = ("expires",)
+    list_select_related = ("endpoint",)
+    search_fields = ("endpoint__name", "author")
+    ordering = ("-created", "-pk")
+    exclude = ("code_hash",)

@@ -7,7 +7,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
 from apps.fleet import pool_manager
-from apps.fleet.models import Pool, TargetRevision
+from apps.fleet.models import Pool, RevisionSignature, TargetRevision
 from apps.lifecycle.readonly_admin import ReadOnlyAdmin
 
 from .through_managers import ThroughManagers, actor
@@ -61,3 +61,15 @@ class TargetRevisionAdmin(ReadOnlyAdmin[TargetRevision]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TargetRevision]:
         return super().get_queryset(request).defer("state__packages", "repositories")
+
+
+@admin.register(RevisionSignature)
+class RevisionSignatureAdmin(ReadOnlyAdmin[RevisionSignature]):
+    list_display = ("revision", "issuer", "signed", "author", "created")
+    list_select_related = ("revision__pool",)
+    search_fields = ("revision__pool__name", "issuer", "author")
+    ordering = ("-created", "-pk")
+    exclude = ("document", "signature")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RevisionSignature]:
+        return super().get_queryset(request).defer("document", "signature")
