@@ -6,6 +6,7 @@ The one place that says what the role of an account is; pages, API, health and a
 from collections.abc import Collection
 from typing import Any
 
+from django.apps import apps
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, User
 from django.db import transaction
 
@@ -89,10 +90,11 @@ def record_change(*, user: User, before: Role | None, after: Role | None, actor:
         )
 
 
-def set_up_groups(sender: Any, using: str, apps: Any, **signal: object) -> None:
+def set_up_groups(sender: Any, using: str, apps: Any = apps, **signal: object) -> None:
     """A receiver of `post_migrate`, which comes once for each app: the roles' groups exist and have their permissions.
 
-    Viewers and operators have exactly those of their role; administrators have every permission, of all apps.
+    Viewers and operators have exactly those of their role; administrators have every permission, of all apps. `flush`
+    sends the signal without `apps`.
     """
     try:
         groups, permissions = (apps.get_model("auth", name).objects.using(using) for name in ("Group", "Permission"))

@@ -37,6 +37,11 @@ def settle_sqlite(name: str) -> None:
         handle = os.open(database, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         os.fchmod(handle, 0o600)  # whatever the umask is
         os.close(handle)
+    settle_files(name)
+
+
+def settle_files(name: str) -> None:
+    """Make the files that are there private, and none that isn't."""
     for path in of_sqlite(name):
         make_private(path)
 
@@ -72,8 +77,8 @@ def is_file(name: str) -> bool:
 
 def of_sqlite(name: str) -> list[Path]:
     """The database and the files that SQLite may have beside it, and their folder if that is DATA."""
-    if not is_file(name):
-        return []
     database = Path(name)
+    if not is_file(name) or not database.name:  # the folder /
+        return []
     folder = [DATA] if database.parent.resolve() == DATA else []
     return [*folder, database, *(database.with_name(f"{database.name}-{end}") for end in ("wal", "shm", "journal"))]

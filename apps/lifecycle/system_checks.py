@@ -49,7 +49,7 @@ def readable_files(**kwargs: Any) -> list[CheckMessage]:
     if settings.DATABASE_TYPE != "sqlite":
         return []
     database = str(settings.DATABASES["default"]["NAME"])
-    private_files.settle_sqlite(database)
+    private_files.settle_files(database)
     found = [str(path) for path in private_files.of_sqlite(database) if private_files.too_open(path)]
     if not found:
         return []

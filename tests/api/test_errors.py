@@ -40,6 +40,7 @@ FOR_OPERATORS = {
     "invalid_cursor",
     "invalid_pattern",
     "feature_disabled",
+    "token_expired",
 }
 
 

@@ -17,6 +17,7 @@ PAGES = [
     "/create-pool",
     "/audit",
     "/enrol",
+    "/tokens",
     "/endpoints",
     "/endpoints/box",
     "/endpoints/box/revoke-token",

@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from apps.fleet import endpoint_manager, pool_manager, status, sync_coordinator
+from apps.fleet import endpoint_manager, pool_manager, status, sync_coordinator, tokens
 from apps.fleet.models import Endpoint, Operation, Pool, Role
 from tests import factories
 from tests.dashboard.pages import PAGES, path_of
@@ -92,6 +92,7 @@ def whole(lab: Pool) -> Pool:
     }
     sync_coordinator.cancel(operation=made["tried"], actor="test")
     endpoint_manager.create_enrolment_code(actor="test", pool=lab)
+    tokens.create_api_token(name="mine", role="viewer", actor="test")
     Pool.objects.filter(pk=lab.pk).update(paused_since=Now(), paused_by={"endpoint": "box", "number": 9})
     return lab
 

@@ -31,6 +31,7 @@ PAGES = [
     "/compare",
     "/audit",
     "/enrol",
+    "/tokens",
 ]
 FORMS = {
     "/create-pool": "name description excluded_packages conflict_resolution retention",
@@ -42,6 +43,7 @@ FORMS = {
     "/endpoints/box/sync": "idempotency_key shown",
     "/endpoints/box/revert": "idempotency_key shown",
     "/enrol": "pool uses valid_for",
+    "/tokens": "name role days",
     "/selected": "action pool words endpoint",
     "/selected/do": "action pool words names shown",
 }

@@ -62,6 +62,7 @@ def test_every_page_silent_console_and_own_origin(browser: Browser, server: Serv
         "/endpoints/old/delete",
         "/operations",
         "/enrol",
+        "/tokens",
     ]
     paths += ["/password", "/create-pool", "/admin/", "/admin/fleet/pool/add/", "/admin/fleet/endpoint/"]
     for path in paths:
@@ -87,7 +88,7 @@ def test_every_page_fits_the_width(browser: Browser, server: Server, width: int)
         ]
         paths += ["/endpoints/old/packages", "/endpoints/old/timeline", "/packages?q=p", "/packages/app"]
         paths += ["/packages/python-sphinxcontrib-serializinghtml", "/compare?from=endpoint:old&to=revision:lab/1"]
-        for path in (*paths, "/audit", "/enrol", "/create-pool"):
+        for path in (*paths, "/audit", "/enrol", "/tokens", "/create-pool"):
             browser.driver.get(server.url + path)
             wide = browser.driver.execute_script("return document.documentElement.scrollWidth")
             assert wide <= width, path

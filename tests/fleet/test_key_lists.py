@@ -16,7 +16,7 @@ from apps.fleet.models import Endpoint, Operation
 from tests import factories
 
 pytestmark = pytest.mark.django_db
-MOST = 30
+MOST = 60
 COUNT = 2 * MOST
 
 

@@ -101,7 +101,10 @@ OTHERS: dict[str, tuple[Break, str]] = {
         '"x"',
     ),
     "a session engine that is gone": (appends(SETTINGS, '\nSESSION_ENGINE = "no_such_module"\n'), NO_MODULE),
-    "a password validator that is gone": (replaces(SETTINGS, '"MinimumLengthValidator"', '"Gone"'), "Gone"),
+    "a password validator that is gone": (
+        replaces("pacsync/accounts.py", '"MinimumLengthValidator"', '"Gone"'),
+        "Gone",
+    ),
     "a login page that is gone": (appends(SETTINGS, 'LOGIN_URL = "gone"\n'), "'gone'"),
     "a setting without its type": (replaces(SETTINGS, "ROOT_URLCONF = ", "ROOT_URLCONF = 1 or "), "pacsync"),
     "a tag without its end": (appends(PAGE, "{% if x %}"), "login.html, line "),
