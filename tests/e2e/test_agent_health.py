@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from tests.support import agent
 from tests.support.pacman import Fleet, Machine
 from tests.support.sample import every
-from tests.support.site import Site
+from tests.support.site import Site, running_site
 from tests.support.wait import until
 
 pytestmark = [pytest.mark.needs("pacman"), pytest.mark.needs("bash-static")]
@@ -55,6 +56,15 @@ def fleet(tmp_path: Path) -> Fleet:
     fleet.snapshot(OLD, [tool, gone])
     fleet.snapshot(NEW, [make("tool", "2-1"), make("extra", "1-1")])
     return fleet
+
+
+@pytest.fixture
+def own_site(tmp_path: Path) -> Iterator[Site]:
+    """A server for one test alone: what needs attention in more than three pools is one item, without names."""
+    directory = tmp_path / "site"
+    directory.mkdir()
+    with running_site(directory) as running:
+        yield running
 
 
 class Pair:
@@ -127,8 +137,8 @@ def test_commands_that_pass_are_in_the_log_and_the_sync_succeeds(pair: Pair) -> 
     assert operation["result"]["log_tail"].endswith("tool is 2-1\n[health command 10-tool passed]\n")
 
 
-def test_sync_is_reverted_exactly_and_automatic_sync_rests(site: Site, fleet: Fleet) -> None:
-    pair = Pair(site, fleet, auto_sync=True, conflict_resolution="newest")
+def test_sync_is_reverted_exactly_and_automatic_sync_rests(own_site: Site, fleet: Fleet) -> None:
+    pair = Pair(own_site, fleet, auto_sync=True, conflict_resolution="newest")
     configured(pair.one, REVERTS)
     health_command(pair.one, "10-tool", OLD_TOOL_ONLY)
     health_command(pair.one, "20-good", "echo fine")
@@ -143,7 +153,7 @@ def test_sync_is_reverted_exactly_and_automatic_sync_rests(site: Site, fleet: Fl
     assert endpoint["resting"]["why"] == "failed"
     assert endpoint["problems"] == []
     assert pair.failed() == [pair.name]
-    listed = site.call("GET", f"/endpoints?pool={pair.pool}&last_result=unhealthy")["items"]
+    listed = own_site.call("GET", f"/endpoints?pool={pair.pool}&last_result=unhealthy")["items"]
     assert [one["name"] for one in listed] == [pair.name]
     agent.run(pair.one, "revert").refused(3)  # there is no sync left to take back
 
@@ -173,7 +183,9 @@ def test_second_of_two_syncs_is_reverted_to_the_first(pair: Pair, fleet: Fleet) 
     assert pair.one.state() == {"tool": ("0-1", "explicit")}
 
 
-def test_without_the_setting_the_machine_stays_until_it_is_reverted_or_healthy(pair: Pair) -> None:
+def test_without_the_setting_the_machine_stays_until_it_is_reverted_or_healthy(own_site: Site, fleet: Fleet) -> None:
+    pair = Pair(own_site, fleet)
+    configured(pair.one)
     health_command(pair.one, "10-tool", OLD_TOOL_ONLY)
     done = agent.run(pair.one, "sync").refused(1)
     assert "`pacsync-agent revert`" in done.err.replace(f" --config {pair.one.config}", "")
