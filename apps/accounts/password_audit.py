@@ -9,9 +9,6 @@ from typing import Any
 from apps.accounts.middleware import current_user
 from apps.fleet import audit
 
-CONSOLE = "console"
-"""The actor in the audit: somebody with a shell on the server."""
-
 
 class PasswordAudit:
     def validate(self, password: str, user: Any = None) -> None:
@@ -24,5 +21,5 @@ class PasswordAudit:
     def password_changed(self, password: str, user: Any = None) -> None:
         """Record whose password somebody has set; a new hash of the same password isn't one."""
         by = current_user()
-        actor = f"user:{by.get_username()}" if by else CONSOLE
+        actor = f"user:{by.get_username()}" if by else audit.CONSOLE
         audit.record(actor=actor, verb="change_password", object=f"user:{user.get_username()}")

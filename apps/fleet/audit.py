@@ -9,6 +9,8 @@ from .models import AuditEvent
 
 # The actor of what the server does on its own: policies, expired leases, retention.
 SERVER = "server"
+# Somebody with a shell on the server.
+CONSOLE = "console"
 # How the actors of what policies queue begin: `policy:lab`.
 POLICY = "policy:"
 

@@ -38,8 +38,8 @@ class EndpointFilter:
     `package` is one that they have; `seen_after` and `seen_before` are about their last check-in, and an endpoint that
     was never seen was seen before any time. `last_result` is one of LAST_RESULTS, `sort` one of SORTS. `files_differ`
     is about what they reported, whatever their status; `resting` about automatic sync, which would sync them else;
-    `after_sync` is one of LEFT_TO_DO, which they reported.
-    `token_shared` about tokens that more than one machine has; `awaits_approval` about new ones.
+    `after_sync` is one of LEFT_TO_DO, which they reported; `token_shared` is about tokens that more than one machine
+    has, `awaits_approval` about new endpoints.
     """
 
     pool: str = ""

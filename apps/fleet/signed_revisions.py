@@ -5,7 +5,7 @@ people from uploading what no machine would accept. It must not know HTTP.
 """
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -26,7 +26,7 @@ from . import (
 from .alpm import openpgp, revision_document
 from .alpm.revision_document import RevisionDocument, SignedPackage
 from .exceptions import Conflict, Invalid
-from .models import Endpoint, Pool, RevisionSignature, State, TargetRevision
+from .models import Endpoint, Pool, RevisionSignature, TargetRevision
 from .patterns import Matcher
 
 LIMIT = revision_document.LIMIT + 4 * openpgp.LIMIT  # bytes of a text with its signature, as they are uploaded
@@ -100,13 +100,9 @@ def _removed(revision: TargetRevision) -> set[str]:
 
 
 def _names_in(digests: set[str]) -> dict[str, frozenset[str]]:
-    """The names in each of these states. A few queries, however many states there are."""
-    packed: dict[str, Sequence[int]] = {}
-    for chunk in states.chunks(sorted(digests)):
-        time_limit.check()
-        for digest, packages in State.objects.filter(pk__in=chunk).values_list("pk", "packages"):
-            packed[digest] = states.unpack(packages)
-    known = states.load_values({value for values in packed.values() for value in values})
+    """The names in each of these states. A few queries, however many states there are. Raises ComparisonTooLong."""
+    packed = states.packed(digests)
+    known = states.load_values(set().union(*packed.values()))
     return {digest: frozenset(known[value].name for value in values) for digest, values in packed.items()}
 
 
@@ -194,9 +190,9 @@ def said_time(seconds: int) -> str:
 
 def _resume(pool: Pool) -> None:
     """Let automatic sync go on where machines refused for want of a signature."""
-    keys = list(Endpoint.objects.filter(pool=pool, signing__isnull=False).values_list("pk", flat=True))
-    resting = paused_automatic_sync.of(keys) if keys else {}
-    missed = [key for key, one in resting.items() if one.code in REFUSALS]
+    keys = set(Endpoint.objects.filter(pool=pool, signing__isnull=False).values_list("pk", flat=True))
+    resting = paused_automatic_sync.of() if keys else {}  # of all: a statement takes only so many keys
+    missed = [key for key, one in resting.items() if key in keys and one.code in REFUSALS]
     for chunk in states.chunks(missed, 2):
         Endpoint.objects.filter(pk__in=chunk).update(sync_resumed=clock.now())
 

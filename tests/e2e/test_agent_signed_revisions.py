@@ -4,6 +4,7 @@ the hands of a thief, who writes into its database."""
 import http.client
 import json
 import os
+import signal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.two_endpoints import NEW, Lab, refused
+from tests.e2e.two_endpoints import NEW, OLD, Lab, refused
 from tests.support import agent
 from tests.support.agent import Done
 from tests.support.hostile import Hostile
@@ -24,6 +25,8 @@ pytestmark = [
     pytest.mark.needs("pacman", "gpg"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root may trust keys"),
 ]
+
+KEYRING = {"usr/share/pacman/keyrings/test.gpg": b""}
 
 
 class SignedLab(Lab):
@@ -163,6 +166,34 @@ def test_signed_checksum_is_enough_for_a_file_that_no_database_of_the_machine_ha
         lab.sign(1)
         agent.run(lab.one, "sync").ok()
     assert lab.one.file("usr/share/tool/version") == b"2-1"
+
+
+def test_signed_checksum_counts_for_what_follows_a_newer_keyring_too(
+    lab: SignedLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the two transactions the agent is killed, and the file and its record are gone: it is accepted again."""
+    keyring = [lab.fleet.package("test-keyring", number, files=KEYRING) for number in ("1-1", "2-1")]
+    lab.fleet.snapshot(OLD, [*lab.old, keyring[0]])
+    lab.fleet.snapshot(NEW, [*lab.new, keyring[1]])
+    lab.move(OLD)
+    for machine in (lab.one, lab.two):
+        machine.pacman("-Syy")
+        machine.pacman("-S", "test-keyring")
+    files = {package.path.name: package.path.read_bytes() for package in (keyring[1], lab.new[1])}
+    with Hostile(lambda peer: peer.answer(files[peer.path.rpartition("/")[2]])) as mirror:
+        monkeypatch.setenv("http_proxy", mirror.url)
+        lab.two.configure("http://mirror.invalid")
+        agent.run(lab.two, "set-latest").ok()
+        lab.trust()
+        lab.sign(1)
+        assert agent.run_killed_at(lab.one, "enter:verify", "sync").code == -signal.SIGKILL
+        assert (lab.one.state()["test-keyring"][0], lab.one.state()["tool"][0]) == ("2-1", "1-1")
+        (agent.state_dir(lab.one) / "accepted.json").unlink()
+        for path in lab.one.cache.glob("tool-2*"):
+            path.unlink()
+        agent.run(lab.one, "once").ok()
+    assert lab.one.file("usr/share/tool/version") == b"2-1"
+    assert [one["status"] for one in lab.site.operations(lab.names[0])] == ["succeeded"]
 
 
 def test_automatic_sync_begins_with_the_signature(

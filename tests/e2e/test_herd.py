@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 from tests.e2e.conftest import Start
-from tests.support.load import get, in_background
+from tests.support.load import Pending, get, in_background
+from tests.support.server import Server
 from tests.support.wait import until
 
 HERD = 300  # connections at once
@@ -58,18 +59,26 @@ def test_request_that_waited_too_long_503_busy_counted_and_logged(playground: St
         assert (line["status"], line["reason"], line["remote"]) == (503, "busy", "127.0.0.1")
 
 
+def behind_a_herd(server: Server, path: str, last: str) -> tuple[list[socket.socket], Pending]:
+    """HERD clients that ask for `path`, and the answer to one that asks for `last` after all of them.
+
+    The worker stands still while all connect: they wait in the kernel's queue in this order.
+    """
+    pid = server.workers()[0]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    herd = [socket.create_connection(("127.0.0.1", server.port), 20) for _ in range(HERD)]
+    for client in herd:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    asked = in_background(server.port, last)
+    time.sleep(0.5)  # until it has connected
+    os.kill(pid, signal.SIGCONT)
+    asked.join(20)
+    return herd, asked
+
+
 def test_probe_behind_a_herd_is_answered_before_the_herd(playground: Start, sqlite_url: str) -> None:
-    """The worker stands still while all connect, the probe last: they wait in the kernel's queue in this order."""
     with playground(sqlite_url, **QUIET, WEB_QUEUE_SIZE=HERD, WEB_QUEUE_TIMEOUT=60, WEB_SOURCE_CONNECTIONS=0) as server:
-        pid = server.workers()[0]["pid"]
-        os.kill(pid, signal.SIGSTOP)
-        herd = [socket.create_connection(("127.0.0.1", server.port), 20) for _ in range(HERD)]
-        for client in herd:
-            client.sendall(b"GET /sleep/10 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        probe = in_background(server.port, "/health/live")
-        time.sleep(0.5)  # until it has connected
-        os.kill(pid, signal.SIGCONT)
-        probe.join(20)
+        herd, probe = behind_a_herd(server, "/sleep/10", "/health/live")
         assert probe.status == 200
         assert waiting(server.port) > HERD / 2
         assert {client.recv(12) for client in herd} == {b"HTTP/1.1 200"}
@@ -78,17 +87,9 @@ def test_probe_behind_a_herd_is_answered_before_the_herd(playground: Start, sqli
 
 
 def test_request_behind_a_herd_for_metrics_is_answered_before_the_herd(playground: Start, sqlite_url: str) -> None:
-    """Pages of health wait only for each other. The worker stands still while all connect, the request last."""
+    """Pages of health wait only for each other."""
     with playground(sqlite_url, **QUIET, WEB_SOURCE_CONNECTIONS=0) as server:
-        pid = server.workers()[0]["pid"]
-        os.kill(pid, signal.SIGSTOP)
-        herd = [socket.create_connection(("127.0.0.1", server.port), 20) for _ in range(HERD)]
-        for client in herd:
-            client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        asked = in_background(server.port, "/sleep/0")
-        time.sleep(0.5)  # until it has connected
-        os.kill(pid, signal.SIGCONT)
-        asked.join(20)
+        herd, asked = behind_a_herd(server, "/metrics", "/sleep/0")
         assert asked.status == 200
         answered, _, _ = select.select(herd, [], [], 0)
         assert len(answered) < HERD / 2

@@ -12,12 +12,11 @@ from django.db import Error as AnyDatabaseError
 from django.db import OperationalError, ProgrammingError, connection
 
 from apps.api.requests import lookups
-from apps.fleet import time_input
+from apps.fleet import audit, time_input
 from apps.fleet.exceptions import FleetError, Invalid, NotFound, PoolRenamed
 from apps.fleet.models import Endpoint, Pool
 
-# The actor in the audit: somebody with a shell on the server.
-ACTOR = "console"
+ACTOR = audit.CONSOLE
 
 
 @contextmanager

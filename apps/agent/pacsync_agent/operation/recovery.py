@@ -138,7 +138,10 @@ def _power_was_cut(context: Context) -> bool:
 
 def run_to_end(context: Context, machine: Machine, prepared: Prepared) -> OperationResult:
     """Run the rehearsed transaction that the journal has, settle and verify, or recover from its failure."""
-    run = machine.apply(prepared)
+    return _after_run(context, machine, machine.apply(prepared))
+
+
+def _after_run(context: Context, machine: Machine, run: Optional[execution.Run]) -> OperationResult:
     if run is not None and run.status != 0:
         return after_failure(context, machine, failure_of(context, run), cut_off=run.status >= 128)
     return settle_and_verify(context, machine)
@@ -177,7 +180,8 @@ def settle_and_verify(context: Context, machine: Machine) -> OperationResult:
 def _second(context: Context, goal: Packages, warnings: tuple[str, ...]) -> OperationResult:
     """The transaction after the one that brought newer keyrings, with them. It was rehearsed, so it isn't given up."""
     journal = context.journal
-    machine = machine_of(context, journal.data["fetch"], threading.Event())
+    signed = signed_operation.of_journal(journal)
+    machine = machine_of(context, journal.data["fetch"], threading.Event(), signed)
     words = [f"{package.name} {package.version}" for package in journal.goal if package.name in journal.data["install"]]
     log = context.transaction.output()[-LOG_TAIL:]
     first = {"packages": words, "warnings": warnings, "log": log, "base": journal.data["base"]}
@@ -204,9 +208,7 @@ def _second(context: Context, goal: Packages, warnings: tuple[str, ...]) -> Oper
             raise  # the next start finishes it
         failed = disk_full.as_agent_error(error, (context.state_dir,))
         return OperationResult.failed(_unchanged(failed, first), warnings)
-    if run is not None and run.status != 0:
-        return after_failure(context, machine, failure_of(context, run), cut_off=run.status >= 128)
-    return settle_and_verify(context, machine)
+    return _after_run(context, machine, run)
 
 
 def after_failure(context: Context, machine: Machine, error: Failed, *, cut_off: bool) -> OperationResult:

@@ -16,8 +16,8 @@ from pathlib import Path
 from ..system import disk_full
 from . import lock_check
 
-# Everybody may write to the second one; a directory of the wanted name that is somebody else's is not used.
-IN_MEMORY = (Path("/run"), Path("/dev/shm"))  # noqa: S108
+# Everybody may write to the second one.
+IN_MEMORY = (Path("/run"), Path("/dev/shm"))  # noqa: S108 - a directory there that is somebody else's isn't used
 SHARE = 4  # the copy takes no more than this part of what is free there
 _NOT_NEEDED = {"mtree", "install", "changelog"}
 _BLOCK = 128 << 10  # bytes
